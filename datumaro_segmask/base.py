@@ -1,0 +1,160 @@
+"""Datumaro's view of an archive: items with images and masks, read when they are asked for."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from datumaro.components.annotation import (
+    Annotation,
+    AnnotationType,
+    LabelCategories,
+    MaskCategories,
+)
+from datumaro.components.dataset_base import CategoriesInfo, DatasetBase, DatasetItem
+from datumaro.components.importer import ImportContext, _ImportFail
+from datumaro.components.media import Image
+
+from . import layout
+from .archive import Item, open_archive, read_item
+from .errors import SegmaskImportError
+from .labelmap import LabelMap
+from .lookup import ClassLookup
+from .masks import KnownRle, SegmaskMask
+from .png_container import MAX_PIXELS
+
+log = logging.getLogger(__name__)
+
+
+class SegmaskBase(DatasetBase):  # type: ignore[misc]  # Datumaro is untyped
+    """The items of one archive, subset by subset, in the order of the lists.
+
+    ``path`` is a folder or a zip. Construction reads the lists and the label map; the masks of an
+    item are read when it is iterated, and are dropped when its annotations are made.
+
+    Raises SegmaskImportError when made; the errors of single items go to the error policy of
+    ``ctx``. The options are those of docs/format.md, sections 2 to 4.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        *,
+        keep_background: bool = False,
+        ignore_index: int | None = None,
+        max_pixels: int = MAX_PIXELS,
+        stream: bool = False,
+        ctx: ImportContext | None = None,
+    ) -> None:
+        self._archive = open_archive(path)
+        self._lookup = ClassLookup(self._archive.label_map, keep_background, ignore_index)
+        self._max_pixels = max_pixels
+        self._stream = stream
+        self._warned_of_labels = False
+        super().__init__(
+            subsets=list(self._archive.subsets),
+            media_type=Image,
+            ann_types={AnnotationType.mask},
+            ctx=ctx,
+        )
+        self._categories = make_categories(self._archive.label_map)
+
+    def categories(self) -> CategoriesInfo:
+        return self._categories
+
+    @property
+    def is_stream(self) -> bool:
+        return self._stream
+
+    def __len__(self) -> int:
+        return sum(len(ids) for ids in self._archive.subsets.values())
+
+    def __iter__(self) -> Iterator[DatasetItem]:
+        entries = ((i, subset) for subset, ids in self._archive.subsets.items() for i in ids)
+        reporter = self._ctx.progress_reporter
+        for item_id, subset in reporter.iter(entries, total=len(self), desc="Importing masks"):
+            item = self._read(item_id, subset)
+            if item is not None:
+                yield item
+
+    def get(self, id: str, subset: str | None = None) -> DatasetItem | None:
+        subset = subset or layout.DEFAULT_SUBSET
+        if id in self._archive.subsets.get(subset, []):
+            return self._read(id, subset)
+        return None
+
+    def get_subset(self, name: str) -> SegmaskBase:
+        """Return the items of one subset alone, without reading those of the others."""
+        if name not in self._archive.subsets:
+            raise KeyError(f"no subset {name!r}, there are {sorted(self._archive.subsets)}")
+        part = copy.copy(self)
+        part._archive = replace(self._archive, subsets={name: self._archive.subsets[name]})
+        part._subsets = [name]
+        return part
+
+    def _read(self, item_id: str, subset: str) -> DatasetItem | None:
+        try:
+            item = read_item(self._archive.storage, self._lookup, item_id, self._max_pixels)
+        except SegmaskImportError as error:
+            self._report(error, item_id, subset)
+            return None
+        if not item.has_labels and item.instances:
+            self._warn_of_missing_labels(item_id)
+        return DatasetItem(
+            item_id, subset=subset, media=self._media(item), annotations=_annotations(item)
+        )
+
+    def _report(self, error: SegmaskImportError, item_id: str, subset: str) -> None:
+        try:
+            self._ctx.error_policy.report_item_error(error, item_id=(item_id, subset))
+        except _ImportFail as fail:
+            # Datumaro unwraps this for itself, but not from a stream; it has no text of its own.
+            if self._stream and fail.__cause__ is not None:
+                raise fail.__cause__ from error
+            raise
+
+    def _warn_of_missing_labels(self, item_id: str) -> None:
+        if not self._warned_of_labels:
+            self._warned_of_labels = True
+            log.warning(
+                "%s: the item %r has an instance mask but no class mask, so its masks have no "
+                "label. This is said once; other items may lack theirs too.",
+                self._archive.storage.place(layout.class_mask(item_id)),
+                item_id,
+            )
+
+    def _media(self, item: Item) -> Image | None:
+        storage = self._archive.storage
+        if item.image is None:
+            # Without data, but exports that need a width and a height find them here.
+            return Image.from_numpy(None, size=item.size) if item.size else None
+        path = storage.path(item.image)
+        if path is not None:
+            return Image.from_file(path, size=item.size)
+        suffix = layout.split_suffix(item.image)[1]
+        return Image.from_bytes(partial(storage.read, item.image), ext=suffix, size=item.size)
+
+
+def make_categories(label_map: LabelMap) -> CategoriesInfo:
+    """Return the labels of a label map, in its order, and their colours, as Datumaro has them."""
+    labels = LabelCategories()
+    for label in label_map.labels:
+        labels.add(label.name, attributes=set(label.actions))
+    colormap = {i: label.color for i, label in enumerate(label_map.labels)}
+    return {AnnotationType.label: labels, AnnotationType.mask: MaskCategories(colormap)}
+
+
+def _annotations(item: Item) -> list[Annotation]:
+    if item.size is None:
+        return []
+    height, width = item.size
+    return [
+        SegmaskMask(
+            rle=KnownRle(i.counts, height, width, i.area, i.bbox), label=i.label, group=i.number
+        )
+        for i in item.instances
+    ]

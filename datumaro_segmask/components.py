@@ -1,0 +1,54 @@
+"""Instances where there were none: the connected components of masks (docs/format.md, section 4).
+
+Each mask is looked at in the window of its own box.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import cv2
+import numpy as np
+
+from .rle import decode_box
+from .runs import Instance, Scanner, group_runs
+
+CONNECTIVITIES = (4, 8)
+
+
+def split_components(
+    instances: Iterable[Instance],
+    height: int,
+    width: int,
+    *,
+    connectivity: int = 8,
+    min_area: int = 0,
+    first_number: int = 1,
+) -> list[Instance]:
+    """Return one instance for each connected component, numbered from ``first_number`` on.
+
+    ``height`` and ``width`` are those of the image, in pixels. With ``connectivity`` 8 pixels
+    that touch at a corner belong together, with 4 they do not. Components of fewer than
+    ``min_area`` pixels are left out. The order is that of the masks, and within each that of the
+    components' first pixels, row by row.
+    """
+    found: list[Instance] = []
+    for instance in instances:
+        x, y, columns, rows = instance.bbox
+        window = decode_box(instance.counts, instance.bbox, height)
+        count, labels = cv2.connectedComponents(window, connectivity=connectivity)
+        scanner = Scanner(rows, columns)
+        scanner.add(labels.astype(np.uint32))
+        runs = scanner.runs()
+        # From the columns of the window to those of the image: only the rows above differ.
+        shift = (runs.begin // rows + x) * height + y - runs.begin // rows * rows
+        numbers = runs.values[0]
+        parts = group_runs(
+            runs.begin + shift, runs.end + shift, numbers, np.minimum(numbers, 1) - 1, height, width
+        )
+        assert len(parts) == count - 1
+        for part in parts:
+            if part.area >= min_area:
+                number = first_number + len(found)
+                found.append(Instance(instance.label, number, part.counts, part.area, part.bbox))
+    return found

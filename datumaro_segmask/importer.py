@@ -1,0 +1,105 @@
+"""Datumaro's door to the format: detection, and the options of an import."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from typing import Any
+
+from datumaro.components.format_detection import FormatDetectionConfidence, FormatDetectionContext
+from datumaro.components.importer import Importer
+
+from . import layout
+from .archive import read_label_map
+from .png_container import MAX_PIXELS
+from .storage import folder_roots, open_storage, zip_roots
+
+NAME = "segmask"
+
+
+class SegmaskImporter(Importer):  # type: ignore[misc]  # Datumaro is untyped
+    """Imports CVAT's "Segmentation mask 1.1" archives: class masks and instance masks.
+
+    The archive may be a folder or a zip, which is read in place.
+    """
+
+    NAME = NAME
+    DETECT_CONFIDENCE = FormatDetectionConfidence.MEDIUM
+    DETECTS_FILES = True
+    """Tells the bridge (`_plugins`) to ask `detect` about files too, for a zip."""
+
+    @classmethod
+    def build_cmdline_parser(cls, **kwargs: Any) -> argparse.ArgumentParser:
+        parser: argparse.ArgumentParser = super().build_cmdline_parser(**kwargs)
+        parser.add_argument(
+            "--keep-background",
+            action="store_true",
+            help="Import the background as objects too (default: its pixels are no annotation)",
+        )
+        parser.add_argument(
+            "--ignore-index",
+            type=int,
+            help="Value of gray class masks that means 'no annotation', such as 255 "
+            "(default: every value must be a line of the label map)",
+        )
+        parser.add_argument(
+            "--max-pixels",
+            type=int,
+            default=MAX_PIXELS,
+            help="Refuse masks with more pixels (default: %(default)s)",
+        )
+        return parser
+
+    @classmethod
+    def get_file_extensions(cls) -> list[str]:
+        return ["", ".png", ".txt", ".zip"]
+
+    @classmethod
+    def detect(cls, context: FormatDetectionContext) -> FormatDetectionConfidence:
+        """Recognise an archive of masks, and leave full VOC datasets to the ``voc`` format.
+
+        Datumaro's own two VOC segmentation importers tie on the bare layout, both with
+        confidence LOW. Cheap (it lists folders, and never opens a mask), and raises nothing but
+        Datumaro's rejection.
+        """
+        path = context.root_path
+        if os.path.isfile(path):
+            if not zip_roots(path):
+                context.fail("must be a zip that holds SegmentationClass or ImageSets/Segmentation")
+            return cls.DETECT_CONFIDENCE
+        with context.require_any():
+            for mark in (
+                f"{layout.CLASS_MASKS}/**/*{layout.MASK_SUFFIX}",
+                f"{layout.INSTANCE_MASKS}/**/*{layout.MASK_SUFFIX}",
+                f"{layout.SUBSETS}/*{layout.LIST_SUFFIX}",
+            ):
+                with context.alternative():
+                    context.require_file(mark)
+        if not any(
+            os.path.exists(os.path.join(path, name))
+            for name in (layout.CLASS_MASKS, layout.INSTANCE_MASKS, layout.LABEL_MAP)
+        ):
+            context.fail("must have masks or a label map beside the subset lists")
+        for foreign in ("ImageSets/Main", "ImageSets/Layout", "ImageSets/Action", "Annotations"):
+            if os.path.isdir(os.path.join(path, foreign)):
+                context.fail(f"must have no {foreign}, which is a mark of the voc format")
+        return cls.DETECT_CONFIDENCE
+
+    @classmethod
+    def find_sources(cls, path: str) -> list[dict[str, Any]]:
+        """Return one source for the whole archive; its subsets are read in one pass."""
+        found = zip_roots(path) if os.path.isfile(path) else folder_roots(path)
+        return [{"url": path, "format": cls.NAME}] if found else []
+
+    def __call__(self, path: str, stream: bool = False, **options: Any) -> list[dict[str, Any]]:
+        if path and os.path.exists(path):
+            # What is wrong with the archive as a whole is said here, where Datumaro passes the
+            # message on as it is; from a constructor it would say "Failed to import" and no more.
+            storage = open_storage(os.path.normpath(path))
+            read_label_map(storage)
+        sources: list[dict[str, Any]] = super().__call__(path, stream=stream, **options)
+        return sources
+
+    @property
+    def can_stream(self) -> bool:
+        return True

@@ -1,0 +1,283 @@
+"""Reads the PNG of a mask from top to bottom, a block of rows at a time.
+
+A mask is long runs of few values, and its PNG nearly says so already: after the filters Sub and
+Up a byte that is zero means "as my neighbour". So where every row of a block is filtered Sub, as
+OpenCV writes them, the places of its other bytes are the boundaries between runs, and no pixel is
+ever unfiltered. Everything else is unfiltered in NumPy (None, Sub, Up) or by OpenCV (Average and
+Paeth, whose every byte depends on the one before).
+
+What comes out are *values*: the palette index or the gray value of each pixel, as it stands in
+the file, or for colours whatever integer the caller's ``number_of`` gives them. This is the one
+module that knows the order of channels in memory. Source: docs/format.md, section 3, and the PNG
+specification (third edition).
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterator
+from typing import Any, TypeAlias
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from . import deflate
+from .colors import IntArray
+from .errors import PngError
+from .png_container import (
+    CHANNELS,
+    GRAY,
+    MAX_PIXELS,
+    REDRAW,
+    RGB,
+    RGBA,
+    SIGNATURE,
+    Inflater,
+    chunk,
+    parse_container,
+)
+
+Values: TypeAlias = NDArray[np.unsignedinteger[Any]]
+Bytes: TypeAlias = NDArray[np.uint8]
+
+BLOCK_PIXELS = 1 << 18  # pixels a block: its arrays stay in the processor's caches
+
+_NONE, _SUB, _UP, _PAETH = 0, 1, 2, 4
+# x and y of the first pixel of each pass of an interlaced image, and the steps between pixels.
+_ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2),
+          (0, 1, 1, 2))  # fmt: skip
+
+
+class MaskReader:
+    """The pixels of one mask, read once from top to bottom.
+
+    ``number_of`` gives the values of colours: packed colours (n,) int64 -> (n,) integers >= 0. It
+    is called with the first colour of every run, never with every pixel.
+
+    Raises PngError when made or read, for anything but a sound PNG of at most ``max_pixels``.
+    """
+
+    def __init__(
+        self,
+        data: bytes,
+        where: str,
+        number_of: Callable[[IntArray], IntArray],
+        max_pixels: int = MAX_PIXELS,
+    ) -> None:
+        container = parse_container(data, where, max_pixels)
+        self.header = container.header
+        self.palette = container.palette
+        self._where = where
+        self._number_of = number_of
+        self._source = Inflater(container.pieces, where)
+        self._step = max(1, self.header.pixel_bits // 8)  # bytes from a byte to its left neighbour
+        self._above: Bytes | None = None
+        self._next_row = 0
+        self._whole: Values | None = None
+
+    def read(self, rows: int) -> Values:
+        """Return the values of the next rows: (rows, width), as small unsigned integers as fit."""
+        header = self.header
+        if header.interlaced:
+            if self._whole is None:
+                self._whole = self._read_interlaced()
+            block = self._whole[self._next_row : self._next_row + rows]
+        else:
+            block = self._read_block(rows, header.width)
+        self._next_row += rows
+        if self._next_row == header.height:
+            self._source.close()
+        if self.palette is not None and not header.is_color:
+            self._check_indices(int(block.max()), len(self.palette))
+        return block
+
+    def _check_indices(self, highest: int, colors: int) -> None:
+        if highest >= colors:
+            raise PngError(
+                f"a pixel has the palette index {highest}",
+                self._where,
+                f"an index below {colors}, as the palette has {colors} colours",
+                REDRAW,
+            )
+
+    def blocks(self, rows: int) -> Iterator[Values]:
+        """Yield all that is left, ``rows`` rows at a time."""
+        while self._next_row < self.header.height:
+            yield self.read(min(rows, self.header.height - self._next_row))
+
+    def _read_block(self, rows: int, width: int) -> Values:
+        row_bytes = 1 + self.header.row_bytes(width)
+        raw = np.frombuffer(self._source.read(rows * row_bytes), np.uint8)
+        lines = raw.reshape(rows, row_bytes)
+        filters = lines[:, 0]
+        lowest, highest = int(filters.min()), int(filters.max())
+        if highest > _PAETH:
+            raise PngError(
+                f"a row has the filter {highest}", self._where, "a filter from 0 to 4", REDRAW
+            )
+        if lowest == highest == _SUB and self.header.depth == 8 and self._step in (1, 3):
+            self._above = _unfilter_sub(lines[-1, 1:], self._step)
+            return self._values_of_runs(*_runs_of_sub(raw, rows, row_bytes, self._step), width)
+        if highest == _NONE:
+            plain = lines[:, 1:]
+        elif highest <= _UP:
+            plain = _unfilter_simple(lines, self._above, self._step)
+        else:
+            plain = _unfilter_any(lines, self._above, self._step)
+        self._above = plain[-1].copy()
+        return self._values(plain, width)
+
+    def _values(self, plain: Bytes, width: int) -> Values:
+        """Turn unfiltered rows into values."""
+        rows, header = len(plain), self.header
+        if header.depth < 8:
+            return _unpack_bits(plain, header.depth)[:, :width]
+        if header.depth == 16:
+            if not header.is_color:
+                words = np.ascontiguousarray(plain).view(">u2")
+                return words[:, :: CHANNELS[header.color_type]].astype(np.uint16)
+            plain = plain[:, ::2]  # a label map has 8 bits a channel: the high ones
+        if not header.is_color:
+            return plain[:, :: CHANNELS[header.color_type]]
+        pixels = np.ascontiguousarray(plain).reshape(rows, width, -1)
+        code = cv2.COLOR_RGB2BGRA if header.color_type == RGB else cv2.COLOR_RGBA2BGRA
+        # Blue comes first in memory, so it is the lowest byte of a little-endian integer.
+        packed = cv2.cvtColor(pixels, code).view("<u4").ravel() & np.uint32(0xFFFFFF)
+        starts = _starts_of_runs(packed)
+        return self._values_of_runs(starts, packed[starts].astype(np.int64), rows * width, width)
+
+    def _values_of_runs(
+        self, starts: IntArray, values: IntArray, pixels: int, width: int
+    ) -> Values:
+        """Spread runs (their first pixels, row by row, and their values) over the rows."""
+        if self.header.is_color:
+            values = self._number_of(values)
+        narrow = values.astype(np.min_scalar_type(int(values.max())))
+        return np.repeat(narrow, np.diff(starts, append=pixels)).reshape(-1, width)
+
+    def _read_interlaced(self) -> Values:
+        header = self.header
+        whole: Values | None = None
+        for x0, y0, dx, dy in _ADAM7:
+            width, rows = -(-(header.width - x0) // dx), -(-(header.height - y0) // dy)
+            if width <= 0 or rows <= 0:
+                continue
+            self._above = None
+            part = self._read_block(rows, width)
+            if whole is None:
+                whole = np.zeros((header.height, header.width), part.dtype)
+            if part.dtype.itemsize > whole.dtype.itemsize:
+                whole = whole.astype(part.dtype)
+            whole[y0::dy, x0::dx] = part
+        assert whole is not None  # the first pass is never empty
+        return whole
+
+
+def _starts_of_runs(values: NDArray[Any]) -> IntArray:
+    new = np.empty(values.size, bool)
+    new[0] = True
+    np.not_equal(values[1:], values[:-1], out=new[1:])
+    return np.flatnonzero(new)
+
+
+def _runs_of_sub(
+    raw: Bytes, rows: int, row_bytes: int, step: int
+) -> tuple[IntArray, IntArray, int]:
+    """Find the runs of rows that are all filtered Sub.
+
+    ``raw``: the filtered bytes, ``step``: 1 or 3 bytes a pixel. Returns the first pixel of each
+    run, counted row by row, their values (with 3 bytes: packed colours), and the number of pixels.
+    """
+    width = (row_bytes - 1) // step
+    # The byte of the filter is 1, so every row begins with an entry of its own.
+    at = np.flatnonzero(raw != 0)
+    delta = raw[at].astype(np.int64)
+    row = at // row_bytes
+    column = at - row * row_bytes
+    first = np.flatnonzero(column == 0)
+    delta[first] = 0
+    byte = np.maximum(column - 1, 0)
+    x = byte // step if step > 1 else byte
+    pixel = row * width + x
+    # Several bytes of one pixel may change: its value is known after the last of them.
+    last = np.empty(at.size, bool)
+    last[-1] = True
+    np.not_equal(pixel[1:], pixel[:-1], out=last[:-1])
+    ends = np.flatnonzero(last)
+    entries = np.diff(first, append=at.size)
+    values = np.zeros(ends.size, np.int64)
+    for channel in range(step):
+        mine = delta if step == 1 else np.where(byte - x * step == channel, delta, 0)
+        total = np.cumsum(mine)
+        before = np.concatenate(([0], total[first[1:] - 1]))
+        values |= ((total - np.repeat(before, entries)) & 255)[ends] << 8 * (step - 1 - channel)
+    return pixel[ends], values, rows * width
+
+
+def _unfilter_sub(line: Bytes, step: int) -> Bytes:
+    plain: Bytes = np.add.accumulate(line.reshape(-1, step), axis=0, dtype=np.uint8)
+    return plain.ravel()
+
+
+def _unfilter_simple(lines: Bytes, above: Bytes | None, step: int) -> Bytes:
+    """Unfilter rows of None, Sub and Up. ``lines``: (rows, 1 + bytes), ``above``: (bytes,)."""
+    plain = lines[:, 1:].copy()
+    filters = lines[:, 0]
+    for y in np.flatnonzero(filters == _SUB).tolist():
+        plain[y] = _unfilter_sub(plain[y], step)
+    # A stretch of Up rows is one running sum down the columns, begun in the row above it.
+    up = np.flatnonzero(np.diff(filters == _UP, prepend=False, append=False)).tolist()
+    for start, stop in zip(up[::2], up[1::2], strict=True):
+        if start:
+            np.add.accumulate(plain[start - 1 : stop], axis=0, out=plain[start - 1 : stop])
+        else:
+            if above is not None:
+                plain[0] += above
+            np.add.accumulate(plain[:stop], axis=0, out=plain[:stop])
+    return plain
+
+
+def _unfilter_any(lines: Bytes, above: Bytes | None, step: int) -> Bytes:
+    """Unfilter rows of any filter by handing them to OpenCV as an image of their own.
+
+    A filter knows bytes and the distance to the left neighbour, not what the bytes mean. So rows
+    of any kind can pose as one of the kinds that OpenCV gives back byte for byte.
+    """
+    rows, count = len(lines), lines.shape[1] - 1
+    depth, color_type, dtype = {
+        1: (8, GRAY, "u1"),
+        2: (16, GRAY, ">u2"),
+        3: (8, RGB, "u1"),
+        4: (8, RGBA, "u1"),
+        6: (16, RGB, ">u2"),
+        8: (16, RGBA, ">u2"),
+    }[step]
+    if above is not None:
+        lines = np.vstack([np.concatenate(([np.uint8(_NONE)], above)), lines])
+    data = b"".join([
+        SIGNATURE,
+        chunk(b"IHDR", struct.pack(
+            ">IIBBBBB", count // step, len(lines), depth, color_type, 0, 0, 0)),
+        chunk(b"IDAT", _store(lines.tobytes())),
+        chunk(b"IEND", b""),
+    ])  # fmt: skip
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if image is None:
+        raise AssertionError("OpenCV did not take rows that were checked before")
+    if image.ndim == 3:
+        image = image[..., [2, 1, 0, 3][: image.shape[2]]]  # from OpenCV's BGR(A)
+    plain: Bytes = np.ascontiguousarray(image.astype(dtype)).view(np.uint8)
+    return plain.reshape(len(lines), count)[-rows:]
+
+
+def _store(data: bytes) -> bytes:
+    stream = deflate.compressobj(0)
+    return stream.compress(data) + stream.flush()
+
+
+def _unpack_bits(plain: Bytes, depth: int) -> Bytes:
+    """Return samples of 1, 2 or 4 bits, the first in the highest bits, one a byte."""
+    shifts = np.arange(8 - depth, -1, -depth, dtype=np.uint8)
+    samples: Bytes = (plain[:, :, None] >> shifts) & np.uint8((1 << depth) - 1)
+    return samples.reshape(len(plain), -1)

@@ -1,0 +1,256 @@
+"""Masks ↔ polygons along pixel edges, without a changed pixel.
+
+A mask is followed from pixel to pixel, the edges that its outlines pass on the way are lined up,
+holes are joined to their outline by seams, and corners are what is left when straight stretches
+go. Painted by pycocotools, such polygons give the mask again: it fills a column from one
+horizontal edge to the next (the even-odd rule), edges between whole numbers fall between its
+sampling points, and a seam walked both ways fills nothing. Source: docs/format.md, section 6.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from pycocotools import mask as mask_utils
+
+from .runs import parse_counts
+
+IntArray: TypeAlias = NDArray[np.int64]
+Ring: TypeAlias = NDArray[np.int32]
+
+# Sides of a pixel in the order in which they are walked, the mask on the left hand: 0 east,
+# 1 north, 2 west, 3 south. Here is the corner (x, y) where each side begins.
+_FIRST_CORNER = np.array([[1, 1], [1, 0], [0, 0], [0, 1]], np.int32)
+
+# Directions to a neighbour pixel as in a Freeman chain: 0 east, 1 north-east, 2 north, ... So
+# side s looks in direction 2 * s. Indexed by dx + 3 * dy + 4. The one pixel of a contour that
+# has no neighbour may look anywhere but along an axis: then all its four sides are counted.
+_DIRECTION = np.array([3, 2, 1, 4, 1, 0, 5, 6, 7])
+_OPPOSITE = np.array([7, 6, 5, 0, 1, 4, 1, 2, 3])
+
+
+def mask_to_polygons(
+    mask: NDArray[np.bool_] | NDArray[np.uint8], offset: tuple[int, int] = (0, 0)
+) -> list[Ring]:
+    """Return the polygons that cover exactly the pixels of a mask, one for each part of it.
+
+    ``mask``: (height, width) bool or uint8, every value but 0 is on. ``offset``: x and y of its
+    first pixel in the image, for a mask that is a window. Parts are 8-connected. A polygon is
+    (n, 2) int32, x and y of its corners in pixels, from pixel edge to pixel edge (the first pixel
+    has the corners 0 and 1), not closed by a repeated corner. It consists of axis-parallel edges,
+    touches itself where pixels touch by a corner, and runs over each seam to a hole twice.
+    Source: docs/format.md, section 6.
+    """
+    outlines = _trace(np.ascontiguousarray(mask).view(np.uint8))
+    if outlines is None:
+        return []
+    if outlines.holes.any():
+        points, starts = _join_holes(outlines)
+    else:
+        points, starts = outlines.points, outlines.starts
+    points, starts = _drop_straight(points, starts)
+    points += np.array(offset, np.int32)
+    return np.split(points, starts[1:])
+
+
+def rle_to_polygons(rle: dict[str, Any], bbox: Sequence[float]) -> list[Ring]:
+    """Return the polygons of an RLE as `mask_to_polygons` does, decoding no more than its box.
+
+    ``rle``: a compressed COCO RLE (``size``: height and width, ``counts``: bytes or str);
+    ``bbox``: x, y, width, height in pixels, the smallest box around the mask (as
+    ``pycocotools.mask.toBbox`` gives it).
+    """
+    x, y, width, height = (int(value) for value in bbox)
+    counts = rle["counts"]
+    edges = np.cumsum(parse_counts(counts.encode() if isinstance(counts, str) else counts))
+    begin, end = edges[:-1:2], edges[1::2]
+    # A run leaves its column only if it touches top and bottom: then the box is as high as the
+    # image, and the columns are as long here as there.
+    column, row = np.divmod(begin, rle["size"][0])
+    inside = (column - x) * height + (row - y)
+    # Differences between neighbours, +1 and -1, then one running sum.
+    window = np.zeros(width * height + 1, np.uint8)
+    window[inside] = 1
+    window[inside + (end - begin)] -= 1
+    np.cumsum(window, dtype=np.uint8, out=window)
+    return mask_to_polygons(cv2.transpose(window[:-1].reshape(width, height)), (x, y))
+
+
+def polygons_to_rle(polygons: Sequence[NDArray[Any]], height: int, width: int) -> dict[str, Any]:
+    """Paint polygons into one compressed COCO RLE of an image, as pycocotools and Datumaro do.
+
+    ``polygons``: (n, 2) x and y in pixels, n > 2. Pixels in any of them are on.
+    """
+    if not polygons:
+        nothing = {"size": [height, width], "counts": [height * width]}
+        empty: dict[str, Any] = mask_utils.frPyObjects(nothing, height, width)
+        return empty
+    flat = [polygon.ravel() for polygon in polygons]
+    merged: dict[str, Any] = mask_utils.merge(mask_utils.frPyObjects(flat, height, width))
+    return merged
+
+
+@dataclass(frozen=True, slots=True)
+class _Outlines:
+    """All outlines of a mask in a row, as unit edges.
+
+    ``points``: (n, 2) int32, where each edge begins; ``sides``: (n,) which side of its pixel it
+    is; ``starts``: (rings,) the first edge of each outline; ``holes``: (rings,) bool.
+    """
+
+    points: Ring
+    sides: IntArray
+    starts: IntArray
+    holes: NDArray[np.bool_]
+
+
+def _trace(mask: NDArray[np.uint8]) -> _Outlines | None:
+    """Follow the outlines of a mask.
+
+    OpenCV gives the chain of pixels along each outline. It turns around each of them, from where
+    it came to where it goes on, over neighbours that are off: the sides of the pixel that it
+    passes are the edges of the outline. (Enlarging the mask twice, so that the chain itself runs
+    along the edges, costs thirty times as much for a mask of 1024 × 1024.)
+    """
+    contours, hierarchy = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    if not contours:
+        return None
+    pixels = np.concatenate(contours)[:, 0]
+    starts = _starts([len(contour) for contour in contours])
+    following = _following(starts, len(pixels))
+    step = pixels[following] - pixels
+    step_code = step[:, 0] + 3 * step[:, 1] + 4
+    ahead, behind = _DIRECTION[step_code], np.empty(len(pixels), np.int64)
+    behind[following] = _OPPOSITE[step_code]
+    # From behind to ahead in eighths of a turn, 1 to 8, and the quarters strictly between them.
+    turn = ((ahead - behind - 1) & 7) + 1
+    before = behind >> 1
+    passed = ((behind + turn - 1) >> 1) - before
+    ends = np.cumsum(passed)
+    pixel = np.repeat(np.arange(len(pixels)), passed)
+    sides = (np.arange(len(pixel)) + (before + 1 - ends + passed)[pixel]) & 3
+    return _Outlines(
+        points=pixels[pixel] + _FIRST_CORNER[sides],
+        sides=sides,
+        starts=(ends - passed)[starts],
+        holes=hierarchy[0, :, 3] >= 0,
+    )
+
+
+def _starts(lengths: Sequence[int]) -> IntArray:
+    return np.cumsum([0, *lengths[:-1]])
+
+
+def _following(starts: IntArray, size: int) -> IntArray:
+    """Return the index of the next element in a ring, for rings that stand in a row."""
+    following = np.arange(1, size + 1)
+    following[np.append(starts[1:], size) - 1] = starts
+    return following
+
+
+def _drop_straight(points: Ring, starts: IntArray) -> tuple[Ring, IntArray]:
+    """Return axis-parallel rings and their starts without the points between collinear edges."""
+    following = _following(starts, len(points))
+    step = np.sign(points[following] - points)
+    direction = step[:, 0] + 3 * step[:, 1]
+    turns = np.empty(len(points), bool)
+    turns[following] = direction[following] != direction
+    return points[turns], (np.cumsum(turns) - turns)[starts]
+
+
+def _join_holes(outlines: _Outlines) -> tuple[Ring, IntArray]:
+    """Return one ring for each part: its outline and, over seams, the outlines of its holes.
+
+    A seam links two rings by an exchange of successors: where the walk comes to one end, it goes
+    on behind the other end, and so around the other ring and back. A seam with a length needs
+    each end a second time, for the way back.
+    """
+    size = len(outlines.points)
+    ring_ends = np.append(outlines.starts[1:], size) - 1
+    successor = dict(zip(ring_ends.tolist(), outlines.starts.tolist(), strict=True))
+    again: list[int] = []
+    for a, b, length in _seams(outlines):
+        after_a, after_b = successor.get(a, a + 1), successor.get(b, b + 1)
+        if length:
+            second_a, second_b = size + len(again), size + len(again) + 1
+            again += [a, b]
+            successor[second_a], successor[second_b] = after_a, after_b
+            after_a, after_b = second_a, second_b
+        successor[a], successor[b] = after_b, after_a
+    jumps = sorted(successor)
+    points = np.concatenate([outlines.points, outlines.points[again]])
+    rings = [
+        np.concatenate([points[begin:end] for begin, end in _walk(start, successor, jumps)])
+        for start in outlines.starts[~outlines.holes].tolist()
+    ]
+    return np.concatenate(rings), _starts([len(ring) for ring in rings])
+
+
+def _walk(start: int, successor: dict[int, int], jumps: list[int]) -> Iterator[tuple[int, int]]:
+    """Yield the ranges of indices on the way from ``start`` back to it."""
+    begin = start
+    while True:
+        last = jumps[bisect_left(jumps, begin)]
+        yield begin, last + 1
+        begin = successor[last]
+        if begin == start:
+            return
+
+
+def _seams(outlines: _Outlines) -> list[tuple[int, int, int]]:
+    """Return the shortest seams that join all the holes: the index of each end, the length.
+
+    Every row and column of pixels of the mask leads from one edge to another; where these are of
+    two rings, it is a way for a seam. Rings that touch need none. Of all these ways the shortest
+    between each two rings, and of those the minimum spanning tree (Kruskal's algorithm), are
+    taken. The way up from the top of a hole ends on a ring with a higher top, so none is left out.
+    """
+    ends = np.append(outlines.starts[1:], len(outlines.points))
+    ring = np.repeat(np.arange(ends.size), ends - outlines.starts)
+    a, b, length = _ways(outlines)
+    apart = np.flatnonzero(ring[a] != ring[b])
+    a, b, length = a[apart], b[apart], length[apart]
+    low, high = np.minimum(ring[a], ring[b]), np.maximum(ring[a], ring[b])
+    pair = low * ends.size + high
+    order = np.lexsort((length, pair))
+    shortest = order[np.diff(pair[order], prepend=-1) != 0]
+    shortest = shortest[np.argsort(length[shortest], kind="stable")]
+
+    root = list(range(ends.size))
+
+    def find(node: int) -> int:
+        while root[node] != node:
+            root[node] = node = root[root[node]]
+        return node
+
+    seams = []
+    ways = (low[shortest], high[shortest], a[shortest], b[shortest], length[shortest])
+    for r, s, *way in zip(*(part.tolist() for part in ways), strict=True):
+        r, s = find(r), find(s)
+        if r != s:
+            root[r] = s
+            seams.append((way[0], way[1], way[2]))
+    return seams
+
+
+def _ways(outlines: _Outlines) -> tuple[IntArray, IntArray, IntArray]:
+    """Return all straight ways through the mask: the index of each end, the length."""
+    points, sides = outlines.points.astype(np.int64), outlines.sides
+    index = np.arange(len(points))
+    # East and north sides end where the west or south side across begins.
+    ends = np.where(sides < 2, _following(outlines.starts, len(points)), index)
+    line = int(points.max()) + 1
+    by_row, by_column = points @ [1, line], points @ [line, 1]
+    across, down = ends[sides & 1 == 0], ends[sides & 1 == 1]
+    across, down = across[np.argsort(by_row[across])], down[np.argsort(by_column[down])]
+    order = np.argsort(by_row)
+    met = np.flatnonzero(by_row[order[1:]] == by_row[order[:-1]])
+    a = np.concatenate([order[met], across[::2], down[::2]])
+    b = np.concatenate([order[met + 1], across[1::2], down[1::2]])
+    return a, b, np.abs(points[b] - points[a]).sum(axis=1)

@@ -1,0 +1,80 @@
+"""The text of a COCO run-length encoding, written for many masks at once and read back.
+
+A mask's *counts* are the lengths of its runs down the columns, off and on in turn, beginning with
+off. pycocotools keeps them as a compressed text; this is the same text, bit by bit.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .colors import IntArray
+
+
+def compress(counts: IntArray, offsets: IntArray) -> tuple[bytes, list[int]]:
+    """Write all counts as pycocotools does (``rleToString``), and say where each text ends.
+
+    From the fourth on, a count is written as its difference to the one before the last. A number
+    takes as many characters of five bits as it needs, lowest first, with 32 added to all but the
+    last, and 48 to each.
+    """
+    place = np.arange(counts.size) - np.repeat(offsets[:-1], np.diff(offsets))
+    values = counts.copy()
+    later = np.flatnonzero(place > 2)
+    values[later] -= counts[later - 2]
+    magnitude = np.where(values < 0, ~values, values)
+    sizes = np.ones(values.size, np.int64)
+    limit = 1 << 4
+    while (more := magnitude >= limit).any():
+        sizes += more
+        limit <<= 5
+    ends = np.cumsum(sizes)
+    text = np.empty(int(ends[-1]), np.uint8)
+    at, left = ends - sizes, sizes
+    while values.size:
+        text[at] = (values & 31) + np.where(left > 1, 80, 48)
+        unfinished = np.flatnonzero(left > 1)
+        at, left, values = at[unfinished] + 1, left[unfinished] - 1, values[unfinished] >> 5
+    return text.tobytes(), np.concatenate(([0], ends))[offsets].tolist()
+
+
+def parse_counts(text: bytes) -> IntArray:
+    """Read back what `compress` wrote for one mask: its COCO counts, off and on in turn."""
+    characters = np.frombuffer(text, np.uint8).astype(np.int64) - 48
+    ends = np.flatnonzero(characters < 32)
+    begins = np.concatenate(([0], ends[:-1] + 1))
+    place = np.arange(characters.size) - np.repeat(begins, ends - begins + 1)
+    counts = np.add.reduceat((characters & 31) << 5 * place, begins)
+    # The highest of the five last bits is the sign.
+    negative = characters[ends] & 16 != 0
+    counts -= np.where(negative, 1 << 5 * (ends - begins + 1), 0)
+    counts[1::2] = np.cumsum(counts[1::2])
+    counts[2::2] = np.cumsum(counts[2::2])
+    return counts
+
+
+def fill_columns(text: bytes, first: int, columns: NDArray[np.uint8]) -> None:
+    """Write the pixels of a mask into ``columns``: (columns, height) uint8 of 0 and 1.
+
+    ``columns`` are those of the image from the column ``first`` on, and hold all of the mask.
+    """
+    height = columns.shape[1]
+    edges = np.cumsum(parse_counts(text)) - first * height
+    # +1 where a run begins and -1 behind its end; one running sum makes the pixels of them.
+    steps = np.zeros(columns.size + 1, np.uint8)
+    steps[edges[:-1:2]] = 1
+    steps[edges[1::2]] = 255
+    np.cumsum(steps[:-1], dtype=np.uint8, out=columns.reshape(-1))
+
+
+def decode_box(text: bytes, bbox: tuple[int, int, int, int], height: int) -> NDArray[np.uint8]:
+    """Return the pixels of a mask within its box: (rows, columns) uint8 of 0 and 1, C order.
+
+    ``text``: the compressed counts for an image ``height`` pixels high; ``bbox``: x, y, width,
+    height in pixels, which holds all of the mask.
+    """
+    x, y, width, rows = bbox
+    columns = np.empty((width, height), np.uint8)
+    fill_columns(text, x, columns)
+    return np.ascontiguousarray(columns[:, y : y + rows].T)
