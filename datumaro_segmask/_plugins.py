@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from functools import cache
 from importlib.metadata import Distribution, EntryPoint, distributions
 from types import ModuleType
@@ -138,10 +139,11 @@ def _entries() -> Iterator[tuple[str, EntryPoint]]:
 
 
 def _name(distribution: Distribution) -> str:
-    try:
-        return distribution.metadata["Name"]
-    except Exception:  # no METADATA, or an unreadable one
-        return str(distribution.locate_file(""))
+    """Its name, or where it lies if its metadata has none."""
+    with suppress(Exception):
+        if name := distribution.metadata["Name"]:
+            return name
+    return str(distribution.locate_file(""))
 
 
 def _lazy_plugin(spec: PluginSpec) -> type[LazyPlugin] | None:

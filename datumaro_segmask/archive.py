@@ -7,6 +7,7 @@ may call them alike. Source: docs/format.md, sections 1 to 4.
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 from dataclasses import dataclass
@@ -59,18 +60,11 @@ def open_archive(path: str) -> Archive:
     """
     storage = open_storage(path)
     label_map = read_label_map(storage)
-    subsets = _read_subsets(storage)
+    subsets = read_subsets(storage)
     if subsets:
         _report_unlisted(storage, subsets)
         return Archive(storage, label_map, subsets)
-    ids = sorted(_masked_ids(storage))
-    if not ids:
-        raise ArchiveError(
-            "the archive has neither subset lists nor masks",
-            storage.place(layout.SUBSETS),
-            "a list of items for each subset, such as default.txt",
-            "export the task again as 'Segmentation mask 1.1'",
-        )
+    ids = unlisted_items(storage)
     log.warning(
         "%s: there are no subset lists, so all %d items with masks are taken for the subset %r. "
         "Write the ids of the items, one a line, into %s.txt to choose them and their order.",
@@ -100,7 +94,12 @@ def read_label_map_file(path: str) -> LabelMap:
     return parse_label_map(text, path)
 
 
-def _read_subsets(storage: Storage) -> dict[str, list[str]]:
+def read_subsets(storage: Storage) -> dict[str, list[str]]:
+    """Read the lists of an archive: the ids of each subset; none where there are no lists.
+
+    Raises SubsetListError or UnsafePathError.
+    """
+
     def has_masks(item_id: str) -> bool:
         return storage.exists(layout.class_mask(item_id)) or storage.exists(
             layout.instance_mask(item_id)
@@ -111,9 +110,26 @@ def _read_subsets(storage: Storage) -> dict[str, list[str]]:
         subset = name.removeprefix(layout.SUBSETS + "/").removesuffix(layout.LIST_SUFFIX)
         if "/" in subset or not name.endswith(layout.LIST_SUFFIX):
             continue
+        place = storage.place(name)
         text = _read_text(storage, name, SubsetListError)
-        subsets[subset] = layout.parse_subset_list(text, storage.place(name), has_masks)
+        subsets[layout.check_name(subset, place)] = layout.parse_subset_list(text, place, has_masks)
     return subsets
+
+
+def unlisted_items(storage: Storage) -> list[str]:
+    """Return the ids of all items with masks, sorted, of an archive without lists.
+
+    Raises ArchiveError where there are none, UnsafePathError for one that cannot be an id.
+    """
+    ids = sorted(_masked_ids(storage))
+    if not ids:
+        raise ArchiveError(
+            "the archive has neither subset lists nor masks",
+            storage.place(layout.SUBSETS),
+            "a list of items for each subset, such as default.txt",
+            "export the task again as 'Segmentation mask 1.1'",
+        )
+    return [layout.check_name(item_id, storage.place()) for item_id in ids]
 
 
 def _read_text(storage: Storage, name: str, kind: type[SegmaskImportError]) -> str:
@@ -244,6 +260,9 @@ _SUFFIXES = sorted(layout.IMAGE_SUFFIXES, key=lambda s: (s not in (".jpg", ".png
 _SUFFIXES += [suffix.upper() for suffix in _SUFFIXES]
 
 
+_HEAD = 1 << 16  # bytes of an image that nearly always tell its size
+
+
 def find_image(storage: Storage, item_id: str) -> str | None:
     """Return the place of an item's image, whatever its suffix, or None."""
     names = (layout.image(item_id, suffix) for suffix in _SUFFIXES)
@@ -252,9 +271,15 @@ def find_image(storage: Storage, item_id: str) -> str | None:
 
 def read_image_size(storage: Storage, name: str) -> tuple[int, int] | None:
     """Return height and width of an image from its header, None where that cannot be read."""
-    with storage.open(name) as file:
-        width, height = imagesize.get(file)
-    return (height, width) if width > 0 and height > 0 else None
+    return _parse_image_size(storage.head(name, _HEAD)) or _parse_image_size(storage.read(name))
+
+
+def _parse_image_size(data: bytes) -> tuple[int, int] | None:
+    try:
+        width, height = imagesize.get(io.BytesIO(data))
+    except Exception:  # imagesize 1 raises what it meets, imagesize 2 returns -1
+        return None
+    return (int(height), int(width)) if width > 0 and height > 0 else None
 
 
 def _show(size: tuple[int, int]) -> str:

@@ -24,7 +24,7 @@ from .archive import Item, open_archive, read_item
 from .errors import SegmaskImportError
 from .labelmap import LabelMap
 from .lookup import ClassLookup
-from .masks import KnownRle, SegmaskMask
+from .masks import make_mask
 from .png_container import MAX_PIXELS
 
 log = logging.getLogger(__name__)
@@ -152,9 +152,4 @@ def _annotations(item: Item) -> list[Annotation]:
     if item.size is None:
         return []
     height, width = item.size
-    return [
-        SegmaskMask(
-            rle=KnownRle(i.counts, height, width, i.area, i.bbox), label=i.label, group=i.number
-        )
-        for i in item.instances
-    ]
+    return [make_mask(instance, height, width) for instance in item.instances]

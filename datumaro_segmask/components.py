@@ -34,6 +34,8 @@ def split_components(
     """
     found: list[Instance] = []
     for instance in instances:
+        if not instance.area:
+            continue
         x, y, columns, rows = instance.bbox
         window = decode_box(instance.counts, instance.bbox, height)
         count, labels = cv2.connectedComponents(window, connectivity=connectivity)

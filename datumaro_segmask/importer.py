@@ -10,9 +10,9 @@ from datumaro.components.format_detection import FormatDetectionConfidence, Form
 from datumaro.components.importer import Importer
 
 from . import layout
-from .archive import read_label_map
+from .archive import read_label_map, read_subsets, unlisted_items
 from .png_container import MAX_PIXELS
-from .storage import folder_roots, open_storage, zip_roots
+from .storage import folder_roots, holds_archive, lone_zip, open_storage
 
 NAME = "segmask"
 
@@ -63,8 +63,8 @@ class SegmaskImporter(Importer):  # type: ignore[misc]  # Datumaro is untyped
         Datumaro's rejection.
         """
         path = context.root_path
-        if os.path.isfile(path):
-            if not zip_roots(path):
+        if os.path.isfile(path) or (not folder_roots(path) and lone_zip(path)):
+            if not holds_archive(path):
                 context.fail("must be a zip that holds SegmentationClass or ImageSets/Segmentation")
             return cls.DETECT_CONFIDENCE
         with context.require_any():
@@ -88,8 +88,7 @@ class SegmaskImporter(Importer):  # type: ignore[misc]  # Datumaro is untyped
     @classmethod
     def find_sources(cls, path: str) -> list[dict[str, Any]]:
         """Return one source for the whole archive; its subsets are read in one pass."""
-        found = zip_roots(path) if os.path.isfile(path) else folder_roots(path)
-        return [{"url": path, "format": cls.NAME}] if found else []
+        return [{"url": path, "format": cls.NAME}] if holds_archive(path) else []
 
     def __call__(self, path: str, stream: bool = False, **options: Any) -> list[dict[str, Any]]:
         if path and os.path.exists(path):
@@ -97,6 +96,8 @@ class SegmaskImporter(Importer):  # type: ignore[misc]  # Datumaro is untyped
             # message on as it is; from a constructor it would say "Failed to import" and no more.
             storage = open_storage(os.path.normpath(path))
             read_label_map(storage)
+            if not read_subsets(storage):
+                unlisted_items(storage)
         sources: list[dict[str, Any]] = super().__call__(path, stream=stream, **options)
         return sources
 

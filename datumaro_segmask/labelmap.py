@@ -25,8 +25,10 @@ BLACK: Rgb = (0, 0, 0)
 MAX_LABELS = 1 << 16  # as many values as a 16-bit gray mask has
 
 _COLOR_SHAPE = re.compile(r"-?[0-9]+\s*,\s*-?[0-9]+\s*,\s*-?[0-9]+")
-_INTEGER = re.compile(r"[0-9]{1,3}")
-_COMMENT = re.compile(r"(?<=:)(?P<fields>[^#]*?)\s+#.*$|^(?P<name>[^:]*?)\s+#\s.*$")
+_COLOR_FIELD = re.compile(rf":\s*{_COLOR_SHAPE.pattern}\s*(?=:|\s#|$)")
+_INTEGER = re.compile(r"[0-9]{1,9}")
+_COMMENT = re.compile(r"\s#")
+_COMMENT_IN_NAME = re.compile(r"\s#(?=\s|$)")
 _REMEDY_COLOR = "write the colour as three whole numbers, as in 'car:128,0,0::'"
 
 
@@ -153,10 +155,24 @@ def parse_label_map(text: str, where: str) -> LabelMap:
     """
     labels: list[tuple[Label, int]] = []
     for number, raw in enumerate(text.removeprefix("\ufeff").split("\n"), 1):
-        line = _COMMENT.sub(r"\g<fields>\g<name>", raw.strip()).strip()
+        line = _without_comment(raw.strip()).strip()
         if line and not line.startswith("#"):
             labels.append((_parse_line(line, len(labels), f"{where}:{number}"), number))
     return make_label_map(labels, where)
+
+
+def _without_comment(line: str) -> str:
+    """Cut off a trailing comment, which begins with ``#`` after white space.
+
+    Names hold such, too ("lot #5"). So it is looked for behind the colour; in the name of a line
+    without colour it must also have white space behind it.
+    """
+    color = _COLOR_FIELD.search(line)
+    name_end = color.end() if color else line.find(":") + 1 or len(line)
+    comment = _COMMENT.search(line, name_end)
+    if not color:
+        comment = _COMMENT_IN_NAME.search(line, 0, name_end) or comment
+    return line[: comment.start()] if comment else line
 
 
 def _parse_line(line: str, index: int, place: str) -> Label:
@@ -186,7 +202,10 @@ def _parse_color(field: str, place: str) -> Rgb:
     values = [value.strip() for value in field.split(",")]
     if len(values) != 3 or not all(_INTEGER.fullmatch(value) for value in values):
         raise LabelMapError(
-            f"{field[:80]!r} is no colour", place, "three whole numbers, 'r,g,b'", _REMEDY_COLOR
+            f"{field[:80]!r} is no colour",
+            place,
+            "three whole numbers from 0 to 255, 'r,g,b'",
+            _REMEDY_COLOR,
         )
     red, green, blue = (int(value) for value in values)
     if max(red, green, blue) > 255:

@@ -30,6 +30,7 @@ MAX_LINE = 4096  # characters; file systems stop at 255 a name and about 4,096 a
 _STRANGER = re.compile(r"(^|/)(__MACOSX|\.DS_Store|Thumbs\.db|desktop\.ini|\._[^/]*)(/|$)", re.I)
 _UNSAFE_CHARACTER = re.compile(r"[\x00-\x1f\x7f]")
 _DRIVE = re.compile(r"[A-Za-z]:")
+_EMPTY_PART = re.compile(r"(^|/)[. ]*(/|$)")
 
 
 def class_mask(item_id: str) -> str:
@@ -80,7 +81,7 @@ def problem_of_name(name: str) -> str:
     if name.startswith("/") or _DRIVE.match(name):
         return "it is an absolute path"
     # Windows drops dots and spaces at the end of a name, so ".. " is ".." there.
-    if any(part.rstrip(". ") == "" for part in name.split("/")):
+    if _EMPTY_PART.search(name):
         return "a part of the path is empty, '.' or '..'"
     return ""
 
@@ -126,7 +127,7 @@ def parse_subset_list(text: str, where: str, exists: Callable[[str], bool]) -> l
         item_id = check_name(line.replace("\\", "/").removeprefix("./"), place)
         stem, suffix = split_suffix(item_id)
         if suffix.lower() in IMAGE_SUFFIXES and not exists(item_id):
-            item_id = stem
+            item_id = check_name(stem, place)  # "...png" is a file name, and ".." what is left
         ids[item_id] = None
     return list(ids)
 

@@ -13,7 +13,7 @@ import numpy as np
 from . import colors
 from .colors import IntArray
 from .errors import UndeclaredColorError
-from .labelmap import LabelMap
+from .labelmap import MAX_LABELS, LabelMap
 from .png import BLOCK_PIXELS, MaskReader
 from .png_container import GRAY, GRAY_ALPHA, parse_header
 
@@ -55,6 +55,11 @@ class ClassLookup:
             meanings[int(colors.pack(np.array(label.color)))] = meaning
             by_index[label.index] = meaning
         if ignore_index is not None:
+            if not 0 <= ignore_index < MAX_LABELS:
+                raise ValueError(
+                    f"ignore_index is {ignore_index}, but the values of gray masks go from 0 to "
+                    f"{MAX_LABELS - 1:,}"
+                )
             by_index[ignore_index] = NOTHING
         self._colors = np.array(sorted(meanings), np.int64)
         self._of_color = np.array([meanings[c] for c in sorted(meanings)], np.int64)
@@ -108,7 +113,7 @@ class ClassLookup:
             found, pixels = np.unique(block, return_counts=True)
             for value, count in zip(found.tolist(), pixels.tolist(), strict=True):
                 totals[value] = totals.get(value, 0) + count
-        if reader.palette is not None and not reader.header.is_color:
+        if reader.palette is not None:
             by_index, totals = totals, {}
             for index, count in by_index.items():
                 color = int(colors.pack(reader.palette[index]))
@@ -184,7 +189,7 @@ def numbers_of(values: IntArray, reader: MaskReader) -> IntArray:
     ``reader`` was made with `colors.color_to_number`, so colours are numbers already; a gray
     value is a number; an index of a palette stands for its colour.
     """
-    if reader.palette is None or reader.header.is_color:
+    if reader.palette is None:
         return values
     table = np.zeros(256, np.int64)
     table[: len(reader.palette)] = colors.color_to_number(colors.pack(reader.palette))

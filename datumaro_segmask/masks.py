@@ -1,4 +1,6 @@
-"""The annotations that leave the importer: Datumaro's ``RleMask``, with what is known of it.
+"""Datumaro's mask and polygon annotations, from and to our instances.
+
+Masks leave the importer as Datumaro's ``RleMask``, with what is known of them.
 
 Measured: Datumaro's ``ExtractedMask`` costs 5 to 100 times more downstream than an ``RleMask``,
 and half of what an ``RleMask`` still costs is decoding it, which this one does faster.
@@ -10,11 +12,13 @@ from typing import Any
 
 import numpy as np
 from attr import attrs
-from datumaro.components.annotation import RleMask
+from datumaro.components.annotation import Mask, Polygon, RleMask
 from numpy.typing import NDArray
 from pycocotools import mask as mask_utils
 
+from .polygons import rle_to_polygons
 from .rle import fill_columns
+from .runs import Instance
 
 
 class KnownRle(dict[str, Any]):
@@ -70,3 +74,58 @@ def decode(rle: KnownRle) -> NDArray[np.uint8]:
     image: NDArray[np.uint8] = np.zeros((height, width), np.uint8, order="F")
     fill_columns(rle["counts"], x, image.T[x : x + columns])
     return image
+
+
+def make_mask(instance: Instance, height: int, width: int, **fields: Any) -> SegmaskMask:
+    """Return an instance of an image of this size, in pixels, as a mask annotation.
+
+    ``fields`` are those of Datumaro's annotations, such as ``z_order``.
+    """
+    rle = KnownRle(instance.counts, height, width, instance.area, instance.bbox)
+    return SegmaskMask(rle=rle, label=instance.label, group=instance.number, **fields)
+
+
+def to_instance(mask: Mask) -> tuple[Instance, int, int]:
+    """Return any mask annotation as an instance, and the height and width of its image."""
+    rle = mask.rle if isinstance(mask, RleMask) else None
+    if isinstance(rle, KnownRle):
+        height, width = rle["size"]
+        known = Instance(mask.label, mask.group, rle["counts"], rle.area, rle.bbox)
+        return known, height, width
+    if rle is None:
+        rle = mask_utils.encode(np.asfortranarray(mask.image, np.uint8))
+    elif isinstance(rle["counts"], list):
+        rle = mask_utils.frPyObjects(rle, *rle["size"])
+    counts, (height, width) = rle["counts"], rle["size"]
+    x, y, columns, rows = (int(value) for value in mask_utils.toBbox(rle))
+    found = Instance(
+        mask.label,
+        mask.group,
+        counts.encode() if isinstance(counts, str) else counts,
+        int(mask_utils.area(rle)),
+        (x, y, columns, rows),
+    )
+    return found, int(height), int(width)
+
+
+def to_polygons(mask: Mask, group: int) -> list[Polygon]:
+    """Return the exact polygons of a mask annotation (docs/format.md, section 6).
+
+    They get the group of the mask, or ``group`` where it has none and falls into several parts:
+    a group is what holds them together.
+    """
+    instance, height, width = to_instance(mask)
+    if not instance.area:
+        return []
+    rings = rle_to_polygons({"size": [height, width], "counts": instance.counts}, instance.bbox)
+    return [
+        Polygon(
+            ring.ravel().tolist(),
+            label=mask.label,
+            z_order=mask.z_order,
+            group=mask.group or (group if len(rings) > 1 else 0),
+            id=mask.id,
+            attributes=mask.attributes,
+        )
+        for ring in rings
+    ]

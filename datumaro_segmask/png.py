@@ -43,6 +43,8 @@ Bytes: TypeAlias = NDArray[np.uint8]
 
 BLOCK_PIXELS = 1 << 18  # pixels a block: its arrays stay in the processor's caches
 
+_OPENCV_SIDE = 1_000_000  # that of libpng, which OpenCV reads by
+
 _NONE, _SUB, _UP, _PAETH = 0, 1, 2, 4
 # x and y of the first pixel of each pass of an interlaced image, and the steps between pixels.
 _ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2),
@@ -88,7 +90,7 @@ class MaskReader:
         self._next_row += rows
         if self._next_row == header.height:
             self._source.close()
-        if self.palette is not None and not header.is_color:
+        if self.palette is not None:
             self._check_indices(int(block.max()), len(self.palette))
         return block
 
@@ -98,6 +100,16 @@ class MaskReader:
                 f"a pixel has the palette index {highest}",
                 self._where,
                 f"an index below {colors}, as the palette has {colors} colours",
+                REDRAW,
+            )
+
+    def _check_sides(self, columns: int, rows: int) -> None:
+        if max(columns, rows) > _OPENCV_SIDE:
+            raise PngError(
+                f"it has {self.header.width:,} x {self.header.height:,} pixels and the row filters "
+                "Average or Paeth",
+                self._where,
+                f"at most {_OPENCV_SIDE:,} columns or rows, or only the filters None, Sub and Up",
                 REDRAW,
             )
 
@@ -124,6 +136,7 @@ class MaskReader:
         elif highest <= _UP:
             plain = _unfilter_simple(lines, self._above, self._step)
         else:
+            self._check_sides(row_bytes // self._step, rows + 1)
             plain = _unfilter_any(lines, self._above, self._step)
         self._above = plain[-1].copy()
         return self._values(plain, width)

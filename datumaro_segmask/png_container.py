@@ -142,7 +142,8 @@ def parse_container(data: bytes, where: str, max_pixels: int) -> Container:
     if not pieces or (header.color_type == PALETTE and palette is None):
         missing = "pixels" if not pieces else "palette"
         raise PngError(f"the file has no {missing}", where, "a whole image", REDRAW)
-    return Container(header, palette, pieces)
+    # Gray masks have no palette, and that of a coloured one is a mere hint.
+    return Container(header, palette if header.color_type == PALETTE else None, pieces)
 
 
 class Inflater:

@@ -9,8 +9,7 @@ sampling points, and a seam walked both ways fills nothing. Source: docs/format.
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -19,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as mask_utils
 
-from .runs import parse_counts
+from .rle import parse_counts
 
 IntArray: TypeAlias = NDArray[np.int64]
 Ring: TypeAlias = NDArray[np.int32]
@@ -28,11 +27,26 @@ Ring: TypeAlias = NDArray[np.int32]
 # 1 north, 2 west, 3 south. Here is the corner (x, y) where each side begins.
 _FIRST_CORNER = np.array([[1, 1], [1, 0], [0, 0], [0, 1]], np.int32)
 
-# Directions to a neighbour pixel as in a Freeman chain: 0 east, 1 north-east, 2 north, ... So
-# side s looks in direction 2 * s. Indexed by dx + 3 * dy + 4. The one pixel of a contour that
-# has no neighbour may look anywhere but along an axis: then all its four sides are counted.
-_DIRECTION = np.array([3, 2, 1, 4, 1, 0, 5, 6, 7])
-_OPPOSITE = np.array([7, 6, 5, 0, 1, 4, 1, 2, 3])
+
+def _sides_passed() -> tuple[IntArray, IntArray]:
+    """Return how many sides of a pixel an outline passes, and the first, for each way through.
+
+    Both (81,): indexed by 9 times the step to the pixel plus the step from it, a step being
+    dx + 3 * dy + 4. Directions are those of a Freeman chain: 0 east, 1 north-east, 2 north, ...,
+    so that side s looks in direction 2 * s. The outline turns from where it came to where it goes
+    on, by 1 to 8 eighths; between them are the neighbours that are off, on every second a side.
+    """
+    ahead = np.array([3, 2, 1, 4, 0, 0, 5, 6, 7])
+    behind = (ahead[:, None] + 4) & 7
+    turn = ((ahead - behind - 1) & 7) + 1
+    last_side = behind >> 1
+    passed = ((behind + turn - 1) >> 1) - last_side
+    passed[4, 4] = 4  # no step: a pixel on its own
+    first = np.broadcast_to((last_side + 1) & 3, passed.shape)
+    return passed.ravel(), first.ravel()
+
+
+_PASSED, _FIRST_SIDE = _sides_passed()
 
 
 def mask_to_polygons(
@@ -50,13 +64,9 @@ def mask_to_polygons(
     outlines = _trace(np.ascontiguousarray(mask).view(np.uint8))
     if outlines is None:
         return []
-    if outlines.holes.any():
-        points, starts = _join_holes(outlines)
-    else:
-        points, starts = outlines.points, outlines.starts
-    points, starts = _drop_straight(points, starts)
+    points, starts = _drop_straight(*_join_holes(outlines))
     points += np.array(offset, np.int32)
-    return np.split(points, starts[1:])
+    return [points] if starts.size == 1 else np.split(points, starts[1:])
 
 
 def rle_to_polygons(rle: dict[str, Any], bbox: Sequence[float]) -> list[Ring]:
@@ -101,46 +111,45 @@ class _Outlines:
     """All outlines of a mask in a row, as unit edges.
 
     ``points``: (n, 2) int32, where each edge begins; ``sides``: (n,) which side of its pixel it
-    is; ``starts``: (rings,) the first edge of each outline; ``holes``: (rings,) bool.
+    is; ``starts``: (rings,) the first edge of each outline.
     """
 
     points: Ring
     sides: IntArray
     starts: IntArray
-    holes: NDArray[np.bool_]
+
+    def holes(self) -> NDArray[np.bool_]:
+        """Return (rings,) bool: the outlines that run around a hole."""
+        # The integral of x along y; edges on the west go down, those on the east go up.
+        area = self.points[:, 0] * np.array([-1, 0, 1, 0]).take(self.sides)
+        return np.add.reduceat(area, self.starts) > 0
 
 
 def _trace(mask: NDArray[np.uint8]) -> _Outlines | None:
     """Follow the outlines of a mask.
 
-    OpenCV gives the chain of pixels along each outline. It turns around each of them, from where
-    it came to where it goes on, over neighbours that are off: the sides of the pixel that it
-    passes are the edges of the outline. (Enlarging the mask twice, so that the chain itself runs
-    along the edges, costs thirty times as much for a mask of 1024 × 1024.)
+    OpenCV gives the chain of pixels along each outline, of which all sides are taken that the
+    outline passes. (Enlarging the mask twice, so that the chain itself runs along the edges,
+    costs thirty times as much for a mask of 1024 × 1024. `RETR_CCOMP`, which also tells holes from
+    outlines, takes a time quadratic in their number.)
     """
-    contours, hierarchy = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    contours, _ = cv2.findContours(mask, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
     if not contours:
         return None
     pixels = np.concatenate(contours)[:, 0]
     starts = _starts([len(contour) for contour in contours])
     following = _following(starts, len(pixels))
-    step = pixels[following] - pixels
-    step_code = step[:, 0] + 3 * step[:, 1] + 4
-    ahead, behind = _DIRECTION[step_code], np.empty(len(pixels), np.int64)
-    behind[following] = _OPPOSITE[step_code]
-    # From behind to ahead in eighths of a turn, 1 to 8, and the quarters strictly between them.
-    turn = ((ahead - behind - 1) & 7) + 1
-    before = behind >> 1
-    passed = ((behind + turn - 1) >> 1) - before
-    ends = np.cumsum(passed)
+    step = pixels.take(following, axis=0) - pixels
+    leaving = step[:, 0] + 3 * step[:, 1] + 4
+    coming = np.empty_like(leaving)
+    coming[following] = leaving
+    way = 9 * coming + leaving
+    passed = _PASSED.take(way)
+    begins = np.cumsum(passed) - passed
     pixel = np.repeat(np.arange(len(pixels)), passed)
-    sides = (np.arange(len(pixel)) + (before + 1 - ends + passed)[pixel]) & 3
-    return _Outlines(
-        points=pixels[pixel] + _FIRST_CORNER[sides],
-        sides=sides,
-        starts=(ends - passed)[starts],
-        holes=hierarchy[0, :, 3] >= 0,
-    )
+    sides = (np.arange(len(pixel)) - (begins - _FIRST_SIDE.take(way)).take(pixel)) & 3
+    points = pixels.take(pixel, axis=0) + _FIRST_CORNER.take(sides, axis=0)
+    return _Outlines(points, sides, begins.take(starts))
 
 
 def _starts(lengths: Sequence[int]) -> IntArray:
@@ -150,18 +159,20 @@ def _starts(lengths: Sequence[int]) -> IntArray:
 def _following(starts: IntArray, size: int) -> IntArray:
     """Return the index of the next element in a ring, for rings that stand in a row."""
     following = np.arange(1, size + 1)
-    following[np.append(starts[1:], size) - 1] = starts
+    following[starts[1:] - 1] = starts[:-1]
+    following[-1] = starts[-1]
     return following
 
 
 def _drop_straight(points: Ring, starts: IntArray) -> tuple[Ring, IntArray]:
-    """Return axis-parallel rings and their starts without the points between collinear edges."""
+    """Return axis-parallel rings and their starts without the points on a line with both next."""
     following = _following(starts, len(points))
-    step = np.sign(points[following] - points)
-    direction = step[:, 0] + 3 * step[:, 1]
-    turns = np.empty(len(points), bool)
-    turns[following] = direction[following] != direction
-    return points[turns], (np.cumsum(turns) - turns)[starts]
+    ahead = points.take(following, axis=0) == points
+    behind = np.empty_like(ahead)
+    behind[following] = ahead
+    straight = (ahead & behind).any(axis=1)
+    turns = ~straight
+    return points.compress(turns, axis=0), (np.cumsum(turns) - turns).take(starts)
 
 
 def _join_holes(outlines: _Outlines) -> tuple[Ring, IntArray]:
@@ -171,9 +182,11 @@ def _join_holes(outlines: _Outlines) -> tuple[Ring, IntArray]:
     on behind the other end, and so around the other ring and back. A seam with a length needs
     each end a second time, for the way back.
     """
-    size = len(outlines.points)
-    ring_ends = np.append(outlines.starts[1:], size) - 1
-    successor = dict(zip(ring_ends.tolist(), outlines.starts.tolist(), strict=True))
+    points, starts = outlines.points, outlines.starts
+    if starts.size == 1 or not (holes := outlines.holes()).any():
+        return points, starts
+    size = len(points)
+    successor = dict(zip([*(starts[1:] - 1).tolist(), size - 1], starts.tolist(), strict=True))
     again: list[int] = []
     for a, b, length in _seams(outlines):
         after_a, after_b = successor.get(a, a + 1), successor.get(b, b + 1)
@@ -183,24 +196,31 @@ def _join_holes(outlines: _Outlines) -> tuple[Ring, IntArray]:
             successor[second_a], successor[second_b] = after_a, after_b
             after_a, after_b = second_a, second_b
         successor[a], successor[b] = after_b, after_a
-    jumps = sorted(successor)
-    points = np.concatenate([outlines.points, outlines.points[again]])
-    rings = [
-        np.concatenate([points[begin:end] for begin, end in _walk(start, successor, jumps)])
-        for start in outlines.starts[~outlines.holes].tolist()
-    ]
-    return np.concatenate(rings), _starts([len(ring) for ring in rings])
+    order, starts = _walk(successor, starts[~holes])
+    return np.concatenate([points, points[again]]).take(order, axis=0), starts
 
 
-def _walk(start: int, successor: dict[int, int], jumps: list[int]) -> Iterator[tuple[int, int]]:
-    """Yield the ranges of indices on the way from ``start`` back to it."""
-    begin = start
-    while True:
-        last = jumps[bisect_left(jumps, begin)]
-        yield begin, last + 1
-        begin = successor[last]
-        if begin == start:
-            return
+def _walk(successor: dict[int, int], starts: IntArray) -> tuple[IntArray, IntArray]:
+    """Return the indices on the ways that begin at ``starts``, and where each way begins.
+
+    An index that is no key of ``successor`` is followed by the next one: stretches end at keys.
+    Every way leads into a stretch at its first index.
+    """
+    last = np.array(sorted(successor))
+    first = np.concatenate([[0], last[:-1] + 1])
+    targets = np.array([successor[index] for index in last.tolist()])
+    following = np.searchsorted(first, targets).tolist()
+    stretches: list[int] = []
+    ways: list[int] = []
+    for start in np.searchsorted(first, starts).tolist():
+        ways.append(len(stretches))
+        stretches.append(start)
+        while (stretch := following[stretches[-1]]) != start:
+            stretches.append(stretch)
+    first, last = first[stretches], last[stretches]
+    begins = np.cumsum(last + 1 - first) - (last + 1 - first)
+    order = np.arange(begins[-1] + last[-1] + 1 - first[-1])
+    return order + np.repeat(first - begins, last + 1 - first), begins[ways]
 
 
 def _seams(outlines: _Outlines) -> list[tuple[int, int, int]]:

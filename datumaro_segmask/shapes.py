@@ -1,9 +1,9 @@
-"""From Datumaro's annotations to what can be painted (docs/format.md, section 5)."""
+"""From Datumaro's annotations to painted masks (docs/format.md, section 5)."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from datumaro.components.annotation import (
@@ -17,11 +17,23 @@ from datumaro.components.annotation import (
 )
 
 from . import painting
+from .errors import UnpaintableError
 from .export_labels import ExportLabels
-from .numbering import Member
+from .numbering import Member, instance_numbers
 
 PAINTED = (Mask, Polygon, Bbox, RotatedBbox, Ellipse)
 _OUTLINES = (Mask, Polygon, Ellipse)
+
+OF_OTHER_LABELS = "annotations whose label the label map does not have"
+HIDDEN = "annotations that others cover entirely"
+
+
+@dataclass(frozen=True)
+class Painted:
+    """The masks of an item. ``has_labels`` is False where no shape has a label."""
+
+    planes: painting.Planes
+    has_labels: bool
 
 
 def in_paint_order(annotations: Sequence[Annotation], left_out: Counter[str]) -> list[Annotation]:
@@ -34,7 +46,113 @@ def in_paint_order(annotations: Sequence[Annotation], left_out: Counter[str]) ->
     painted = []
     for annotation in annotations:
         if not isinstance(annotation, PAINTED):
-            left_out[annotation.type.name] += 1
+            left_out[f"annotations of type {annotation.type.name}"] += 1
         elif not (isinstance(annotation, Bbox) and annotation.group in outlined):
             painted.append(annotation)
     return sorted(painted, key=lambda annotation: annotation.z_order)
+
+
+def paint_annotations(
+    annotations: Sequence[Annotation],
+    size: tuple[int, int],
+    labels: ExportLabels,
+    background: int,
+    where: str,
+    report: Callable[[UnpaintableError], None],
+    left_out: Counter[str],
+) -> Painted | None:
+    """Paint annotations, given in paint order, into the two masks of an item.
+
+    ``size`` is height and width in pixels, ``background`` the value of unpainted pixels in the
+    class mask, ``where`` names the item in messages. An annotation that cannot be painted goes
+    to ``report`` and, if that returns, is left out. What else does not show is counted in
+    ``left_out``. Returns None where nothing is left to paint.
+    """
+    shapes = _shapes(annotations, labels, where, report, left_out)
+    while shapes:
+        try:
+            planes = painting.paint([shape for shape, _ in shapes], *size, background)
+        except UnpaintableError as error:
+            report(error)
+            shapes = [(shape, label) for shape, label in shapes if shape.where != error.where]
+            continue
+        left_out[HIDDEN] += planes.hidden.size
+        return Painted(planes, any(label is not None for _, label in shapes))
+    return None
+
+
+def _shapes(
+    annotations: Sequence[Annotation],
+    labels: ExportLabels,
+    where: str,
+    report: Callable[[UnpaintableError], None],
+    left_out: Counter[str],
+) -> list[tuple[painting.Shape, int | None]]:
+    """Give each annotation its geometry, its value and its number; also return its position."""
+    kept: list[tuple[int, Annotation, int | None]] = []
+    has_labels = any(annotation.label is not None for annotation in annotations)
+    for i, annotation in enumerate(annotations):
+        try:
+            position = labels.position(annotation.label)
+        except IndexError:
+            report(_label_error(f"its label is {annotation.label}", where, i))
+            continue
+        if annotation.label is None and has_labels:
+            report(_label_error("it has no label, though others of the item have", where, i))
+        elif annotation.label is not None and position is None:
+            left_out[OF_OTHER_LABELS] += 1
+        else:
+            kept.append((i, annotation, position))
+    background = labels.label_map.background
+    members = [
+        Member(annotation.group, position, isinstance(annotation, Mask))
+        for _, annotation, position in kept
+        if position is None or position != background
+    ]
+    numbers = iter(instance_numbers(members))
+    shapes = []
+    for i, annotation, position in kept:
+        # Shapes of the background label cut holes in both masks.
+        is_hole = position is not None and position == background
+        shape = painting.Shape(
+            _geometry(annotation),
+            position or 0,
+            0 if is_hole else next(numbers),
+            _annotation_place(where, i),
+        )
+        shapes.append((shape, position))
+    return shapes
+
+
+def _geometry(annotation: Annotation) -> painting.Geometry:
+    if isinstance(annotation, RleMask):
+        rle = annotation.rle
+        return painting.Rle(rle["size"], rle["counts"])
+    if isinstance(annotation, Mask):
+        return painting.Bitmap(annotation.image)
+    if isinstance(annotation, Bbox):
+        return painting.box(*annotation.points[:2], annotation.w, annotation.h)
+    if isinstance(annotation, RotatedBbox):
+        return painting.Polygon(annotation.as_polygon())
+    if isinstance(annotation, Ellipse):
+        return painting.Ellipse(*annotation.points)
+    return painting.Polygon(annotation.points)
+
+
+def size_of_mask(mask: Mask) -> tuple[int, int]:
+    """Return height and width, in pixels, of the image that a mask annotation belongs to."""
+    height, width = mask.rle["size"] if isinstance(mask, RleMask) else mask.image.shape
+    return int(height), int(width)
+
+
+def _annotation_place(where: str, index: int) -> str:
+    return f"{where}, annotation {index} in paint order"
+
+
+def _label_error(what: str, where: str, index: int) -> UnpaintableError:
+    return UnpaintableError(
+        what,
+        _annotation_place(where, index),
+        "the index of one of the dataset's labels",
+        "give the annotation a label of the dataset, or remove it",
+    )

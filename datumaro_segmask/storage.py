@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import os
 import zipfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import Any, Protocol
 
 from . import layout
-from .errors import ArchiveError, MissingFileError, UnsafePathError
+from .errors import ArchiveError, MissingFileError, SegmaskImportError, UnsafePathError
 
 MAX_FILE_BYTES = 1 << 28
 """The largest file read at once: 256 MiB; a mask of a billion pixels takes a few."""
@@ -39,8 +38,8 @@ class Storage(Protocol):
         Raises MissingFileError, UnsafePathError or ArchiveError.
         """
 
-    def open(self, name: str) -> IO[bytes]:
-        """Open a file for reading from its beginning; the caller closes it."""
+    def head(self, name: str, size: int) -> bytes:
+        """Return the first ``size`` bytes of a file, or all if it has fewer; raises as `read`."""
 
     def files(self, folder: str) -> Iterator[str]:
         """Yield the files below a folder, relative to the root, but for the litter of systems."""
@@ -58,10 +57,9 @@ def open_storage(path: str) -> Storage:
     if os.path.isfile(path):
         return _open_zip(path)
     roots = folder_roots(path)
-    if not roots:
-        zips = _zips_in(path)
-        if len(zips) == 1:
-            return _open_zip(zips[0])
+    lone = None if roots else lone_zip(path)
+    if lone is not None:
+        return _open_zip(lone)
     root = _only_root(roots, path)
     if os.path.exists(os.path.join(root, layout.UNFINISHED)):
         raise ArchiveError(
@@ -94,9 +92,14 @@ def _folders_in(folder: str) -> list[str]:
     return sorted(f for f in folders if not layout.is_stranger(os.path.basename(f)))
 
 
-def _zips_in(folder: str) -> list[str]:
-    with os.scandir(folder) as entries:
-        return [e.path for e in entries if e.name.lower().endswith(".zip") and e.is_file()]
+def lone_zip(folder: str) -> str | None:
+    """Return the path of the only zip in a folder, None where there is none or more than one."""
+    try:
+        with os.scandir(folder) as entries:
+            zips = [e.path for e in entries if e.name.lower().endswith(".zip") and e.is_file()]
+    except OSError:
+        return None
+    return zips[0] if len(zips) == 1 else None
 
 
 def _only_root(roots: list[str], where: str) -> str:
@@ -140,14 +143,14 @@ class FolderStorage:
             return False
 
     def read(self, name: str, limit: int = MAX_FILE_BYTES) -> bytes:
-        with self.open(name) as file:
-            return _read_limited(file, limit, self.place(name))
+        return _limited(self.head(name, limit + 1), limit, self.place(name))
 
-    def open(self, name: str) -> IO[bytes]:
+    def head(self, name: str, size: int) -> bytes:
         path = self.path(name)
         self._check_links(path)
         try:
-            return Path(path).open("rb")
+            with Path(path).open("rb") as file:
+                return file.read(size)
         except OSError as error:
             raise _unreadable(error.strerror or str(error), self.place(name)) from error
 
@@ -182,12 +185,19 @@ def _open_zip(path: str) -> ZipStorage:
     return ZipStorage(path, _only_root(layout.roots_of(directory), path), directory)
 
 
-def zip_roots(path: str) -> list[str]:
-    """Return the folders inside a zip where an archive's layout begins; none for a broken zip."""
+def holds_archive(path: str) -> bool:
+    """Tell whether an archive is at ``path``, wherever `open_storage` looks; never raises."""
+    if not os.path.isfile(path):
+        if folder_roots(path):
+            return True
+        lone = lone_zip(path)
+        if lone is None:
+            return False
+        path = lone
     try:
-        return layout.roots_of(_read_directory(path))
-    except (ArchiveError, MissingFileError):
-        return []
+        return bool(layout.roots_of(_read_directory(path)))
+    except (ArchiveError, MissingFileError, UnsafePathError):
+        return False
 
 
 def _read_directory(path: str) -> dict[str, zipfile.ZipInfo]:
@@ -238,6 +248,7 @@ class ZipStorage:
         self._root = root
         self._directory = directory
         self._archive: zipfile.ZipFile | None = None
+        self._process = 0  # that opened it
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_archive": None}
@@ -252,10 +263,17 @@ class ZipStorage:
         return self._root + name in self._directory
 
     def read(self, name: str, limit: int = MAX_FILE_BYTES) -> bytes:
+        return _limited(self.head(name, limit + 1), limit, self.place(name))
+
+    def head(self, name: str, size: int) -> bytes:
+        entry = self._directory.get(self._root + name)
+        if entry is None:
+            raise _unreadable("no such file", self.place(name))
+        archive = self._open()
         try:
-            with self.open(name) as file:
-                return _read_limited(file, limit, self.place(name))
-        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+            with archive.open(entry) as file:
+                return file.read(size)
+        except Exception as error:  # zlib.error, LZMAError, OSError of bzip2, BadZipFile, EOFError
             raise ArchiveError(
                 f"the file is damaged inside the zip ({error})",
                 self.place(name),
@@ -263,23 +281,14 @@ class ZipStorage:
                 _COPY,
             ) from error
 
-    def open(self, name: str) -> IO[bytes]:
-        entry = self._directory.get(self._root + name)
-        if entry is None:
-            raise _unreadable("no such file", self.place(name))
-        try:
-            if self._archive is None:
-                self._archive = zipfile.ZipFile(self._path)
-            return self._archive.open(entry)
-        except OSError as error:
-            raise _unreadable(error.strerror or str(error), self.place(name)) from error
-        except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
-            raise ArchiveError(
-                f"the file is damaged inside the zip ({error})",
-                self.place(name),
-                "a sound zip",
-                _COPY,
-            ) from error
+    def _open(self) -> zipfile.ZipFile:
+        # A forked process shares the place that its parent reads at, so it opens the zip anew.
+        if self._archive is None or self._process != os.getpid():
+            try:
+                self._archive, self._process = zipfile.ZipFile(self._path), os.getpid()
+            except OSError as error:
+                raise _unreadable(error.strerror or str(error), self._path) from error
+        return self._archive
 
     def files(self, folder: str) -> Iterator[str]:
         begin = f"{self._root}{folder}/"
@@ -288,8 +297,7 @@ class ZipStorage:
                 yield name.removeprefix(self._root)
 
 
-def _read_limited(file: IO[bytes], limit: int, place: str) -> bytes:
-    data = file.read(limit + 1)
+def _limited(data: bytes, limit: int, place: str) -> bytes:
     if len(data) > limit:
         raise ArchiveError(
             f"the file has more than {limit:,} bytes",

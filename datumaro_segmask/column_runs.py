@@ -1,0 +1,164 @@
+"""Runs of pixels down the columns, for many shapes at once: out of COCO counts, out of pixels.
+
+A pixel's *position* is ``column * height + row``, as in COCO's run-length encoding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from .colors import IntArray
+from .errors import UnpaintableError
+
+_FIRST, _LAST = 48, 111  # the characters of an RLE text: 48 + five bits + 32 unless the last
+_LONGEST = 7  # characters of one number: 35 bits, more pixels than an image has
+_CHARACTERS = bytes(range(_FIRST, _LAST + 1))
+_REMEDY = "encode the mask again"
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """The size of an image in pixels."""
+
+    height: int
+    width: int
+
+    def __str__(self) -> str:
+        return f"{self.height} x {self.width} pixels (height x width)"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ColumnRuns:
+    """The runs of shapes: three (n,) int64 arrays.
+
+    ``begin`` and ``end`` are positions, ``end`` past the last pixel; a run may go on from the
+    foot of a column to the head of the next. ``shape`` is the shape's number, counted from 1.
+    """
+
+    begin: IntArray
+    end: IntArray
+    shape: IntArray
+
+
+def join(parts: Sequence[ColumnRuns]) -> ColumnRuns:
+    """Return all runs, sorted by shape."""
+    shape = np.concatenate([part.shape for part in parts])
+    order = np.argsort(shape, kind="stable")
+    return ColumnRuns(
+        np.concatenate([part.begin for part in parts])[order],
+        np.concatenate([part.end for part in parts])[order],
+        shape[order],
+    )
+
+
+def runs_of_pixels(window: NDArray[Any], x: int, y: int, frame: Frame, number: int) -> ColumnRuns:
+    """Return the runs of one shape.
+
+    ``window``: (rows, columns) uint8 or bool, not zero where the shape is; its corner lies at
+    column ``x`` and row ``y`` of the frame.
+    """
+    rows, width = window.shape
+    # One pixel that is off below every column, and one before them all, part the columns.
+    on = np.zeros(width * (rows + 1) + 1, bool)
+    on[1:].reshape(width, rows + 1)[:, :rows] = _transposed(window)
+    column, row = np.divmod(np.flatnonzero(on[1:] != on[:-1]), rows + 1)
+    edges = (column + x) * frame.height + row + y
+    return ColumnRuns(edges[0::2], edges[1::2], np.full(edges.size // 2, number))
+
+
+def _transposed(window: NDArray[Any]) -> NDArray[Any]:
+    # OpenCV transposes in tiles, which NumPy does not; a window of columns already lies right.
+    return window.T if window.strides[0] == window.itemsize else cv2.transpose(window)
+
+
+def runs_of_counts(
+    counts: IntArray, shape: IntArray, frame: Frame, wheres: Sequence[str]
+) -> ColumnRuns:
+    """Return the runs of COCO counts, off and on in turn, of many shapes one after the other.
+
+    ``counts``, ``shape``: (n,), the shape that each count belongs to, counted from 1. Raises
+    UnpaintableError where a count is negative or a shape's counts are not all the pixels.
+    """
+    ends = _running_sums(counts, shape)
+    heads = _heads(shape)
+    totals = ends[np.append(heads[1:], shape.size) - 1] if shape.size else ends
+    negative = np.minimum.reduceat(counts, heads) < 0 if shape.size else ends
+    pixels = frame.height * frame.width
+    for at in np.flatnonzero((totals != pixels) | negative)[:1]:
+        raise UnpaintableError(
+            f"its RLE covers {int(totals[at])} pixels"
+            + (", with runs of negative length" if negative[at] else ""),
+            wheres[shape[heads[at]] - 1],
+            f"runs that cover {pixels} pixels, the image of {frame}",
+            _REMEDY,
+        )
+    odd = np.arange(counts.size) - np.repeat(heads, np.diff(heads, append=counts.size)) & 1
+    on = np.flatnonzero(odd & (counts > 0))
+    return ColumnRuns(ends[on] - counts[on], ends[on], shape[on])
+
+
+def check_text(counts: bytes | str, where: str) -> bytes:
+    """Return an RLE text as bytes; raises UnpaintableError for text that no RLE can be."""
+    text = counts.encode() if isinstance(counts, str) else counts
+    if not text or text.translate(None, _CHARACTERS) or text[-1] >= _FIRST + 32:
+        raise UnpaintableError(
+            f"its RLE text {text[:40]!r} is broken" if text else "its RLE text is empty",
+            where,
+            f"characters from {chr(_FIRST)!r} to {chr(_LAST)!r}, as pycocotools writes them, "
+            "with a whole number at the end",
+            _REMEDY,
+        )
+    return text
+
+
+def parse_texts(texts: Mapping[int, bytes], wheres: Sequence[str]) -> tuple[IntArray, IntArray]:
+    """Read the RLE texts of pycocotools (``rleFrString``), all at once.
+
+    ``texts``: by shape, counted from 1, as `check_text` returns them. Returns all counts and the
+    shape of each, both (n,). Raises UnpaintableError for numbers that are too long.
+    """
+    characters = np.frombuffer(b"".join(texts.values()), np.uint8).astype(np.int64) - _FIRST
+    ends = np.flatnonzero(characters < 32)
+    begins = np.append(-1, ends)[:-1] + 1
+    lengths = ends - begins + 1
+    of_character = np.repeat(list(texts), [len(text) for text in texts.values()])
+    shape = of_character[ends]
+    for at in np.flatnonzero(lengths > _LONGEST)[:1]:
+        raise UnpaintableError(
+            f"its RLE text has a number of {int(lengths[at])} characters",
+            wheres[shape[at] - 1],
+            f"at most {_LONGEST}",
+            _REMEDY,
+        )
+    counts = np.zeros(ends.size, np.int64)
+    for place in range(int(lengths.max(initial=0))):
+        going = np.flatnonzero(lengths > place)
+        counts[going] |= (characters[begins[going] + place] & 31) << 5 * place
+    # The highest of the five last bits is the sign.
+    counts -= np.where(characters[ends] & 16, 1 << 5 * lengths, 0)
+    heads = _heads(shape)
+    place_of = np.arange(counts.size) - np.repeat(heads, np.diff(heads, append=counts.size))
+    # From the fourth on, a count is written as its difference to the one before the last.
+    for chain in (place_of & 1 == 1, (place_of & 1 == 0) & (place_of > 0)):
+        at = np.flatnonzero(chain)
+        counts[at] = _running_sums(counts[at], shape[at])
+    return counts, shape
+
+
+def _heads(group: IntArray) -> IntArray:
+    """Return where each group of equal neighbours begins; groups are counted from 1."""
+    return np.flatnonzero(np.diff(group, prepend=0))
+
+
+def _running_sums(values: IntArray, group: IntArray) -> IntArray:
+    """Return the sums of ``values`` so far, beginning anew in each group."""
+    sums: IntArray = np.cumsum(values)
+    heads = _heads(group)
+    before = sums[heads] - values[heads]
+    return sums - np.repeat(before, np.diff(heads, append=values.size))

@@ -1,0 +1,1 @@
+"""The tests, numbered by layer: the first red file names the layer that is broken."""

@@ -1,0 +1,25 @@
+"""What all tests share."""
+
+from __future__ import annotations
+
+import hypothesis
+import pytest
+
+hypothesis.settings.register_profile(
+    "quick",
+    max_examples=60,
+    deadline=None,  # the machines of a CI are slow at times
+    derandomize=True,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.register_profile("long", max_examples=3000, deadline=None)
+hypothesis.settings.load_profile("quick")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # All warnings are errors but for those of others that nobody here can mend.
+    for theirs in (
+        # pycocotools, decoding with NumPy 2
+        "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning",
+    ):
+        config.addinivalue_line("filterwarnings", theirs)
