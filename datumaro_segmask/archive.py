@@ -94,16 +94,17 @@ def read_label_map_file(path: str) -> LabelMap:
     return parse_label_map(text, path)
 
 
+def has_masks(storage: Storage, item_id: str) -> bool:
+    """Tell whether an item has a class mask or an instance mask."""
+    masks = layout.class_mask(item_id), layout.instance_mask(item_id)
+    return any(storage.exists(mask) for mask in masks)
+
+
 def read_subsets(storage: Storage) -> dict[str, list[str]]:
     """Read the lists of an archive: the ids of each subset; none where there are no lists.
 
     Raises SubsetListError or UnsafePathError.
     """
-
-    def has_masks(item_id: str) -> bool:
-        return storage.exists(layout.class_mask(item_id)) or storage.exists(
-            layout.instance_mask(item_id)
-        )
 
     subsets = {}
     for name in sorted(storage.files(layout.SUBSETS)):

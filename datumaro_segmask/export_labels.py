@@ -26,7 +26,7 @@ VOC = "voc"
 
 @dataclass(frozen=True)
 class ExportLabels:
-    """The label map to write, and the position in it of each label of the source (None: left out)."""
+    """The label map to write, and where in it each label of the source is (None: left out)."""
 
     label_map: LabelMap
     positions: tuple[int | None, ...]

@@ -3,30 +3,29 @@
 from __future__ import annotations
 
 import argparse
-import io
 import logging
 import os
-import tempfile
-from collections import Counter
 from collections.abc import Iterator
-from functools import partial
-from typing import IO, Any
+from typing import Any
 
-from datumaro.components.annotation import Mask
 from datumaro.components.dataset_base import DatasetItem, IDataset
+from datumaro.components.dataset_item_storage import ItemStatus
+from datumaro.components.dataset_storage import DatasetPatch
 from datumaro.components.exporter import Exporter, _ExportFail
-from datumaro.components.media import Image
 from datumaro.components.progress_reporting import NullProgressReporter
 
 from . import layout
-from .archive_write import MASK_MODES, MaskEncoder
+from .archive import has_masks, read_label_map
+from .archive_write import COLOR, MASK_MODES, MaskEncoder
 from .errors import SegmaskExportError, UnpaintableError
 from .export_labels import SOURCE, make_export_labels
 from .importer import NAME
+from .in_place import is_as_before, is_source_of
+from .item_files import ItemFiles, image_path
 from .labelmap import format_label_map
-from .painting import paint
-from .shapes import Painted, in_paint_order, paint_annotations, size_of_mask
-from .storage_write import FolderSink, Sink, ZipSink
+from .lookup import ClassLookup
+from .storage import FolderStorage, folder_roots, lone_zip
+from .storage_write import FolderSink, Sink, SubsetLists, ZipSink
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +77,7 @@ class SegmaskExporter(Exporter):  # type: ignore[misc]  # Datumaro is untyped
         extractor: IDataset,
         save_dir: str,
         *,
-        mask_mode: str = MASK_MODES[0],
+        mask_mode: str = COLOR,
         label_map: str = SOURCE,
         ignore_label: str | None = None,
         empty_masks: bool = False,
@@ -87,35 +86,90 @@ class SegmaskExporter(Exporter):  # type: ignore[misc]  # Datumaro is untyped
     ) -> None:
         super().__init__(extractor, save_dir, **kwargs)
         self._labels = make_export_labels(extractor.categories(), label_map)
-        self._encoder = MaskEncoder(self._labels.label_map, mask_mode, ignore_label)
-        self._empty_masks = empty_masks
-        self._zip = zip
-        self._left_out: Counter[str] = Counter()
-        self._seen: set[int] = set()
+        self._files = ItemFiles(
+            self._labels,
+            MaskEncoder(self._labels.label_map, mask_mode, ignore_label),
+            empty_masks=empty_masks,
+            report=self._report_annotation,
+        )
+        self._zip = os.path.join(save_dir, ZIP_NAME) if zip else None
+        self._rewrites = mask_mode != COLOR or ignore_label is not None
 
     @property
     def can_stream(self) -> bool:
         return True
 
-    def _apply_impl(self) -> None:
-        texts = {layout.LABEL_MAP: format_label_map(self._labels.label_map).splitlines()}
-        os.makedirs(self._save_dir, exist_ok=True)
-        if self._zip:
-            sink: Sink = ZipSink(os.path.join(self._save_dir, ZIP_NAME))
+    @classmethod
+    def convert(cls, extractor: IDataset, save_dir: str, **options: Any) -> None:
+        """Export a dataset; over its own source (by whatever path it is called), as `patch`."""
+        if is_source_of(extractor, save_dir):
+            cls.patch(extractor, extractor.get_patch(), save_dir, **options)
         else:
-            sink = FolderSink(self._save_dir)
-        with _Lists() as lists:
+            super().convert(extractor, save_dir, **options)
+
+    @classmethod
+    def patch(cls, dataset: IDataset, patch: DatasetPatch, save_dir: str, **options: Any) -> None:
+        """Save a dataset where it was imported from, changing no more than has changed.
+
+        Masks of items that are as they were stay byte for byte, and images stay without
+        ``save_media`` too, moving with their items. Only where the labels have changed, or the
+        options ask for another kind of masks, every mask is written anew.
+        """
+        roots = folder_roots(save_dir)
+        lone = lone_zip(save_dir)
+        if len(roots) != 1:
+            # In a zip, all is written again, images and all; the old zip stays until then.
+            options |= {"zip": True, "save_media": True} if lone else {}
+            exporter = cls(dataset, save_dir, **options)
+            exporter._zip = lone or exporter._zip
+            exporter.apply()
+            return
+        exporter = cls(dataset, roots[0], **options)
+        if exporter._zip:
+            exporter.apply()
+        else:
+            exporter._patch_folder(roots[0], patch)
+
+    def _apply_impl(self) -> None:
+        os.makedirs(self._save_dir, exist_ok=True)
+        sink: Sink = ZipSink(self._zip) if self._zip else FolderSink(self._save_dir)
+        with SubsetLists() as lists:
             try:
                 for item in self._items():
                     self._export(item, sink, lists)
-                # Dictionaries keep their order: the label map is the last file of all.
-                sink.finish({**lists.texts(), **texts})
+                self._finish(sink, lists)
             except BaseException:
                 sink.abandon()
                 raise
-        if self._save_dataset_meta:
-            self._save_meta_file(self._save_dir)
-        self._report_left_out()
+
+    def _patch_folder(self, root: str, patch: DatasetPatch) -> None:
+        storage = FolderStorage(root)
+        old_labels = read_label_map(storage)
+        lookup = ClassLookup(old_labels)
+        all_changed = self._rewrites or old_labels.labels != self._labels.label_map.labels
+        changed = {item_id for item_id, _ in patch.updated_items}
+        gone = {i for (i, _), how in patch.updated_items.items() if how == ItemStatus.removed}
+        sink = FolderSink(root)
+        with SubsetLists() as lists:
+            try:
+                for item in self._items():
+                    gone.discard(item.id)
+                    # Datumaro calls an item changed when a transform has merely looked at it.
+                    if all_changed or (
+                        item.id in changed and not is_as_before(item, storage, lookup)
+                    ):
+                        self._export(item, sink, lists, keep_image_in=root)
+                    else:
+                        lists.add(
+                            item.subset, layout.list_line(item.id, has_masks(storage, item.id))
+                        )
+                for item_id in gone:
+                    for name in layout.all_places(item_id):
+                        sink.discard(name)
+                self._finish(sink, lists)
+            except BaseException:
+                sink.abandon()
+                raise
 
     def _items(self) -> Iterator[DatasetItem]:
         reporter = self._ctx.progress_reporter
@@ -126,114 +180,46 @@ class SegmaskExporter(Exporter):  # type: ignore[misc]  # Datumaro is untyped
         )
         return items
 
-    def _export(self, item: DatasetItem, sink: Sink, lists: _Lists) -> None:
+    def _export(
+        self,
+        item: DatasetItem,
+        sink: Sink,
+        lists: SubsetLists,
+        keep_image_in: str | None = None,
+    ) -> None:
         try:
-            masks = self._masks(item)
-            self._check_name(item, bool(masks))
-            self._check_repeated(item, masks)
-            image = self._image(item) if self._save_media else None
+            masks = self._files.masks(item)
+            images = self._image(item, keep_image_in)
         except SegmaskExportError as error:
             self._report_item(error, item)
             return
         for name in (layout.class_mask(item.id), layout.instance_mask(item.id)):
-            if name in masks:
-                sink.put(name, masks[name])
-            else:
+            if name not in masks:
                 sink.discard(name)
-        if image is not None:
-            sink.put(*image)
+        for name, data in {**masks, **images}.items():
+            sink.put(name, data)
         lists.add(item.subset, layout.list_line(item.id, bool(masks)))
 
-    def _masks(self, item: DatasetItem) -> dict[str, bytes]:
-        """Return the mask files of an item by their places in the archive."""
-        annotations = in_paint_order(item.annotations, self._left_out)
-        if not annotations and not self._empty_masks:
-            return {}
-        size = self._size(item)
-        painted = paint_annotations(
-            annotations,
-            size,
-            self._labels,
-            self._encoder.background,
-            _place(item),
-            partial(self._report_annotation, item),
-            self._left_out,
-        )
-        if painted is None:
-            if not self._empty_masks:
-                return {}
-            painted = Painted(paint([], *size, self._encoder.background), has_labels=True)
-        masks = {}
-        if painted.has_labels:
-            masks[layout.class_mask(item.id)] = self._encoder.labels(painted.planes.labels)
-        # An item of "stuff" alone gets no instance mask: beside an empty one, CVAT and Datumaro's
-        # VOC plugin take no notice of the class mask.
-        if painted.planes.numbers.values.any() or not annotations:
-            masks[layout.instance_mask(item.id)] = self._encoder.numbers(
-                painted.planes.numbers, _place(item)
-            )
-        return masks
-
-    def _size(self, item: DatasetItem) -> tuple[int, int]:
-        size = item.media.size if isinstance(item.media, Image) else None
-        if size is None:
-            masks = (a for a in item.annotations if isinstance(a, Mask))
-            size = next((size_of_mask(mask) for mask in masks), None)
-        if size is None:
-            raise SegmaskExportError(
-                "the size of its image is not known",
-                _place(item),
-                "an image, or masks, which tell it",
-                "give the dataset its images, or make the items with Image.from_file(path, "
-                "size=(height, width))",
-            )
-        return size
-
-    def _image(self, item: DatasetItem) -> tuple[str, bytes] | None:
-        if not isinstance(item.media, Image) or not item.media.has_data:
-            self._left_out["images that the dataset does not have"] += 1
-            return None
+    def _image(self, item: DatasetItem, keep_in: str | None) -> dict[str, bytes]:
+        """Return the image to write: all with ``save_media``, else those that move in a folder."""
         suffix = self._find_image_ext(item)
-        buffer = io.BytesIO()
-        try:
-            item.media.save(buffer, ext=suffix)
-        except (OSError, ValueError) as error:
-            raise SegmaskExportError(
-                f"its image cannot be saved ({error})",
-                _place(item),
-                f"an image that can be read and written as {suffix}",
-                "check the file, or export without save_media",
-            ) from error
-        return layout.image(item.id, suffix), buffer.getvalue()
+        moves = False
+        path = image_path(item)
+        if keep_in is not None and path is not None and os.path.isfile(path):
+            place = os.path.relpath(path, keep_in).replace(os.sep, "/")
+            if place == layout.image(item.id, suffix):
+                return {}
+            moves = place.startswith(f"{layout.IMAGES}/")
+        return self._files.image(item, suffix) if self._save_media or moves else {}
 
-    def _check_name(self, item: DatasetItem, has_mask: bool) -> None:
-        problem = layout.problem_of_listed(item.id, has_mask)
-        name = "id"
-        if not problem:
-            name = "subset"
-            problem = layout.problem_of_name(item.subset) or (
-                "a list lies directly in its folder" if "/" in item.subset else ""
-            )
-        if problem:
-            raise SegmaskExportError(
-                f"its {name} cannot be written: {problem}",
-                _place(item),
-                "ids and subsets that can be file names and lines of a list",
-                f"rename the {name}, for instance with 'datum transform -t rename'",
-            )
-
-    def _check_repeated(self, item: DatasetItem, masks: dict[str, bytes]) -> None:
-        """The same id in two subsets means the same files, so the masks must be the same."""
-        itself, content = hash(item.id), hash((item.id, tuple(masks.items())))
-        if itself in self._seen and content not in self._seen:
-            raise SegmaskExportError(
-                "another subset has an item of this id with other masks, and both have the same "
-                "place in the archive",
-                _place(item),
-                "an id of its own for every image",
-                "rename the items, for instance with 'datum transform -t rename'",
-            )
-        self._seen |= {itself, content}
+    def _finish(self, sink: Sink, lists: SubsetLists) -> None:
+        label_map = format_label_map(self._labels.label_map).splitlines()
+        sink.finish({**lists.texts(), layout.LABEL_MAP: label_map})
+        if self._save_dataset_meta:
+            self._save_meta_file(self._save_dir)
+        for what, count in sorted(self._files.left_out.items()):
+            if count:
+                log.warning("Left out of the export: %d %s.", count, what)
 
     def _report_item(self, error: SegmaskExportError, item: DatasetItem) -> None:
         try:
@@ -247,42 +233,3 @@ class SegmaskExporter(Exporter):  # type: ignore[misc]  # Datumaro is untyped
             self._ctx.error_policy.report_annotation_error(error, item_id=(item.id, item.subset))
         except _ExportFail:
             raise _ExportFail from error
-
-    def _report_left_out(self) -> None:
-        for what, count in sorted(self._left_out.items()):
-            if count:
-                log.warning("Left out of the export: %d %s.", count, what)
-
-
-class _Lists:
-    """The ids of each subset, kept on the disk while the export goes on: there may be millions."""
-
-    def __init__(self) -> None:
-        self._files: dict[str, IO[str]] = {}
-
-    def __enter__(self) -> _Lists:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for file in self._files.values():
-            file.close()
-
-    def add(self, subset: str, line: str) -> None:
-        if subset not in self._files:
-            self._files[subset] = tempfile.TemporaryFile(
-                "w+", encoding="utf-8", newline="\n", prefix="segmask-"
-            )
-        self._files[subset].write(line + "\n")
-
-    def texts(self) -> dict[str, Iterator[str]]:
-        """Return the lines of each list by its place in the archive."""
-        return {layout.subset_list(subset): _lines(file) for subset, file in self._files.items()}
-
-
-def _lines(file: IO[str]) -> Iterator[str]:
-    file.seek(0)
-    return (line.removesuffix("\n") for line in file)
-
-
-def _place(item: DatasetItem) -> str:
-    return f"item {item.id!r} of subset {item.subset!r}"

@@ -24,7 +24,9 @@ class SegmaskImporter(Importer):  # type: ignore[misc]  # Datumaro is untyped
     """
 
     NAME = NAME
-    DETECT_CONFIDENCE = FormatDetectionConfidence.MEDIUM
+    # Datumaro's two VOC segmentation importers both take the bare layout for theirs, with what
+    # counts as MEDIUM, and there is no name for the step above it.
+    DETECT_CONFIDENCE = FormatDetectionConfidence.MEDIUM + 1
     DETECTS_FILES = True
     """Tells the bridge (`_plugins`) to ask `detect` about files too, for a zip."""
 
@@ -58,9 +60,8 @@ class SegmaskImporter(Importer):  # type: ignore[misc]  # Datumaro is untyped
     def detect(cls, context: FormatDetectionContext) -> FormatDetectionConfidence:
         """Recognise an archive of masks, and leave full VOC datasets to the ``voc`` format.
 
-        Datumaro's own two VOC segmentation importers tie on the bare layout, both with
-        confidence LOW. Cheap (it lists folders, and never opens a mask), and raises nothing but
-        Datumaro's rejection.
+        Cheap (it lists folders, and never opens a mask), and raises nothing but Datumaro's
+        rejection.
         """
         path = context.root_path
         if os.path.isfile(path) or (not folder_roots(path) and lone_zip(path)):

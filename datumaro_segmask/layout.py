@@ -16,18 +16,38 @@ CLASS_MASKS = "SegmentationClass"
 INSTANCE_MASKS = "SegmentationObject"
 IMAGES = "JPEGImages"
 UNFINISHED = "segmask-export-unfinished.txt"
-"""Stands in a folder while an export writes there; its presence says that it was cut short."""
+"""Stands in a folder while an export moves its files there; else it says that it was cut short."""
+STAGING = ".segmask-export"
+"""The folder, inside that of an export, where its files wait until all are written."""
 
 DEFAULT_SUBSET = "default"
 MASK_SUFFIX = ".png"
 LIST_SUFFIX = ".txt"
 IMAGE_SUFFIXES = frozenset(
-    ".jpg .jpeg .jpe .jp2 .png .bmp .dib .gif .tif .tiff .webp .ppm .pgm .pbm .pnm".split()
+    [
+        ".jpg",
+        ".jpeg",
+        ".jpe",
+        ".jp2",
+        ".png",
+        ".bmp",
+        ".dib",
+        ".gif",
+        ".tif",
+        ".tiff",
+        ".webp",
+        ".ppm",
+        ".pgm",
+        ".pbm",
+        ".pnm",
+    ]
 )
 
 MAX_LINE = 4096  # characters; file systems stop at 255 a name and about 4,096 a path
 
-_STRANGER = re.compile(r"(^|/)(__MACOSX|\.DS_Store|Thumbs\.db|desktop\.ini|\._[^/]*)(/|$)", re.I)
+_STRANGER = re.compile(
+    r"(^|/)(__MACOSX|\.DS_Store|Thumbs\.db|desktop\.ini|\.segmask-export|\._[^/]*)(/|$)", re.I
+)
 _UNSAFE_CHARACTER = re.compile(r"[\x00-\x1f\x7f]")
 _DRIVE = re.compile(r"[A-Za-z]:")
 _EMPTY_PART = re.compile(r"(^|/)[. ]*(/|$)")
@@ -46,6 +66,12 @@ def instance_mask(item_id: str) -> str:
 def image(item_id: str, suffix: str) -> str:
     """Return the place of an item's image; ``suffix`` includes the dot."""
     return f"{IMAGES}/{item_id}{suffix}"
+
+
+def all_places(item_id: str) -> list[str]:
+    """Return all places where an item may have files."""
+    images = [image(item_id, s) for suffix in IMAGE_SUFFIXES for s in (suffix, suffix.upper())]
+    return [class_mask(item_id), instance_mask(item_id), *images]
 
 
 def subset_list(subset: str) -> str:

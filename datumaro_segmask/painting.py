@@ -18,7 +18,7 @@ from .colors import IntArray
 from .column_runs import ColumnRuns, Frame
 from .geometry import Bitmap, Ellipse, Geometry, Polygon, Rle, box, column_runs
 
-__all__ = ["Bitmap", "Changes", "Ellipse", "Geometry", "Planes", "Plane", "Polygon"]
+__all__ = ["Bitmap", "Changes", "Ellipse", "Geometry", "Plane", "Planes", "Polygon"]
 __all__ += ["Rle", "Shape", "box", "paint"]
 
 

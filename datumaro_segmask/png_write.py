@@ -37,7 +37,7 @@ def encode_rgb(plane: Plane, color_of: Callable[[IntArray], IntArray]) -> bytes:
     ``color_of`` gives the packed colour (see `colors`) of each value of the plane.
     """
     packed = color_of(plane.values)
-    samples = np.stack([packed >> 16, packed >> 8, packed], axis=1) & 255
+    samples = np.stack([packed >> 16, packed >> 8, packed]) & 255
     return _encode(plane.changes, samples.astype(np.uint8), 8, _RGB)
 
 
@@ -50,8 +50,9 @@ def encode_palette(plane: Plane, palette: Bytes) -> bytes:
     if len(palette) > 256:
         raise ValueError(f"a palette has at most 256 colours, got {len(palette)}")
     _check(plane.values, len(palette) - 1)
-    samples = plane.values.astype(np.uint8)[:, np.newaxis]
-    return _encode(plane.changes, samples, 8, _PALETTE, palette.tobytes())
+    used = palette[: int(plane.values.max()) + 1]
+    samples = plane.values.astype(np.uint8)[np.newaxis]
+    return _encode(plane.changes, samples, 8, _PALETTE, used.tobytes())
 
 
 def encode_gray(plane: Plane, bits: int) -> bytes:
@@ -60,8 +61,8 @@ def encode_gray(plane: Plane, bits: int) -> bytes:
     Raises ValueError for a value that does not fit.
     """
     _check(plane.values, (1 << bits) - 1)
-    samples = plane.values.astype(f">u{bits // 8}").view(np.uint8).reshape(-1, bits // 8)
-    return _encode(plane.changes, samples, bits, _GRAY)
+    shifts = np.arange(bits - 8, -1, -8)[:, np.newaxis]
+    return _encode(plane.changes, (plane.values >> shifts & 255).astype(np.uint8), bits, _GRAY)
 
 
 def _check(values: IntArray, last: int) -> None:
@@ -87,21 +88,17 @@ def _chunk(name: bytes, body: bytes) -> bytes:
 def _filtered(changes: Changes, samples: Bytes) -> Iterator[Bytes]:
     """Yield the filtered rows in blocks of whole rows: uint8, one buffer that is used again.
 
-    ``samples``: (shapes + 1, n) the n bytes of a pixel by its topmost shape.
+    ``samples``: (n, shapes + 1), the n bytes of a pixel by its topmost shape.
     """
-    height, width, row = changes.height, changes.width, changes.row
-    depth = samples.shape[1]
-    stride = 1 + width * depth
-    above = samples[changes.above]
-    above[:width] = 0  # to the filters, the row over the first one is zeros
-    # Differences modulo 256 are what the standard asks for.
-    differences = samples[changes.shape] - above
-    offset = row * stride + changes.column * depth + 1
-    changed = differences.any(axis=1)
-    vertical = np.bincount(row[changed], minlength=height)
-    flat = _flat_rows(changes, samples, vertical)
-    y, line = next(flat, (height, above))
+    height, row = changes.height, changes.row
+    depth = len(samples)
+    stride = 1 + changes.width * depth
+    differences = [_differences(changes, sample) for sample in samples]
+    changed = np.logical_or.reduce(differences)
+    flat = _flat_rows(changes, samples, np.bincount(row[changed], minlength=height))
+    y, line = next(flat, (height, b""))
 
+    offset = row * stride + changes.column * depth + 1
     rows = max(1, _BLOCK // stride)
     buffer = np.empty(min(rows, height) * stride, np.uint8)
     for start in range(0, height, rows):
@@ -111,21 +108,27 @@ def _filtered(changes: Changes, samples: Bytes) -> Iterator[Bytes]:
         block[::stride] = _UP
         a, b = np.searchsorted(row, (start, stop))
         at = offset[a:b] - start * stride
-        for byte in range(depth):
-            block[at + byte] = differences[a:b, byte]
+        for byte, difference in enumerate(differences):
+            block[at + byte] = difference[a:b]
         while y < stop:
             begin = (y - start) * stride
-            block[begin] = _SUB
-            block[begin + 1 : begin + stride] = line.ravel()
-            y, line = next(flat, (height, above))
+            block[begin : begin + stride] = line
+            y, line = next(flat, (height, b""))
         yield block
 
 
-def _flat_rows(changes: Changes, samples: Bytes, vertical: IntArray) -> Iterator[tuple[int, Bytes]]:
-    """Yield the rows that have fewer changes along themselves than from the row above.
+def _differences(changes: Changes, sample: Bytes) -> Bytes:
+    """Return by how much one byte of each changed pixel differs from above, modulo 256."""
+    above = sample[changes.above]
+    above[: changes.width] = 0  # to the filters, the row over the first one is zeros
+    return sample[changes.shape] - above
 
-    ``vertical``: (height,) the number of the latter. Yields the row's index and its bytes
-    (width, n) after the filter Sub.
+
+def _flat_rows(changes: Changes, samples: Bytes, vertical: IntArray) -> Iterator[tuple[int, Bytes]]:
+    """Yield the rows that change less along themselves than from the row above.
+
+    ``vertical``: (height,) the number of pixels that change from above. Yields the index of the
+    row and its bytes after the filter Sub, that of the filter type first.
     """
     shapes = np.zeros(changes.width, np.int32)
     done = 0
@@ -134,8 +137,7 @@ def _flat_rows(changes: Changes, samples: Bytes, vertical: IntArray) -> Iterator
         # Where a column comes twice NumPy keeps the last, which is the lowest row.
         shapes[changes.column[done:upto]] = changes.shape[done:upto]
         done = upto
-        pixels = samples[shapes]
-        line = pixels.copy()
-        line[1:] -= pixels[:-1]
-        if np.count_nonzero(line.any(axis=1)) < vertical[y]:
-            yield y, line
+        differences = samples[:, shapes]
+        differences[:, 1:] -= differences[:, :-1].copy()
+        if np.count_nonzero(np.logical_or.reduce(differences)) < vertical[y]:
+            yield y, np.concatenate(([_SUB], differences.T.ravel())).astype(np.uint8)

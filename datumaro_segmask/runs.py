@@ -100,8 +100,8 @@ def group_runs(
 ) -> list[Instance]:
     """Return one `Instance` for each pair of number and label, in this order.
 
-    ``begin`` and ``end``: (n,) sorted, as in `Runs`; ``numbers``: (n,) instance numbers, 0 for none;
-    ``labels``: (n,) positions in the label map, with -1 for pixels that are no annotation.
+    ``begin`` and ``end``: (n,) sorted, as in `Runs`; ``numbers``: (n,) instance numbers, 0 for
+    none; ``labels``: (n,) positions in the label map, with -1 for pixels that are no annotation.
     """
     kept = np.flatnonzero(labels >= 0)
     if not kept.size:

@@ -60,15 +60,21 @@ def open_storage(path: str) -> Storage:
     lone = None if roots else lone_zip(path)
     if lone is not None:
         return _open_zip(lone)
+    if not roots and os.path.isdir(os.path.join(path, layout.STAGING)):
+        raise _unfinished(os.path.join(path, layout.STAGING))
     root = _only_root(roots, path)
     if os.path.exists(os.path.join(root, layout.UNFINISHED)):
-        raise ArchiveError(
-            "an export into this folder was cut short, so it may mix old and new masks",
-            os.path.join(root, layout.UNFINISHED),
-            "a finished export",
-            "export again; if the folder is what you want, remove this file",
-        )
+        raise _unfinished(os.path.join(root, layout.UNFINISHED))
     return FolderStorage(root)
+
+
+def _unfinished(place: str) -> ArchiveError:
+    return ArchiveError(
+        "an export into this folder was cut short, so it may mix old and new masks",
+        place,
+        "a finished export",
+        "export again; if the folder is what you want all the same, remove this entry",
+    )
 
 
 def folder_roots(path: str) -> list[str]:
@@ -96,10 +102,11 @@ def lone_zip(folder: str) -> str | None:
     """Return the path of the only zip in a folder, None where there is none or more than one."""
     try:
         with os.scandir(folder) as entries:
-            zips = [e.path for e in entries if e.name.lower().endswith(".zip") and e.is_file()]
+            zips = [e for e in entries if e.name.lower().endswith(".zip") and e.is_file()]
     except OSError:
         return None
-    return zips[0] if len(zips) == 1 else None
+    paths = [entry.path for entry in zips if not layout.is_stranger(entry.name)]
+    return paths[0] if len(paths) == 1 else None
 
 
 def _only_root(roots: list[str], where: str) -> str:
@@ -196,7 +203,7 @@ def holds_archive(path: str) -> bool:
         path = lone
     try:
         return bool(layout.roots_of(_read_directory(path)))
-    except (ArchiveError, MissingFileError, UnsafePathError):
+    except SegmaskImportError:
         return False
 
 
@@ -286,8 +293,8 @@ class ZipStorage:
         if self._archive is None or self._process != os.getpid():
             try:
                 self._archive, self._process = zipfile.ZipFile(self._path), os.getpid()
-            except OSError as error:
-                raise _unreadable(error.strerror or str(error), self._path) from error
+            except (OSError, zipfile.BadZipFile) as error:  # it was sound when it was listed
+                raise _unreadable(str(error), self._path) from error
         return self._archive
 
     def files(self, folder: str) -> Iterator[str]:

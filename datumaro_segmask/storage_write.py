@@ -1,24 +1,27 @@
-"""A folder or a zip to write to: files appear whole, and what is unfinished says so.
+"""A folder or a zip to write to: what is there stays whole until what is new is whole.
 
-A mask is written under another name beside its place and then renamed, which no reader can catch
-half way. A folder carries a marker from the first file to the last, and the reader refuses a
-folder with that marker; a zip has its name only when it is whole.
+Everything goes to a place of its own first, a folder inside the target or a file beside the zip,
+and is moved to its names when all is written. Only while a folder's files are being moved it
+holds old and new ones; a marker stands in it then, and the reader refuses a folder with it.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Protocol
+from typing import IO, Protocol
 
 from . import layout
 from .errors import SegmaskExportError
 
 _MARKER_TEXT = (
-    "An export into this folder has begun and not finished, so its masks, lists and label map may "
-    "not belong together.\nExport again. This file goes away when an export finishes.\n"
+    "An export was interrupted while it moved its files into this folder, so masks, lists and "
+    "label map may not belong together.\nExport again. This file goes away when an export finishes.\n"
 )
 _ZIP_DATE = (1980, 1, 1, 0, 0, 0)  # the same dataset gives the same bytes, whenever
 
@@ -36,34 +39,49 @@ class Sink(Protocol):
         """Write the lists and the label map, given as lines, and declare the archive finished."""
 
     def abandon(self) -> None:
-        """Leave what is written as it is, unfinished; of a zip, leave nothing."""
+        """Leave everything as it was before."""
 
 
 class FolderSink:
-    """Writes an archive into a folder, which is made if it is not there."""
+    """Writes an archive into a folder, which is made if it is not there.
+
+    Files of the folder that are neither written nor discarded stay, but for old subset lists.
+    """
 
     def __init__(self, root: str) -> None:
         self._root = root
         self._real_root = os.path.realpath(root)
-        self._safe_folders: set[str] = set()
-        self._write(layout.UNFINISHED, [_MARKER_TEXT.encode()])
+        self._staging = os.path.join(root, layout.STAGING)
+        self._made: set[str] = set()
+        self._discarded: list[str] = []
+        # One that is there is left from an export that was killed.
+        shutil.rmtree(self._staging, ignore_errors=True)
+        os.makedirs(self._staging)
 
     def put(self, name: str, data: bytes) -> None:
-        self._write(name, [data])
+        with self._open(name) as file:
+            file.write(data)
 
     def discard(self, name: str) -> None:
-        Path(self._path(name)).unlink(missing_ok=True)
+        if os.path.lexists(self._path(name)):
+            self._discarded.append(name)
 
     def finish(self, texts: dict[str, Iterable[str]]) -> None:
-        for name in self._old_lists():
-            if name not in texts:
-                self.discard(name)
         for name, lines in texts.items():
-            self._write(name, (f"{line}\n".encode() for line in lines))
-        self.discard(layout.UNFINISHED)
+            with self._open(name) as file:
+                file.writelines(f"{line}\n".encode() for line in lines)
+        marker = Path(self._path(layout.UNFINISHED))
+        marker.write_text(_MARKER_TEXT, encoding="utf-8")
+        for name in (*self._discarded, *self._old_lists()):
+            Path(self._path(name)).unlink(missing_ok=True)
+        # The label map and the lists are what makes an archive of the masks: they come last.
+        for entry in sorted(os.listdir(self._staging), key=_rank):
+            self._move(entry)
+        shutil.rmtree(self._staging)
+        marker.unlink()
 
     def abandon(self) -> None:
-        """Do nothing: the marker stays and says what the folder is."""
+        shutil.rmtree(self._staging, ignore_errors=True)
 
     def _old_lists(self) -> list[str]:
         folder = Path(self._path(layout.SUBSETS))
@@ -72,23 +90,23 @@ class FolderSink:
     def _path(self, name: str) -> str:
         return os.path.join(self._root, *name.split("/"))
 
-    def _write(self, name: str, parts: Iterable[bytes]) -> None:
-        path = self._path(name)
+    def _open(self, name: str) -> IO[bytes]:
+        path = os.path.join(self._staging, *name.split("/"))
         folder = os.path.dirname(path)
-        if folder not in self._safe_folders:
+        if folder not in self._made:
+            self._check_inside(os.path.dirname(self._path(name)))
             os.makedirs(folder, exist_ok=True)
-            self._check_inside(folder)
-            self._safe_folders.add(folder)
-        # A name of its own for each process, and short: the place may use up the 255 bytes.
-        part = os.path.join(folder, f".segmask-{os.getpid()}.part")
-        try:
-            with Path(part).open("wb") as file:
-                for data in parts:
-                    file.write(data)
-            os.replace(part, path)
-        except BaseException:
-            Path(part).unlink(missing_ok=True)
-            raise
+            self._made.add(folder)
+        return Path(path).open("wb")
+
+    def _move(self, name: str) -> None:
+        """Move a staged file or folder to its place; into a folder that is there, one by one."""
+        source, target = os.path.join(self._staging, name), os.path.join(self._root, name)
+        if not os.path.isdir(source) or not os.path.lexists(target):
+            os.replace(source, target)
+            return
+        for entry in os.listdir(source):
+            self._move(os.path.join(name, entry))
 
     def _check_inside(self, folder: str) -> None:
         real = os.path.realpath(folder)
@@ -99,6 +117,10 @@ class FolderSink:
                 "folders below the folder of the export",
                 "remove the link, or export into another folder",
             )
+
+
+def _rank(entry: str) -> int:
+    return (entry == layout.SUBSETS.split("/")[0]) + 2 * (entry == layout.LABEL_MAP)
 
 
 class ZipSink:
@@ -131,3 +153,34 @@ class ZipSink:
     def abandon(self) -> None:
         self._archive.close()
         Path(self._part).unlink(missing_ok=True)
+
+
+class SubsetLists:
+    """The ids of each subset, kept on the disk while the export goes on: there may be millions."""
+
+    def __init__(self) -> None:
+        self._open = ExitStack()
+        self._files: dict[str, IO[str]] = {}
+
+    def __enter__(self) -> SubsetLists:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._open.close()
+
+    def add(self, subset: str, line: str) -> None:
+        """Append a line to the list of a subset."""
+        if subset not in self._files:
+            self._files[subset] = self._open.enter_context(
+                tempfile.TemporaryFile("w+", encoding="utf-8", newline="\n", prefix="segmask-")
+            )
+        self._files[subset].write(line + "\n")
+
+    def texts(self) -> dict[str, Iterator[str]]:
+        """Return the lines of each list by its place in the archive."""
+        return {layout.subset_list(subset): _lines(file) for subset, file in self._files.items()}
+
+
+def _lines(file: IO[str]) -> Iterator[str]:
+    file.seek(0)
+    return (line.removesuffix("\n") for line in file)

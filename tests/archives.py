@@ -256,6 +256,7 @@ def as_zip(
 ) -> Path:
     """Write a zip; ``files`` as pairs may name a file twice."""
     path = path.with_suffix(".zip")
+    path.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(path, "w", compression) as target:
         for name, data in files.items() if isinstance(files, Mapping) else files:
             target.writestr(name, data)

@@ -1,0 +1,163 @@
+"""The files of one item of an export: its masks and, if wanted, its image.
+
+Source: docs/format.md, section 5.
+"""
+
+from __future__ import annotations
+
+import io
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
+
+from datumaro.components.annotation import Mask
+from datumaro.components.dataset_base import DatasetItem
+from datumaro.components.media import Image, ImageFromFile
+
+from . import layout
+from .archive_write import MaskEncoder
+from .errors import SegmaskExportError, UnpaintableError
+from .export_labels import ExportLabels
+from .painting import paint
+from .shapes import Painted, in_paint_order, paint_annotations, size_of_mask
+
+NO_IMAGE = "images that the dataset does not have"
+
+
+class ItemFiles:
+    """Makes the files of items, one item at a time, as bytes by their places in the archive.
+
+    ``report`` gets each annotation that cannot be painted; if it returns, the annotation is left
+    out. What else does not show in the files is counted in `left_out`, by what it is.
+    """
+
+    def __init__(
+        self,
+        labels: ExportLabels,
+        encoder: MaskEncoder,
+        *,
+        empty_masks: bool,
+        report: Callable[[DatasetItem, UnpaintableError], None],
+    ) -> None:
+        self._labels = labels
+        self._encoder = encoder
+        self._empty_masks = empty_masks
+        self._report = report
+        self._seen: set[int] = set()
+        self.left_out: Counter[str] = Counter()
+
+    def masks(self, item: DatasetItem) -> dict[str, bytes]:
+        """Return the mask files of an item; none for an item without shapes.
+
+        Raises SegmaskExportError for an item that has no place in an archive.
+        """
+        masks = self._paint(item)
+        _check_name(item, bool(masks))
+        self._check_repeated(item, masks)
+        return masks
+
+    def _paint(self, item: DatasetItem) -> dict[str, bytes]:
+        annotations = in_paint_order(item.annotations, self.left_out)
+        if not annotations and not self._empty_masks:
+            return {}
+        size = _size(item)
+        painted = paint_annotations(
+            annotations,
+            size,
+            self._labels,
+            self._encoder.background,
+            place_of(item),
+            partial(self._report, item),
+            self.left_out,
+        )
+        if painted is None:
+            if not self._empty_masks:
+                return {}
+            painted = Painted(paint([], *size, self._encoder.background), has_labels=True)
+        masks = {}
+        if painted.has_labels:
+            masks[layout.class_mask(item.id)] = self._encoder.labels(painted.planes.labels)
+        # An item of "stuff" alone gets no instance mask: beside an empty one, CVAT and Datumaro's
+        # VOC plugin take no notice of the class mask.
+        if painted.planes.numbers.values.any() or not annotations:
+            masks[layout.instance_mask(item.id)] = self._encoder.numbers(
+                painted.planes.numbers, place_of(item)
+            )
+        return masks
+
+    def _check_repeated(self, item: DatasetItem, masks: dict[str, bytes]) -> None:
+        """The same id in two subsets means the same files, so the masks must be the same."""
+        itself, content = hash(item.id), hash((item.id, tuple(masks.items())))
+        if itself in self._seen and content not in self._seen:
+            raise SegmaskExportError(
+                "another subset has an item of this id with other masks, and both have the same "
+                "place in the archive",
+                place_of(item),
+                "an id of its own for every image",
+                "rename the items, for instance with 'datum transform -t rename'",
+            )
+        self._seen |= {itself, content}
+
+    def image(self, item: DatasetItem, suffix: str) -> dict[str, bytes]:
+        """Return the file of an item's image; none for an item without one.
+
+        ``suffix`` decides how it is encoded, with the dot. Raises SegmaskExportError for an image
+        that cannot be read or encoded.
+        """
+        if not isinstance(item.media, Image) or not item.media.has_data:
+            self.left_out[NO_IMAGE] += 1
+            return {}
+        buffer = io.BytesIO()
+        try:
+            item.media.save(buffer, ext=suffix)
+        except (OSError, ValueError) as error:
+            raise SegmaskExportError(
+                f"its image cannot be saved ({error})",
+                place_of(item),
+                f"an image that can be read and written as {suffix}",
+                "check the file, or export without save_media",
+            ) from error
+        return {layout.image(item.id, suffix): buffer.getvalue()}
+
+
+def image_path(item: DatasetItem) -> str | None:
+    """Return the path of the file that an item's image is read from, None for other images."""
+    return item.media.path if isinstance(item.media, ImageFromFile) else None
+
+
+def place_of(item: DatasetItem) -> str:
+    """Return how to call an item in a message."""
+    return f"item {item.id!r} of subset {item.subset!r}"
+
+
+def _size(item: DatasetItem) -> tuple[int, int]:
+    size = item.media.size if isinstance(item.media, Image) else None
+    if size is None:
+        masks = (annotation for annotation in item.annotations if isinstance(annotation, Mask))
+        size = next((size_of_mask(mask) for mask in masks), None)
+    if size is None:
+        raise SegmaskExportError(
+            "the size of its image is not known",
+            place_of(item),
+            "an image, or masks, which tell it",
+            "give the dataset its images, or make the items with Image.from_file(path, "
+            "size=(height, width))",
+        )
+    return int(size[0]), int(size[1])
+
+
+def _check_name(item: DatasetItem, has_mask: bool) -> None:
+    problem = layout.problem_of_listed(item.id, has_mask)
+    name = "id"
+    if not problem:
+        name = "subset"
+        problem = layout.problem_of_name(item.subset) or (
+            "a list lies directly in its folder" if "/" in item.subset else ""
+        )
+    if problem:
+        raise SegmaskExportError(
+            f"its {name} cannot be written: {problem}",
+            place_of(item),
+            "ids and subsets that can be file names and lines of a list",
+            f"rename the {name}, for instance with 'datum transform -t rename'",
+        )

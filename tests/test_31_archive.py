@@ -1,0 +1,164 @@
+"""The format without Datumaro, by the table of cases (docs/format.md, sections 1 to 4)."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pycocotools import mask as mask_utils
+
+from datumaro_segmask.archive import (
+    Item,
+    open_archive,
+    read_image_size,
+    read_item,
+    read_label_map_file,
+)
+from datumaro_segmask.errors import LabelMapError, MissingFileError, SegmaskImportError
+from datumaro_segmask.lookup import ClassLookup
+from datumaro_segmask.png_container import MAX_PIXELS
+from datumaro_segmask.storage import open_storage
+
+from .archives import CONTAINERS, archive, as_folder, gray, jpeg, picture, rgb
+from .cases import BAD, GOOD, Bad, Good, ItemKey, Mask
+
+containers = pytest.mark.parametrize("write", CONTAINERS.values(), ids=CONTAINERS)
+
+
+def items_of(path: Path, **options) -> dict[ItemKey, tuple[Item, list[Mask]]]:
+    """Read all items: as they are, and their masks as the table of cases has them."""
+    max_pixels = options.pop("max_pixels", MAX_PIXELS)
+    opened = open_archive(str(path))
+    lookup = ClassLookup(opened.label_map, **options)
+    names = [label.name for label in opened.label_map.labels]
+    found = {}
+    for subset, ids in opened.subsets.items():
+        for item_id in ids:
+            item = read_item(opened.storage, lookup, item_id, max_pixels)
+            found[item_id, subset] = item, [
+                (
+                    None if i.label is None else names[i.label],
+                    i.number,
+                    picture(mask_utils.decode({"size": item.size, "counts": i.counts})),
+                )
+                for i in item.instances
+            ]
+    return found
+
+
+@containers
+@pytest.mark.parametrize("case", GOOD.values(), ids=GOOD)
+def test_good(case: Good, write, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    found = items_of(write(case.files, tmp_path / "task"), **case.options)
+    assert {key: masks for key, (_, masks) in found.items()} == case.items
+    assert list(found) == list(case.items)
+    sizes = {item.item_id: item.size for item, _ in found.values()}
+    assert {item_id: sizes[item_id] for item_id in case.sizes} == case.sizes
+    # That masks have no labels is for the caller to say: an item here knows it.
+    unlabelled = [i for i, _ in found.values() if i.instances and not i.has_labels]
+    if unlabelled and len(case.logs) > 3:
+        return
+    assert len(caplog.records) == bool(case.logs)
+    for record in caplog.records:
+        assert record.levelno == logging.WARNING
+        assert [part for part in case.logs if part not in record.getMessage()] == []
+
+
+@containers
+@pytest.mark.parametrize("case", BAD.values(), ids=BAD)
+def test_bad(case: Bad, write, tmp_path: Path) -> None:
+    path = write(case.files, tmp_path / "task")
+    with pytest.raises(SegmaskImportError) as caught:
+        items_of(path, **case.options)
+    assert type(caught.value) is case.error
+    text = str(caught.value)
+    assert [part for part in case.says if part not in text.replace("\\", "/")] == []
+    assert str(path) in text
+    assert "Expected " in text
+    assert "To fix it: " in text
+    assert str(pickle.loads(pickle.dumps(caught.value))) == text
+
+
+@containers
+@pytest.mark.parametrize("name", [name for name in BAD if BAD[name].item])
+def test_sound_items_beside_a_broken_one(name: str, write, tmp_path: Path) -> None:
+    case = BAD[name]
+    options = {"max_pixels": MAX_PIXELS, **case.options}
+    opened = open_archive(str(write(case.files, tmp_path / "task")))
+    lookup = ClassLookup(opened.label_map)
+    for item_id in "ac":
+        (found,) = read_item(opened.storage, lookup, item_id, options["max_pixels"]).instances
+        assert found.area == 1
+
+
+@containers
+def test_everything_pickles(write, tmp_path: Path) -> None:
+    """So that any worker may call `read_item`."""
+    opened = open_archive(str(write(archive({"a": rgb("012")}), tmp_path / "task")))
+    lookup = ClassLookup(opened.label_map, keep_background=True)
+    item = read_item(opened.storage, lookup, "a", MAX_PIXELS)
+    again, its_lookup = pickle.loads(pickle.dumps((opened, lookup)))
+    assert read_item(again.storage, its_lookup, "a", MAX_PIXELS) == item
+    assert pickle.loads(pickle.dumps(item)) == item
+
+
+@containers
+def test_blocks_do_not_show(write, tmp_path: Path) -> None:
+    """An image of many blocks; class and instance mask of different kinds."""
+    rng = np.random.default_rng(5)
+    small = rng.integers(0, 3, (40, 30))
+    classes = np.repeat(np.repeat(small, 30, axis=0), 25, axis=1)
+    numbers = np.repeat(np.repeat(rng.integers(0, 900, (40, 30)), 30, axis=0), 25, axis=1)
+    from .archives import COLORS, png
+
+    files = archive({"a": png(COLORS[classes])}, {"a": png(numbers.astype(np.uint16))})
+    ((item, _),) = items_of(write(files, tmp_path / "task")).values()
+    expected = {
+        (int(n), int(c)): int(((numbers == n) & (classes == c)).sum())
+        for n, c in {(int(n), int(c)) for n, c in zip(numbers.flat, classes.flat, strict=True)}
+        if c
+    }
+    assert {(i.number, i.label): i.area for i in item.instances} == expected
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".jpeg", ".bmp", ".webp", ".tif", ".JPG"])
+@containers
+def test_any_image_suffix(write, suffix: str, tmp_path: Path) -> None:
+    files = archive({"a": rgb("1")}, images={f"a{suffix}": jpeg(1, 1)})
+    ((item, _),) = items_of(write(files, tmp_path / "task")).values()
+    assert item.image == f"JPEGImages/a{suffix}"
+
+
+@containers
+def test_image_size_behind_a_long_header(write, tmp_path: Path) -> None:
+    data = jpeg(3, 4)
+    comment = b"\xff\xfe" + (65_000).to_bytes(2, "big") + bytes(64_998)
+    files = archive({"a": rgb("1")}, images={"a.jpg": data[:2] + comment * 3 + data[2:]})
+    storage = open_storage(str(write(files, tmp_path / "task")))
+    assert read_image_size(storage, "JPEGImages/a.jpg") == (3, 4)
+
+
+@given(st.binary(max_size=60), st.sampled_from([b"", b"\xff\xd8", b"GIF89a", b"P5 ", b"II*\0", b"RIFF"]))
+def test_size_of_any_bytes(tmp_path_factory, data: bytes, start: bytes) -> None:
+    folder = tmp_path_factory.getbasetemp() / "images"
+    files = archive({"a": gray("1")}, images={"a.jpg": start + data})
+    size = read_image_size(open_storage(str(as_folder(files, folder))), "JPEGImages/a.jpg")
+    assert size is None or min(size) > 0
+
+
+def test_label_map_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "my labels.txt"
+    path.write_text("car:1,2,3\n", "utf-8")
+    assert [label.name for label in read_label_map_file(str(path)).labels] == ["car"]
+    monkeypatch.chdir(tmp_path)
+    assert read_label_map_file("my labels.txt").where == "my labels.txt"
+    path.write_text("car:1,2\n", "utf-8")
+    with pytest.raises(LabelMapError, match=r"^my labels\.txt:1: "):
+        read_label_map_file("my labels.txt")
+    with pytest.raises(MissingFileError, match=r"gone\.txt: the file cannot be read"):
+        read_label_map_file("gone.txt")
