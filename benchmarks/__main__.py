@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from . import growth
-from .measure import ROOT, Candidate, Effort, Result, compare
+from .measure import CPU, ROOT, WALL, Candidate, Effort, Result, compare
 from .report import machine, markdown
 from .sections import SECTIONS, Section, candidates_of
 from .workloads import RGB, WORKLOADS, read_facts
@@ -42,8 +42,8 @@ def say(text: str) -> None:
 class Run:
     """All measurements of one call, on workloads in one folder."""
 
-    def __init__(self, folder: Path, effort: Effort, quick: bool) -> None:
-        self.folder, self.effort, self.quick = folder, effort, quick
+    def __init__(self, folder: Path, effort: Effort, quick: bool, clock: str) -> None:
+        self.folder, self.effort, self.quick, self.clock = folder, effort, quick, clock
         self.results: list[Result] = []
 
     def section(self, section: Section, workload: str) -> None:
@@ -67,7 +67,7 @@ class Run:
     ) -> None:
         facts = read_facts(folder)
         results = [
-            Result(*place, candidate.name, facts["images"], facts["instances"])
+            Result(*place, candidate.name, facts["images"], facts["instances"], self.clock)
             for candidate in candidates
         ]
         tiny = self.folder / f"{TINY}-{RGB}"
@@ -85,6 +85,12 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--workloads", type=_names(NAMES), default=NAMES, help="workloads")
     parser.add_argument("--quick", action="store_true", help="fewer rounds, no slow peers")
     parser.add_argument("--rounds", type=int, help="measurements of each candidate at most")
+    parser.add_argument(
+        "--clock",
+        choices=(WALL, CPU),
+        default=WALL,
+        help="what the tables show; the processor's time is steadier where others work too",
+    )
     parser.add_argument("--folder", type=Path, help="where drawn workloads are kept")
     parser.add_argument("--json", type=Path, help="also write all measurements")
     parser.add_argument("--markdown", type=Path, help="also write the tables")
@@ -109,7 +115,7 @@ def main() -> None:
         effort = Effort(arguments.rounds, effort.seconds)
     with tempfile.TemporaryDirectory() as scratch:
         folder = arguments.folder or Path(scratch)
-        run = Run(folder, effort, arguments.quick)
+        run = Run(folder, effort, arguments.quick, arguments.clock)
         draw(folder, [TINY, *arguments.workloads])
         for name in arguments.only:
             if name == growth.SECTION:

@@ -100,4 +100,6 @@ class Command(Task):
         command = [sys.executable, "-m", "datumaro_segmask", "convert", "--overwrite"]
         command += ["-i", str(self.folder), "-if", self.options["format"]]
         command += ["-f", "coco_instances", "-o", str(out)]
-        subprocess.run(command, check=True, capture_output=True)
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise RuntimeError(done.stderr.strip().splitlines()[-1])

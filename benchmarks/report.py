@@ -11,7 +11,7 @@ from pathlib import Path
 
 from . import growth
 from .goals import MEMORY, SPEEDUP, Verdict, judge
-from .measure import Result
+from .measure import WALL, Result
 from .sections import OURS, SECTIONS, Section
 
 LIBRARIES = ("datumaro", "numpy", "opencv-python-headless", "pycocotools", "zlib-ng", "supervision")
@@ -42,7 +42,7 @@ def _processor() -> str:
 
 
 def markdown(results: Sequence[Result]) -> str:
-    blocks = [_head(), *_goals(results)]
+    blocks = [_head(results), *_goals(results)]
     for section in SECTIONS.values():
         rows = [result for result in results if result.section == section.name]
         if rows:
@@ -51,11 +51,12 @@ def markdown(results: Sequence[Result]) -> str:
     return "\n\n".join(blocks) + "\n"
 
 
-def _head() -> str:
+def _head(results: Sequence[Result]) -> str:
     facts = machine()
+    clock = "the wall clock" if all(r.clock == WALL for r in results) else "processor time"
     return (
-        f"Measured {facts['date']} on {facts['system']}, with {facts['versions']}. Medians; "
-        f"in brackets the time as a multiple of {OURS}'s in the same run."
+        f"Measured {facts['date']} on {facts['system']}, with {facts['versions']}. Medians by "
+        f"{clock}; in brackets the time as a multiple of {OURS}'s in the same run."
     )
 
 

@@ -95,7 +95,7 @@ def _items(folder: Path, annotations_of: Callable[[Path, tuple[int, int]], list[
         size = decode(file).shape[:2]
         image = Image.from_file(str(folder / "JPEGImages" / f"{file.stem}.jpg"), size=size)
         annotations = annotations_of(file, size)
-        items.append(DatasetItem(file.stem, "train", media=image, annotations=annotations))
+        items.append(DatasetItem(file.stem, subset="train", media=image, annotations=annotations))
     return items
 
 

@@ -1,7 +1,7 @@
 """One task in a process of its own: ``python -m benchmarks.worker`` and a task in JSON.
 
 The process prepares, then runs the task once for each line that it is sent, and answers with one
-line of JSON: seconds, peak memory, what `Task.inspect` found; or the error.
+line of JSON: seconds by the wall clock and of the processor, peak memory, what `Task.inspect` found; or the error.
 """
 
 from __future__ import annotations
@@ -53,11 +53,11 @@ def run(task: Task, out: Path) -> dict[str, Any]:
     try:
         forget_peak()
         idle = peak_memory()
-        start = time.perf_counter()
+        wall, cpu = time.perf_counter(), time.process_time()
         result = task.run(out)
-        seconds = time.perf_counter() - start
+        wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
         peak = peak_memory() - idle
-        return {"seconds": seconds, "peak": peak, "facts": task.inspect(result, out)}
+        return {"wall": wall, "cpu": cpu, "peak": peak, "facts": task.inspect(result, out)}
     except Exception as error:
         return {"error": f"{type(error).__name__}: {error}"}
     finally:

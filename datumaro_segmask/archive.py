@@ -236,10 +236,7 @@ def _read_labels(
     labels = lookup.labels_of(runs.values[0], readers[0])
     if labels is None:
         raise lookup.error(masks[names[0]], place, max_pixels)
-    if len(readers) == 1:
-        numbers = labels * 0
-    else:
-        numbers = numbers_of(runs.values[1], readers[1])
+    numbers = labels * 0 if len(readers) == 1 else numbers_of(runs.values[1], readers[1])
     return group_runs(runs.begin, runs.end, numbers, labels, height, width)
 
 

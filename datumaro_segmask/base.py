@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
+from typing import TypeVar
 
 from datumaro.components.annotation import (
     Annotation,
@@ -20,13 +23,22 @@ from datumaro.components.media import Image
 
 from . import layout
 from .archive import Item, open_archive, read_item
+from .components import CONNECTIVITIES
 from .errors import SegmaskImportError
 from .labelmap import LabelMap
 from .lookup import ClassLookup
 from .masks import make_mask
 from .png_container import MAX_PIXELS
+from .progress import track
+from .transforms import components_of, exact_polygons
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+MASK, POLYGON = ANNOTATIONS = ("mask", "polygon")
+FROM_MASKS, COMPONENTS = INSTANCES = ("masks", "components")
 
 
 class SegmaskBase(DatasetBase):  # type: ignore[misc]  # Datumaro is untyped
@@ -35,29 +47,51 @@ class SegmaskBase(DatasetBase):  # type: ignore[misc]  # Datumaro is untyped
     ``path`` is a folder or a zip. Construction reads the lists and the label map; the masks of an
     item are read when it is iterated, and are dropped when its annotations are made.
 
+    ``annotation`` is ``mask`` or ``polygon`` (exact ones, docs/format.md, section 6).
+    ``instances`` is ``masks`` (as the instance masks say) or ``components``: pixels of a class
+    that belong to no instance become one for each connected component, of ``connectivity`` 4 or
+    8 and at least ``min_area`` pixels. ``keep_background`` makes the background a label like any
+    other, ``ignore_index`` is a value of gray class masks that means "no annotation",
+    ``max_pixels`` the largest mask that is read. ``num_workers`` threads read items ahead.
+
     Raises SegmaskImportError when made; the errors of single items go to the error policy of
-    ``ctx``. The options are those of docs/format.md, sections 2 to 4.
+    ``ctx``.
     """
 
     def __init__(
         self,
         path: str,
         *,
+        annotation: str = ANNOTATIONS[0],
+        instances: str = INSTANCES[0],
+        connectivity: int = CONNECTIVITIES[0],
+        min_area: int = 0,
         keep_background: bool = False,
         ignore_index: int | None = None,
         max_pixels: int = MAX_PIXELS,
+        num_workers: int = 0,
         stream: bool = False,
         ctx: ImportContext | None = None,
     ) -> None:
+        _check_choice("annotation", annotation, ANNOTATIONS)
+        _check_choice("instances", instances, INSTANCES)
+        _check_choice("connectivity", connectivity, CONNECTIVITIES)
         self._archive = open_archive(path)
-        self._lookup = ClassLookup(self._archive.label_map, keep_background, ignore_index)
-        self._max_pixels = max_pixels
+        self._as_polygons = annotation == POLYGON
+        self._components = (connectivity, min_area) if instances == COMPONENTS else None
+        self._read_item = partial(
+            read_item,
+            self._archive.storage,
+            ClassLookup(self._archive.label_map, keep_background, ignore_index),
+            max_pixels=max_pixels,
+        )
+        self._num_workers = num_workers
         self._stream = stream
         self._warned_of_labels = False
         super().__init__(
             subsets=list(self._archive.subsets),
             media_type=Image,
-            ann_types={AnnotationType.mask},
+            ann_types={AnnotationType.polygon if self._as_polygons else AnnotationType.mask},
             ctx=ctx,
         )
         self._categories = make_categories(self._archive.label_map)
@@ -74,16 +108,19 @@ class SegmaskBase(DatasetBase):  # type: ignore[misc]  # Datumaro is untyped
 
     def __iter__(self) -> Iterator[DatasetItem]:
         entries = ((i, subset) for subset, ids in self._archive.subsets.items() for i in ids)
+        reads = read_ahead(
+            ((entry, partial(self._read_item, entry[0])) for entry in entries), self._num_workers
+        )
         reporter = self._ctx.progress_reporter
-        for item_id, subset in reporter.iter(entries, total=len(self), desc="Importing masks"):
-            item = self._read(item_id, subset)
+        for (item_id, subset), read in track(reads, reporter, "Importing masks", len(self)):
+            item = self._make(read, item_id, subset)
             if item is not None:
                 yield item
 
     def get(self, id: str, subset: str | None = None) -> DatasetItem | None:
         subset = subset or layout.DEFAULT_SUBSET
         if id in self._archive.subsets.get(subset, []):
-            return self._read(id, subset)
+            return self._make(partial(self._read_item, id), id, subset)
         return None
 
     def get_subset(self, name: str) -> SegmaskBase:
@@ -95,17 +132,25 @@ class SegmaskBase(DatasetBase):  # type: ignore[misc]  # Datumaro is untyped
         part._subsets = [name]
         return part
 
-    def _read(self, item_id: str, subset: str) -> DatasetItem | None:
+    def _make(self, read: Callable[[], Item], item_id: str, subset: str) -> DatasetItem | None:
         try:
-            item = read_item(self._archive.storage, self._lookup, item_id, self._max_pixels)
+            item = read()
         except SegmaskImportError as error:
             self._report(error, item_id, subset)
             return None
         if not item.has_labels and item.instances:
             self._warn_of_missing_labels(item_id)
         return DatasetItem(
-            item_id, subset=subset, media=self._media(item), annotations=_annotations(item)
+            item_id, subset=subset, media=self._media(item), annotations=self._annotations(item)
         )
+
+    def _annotations(self, item: Item) -> list[Annotation]:
+        if item.size is None:
+            return []
+        annotations: list[Annotation] = [make_mask(i, *item.size) for i in item.instances]
+        if self._components:
+            annotations = components_of(annotations, *self._components)
+        return list(exact_polygons(annotations)) if self._as_polygons else annotations
 
     def _report(self, error: SegmaskImportError, item_id: str, subset: str) -> None:
         try:
@@ -147,8 +192,33 @@ def make_categories(label_map: LabelMap) -> CategoriesInfo:
     return {AnnotationType.label: labels, AnnotationType.mask: MaskCategories(colormap)}
 
 
-def _annotations(item: Item) -> list[Annotation]:
-    if item.size is None:
-        return []
-    height, width = item.size
-    return [make_mask(instance, height, width) for instance in item.instances]
+def read_ahead(
+    calls: Iterable[tuple[T, Callable[[], R]]], workers: int
+) -> Iterator[tuple[T, Callable[[], R]]]:
+    """Yield each key with a call that returns its result, in order.
+
+    With ``workers`` threads, twice as many calls as there are threads are begun ahead, so memory
+    does not grow with their number. An error is raised by the call that is yielded.
+    """
+    if not workers:
+        yield from calls
+        return
+    pending: deque[tuple[T, Future[R]]] = deque()
+    with ThreadPoolExecutor(workers, "segmask") as pool:
+        for key, call in calls:
+            pending.append((key, pool.submit(call)))
+            if len(pending) > 2 * workers:
+                ready, future = pending.popleft()
+                yield ready, future.result
+        for ready, future in pending:
+            yield ready, future.result
+
+
+def _check_choice(name: str, value: object, choices: tuple[object, ...]) -> None:
+    if value not in choices:
+        raise SegmaskImportError(
+            f"the option {name} is {value!r}",
+            "the import",
+            f"one of {', '.join(map(repr, choices))}",
+            "choose one of them",
+        )

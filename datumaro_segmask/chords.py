@@ -46,7 +46,9 @@ def keep_corners(points: IntArray, begins: IntArray, tolerance: float) -> BoolAr
 def ranges(begins: IntArray, lengths: IntArray) -> IntArray:
     """Return begins[0], begins[0] + 1, ..., for ``lengths[0]`` numbers, then begins[1], ..."""
     offsets = np.cumsum(lengths) - lengths
-    return np.arange(int(lengths.sum())) + np.repeat(begins - offsets, lengths)
+    numbers = np.arange(int(lengths.sum()), dtype=np.int64)
+    numbers += np.repeat(begins - offsets, lengths)
+    return numbers
 
 
 def _split_far(points: IntArray, kept: BoolArray, tolerance: float) -> BoolArray:

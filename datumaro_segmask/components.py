@@ -13,7 +13,7 @@ import numpy as np
 from .rle import decode_box
 from .runs import Instance, Scanner, group_runs
 
-CONNECTIVITIES = (4, 8)
+CONNECTIVITIES = (8, 4)
 
 
 def split_components(

@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
+from datumaro.components.dataset import Dataset
 from datumaro.components.dataset_base import DatasetItem, IDataset
 from datumaro.components.dataset_item_storage import ItemStatus
 from datumaro.components.dataset_storage import DatasetPatch
@@ -24,6 +25,7 @@ from .in_place import is_as_before, is_source_of
 from .item_files import ItemFiles, image_path
 from .labelmap import format_label_map
 from .lookup import ClassLookup
+from .progress import track
 from .storage import FolderStorage, folder_roots, lone_zip
 from .storage_write import FolderSink, Sink, SubsetLists, ZipSink
 
@@ -174,11 +176,11 @@ class SegmaskExporter(Exporter):  # type: ignore[misc]  # Datumaro is untyped
     def _items(self) -> Iterator[DatasetItem]:
         reporter = self._ctx.progress_reporter
         # Datumaro counts a lazy dataset by reading all of it, so nobody who does not ask waits.
-        total = None if isinstance(reporter, NullProgressReporter) else len(self._extractor)
-        items: Iterator[DatasetItem] = iter(
-            reporter.iter(self._extractor, total=total, desc="Exporting masks")
+        counts = not isinstance(reporter, NullProgressReporter) or (
+            isinstance(self._extractor, Dataset) and self._extractor.is_cache_initialized
         )
-        return items
+        total = len(self._extractor) if counts else None
+        return track(self._extractor, reporter, "Exporting masks", total)
 
     def _export(
         self,

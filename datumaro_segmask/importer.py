@@ -11,6 +11,8 @@ from datumaro.components.importer import Importer
 
 from . import layout
 from .archive import read_label_map, read_subsets, unlisted_items
+from .base import ANNOTATIONS, INSTANCES
+from .components import CONNECTIVITIES
 from .png_container import MAX_PIXELS
 from .storage import folder_roots, holds_archive, lone_zip, open_storage
 
@@ -33,6 +35,41 @@ class SegmaskImporter(Importer):  # type: ignore[misc]  # Datumaro is untyped
     @classmethod
     def build_cmdline_parser(cls, **kwargs: Any) -> argparse.ArgumentParser:
         parser: argparse.ArgumentParser = super().build_cmdline_parser(**kwargs)
+        parser.add_argument(
+            "--annotation",
+            choices=ANNOTATIONS,
+            default=ANNOTATIONS[0],
+            help="Kind of the annotations; polygons give the very same masks when painted "
+            "(default: %(default)s)",
+        )
+        parser.add_argument(
+            "--instances",
+            choices=INSTANCES,
+            default=INSTANCES[0],
+            help="Where instances come from: 'masks' (the instance masks alone) or 'components' "
+            "(pixels without an instance also become one for each connected component) "
+            "(default: %(default)s)",
+        )
+        parser.add_argument(
+            "--connectivity",
+            type=int,
+            choices=CONNECTIVITIES,
+            default=CONNECTIVITIES[0],
+            help="Whether pixels that touch at a corner are one component (8) or not (4) "
+            "(default: %(default)s)",
+        )
+        parser.add_argument(
+            "--min-area",
+            type=int,
+            default=0,
+            help="Leave out components of fewer pixels (default: %(default)s)",
+        )
+        parser.add_argument(
+            "--num-workers",
+            type=int,
+            default=0,
+            help="Threads that read items ahead; pays for large masks (default: %(default)s)",
+        )
         parser.add_argument(
             "--keep-background",
             action="store_true",

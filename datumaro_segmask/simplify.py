@@ -65,7 +65,7 @@ class _Arcs:
 
 def _following(starts: IntArray, size: int) -> IntArray:
     """Return the index of the next element in a ring, for rings that stand in a row."""
-    following = np.arange(1, size + 1)
+    following = np.arange(1, size + 1, dtype=np.int64)
     following[np.append(starts[1:], size) - 1] = starts
     return following
 
@@ -73,15 +73,13 @@ def _following(starts: IntArray, size: int) -> IntArray:
 def _unit_edges(rings: Sequence[Ring]) -> tuple[IntArray, IntArray]:
     """Return where each unit edge of the rings begins, (n, 2), and where each ring does."""
     vertices = np.concatenate(rings).astype(np.int64)
-    sizes = np.array([len(ring) for ring in rings])
+    sizes = np.array([len(ring) for ring in rings], np.int64)
     starts = np.cumsum(sizes) - sizes
     step = vertices[_following(starts, len(vertices))] - vertices
     lengths = np.abs(step).sum(axis=1)
     nth = ranges(np.zeros_like(lengths), lengths)
-    points = (
-        np.repeat(vertices, lengths, axis=0)
-        + np.repeat(np.sign(step), lengths, axis=0) * (nth[:, None])
-    )
+    points: IntArray = np.repeat(vertices, lengths, axis=0)
+    points += np.repeat(np.sign(step), lengths, axis=0) * nth[:, None]
     return points, (np.cumsum(lengths) - lengths)[starts]
 
 
@@ -116,11 +114,11 @@ def _junctions(key: IntArray, next_key: IntArray) -> BoolArray:
 
 def _leaves_frame(points: IntArray, following: IntArray, height: int, width: int) -> BoolArray:
     """Return for each point whether an outline turns there on the frame."""
-    straight = np.empty(len(points), bool)
-    straight[following] = (
-        points[following] - points == points[following[following]] - points[following]
-    ).all(axis=1)
-    return ~straight & ((points == 0) | (points == [width, height])).any(axis=1)
+    step = points[following] - points
+    turns = np.empty(len(points), bool)
+    turns[following] = (step != step[following]).any(axis=1)
+    leaves: BoolArray = turns & ((points == 0) | (points == [width, height])).any(axis=1)
+    return leaves
 
 
 def _anchors(points: IntArray, key: IntArray, starts: IntArray, sizes: IntArray) -> IntArray:

@@ -21,7 +21,8 @@ from .errors import SegmaskExportError
 
 _MARKER_TEXT = (
     "An export was interrupted while it moved its files into this folder, so masks, lists and "
-    "label map may not belong together.\nExport again. This file goes away when an export finishes.\n"
+    "label map may not belong together.\n"
+    "Export again. This file goes away when an export finishes.\n"
 )
 _ZIP_DATE = (1980, 1, 1, 0, 0, 0)  # the same dataset gives the same bytes, whenever
 
@@ -172,7 +173,7 @@ class SubsetLists:
         """Append a line to the list of a subset."""
         if subset not in self._files:
             self._files[subset] = self._open.enter_context(
-                tempfile.TemporaryFile("w+", encoding="utf-8", newline="\n", prefix="segmask-")
+                tempfile.TemporaryFile("w+", encoding="utf-8", newline="\n")  # noqa: SIM115
             )
         self._files[subset].write(line + "\n")
 

@@ -14,13 +14,17 @@ from datumaro.components.dataset import Dataset
 from datumaro.components.errors import DatasetImportError
 from datumaro.components.importer import ImportErrorPolicy
 
-from datumaro_segmask import colors, layout
+from datumaro_segmask import layout
 from datumaro_segmask.archive import read_label_map, read_subsets, unlisted_items
-from datumaro_segmask.errors import MissingFileError, PngError, SegmaskError, SegmaskExportError
-from datumaro_segmask.errors import SegmaskImportError
+from datumaro_segmask.errors import (
+    MissingFileError,
+    PngError,
+    SegmaskExportError,
+    SegmaskImportError,
+)
 from datumaro_segmask.labelmap import format_label_map, parse_label_map
 from datumaro_segmask.png import MaskReader
-from datumaro_segmask.png_container import GRAY, PALETTE, RGB, RGBA
+from datumaro_segmask.png_container import GRAY, RGB, RGBA
 from datumaro_segmask.storage import MAX_FILE_BYTES, open_storage
 
 from . import pngs
@@ -58,7 +62,7 @@ def _read(data: bytes, rows: int) -> pngs.Pixels:
     reader = MaskReader(data, "a.png", lambda packed: packed, MAX_PIXELS)
     values = np.concatenate(list(reader.blocks(rows)))
     if reader.header.color_type in (RGB, RGBA):
-        return colors.unpack_all(values)
+        return np.stack([values >> 16 & 255, values >> 8 & 255, values & 255], -1).astype(np.uint8)
     if reader.palette is not None:
         return reader.palette[values]
     if reader.header.color_type == GRAY and reader.header.depth < 8:
@@ -84,3 +88,166 @@ def _compare(
     if not np.array_equal(ours, theirs):
         at = np.argwhere(ours != theirs)[0].tolist()
         raise Finding(f"{who} has {theirs[tuple(at)]} at {at}, not {ours[tuple(at)]}")
+
+
+# Text
+
+
+class _Memory:
+    """An archive of files given as bytes (see `datumaro_segmask.storage.Storage`)."""
+
+    def __init__(self, files: dict[str, bytes]) -> None:
+        self._files = files
+
+    def place(self, name: str = "") -> str:
+        return name or "memory"
+
+    def path(self, name: str) -> None:
+        return None
+
+    def exists(self, name: str) -> bool:
+        return name in self._files
+
+    def head(self, name: str, size: int) -> bytes:
+        return self.read(name)[:size]
+
+    def read(self, name: str, limit: int = MAX_FILE_BYTES) -> bytes:
+        if name not in self._files:
+            raise MissingFileError("it is not there", name, "a file", "look for it")
+        return self._files[name]
+
+    def files(self, folder: str) -> Iterator[str]:
+        return (name for name in self._files if name.startswith(f"{folder}/"))
+
+
+def label_map(data: bytes) -> None:
+    """What is read has unique names and colours, and is read again from what is written of it."""
+    found = read_label_map(_Memory({layout.LABEL_MAP: data}))
+    names = {label.name for label in found.labels}
+    if not len(names) == len({label.color for label in found.labels}) == len(found.labels):
+        raise Finding("names or colours are not unique")
+    if found.background is not None and not 0 <= found.background < len(names):
+        raise Finding(f"the background is {found.background}")
+    try:
+        text = format_label_map(found)
+    except SegmaskExportError:
+        return  # a name that no line can hold as it stands
+    if parse_label_map(text, layout.LABEL_MAP).labels != found.labels:
+        raise Finding(f"the label map is another one when written: {text!r}")
+
+
+def subset_list(data: bytes) -> None:
+    """Ids stay inside the archive, stand there once, and survive being listed again."""
+    place = layout.subset_list("default")
+    storage = _Memory({place: data, layout.class_mask("a.jpg"): b"", layout.class_mask("#b"): b""})
+    ids = read_subsets(storage)["default"]
+    _check_names(ids)
+    lines = []
+    for item_id in ids:
+        has_mask = storage.exists(layout.class_mask(item_id))
+        if not layout.problem_of_listed(item_id, has_mask):
+            lines.append((item_id, layout.list_line(item_id, has_mask)))
+    again = _Memory({**storage._files, place: "\n".join(line for _, line in lines).encode()})
+    if read_subsets(again)["default"] != [item_id for item_id, _ in lines]:
+        raise Finding(f"the list is another one when written: {lines}")
+
+
+def _check_names(names: list[str]) -> None:
+    for name in names:
+        parts = name.replace("\\", "/").split("/")
+        if "\0" in name or name[1:2] == ":" or not all(part.strip(". ") for part in parts):
+            raise Finding(f"the name {name!r} is not safe")
+    if len(names) != len(set(names)):
+        raise Finding("a name stands there twice")
+
+
+# Archives
+
+
+def zip_reader(data: bytes) -> None:
+    """Names stay inside, no more is read than may be, and it is what Python's zipfile reads."""
+    with _file(data) as path:
+        storage = open_storage(path)
+        names = list(storage.files(layout.SUBSETS)) + list(storage.files(layout.CLASS_MASKS))
+        _check_names(names)
+        read_label_map(storage)
+        if not read_subsets(storage):
+            unlisted_items(storage)
+        for name in names[:50]:
+            if len(storage.read(name, 1 << 20)) > 1 << 20:
+                raise Finding(f"{name!r} was read past the limit")
+
+
+SEPARATOR = b"<next file>"
+_PLACES = (
+    layout.LABEL_MAP,
+    layout.subset_list("default"),
+    layout.class_mask("a"),
+    layout.instance_mask("a"),
+    layout.image("a", ".png"),
+    layout.class_mask("b"),
+)
+
+
+def whole_import(data: bytes) -> None:
+    """Up to six files, parted by `SEPARATOR`, in a zip: Datumaro imports it, or says why not."""
+    parts = data.split(SEPARATOR)[: len(_PLACES)]
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for place, part in zip(_PLACES, parts, strict=False):
+            if part:
+                archive.writestr(place, pngs.repaired(part))
+    with _file(file.getvalue()) as path:
+        lenient = _Lenient()
+        _import(path, lenient)
+        if lenient.errors:
+            _import(path, None)
+            raise Finding(f"nothing was raised, though there were {lenient.errors}")
+
+
+class _Lenient(ImportErrorPolicy):
+    def __init__(self) -> None:
+        super().__init__()
+        self.errors: list[SegmaskImportError] = []
+
+    def _handle_item_error(self, error: Exception) -> None:
+        if not isinstance(error.__cause__, SegmaskImportError):
+            raise Finding(f"undocumented: {error.__cause__!r}") from error
+        check_message(error.__cause__)
+        self.errors.append(error.__cause__)
+
+
+def _import(path: str, policy: ImportErrorPolicy | None) -> None:
+    try:
+        dataset = Dataset.import_from(path, "segmask", error_policy=policy, max_pixels=MAX_PIXELS)
+        for item in dataset:
+            areas = [mask.get_area() for mask in item.annotations]
+            size = item.media.size if item.media else (0, 0)
+            if sum(areas) > size[0] * size[1] or 0 in areas:
+                raise Finding(f"masks of {areas} pixels in an image of {size}")
+    except DatasetImportError as error:
+        cause: BaseException | None = error
+        while cause is not None and not isinstance(cause, SegmaskImportError):
+            cause = cause.__cause__
+        if cause is None:
+            raise
+        raise cause from error
+
+
+@contextlib.contextmanager
+def _file(data: bytes) -> Iterator[str]:
+    with tempfile.TemporaryDirectory(prefix="segmask-fuzz-") as folder:
+        path = os.path.join(folder, "a.zip")
+        with open(path, "wb") as file:
+            file.write(data)
+        yield path
+
+
+TARGETS: dict[str, Target] = {
+    "png": png,
+    "pixels": pixels,
+    "label_map": label_map,
+    "subset_list": subset_list,
+    "zip_reader": zip_reader,
+    "whole_import": whole_import,
+}
