@@ -35,6 +35,10 @@ def draw(folder: Path, names: Sequence[str]) -> None:
         subprocess.run(command, check=True, cwd=ROOT)
 
 
+def seconds(result: Result) -> str:
+    return f"{result.median:.3f} s, median of {len(result.wall)}"
+
+
 def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
@@ -74,8 +78,7 @@ class Run:
         compare(results, candidates, folder, tiny, self.effort, fresh)
         self.results += results
         for result in results:
-            taken = result.error or f"{1000 * result.median / result.images:,.2f} ms an image"
-            say(f"{' '.join(place)}: {result.candidate}: {taken}")
+            say(f"{' '.join(place)}: {result.candidate}: {result.error or seconds(result)}")
 
 
 def parse_arguments() -> argparse.Namespace:
