@@ -11,6 +11,7 @@ import io
 import logging
 import os
 from dataclasses import dataclass
+from functools import partial
 
 import imagesize
 
@@ -25,6 +26,9 @@ from .runs import Instance, Scanner, group_runs
 from .storage import FolderStorage, Storage, open_storage
 
 log = logging.getLogger(__name__)
+
+MAX_LABEL_MAP_BYTES = 1 << 24
+MAX_LIST_BYTES = 1 << 27  # a million ids of 134 bytes
 
 
 @dataclass(frozen=True)
@@ -84,13 +88,15 @@ def read_label_map(storage: Storage) -> LabelMap:
     if not storage.exists(layout.LABEL_MAP):
         return voc_label_map()
     place = storage.place(layout.LABEL_MAP)
-    return parse_label_map(_read_text(storage, layout.LABEL_MAP, LabelMapError), place)
+    text = _read_text(storage, layout.LABEL_MAP, LabelMapError, MAX_LABEL_MAP_BYTES)
+    return parse_label_map(text, place)
 
 
 def read_label_map_file(path: str) -> LabelMap:
     """Read a label map that stands on its own. Raises LabelMapError or MissingFileError."""
     folder, name = os.path.split(path)
-    text = _read_text(FolderStorage(folder or os.curdir), name, LabelMapError)
+    storage = FolderStorage(folder or os.curdir)
+    text = _read_text(storage, name, LabelMapError, MAX_LABEL_MAP_BYTES)
     return parse_label_map(text, path)
 
 
@@ -105,15 +111,16 @@ def read_subsets(storage: Storage) -> dict[str, list[str]]:
 
     Raises SubsetListError or UnsafePathError.
     """
-
     subsets = {}
     for name in sorted(storage.files(layout.SUBSETS)):
         subset = name.removeprefix(layout.SUBSETS + "/").removesuffix(layout.LIST_SUFFIX)
         if "/" in subset or not name.endswith(layout.LIST_SUFFIX):
             continue
         place = storage.place(name)
-        text = _read_text(storage, name, SubsetListError)
-        subsets[layout.check_name(subset, place)] = layout.parse_subset_list(text, place, has_masks)
+        text = _read_text(storage, name, SubsetListError, MAX_LIST_BYTES)
+        subsets[layout.check_name(subset, place)] = layout.parse_subset_list(
+            text, place, partial(has_masks, storage)
+        )
     return subsets
 
 
@@ -133,8 +140,8 @@ def unlisted_items(storage: Storage) -> list[str]:
     return [layout.check_name(item_id, storage.place()) for item_id in ids]
 
 
-def _read_text(storage: Storage, name: str, kind: type[SegmaskImportError]) -> str:
-    data = storage.read(name)
+def _read_text(storage: Storage, name: str, kind: type[SegmaskImportError], limit: int) -> str:
+    data = storage.read(name, limit)
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -228,7 +235,7 @@ def _read_labels(
         for name in names[1:]
     ]
     height, width = readers[0].header.height, readers[0].header.width
-    scanner = Scanner(height, width)
+    scanner = Scanner(height, width, place)
     rows = max(1, BLOCK_PIXELS // width)
     for blocks in zip(*(reader.blocks(rows) for reader in readers), strict=True):
         scanner.add(*blocks)
@@ -237,20 +244,21 @@ def _read_labels(
     if labels is None:
         raise lookup.error(masks[names[0]], place, max_pixels)
     numbers = labels * 0 if len(readers) == 1 else numbers_of(runs.values[1], readers[1])
-    return group_runs(runs.begin, runs.end, numbers, labels, height, width)
+    return group_runs(runs.begin, runs.end, numbers, labels, height, width, place)
 
 
 def _read_numbers(storage: Storage, name: str, data: bytes, max_pixels: int) -> list[Instance]:
     """Read the instances of an item that has no class mask: they have no label."""
-    reader = MaskReader(data, storage.place(name), color_to_number, max_pixels)
+    place = storage.place(name)
+    reader = MaskReader(data, place, color_to_number, max_pixels)
     height, width = reader.header.height, reader.header.width
-    scanner = Scanner(height, width)
+    scanner = Scanner(height, width, place)
     for block in reader.blocks(max(1, BLOCK_PIXELS // width)):
         scanner.add(block)
     runs = scanner.runs()
     numbers = numbers_of(runs.values[0], reader)
     # One pretended label for all pixels of an instance; black ones belong to none.
-    found = group_runs(runs.begin, runs.end, numbers, (numbers > 0) - 1, height, width)
+    found = group_runs(runs.begin, runs.end, numbers, (numbers > 0) - 1, height, width, place)
     return [Instance(None, i.number, i.counts, i.area, i.bbox) for i in found]
 
 

@@ -41,7 +41,7 @@ MASK, POLYGON = ANNOTATIONS = ("mask", "polygon")
 FROM_MASKS, COMPONENTS = INSTANCES = ("masks", "components")
 
 
-class SegmaskBase(DatasetBase):  # type: ignore[misc]  # Datumaro is untyped
+class SegmaskBase(DatasetBase):
     """The items of one archive, subset by subset, in the order of the lists.
 
     ``path`` is a folder or a zip. Construction reads the lists and the label map; the masks of an

@@ -14,6 +14,6 @@ except ImportError:
 compressobj = zlib.compressobj
 crc32 = zlib.crc32
 decompressobj = zlib.decompressobj
-error = zlib.error
+error: type[Exception] = zlib.error  # type: ignore[assignment]
 
 __all__ = ["NAME", "compressobj", "crc32", "decompressobj", "error"]

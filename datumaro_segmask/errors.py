@@ -70,6 +70,10 @@ class PngError(SegmaskImportError, InvalidAnnotationError):
     """The bytes of a mask are no sound PNG."""
 
 
+class MaskLimitError(SegmaskImportError, InvalidAnnotationError):
+    """A mask has more runs or instances than are taken apart: a photograph, noise, or an attack."""
+
+
 class UndeclaredColorError(SegmaskImportError, InvalidAnnotationError):
     """A class mask holds colours or values that the label map does not declare."""
 

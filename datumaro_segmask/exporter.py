@@ -23,7 +23,7 @@ from .export_labels import SOURCE, make_export_labels
 from .importer import NAME
 from .in_place import is_as_before, is_source_of
 from .item_files import ItemFiles, image_path
-from .labelmap import format_label_map
+from .labelmap import Label, format_label_map
 from .lookup import ClassLookup
 from .progress import track
 from .storage import FolderStorage, folder_roots, lone_zip
@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 ZIP_NAME = f"{NAME}.zip"
 
 
-class SegmaskExporter(Exporter):  # type: ignore[misc]  # Datumaro is untyped
+class SegmaskExporter(Exporter):
     """Exports class masks and instance masks as CVAT's "Segmentation mask 1.1" has them."""
 
     NAME = NAME
@@ -168,7 +168,8 @@ class SegmaskExporter(Exporter):  # type: ignore[misc]  # Datumaro is untyped
                 for item_id in gone:
                     for name in layout.all_places(item_id):
                         sink.discard(name)
-                self._finish(sink, lists)
+                has_file = storage.exists(layout.LABEL_MAP)
+                self._finish(sink, lists, old_labels.labels if has_file else ())
             except BaseException:
                 sink.abandon()
                 raise
@@ -214,9 +215,15 @@ class SegmaskExporter(Exporter):  # type: ignore[misc]  # Datumaro is untyped
             moves = place.startswith(f"{layout.IMAGES}/")
         return self._files.image(item, suffix) if self._save_media or moves else {}
 
-    def _finish(self, sink: Sink, lists: SubsetLists) -> None:
-        label_map = format_label_map(self._labels.label_map).splitlines()
-        sink.finish({**lists.texts(), layout.LABEL_MAP: label_map})
+    def _finish(
+        self, sink: Sink, lists: SubsetLists, label_map: tuple[Label, ...] = ()
+    ) -> None:
+        """Write the lists, and the label map unless the folder has this one already."""
+        texts = lists.texts()
+        if label_map != self._labels.label_map.labels:
+            # Dictionaries keep their order: the label map comes last.
+            texts[layout.LABEL_MAP] = format_label_map(self._labels.label_map).splitlines()
+        sink.finish(texts)
         if self._save_dataset_meta:
             self._save_meta_file(self._save_dir)
         for what, count in sorted(self._files.left_out.items()):

@@ -19,7 +19,7 @@ from .storage import folder_roots, holds_archive, lone_zip, open_storage
 NAME = "segmask"
 
 
-class SegmaskImporter(Importer):  # type: ignore[misc]  # Datumaro is untyped
+class SegmaskImporter(Importer):
     """Imports CVAT's "Segmentation mask 1.1" archives: class masks and instance masks.
 
     The archive may be a folder or a zip, which is read in place.

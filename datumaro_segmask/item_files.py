@@ -12,7 +12,7 @@ from functools import partial
 
 from datumaro.components.annotation import Mask
 from datumaro.components.dataset_base import DatasetItem
-from datumaro.components.media import Image, ImageFromFile
+from datumaro.components.media import Image, ImageFromBytes, ImageFromFile
 
 from . import layout
 from .archive_write import MaskEncoder
@@ -109,7 +109,10 @@ class ItemFiles:
             return {}
         buffer = io.BytesIO()
         try:
-            item.media.save(buffer, ext=suffix)
+            if type(item.media) is ImageFromBytes and item.media.ext == suffix:
+                buffer.write(item.media.bytes)  # which Datumaro would decode and encode again
+            else:
+                item.media.save(buffer, ext=suffix)
         except (OSError, ValueError) as error:
             raise SegmaskExportError(
                 f"its image cannot be saved ({error})",

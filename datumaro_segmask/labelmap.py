@@ -24,6 +24,9 @@ BACKGROUND = "background"
 BLACK: Rgb = (0, 0, 0)
 MAX_LABELS = 1 << 16  # as many values as a 16-bit gray mask has
 
+MAX_LINE = 1 << 16  # characters; parts and actions are lists
+_SHOWN = 80  # characters of a line in messages
+
 _COLOR_SHAPE = re.compile(r"-?[0-9]+\s*,\s*-?[0-9]+\s*,\s*-?[0-9]+")
 _COLOR_FIELD = re.compile(rf":\s*{_COLOR_SHAPE.pattern}\s*(?=:|\s#|$)")
 _INTEGER = re.compile(r"[0-9]{1,9}")
@@ -111,7 +114,7 @@ def make_label_map(lines: Iterable[tuple[Label, int]], where: str) -> LabelMap:
     for label, line in lines:
         if label.name in by_name:
             raise LabelMapError(
-                f"the label {label.name!r} stands there twice",
+                f"the label {label.name[:_SHOWN]!r} stands there twice",
                 f"{where}:{line}",
                 f"each label once (the first is in line {by_name[label.name]})",
                 "remove or rename one of them",
@@ -119,7 +122,8 @@ def make_label_map(lines: Iterable[tuple[Label, int]], where: str) -> LabelMap:
         if label.color in by_color:
             first, name = by_color[label.color]
             raise LabelMapError(
-                f"the colour {_show(label.color)} of {label.name!r} is also the colour of {name!r} "
+                f"the colour {_show(label.color)} of {label.name[:_SHOWN]!r} is also the "
+                f"colour of {name[:_SHOWN]!r} "
                 f"(line {first})",
                 f"{where}:{line}",
                 "a colour of its own for every label, or their pixels cannot be told apart",
@@ -137,7 +141,7 @@ def make_label_map(lines: Iterable[tuple[Label, int]], where: str) -> LabelMap:
         )
     if len(labels) > MAX_LABELS:
         raise LabelMapError(
-            f"the file declares {len(labels):,} labels",
+            f"the file declares {len(labels):,} labels or more",
             where,
             f"at most {MAX_LABELS:,}, as many as a gray mask has values",
             "split the label map",
@@ -155,8 +159,15 @@ def parse_label_map(text: str, where: str) -> LabelMap:
     """
     labels: list[tuple[Label, int]] = []
     for number, raw in enumerate(text.removeprefix("\ufeff").split("\n"), 1):
+        if len(raw) > MAX_LINE:
+            raise LabelMapError(
+                f"the line has {len(raw):,} characters",
+                f"{where}:{number}",
+                f"one label a line, of at most {MAX_LINE:,} characters",
+                "check that this file is a label map",
+            )
         line = _without_comment(raw.strip()).strip()
-        if line and not line.startswith("#"):
+        if line and not line.startswith("#") and len(labels) <= MAX_LABELS:
             labels.append((_parse_line(line, len(labels), f"{where}:{number}"), number))
     return make_label_map(labels, where)
 
@@ -181,7 +192,7 @@ def _parse_line(line: str, index: int, place: str) -> Label:
     name = ":".join(fields[:at])
     if not name:
         raise LabelMapError(
-            f"the line {line[:80]!r} has no label name",
+            f"the line {line[:_SHOWN]!r} has no label name",
             place,
             "'name:r,g,b:parts:actions'",
             "write the name before the first colon",
@@ -202,7 +213,7 @@ def _parse_color(field: str, place: str) -> Rgb:
     values = [value.strip() for value in field.split(",")]
     if len(values) != 3 or not all(_INTEGER.fullmatch(value) for value in values):
         raise LabelMapError(
-            f"{field[:80]!r} is no colour",
+            f"{field[:_SHOWN]!r} is no colour",
             place,
             "three whole numbers from 0 to 255, 'r,g,b'",
             _REMEDY_COLOR,

@@ -45,6 +45,8 @@ IMAGE_SUFFIXES = frozenset(
 
 MAX_LINE = 4096  # characters; file systems stop at 255 a name and about 4,096 a path
 
+MAX_LINES = 1 << 22  # of a subset list
+
 _STRANGER = re.compile(
     r"(^|/)(__MACOSX|\.DS_Store|Thumbs\.db|desktop\.ini|\.segmask-export|\._[^/]*)(/|$)", re.I
 )
@@ -134,6 +136,14 @@ def parse_subset_list(text: str, where: str, exists: Callable[[str], bool]) -> l
     name. Raises SubsetListError and UnsafePathError, naming the line. Rules: docs/format.md,
     section 1.
     """
+    lines = text.count("\n") + 1
+    if lines > MAX_LINES:
+        raise SubsetListError(
+            f"the list has {lines:,} lines",
+            where,
+            f"at most {MAX_LINES:,}",
+            "check that this file is a list of items, or split it into several subsets",
+        )
     ids: dict[str, None] = {}
     for number, raw in enumerate(text.removeprefix("\ufeff").split("\n"), 1):
         line = raw.strip()

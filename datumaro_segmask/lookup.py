@@ -5,6 +5,7 @@ Colours are looked up once a run, indices once a distinct value. Source: docs/fo
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -107,19 +108,8 @@ class ClassLookup:
 
         Most pixels first. Indices of a palette count by their colours.
         """
-        reader = MaskReader(data, where, lambda packed: packed, max_pixels)
-        totals: dict[int, int] = {}
-        for block in reader.blocks(max(1, BLOCK_PIXELS // reader.header.width)):
-            found, pixels = np.unique(block, return_counts=True)
-            for value, count in zip(found.tolist(), pixels.tolist(), strict=True):
-                totals[value] = totals.get(value, 0) + count
-        if reader.palette is not None:
-            by_index, totals = totals, {}
-            for index, count in by_index.items():
-                color = int(colors.pack(reader.palette[index]))
-                totals[color] = totals.get(color, 0) + count
+        totals, is_gray = count_values(data, where, max_pixels)
         values = np.array(list(totals), np.int64)
-        is_gray = reader.header.color_type in (GRAY, GRAY_ALPHA)
         meanings = self._by_index(values) if is_gray else self._by_color(values)
         bad = [
             Undeclared(value, totals[value])
@@ -138,7 +128,7 @@ class ClassLookup:
 
     def _error_of_colors(self, found: list[Undeclared], where: str) -> UndeclaredColorError:
         shown = [
-            f"{colors.show(bad.value)} ({_pixels(bad.pixels)}; nearest: {self._nearest(bad.value)})"
+            f"{colors.show(bad.value)} ({_pixels(bad.pixels)}; nearest: {self.nearest(bad.value)})"
             for bad in found[:_SHOWN]
         ]
         remedy = f"add the line 'name:{colors.show(found[0].value)}::' to the label map"
@@ -172,7 +162,8 @@ class ClassLookup:
             remedy,
         )
 
-    def _nearest(self, packed: int) -> str:
+    def nearest(self, packed: int) -> str:
+        """Name the declared colours that come nearest to a packed one, the nearest first."""
         color = colors.unpack(packed)
         ranked = sorted(
             self._map.labels,
@@ -181,6 +172,25 @@ class ClassLookup:
         return ", ".join(
             f"{label.name} {','.join(map(str, label.color))}" for label in ranked[:_NEAREST]
         )
+
+
+def count_values(data: bytes, where: str, max_pixels: int) -> tuple[dict[int, int], bool]:
+    """Read a mask, and return its number of pixels by value, and whether the values are gray.
+
+    Values that are not gray are packed colours; indices of a palette count by their colours.
+    Raises PngError.
+    """
+    reader = MaskReader(data, where, lambda packed: packed, max_pixels)
+    totals: Counter[int] = Counter()
+    for block in reader.blocks(max(1, BLOCK_PIXELS // reader.header.width)):
+        found, pixels = np.unique(block, return_counts=True)
+        totals.update(dict(zip(found.tolist(), pixels.tolist(), strict=True)))
+    if reader.palette is not None:
+        by_index, totals = totals, Counter()
+        packed = colors.pack(reader.palette).tolist()
+        for index, count in by_index.items():
+            totals[packed[index]] += count
+    return dict(totals), reader.header.color_type in (GRAY, GRAY_ALPHA)
 
 
 def numbers_of(values: IntArray, reader: MaskReader) -> IntArray:

@@ -43,7 +43,7 @@ class KnownRle(dict[str, Any]):
 
 
 @attrs(slots=True, eq=False, order=False)
-class SegmaskMask(RleMask):  # type: ignore[misc]  # Datumaro's annotations are untyped
+class SegmaskMask(RleMask):
     """An ``RleMask`` that knows its area and box and decodes only the columns of its box.
 
     Equal to a plain ``RleMask`` of the same pixels in all of Datumaro's eyes.
@@ -82,7 +82,9 @@ def make_mask(instance: Instance, height: int, width: int, **fields: Any) -> Seg
     ``fields`` are those of Datumaro's annotations, such as ``z_order``.
     """
     rle = KnownRle(instance.counts, height, width, instance.area, instance.bbox)
-    return SegmaskMask(rle=rle, label=instance.label, group=instance.number, **fields)
+    return SegmaskMask(  # type: ignore[call-arg]  # attrs' fields of an untyped base
+        rle=rle, label=instance.label, group=instance.number, **fields
+    )
 
 
 def to_instance(mask: Mask) -> tuple[Instance, int, int]:

@@ -43,8 +43,6 @@ Bytes: TypeAlias = NDArray[np.uint8]
 
 BLOCK_PIXELS = 1 << 18  # pixels a block: its arrays stay in the processor's caches
 
-_OPENCV_SIDE = 1_000_000  # that of libpng, which OpenCV reads by
-
 _NONE, _SUB, _UP, _PAETH = 0, 1, 2, 4
 # x and y of the first pixel of each pass of an interlaced image, and the steps between pixels.
 _ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2),
@@ -103,16 +101,6 @@ class MaskReader:
                 REDRAW,
             )
 
-    def _check_sides(self, columns: int, rows: int) -> None:
-        if max(columns, rows) > _OPENCV_SIDE:
-            raise PngError(
-                f"it has {self.header.width:,} x {self.header.height:,} pixels and the row filters "
-                "Average or Paeth",
-                self._where,
-                f"at most {_OPENCV_SIDE:,} columns or rows, or only the filters None, Sub and Up",
-                REDRAW,
-            )
-
     def blocks(self, rows: int) -> Iterator[Values]:
         """Yield all that is left, ``rows`` rows at a time."""
         while self._next_row < self.header.height:
@@ -136,7 +124,6 @@ class MaskReader:
         elif highest <= _UP:
             plain = _unfilter_simple(lines, self._above, self._step)
         else:
-            self._check_sides(row_bytes // self._step, rows + 1)
             plain = _unfilter_any(lines, self._above, self._step)
         self._above = plain[-1].copy()
         return self._values(plain, width)
@@ -177,12 +164,15 @@ class MaskReader:
             if width <= 0 or rows <= 0:
                 continue
             self._above = None
-            part = self._read_block(rows, width)
-            if whole is None:
-                whole = np.zeros((header.height, header.width), part.dtype)
-            if part.dtype.itemsize > whole.dtype.itemsize:
-                whole = whole.astype(part.dtype)
-            whole[y0::dy, x0::dx] = part
+            step = max(1, BLOCK_PIXELS // width)
+            for row in range(0, rows, step):
+                part = self._read_block(min(step, rows - row), width)
+                if whole is None:
+                    whole = np.zeros((header.height, header.width), part.dtype)
+                if part.dtype.itemsize > whole.dtype.itemsize:
+                    whole = whole.astype(part.dtype)
+                top = y0 + row * dy
+                whole[top : top + len(part) * dy : dy, x0::dx] = part
         assert whole is not None  # the first pass is never empty
         return whole
 

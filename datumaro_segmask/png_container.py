@@ -18,6 +18,9 @@ from .errors import PngError
 MAX_PIXELS = 1 << 30
 """Default of ``max_pixels``: 1,073,741,824, that is 32,768 by 32,768."""
 
+MAX_SIDE = 1_000_000
+"""Most columns, and most rows: those of libpng, and so of OpenCV. A row is read at once."""
+
 _INPUT_PIECE = 1 << 16  # compressed bytes handed to zlib at once
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -62,7 +65,8 @@ class Header:
 def parse_header(data: bytes, where: str, max_pixels: int = MAX_PIXELS) -> Header:
     """Return the header of a PNG; the first 33 bytes are enough.
 
-    Raises PngError for what is no PNG or has more than ``max_pixels`` pixels.
+    Raises PngError for what is no PNG, has more than ``max_pixels`` pixels, or a side of more than
+    `MAX_SIDE`.
     """
     if data[:8] != SIGNATURE:
         what = "the file is empty" if not data else "the file is no PNG"
@@ -83,6 +87,13 @@ def parse_header(data: bytes, where: str, max_pixels: int = MAX_PIXELS) -> Heade
             where,
             "a combination that the PNG specification knows",
             REDRAW,
+        )
+    if max(width, height) > MAX_SIDE:
+        raise PngError(
+            f"the mask has {width:,} x {height:,} pixels",
+            where,
+            f"at most {MAX_SIDE:,} columns and as many rows",
+            "cut the image into tiles",
         )
     if width * height > max_pixels:
         raise PngError(

@@ -16,7 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .colors import IntArray
+from .errors import MaskLimitError
 from .rle import compress
+
+MAX_RUNS = 1 << 25
+"""Places of a mask where a value differs from the one above; some 100 bytes each are at work."""
+MAX_INSTANCES = 1 << 20
+"""Pairs of instance and label in one item; Datumaro takes a kilobyte for each."""
 
 Block = NDArray[np.unsignedinteger[Any]]
 
@@ -51,9 +57,14 @@ class Runs:
 
 
 class Scanner:
-    """Collects the runs of one or more planes of one size, given in blocks of whole rows."""
+    """Collects the runs of one or more planes of one size, given in blocks of whole rows.
 
-    def __init__(self, height: int, width: int) -> None:
+    ``where`` names the mask in errors.
+    """
+
+    def __init__(self, height: int, width: int, where: str = "the mask") -> None:
+        self._where = where
+        self._count = 0
         self._height = height
         self._width = width
         self._y = 0
@@ -62,7 +73,10 @@ class Scanner:
         self._values: list[tuple[Block, ...]] = []
 
     def add(self, *planes: Block) -> None:
-        """Take the next rows of each plane: (rows, width) of unsigned integers, 0 as they are."""
+        """Take the next rows of each plane: (rows, width) of unsigned integers, 0 as they are.
+
+        Raises MaskLimitError past `MAX_RUNS`.
+        """
         changed = np.empty(planes[0].shape, bool)
         if self._above:
             np.not_equal(planes[0][0], self._above[0], out=changed[0])
@@ -74,6 +88,8 @@ class Scanner:
                 changed[0] |= plane[0] != self._above[i]
             changed[1:] |= plane[1:] != plane[:-1]
         places = np.flatnonzero(changed)
+        self._count += places.size
+        _check_limit(self._count, MAX_RUNS, "runs of one value", self._where)
         self._values.append(tuple(plane.ravel()[places] for plane in planes))
         self._places.append(places + self._y * self._width)
         self._above = [plane[-1].copy() for plane in planes]
@@ -96,12 +112,19 @@ class Scanner:
 
 
 def group_runs(
-    begin: IntArray, end: IntArray, numbers: IntArray, labels: IntArray, height: int, width: int
+    begin: IntArray,
+    end: IntArray,
+    numbers: IntArray,
+    labels: IntArray,
+    height: int,
+    width: int,
+    where: str = "the mask",
 ) -> list[Instance]:
     """Return one `Instance` for each pair of number and label, in this order.
 
     ``begin`` and ``end``: (n,) sorted, as in `Runs`; ``numbers``: (n,) instance numbers, 0 for
     none; ``labels``: (n,) positions in the label map, with -1 for pixels that are no annotation.
+    ``where`` names the mask in errors. Raises MaskLimitError past `MAX_INSTANCES`.
     """
     kept = np.flatnonzero(labels >= 0)
     if not kept.size:
@@ -120,7 +143,18 @@ def group_runs(
     heads = np.flatnonzero(first)
     begin, end, keys = begin[heads], end[np.append(heads[1:], keys.size) - 1], keys[heads]
     groups = np.flatnonzero(np.concatenate(([True], keys[1:] != keys[:-1])))
+    _check_limit(groups.size, MAX_INSTANCES, "instances", where)
     return _instances(keys[groups], base, begin, end, groups, height, width)
+
+
+def _check_limit(count: int, limit: int, what: str, where: str) -> None:
+    if count > limit:
+        raise MaskLimitError(
+            f"the mask has {count:,} {what} or more",
+            where,
+            f"at most {limit:,}",
+            "check that this is a mask, and not a photograph or noise; else cut it into tiles",
+        )
 
 
 def _instances(

@@ -131,7 +131,7 @@ def _geometry(annotation: Annotation) -> painting.Geometry:
     if isinstance(annotation, Mask):
         return painting.Bitmap(annotation.image)
     if isinstance(annotation, Bbox):
-        return painting.box(*annotation.points[:2], annotation.w, annotation.h)
+        return painting.box(annotation.x, annotation.y, annotation.w, annotation.h)
     if isinstance(annotation, RotatedBbox):
         return painting.Polygon(annotation.as_polygon())
     if isinstance(annotation, Ellipse):

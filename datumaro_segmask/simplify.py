@@ -28,9 +28,9 @@ def simplify_shared(
     ``polygons``: for each mask its polygons as `mask_to_polygons` gives them, with axis-parallel
     edges between whole pixels of a frame of ``height`` × ``width``. ``tolerance``: how far, in
     pixels, a corner that is left out may lie from the edge that passes it; 0 changes nothing.
-    The result is nested like the argument; every vertex is one of the old ones.
+    The result is nested like the argument; every vertex is a whole pixel corner of an old outline.
 
-    What is promised: a border between two masks stays common to both, point for point; borders
+    What is promised: a border between two masks stays common to both, line for line; borders
     neither cross nor change sides, so masks without overlap stay so, and what was filled without
     a gap stays filled; corners where three masks meet, the frame, and the ends of seams stay; no
     polygon vanishes. What is not: that painting the result gives the same pixels, nor that the

@@ -20,6 +20,8 @@ MAX_FILE_BYTES = 1 << 28
 MAX_ZIP_ENTRIES = 1 << 23  # twice what a million items with images have
 MAX_DEPTH = 2  # folders between the given path and the root of the archive
 
+_SHOWN = 200  # characters of what others say
+
 _COPY = "copy or export the archive again, it is damaged"
 
 
@@ -155,6 +157,8 @@ class FolderStorage:
     def head(self, name: str, size: int) -> bytes:
         path = self.path(name)
         self._check_links(path)
+        if os.path.exists(path) and not os.path.isfile(path):  # to open a pipe is to wait for it
+            raise _unreadable("it is no file", self.place(name))
         try:
             with Path(path).open("rb") as file:
                 return file.read(size)
@@ -216,7 +220,7 @@ def _read_directory(path: str) -> dict[str, zipfile.ZipInfo]:
         raise _unreadable(error.strerror or str(error), path) from error
     except (zipfile.BadZipFile, ValueError, NotImplementedError, UnicodeDecodeError) as error:
         raise ArchiveError(
-            f"the zip cannot be read ({error})", path, "a sound zip", _COPY
+            f"the zip cannot be read ({_short(error)})", path, "a sound zip", _COPY
         ) from error
     if len(entries) > MAX_ZIP_ENTRIES:
         raise ArchiveError(
@@ -270,6 +274,9 @@ class ZipStorage:
         return self._root + name in self._directory
 
     def read(self, name: str, limit: int = MAX_FILE_BYTES) -> bytes:
+        entry = self._directory.get(self._root + name)
+        if entry is not None and entry.file_size > limit:  # need not be inflated to be refused
+            raise _too_large(limit, self.place(name))
         return _limited(self.head(name, limit + 1), limit, self.place(name))
 
     def head(self, name: str, size: int) -> bytes:
@@ -282,7 +289,7 @@ class ZipStorage:
                 return file.read(size)
         except Exception as error:  # zlib.error, LZMAError, OSError of bzip2, BadZipFile, EOFError
             raise ArchiveError(
-                f"the file is damaged inside the zip ({error})",
+                f"the file is damaged inside the zip ({_short(error)})",
                 self.place(name),
                 "a sound zip",
                 _COPY,
@@ -304,15 +311,24 @@ class ZipStorage:
                 yield name.removeprefix(self._root)
 
 
+def _short(error: Exception) -> str:
+    """Return the text of an error, which may quote a name of 65,535 bytes."""
+    return str(error)[:_SHOWN]
+
+
 def _limited(data: bytes, limit: int, place: str) -> bytes:
     if len(data) > limit:
-        raise ArchiveError(
-            f"the file has more than {limit:,} bytes",
-            place,
-            f"at most {limit:,}",
-            "check that it is what its name says",
-        )
+        raise _too_large(limit, place)
     return data
+
+
+def _too_large(limit: int, place: str) -> ArchiveError:
+    return ArchiveError(
+        f"the file has more than {limit:,} bytes",
+        place,
+        f"at most {limit:,}",
+        "check that it is what its name says",
+    )
 
 
 def _unreadable(why: str, place: str) -> MissingFileError:

@@ -131,7 +131,7 @@ class ZipSink:
         self._path = path
         folder, name = os.path.split(os.path.abspath(path))
         os.makedirs(folder, exist_ok=True)
-        self._part = os.path.join(folder, f".{name}.{os.getpid()}.part")
+        self._part = os.path.join(folder, f".{name}.part")
         self._archive = zipfile.ZipFile(self._part, "w")
 
     def put(self, name: str, data: bytes) -> None:
@@ -177,7 +177,7 @@ class SubsetLists:
             )
         self._files[subset].write(line + "\n")
 
-    def texts(self) -> dict[str, Iterator[str]]:
+    def texts(self) -> dict[str, Iterable[str]]:
         """Return the lines of each list by its place in the archive."""
         return {layout.subset_list(subset): _lines(file) for subset, file in self._files.items()}
 

@@ -15,7 +15,7 @@ from .components import CONNECTIVITIES, split_components
 from .masks import make_mask, to_instance, to_polygons
 
 
-class MasksToExactPolygons(ItemTransform, CliPlugin):  # type: ignore[misc]  # Datumaro is untyped
+class MasksToExactPolygons(ItemTransform, CliPlugin):
     """Replaces masks by polygons along pixel edges, which give the very same masks when painted.
 
     Holes stay holes: each is joined to its outline by a seam that encloses no pixel. The parts
@@ -43,7 +43,7 @@ def exact_polygons(annotations: list[Annotation]) -> Iterator[Annotation]:
             yield annotation
 
 
-class SplitComponents(ItemTransform, CliPlugin):  # type: ignore[misc]  # Datumaro is untyped
+class SplitComponents(ItemTransform, CliPlugin):
     """Makes an instance of each connected component of the masks that belong to no instance.
 
     Masks that have a group are instances already and stay as they are, unless told otherwise.

@@ -9,7 +9,16 @@ from . import pngs
 
 MAX_SIZE = 1 << 16
 
-_TOKENS = [b"\0", b"\xff", b"\x7f\xff\xff\xff", b"\x80\0\0\0", b"\xff\xff\xff\xff", b"\n", b":", b"/"]
+_TOKENS = [
+    b"\0",
+    b"\xff",
+    b"\x7f\xff\xff\xff",
+    b"\x80\0\0\0",
+    b"\xff\xff\xff\xff",
+    b"\n",
+    b":",
+    b"/",
+]
 _TOKENS += [b"..", b"\\", b"#", b" ", b",", b"PK\1\2", b"PK\3\4", b"PK\5\6", b"IDAT", b"PLTE"]
 _TOKENS += [b"IEND", b"IHDR", "\ufeff\u202e\U0001f600".encode(), b".png", b"256", b"-1"]
 

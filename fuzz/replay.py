@@ -1,6 +1,6 @@
 """Replays the corpus and mutants of it: ``python -m fuzz.replay [--seconds 30] [TARGET ...]``.
 
-What breaks a promise is written to ``fuzz/findings``, and the exit code is 1.
+Inputs that break a promise are kept in a temporary folder, and the exit code is 1.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import itertools
 import logging
 import random
 import sys
+import tempfile
 import time
 import traceback
 from collections.abc import Iterator
@@ -21,7 +22,7 @@ from .oracle import accepts
 from .targets import TARGETS
 
 HERE = Path(__file__).parent
-FINDINGS = HERE / "findings"
+FINDINGS = Path(tempfile.gettempdir()) / "segmask-findings"
 
 
 def corpus(name: str) -> list[bytes]:

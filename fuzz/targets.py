@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import functools
 import io
 import os
 import tempfile
@@ -172,17 +172,16 @@ def _check_names(names: list[str]) -> None:
 
 
 def zip_reader(data: bytes) -> None:
-    """Names stay inside, no more is read than may be, and it is what Python's zipfile reads."""
-    with _file(data) as path:
-        storage = open_storage(path)
-        names = list(storage.files(layout.SUBSETS)) + list(storage.files(layout.CLASS_MASKS))
-        _check_names(names)
-        read_label_map(storage)
-        if not read_subsets(storage):
-            unlisted_items(storage)
-        for name in names[:50]:
-            if len(storage.read(name, 1 << 20)) > 1 << 20:
-                raise Finding(f"{name!r} was read past the limit")
+    """Names stay inside the archive, and no more is read than may be."""
+    storage = open_storage(_file(data))
+    names = list(storage.files(layout.SUBSETS)) + list(storage.files(layout.CLASS_MASKS))
+    _check_names(names)
+    read_label_map(storage)
+    if not read_subsets(storage):
+        unlisted_items(storage)
+    for name in names[:50]:
+        if len(storage.read(name, 1 << 20)) > 1 << 20:
+            raise Finding(f"{name!r} was read past the limit")
 
 
 SEPARATOR = b"<next file>"
@@ -204,12 +203,11 @@ def whole_import(data: bytes) -> None:
         for place, part in zip(_PLACES, parts, strict=False):
             if part:
                 archive.writestr(place, pngs.repaired(part))
-    with _file(file.getvalue()) as path:
-        lenient = _Lenient()
-        _import(path, lenient)
-        if lenient.errors:
-            _import(path, None)
-            raise Finding(f"nothing was raised, though there were {lenient.errors}")
+    path, lenient = _file(file.getvalue()), _Lenient()
+    _import(path, lenient)
+    if lenient.errors:
+        _import(path, None)
+        raise Finding(f"nothing was raised, though there were {lenient.errors}")
 
 
 class _Lenient(ImportErrorPolicy):
@@ -241,13 +239,17 @@ def _import(path: str, policy: ImportErrorPolicy | None) -> None:
         raise cause from error
 
 
-@contextlib.contextmanager
-def _file(data: bytes) -> Iterator[str]:
-    with tempfile.TemporaryDirectory(prefix="segmask-fuzz-") as folder:
-        path = os.path.join(folder, "a.zip")
-        with open(path, "wb") as file:
-            file.write(data)
-        yield path
+def _file(data: bytes) -> str:
+    """Return the path of a zip of these bytes, good until the next one."""
+    path = os.path.join(_folder().name, "a.zip")
+    with open(path, "wb") as file:
+        file.write(data)
+    return path
+
+
+@functools.cache
+def _folder() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="segmask-fuzz-")
 
 
 TARGETS: dict[str, Target] = {

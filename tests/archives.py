@@ -98,9 +98,9 @@ def _saved(image: Image.Image, **options: Any) -> bytes:
     return file.getvalue()
 
 
-def jpeg(height: int, width: int) -> bytes:
+def jpeg(height: int, width: int, shade: int = 90) -> bytes:
     """An image to go with masks of this size."""
-    done, data = cv2.imencode(".jpg", np.full((height, width, 3), 90, np.uint8))
+    done, data = cv2.imencode(".jpg", np.full((height, width, 3), shade, np.uint8))
     assert done
     return data.tobytes()
 
@@ -127,9 +127,7 @@ def chunk(kind: bytes, body: bytes = b"") -> bytes:
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", checksum)
 
 
-def header(
-    width: int, height: int, depth: int = 8, color_type: int = GRAY, *methods: int
-) -> bytes:
+def header(width: int, height: int, depth: int = 8, color_type: int = GRAY, *methods: int) -> bytes:
     """The chunk IHDR. ``methods``: of compression, filtering and interlacing, 0 if not given."""
     rest = (*methods, 0, 0, 0)[:3]
     return chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, color_type, *rest))
@@ -189,7 +187,9 @@ def filtered(rows: NDArray[np.uint8], step: int, filters: Sequence[int]) -> byte
     up = np.zeros(rows.shape[1], np.int64)
     for row, kind in zip(rows.astype(np.int64), itertools.cycle(filters)):
         left, corner = (np.concatenate([np.zeros(step, np.int64), a])[: a.size] for a in (row, up))
-        out += bytes([kind]) + (row - _PREDICTORS[kind](left, up, corner)).astype(np.uint8).tobytes()
+        out += (
+            bytes([kind]) + (row - _PREDICTORS[kind](left, up, corner)).astype(np.uint8).tobytes()
+        )
         up = row
     return out
 

@@ -56,6 +56,7 @@ class Good:
     options: Mapping[str, Any] = field(default_factory=dict)
     sizes: Mapping[str, tuple[int, int] | None] = field(default_factory=dict)
     logs: tuple[str, ...] = ()  # what the one warning says; none is logged if empty
+    by_caller: bool = False  # whether it is Datumaro's side that logs
 
 
 @dataclass(frozen=True)
@@ -123,8 +124,8 @@ LAYOUT = {
         logs=("masks of 2 items", "'b'", "Add their ids"),
     ),
     "no-lists": Good(
-        archive({"b": rgb("1")}, {"c/d": gray("1")}, lists={}),
-        {("b", "default"): [("car", 0, "1")], ("c/d", "default"): [(None, 1, "1")]},
+        archive({"b": rgb("1"), "c/d": gray("2")}, {"c/d": gray("3")}, lists={}),
+        {("b", "default"): [("car", 0, "1")], ("c/d", "default"): [("road", 3, "1")]},
         logs=("no subset lists", "all 2 items", "default.txt"),
     ),
     "strangers": Good(
@@ -280,9 +281,7 @@ PIXELS = {
     "gray-1-bit": Good(
         archive({"a": raw_png(plane("0110")[..., None], 1)}), only(("car", 0, "0110"))
     ),
-    "gray-alpha": Good(
-        archive({"a": gray_alpha_png(plane(CLASSES), plane("987 654"))}), CAR_ROAD
-    ),
+    "gray-alpha": Good(archive({"a": gray_alpha_png(plane(CLASSES), plane("987 654"))}), CAR_ROAD),
     "gray-is-a-line-not-the-colour-on-it": Good(
         archive({"a": gray("01")}, labels="first:1,1,1::\nsecond:9,9,9::\n"),
         only(("first", 0, "10"), ("second", 0, "01")),
@@ -346,6 +345,7 @@ MASKS = {
             ("b", "default"): [(None, 1, "1")],
         },
         logs=("'a'", "no class mask", "no label", "said once"),
+        by_caller=True,
     ),
     "empty-class-mask": Good(archive({"a": rgb("00")}), only(), sizes={"a": (1, 2)}),
     "sizes-of-masks": Good(archive({"a": rgb("000 000")}), only(), sizes={"a": (2, 3)}),
@@ -467,7 +467,7 @@ BAD: dict[str, Bad] = {
         {"max_pixels": 3},
     ),
     "instance-mask-damaged": Bad(
-        archive({"a": rgb("1"), "b": rgb("1"), "c": rgb("1")}, {"b": SOUND[:-20]}),
+        archive({"a": rgb("1"), "b": SOUND, "c": rgb("1")}, {"b": SOUND[:-20]}),
         PngError,
         ("SegmentationObject/b.png", "cut short"),
         ("b", "default"),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hypothesis
 import pytest
 
+import datumaro_segmask
+
 hypothesis.settings.register_profile(
     "quick",
     max_examples=60,
@@ -23,3 +25,9 @@ def pytest_configure(config: pytest.Config) -> None:
         "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning",
     ):
         config.addinivalue_line("filterwarnings", theirs)
+
+
+@pytest.fixture(scope="session")
+def registered() -> None:
+    """Datumaro knows the format, in whatever way the package got here."""
+    datumaro_segmask.register()

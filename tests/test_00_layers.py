@@ -10,11 +10,12 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "datumaro_segmask"
 BELOW_DATUMARO = [
     "errors", "layout", "colors", "labelmap", "deflate", "png_container", "png", "rle", "runs",
-    "lookup", "components", "polygons", "simplify", "numbering", "column_runs", "geometry",
+    "lookup", "components", "chords", "polygons", "simplify", "numbering", "column_runs", "geometry",
     "painting", "png_write", "storage", "storage_write", "archive", "archive_write",
 ]  # fmt: skip
 OF_DATUMARO = [
-    "export_labels", "masks", "shapes", "importer", "base", "exporter", "transforms",
+    "progress", "export_labels", "masks", "transforms", "base", "importer", "shapes", "item_files",
+    "in_place", "exporter",
 ]  # fmt: skip
 WAYS_IN = ["_plugins", "_startup", "__init__", "__main__"]
 USE_DATUMARO = {"errors", "colors", "labelmap"}  # for its error classes and its VOC tables

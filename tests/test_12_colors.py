@@ -7,7 +7,14 @@ import pytest
 from datumaro.plugins.data_formats.voc.format import VocInstColormap, make_voc_label_map
 
 from datumaro_segmask import colors
-from datumaro_segmask.colors import COLORS, color_to_number, number_to_color, pack, unpack, voc_color
+from datumaro_segmask.colors import (
+    COLORS,
+    color_to_number,
+    number_to_color,
+    pack,
+    unpack,
+    voc_color,
+)
 
 
 def test_numbers_and_colors_are_one_to_one() -> None:

@@ -61,9 +61,7 @@ def broken(chunk_bytes: bytes) -> bytes:
             png_of(HEADER, chunk(b"IDAT", STREAM[:5]), chunk(b"IDAT", STREAM[5:]), END),
             id="pixels-in-two-pieces",
         ),
-        pytest.param(
-            png_of(HEADER, chunk(b"IDAT"), DATA, chunk(b"IDAT"), END), id="empty-pieces"
-        ),
+        pytest.param(png_of(HEADER, chunk(b"IDAT"), DATA, chunk(b"IDAT"), END), id="empty-pieces"),
     ],
 )
 def test_sound(data: bytes) -> None:

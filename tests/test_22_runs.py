@@ -30,9 +30,7 @@ def instances(numbers: Plane, labels: Plane, rows: int = 5) -> list[Instance]:
         blocks = numbers[y : y + rows], labels[y : y + rows] - NOTHING
         scanner.add(*(block.astype(np.min_scalar_type(int(block.max()))) for block in blocks))
     runs = scanner.runs()
-    return group_runs(
-        runs.begin, runs.end, runs.values[0], runs.values[1] + NOTHING, height, width
-    )
+    return group_runs(runs.begin, runs.end, runs.values[0], runs.values[1] + NOTHING, height, width)
 
 
 def by_pycocotools(numbers: Plane, labels: Plane) -> list[Instance]:
@@ -162,7 +160,9 @@ def test_text_is_that_of_pycocotools(mask: Plane) -> None:
     counts = parse_counts(rle["counts"])
     assert compress(counts, np.array([0, counts.size]))[0] == rle["counts"]
     height, width = mask.shape
-    again = mask_utils.frPyObjects({"size": [height, width], "counts": counts.tolist()}, height, width)
+    again = mask_utils.frPyObjects(
+        {"size": [height, width], "counts": counts.tolist()}, height, width
+    )
     assert again["counts"] == rle["counts"]
 
 

@@ -264,7 +264,9 @@ def test_every_wrong_byte_is_an_error_or_no_matter(tmp_path: Path) -> None:
         path.write_bytes(data[:at] + bytes([data[at] ^ 0x55]) + data[at + 1 :])
         try:
             storage = open_storage(str(path))
-            names = [n for folder in ("SegmentationClass", "ImageSets") for n in storage.files(folder)]
+            names = [
+                n for folder in ("SegmentationClass", "ImageSets") for n in storage.files(folder)
+            ]
             for name in names:
                 assert storage.read(name) in (gray("01"), b"a\n")
         except (ArchiveError, UnsafePathError, MissingFileError):

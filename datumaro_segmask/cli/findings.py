@@ -1,0 +1,85 @@
+"""What `check` can find, and how grave it is: to us, and to CVAT (docs/cli.md, "check").
+
+To us, an *error* is what cannot be read as it stands, a *warning* what is read, but hardly meant,
+and a *note* is good to know. To CVAT, an *error* makes it refuse the archive, and a *warning* is
+what it silently leaves out or reads as something else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+ERROR, WARNING, NOTE = SEVERITIES = ("error", "warning", "note")
+
+
+@dataclass(frozen=True)
+class Kind:
+    """``section`` is that of docs/format.md; a severity of None means that it is no finding."""
+
+    title: str
+    severity: str | None
+    for_cvat: str | None
+    section: int
+
+
+KINDS = {
+    "label-map": Kind("the label map breaks a rule", ERROR, ERROR, 2),
+    "duplicate-colour": Kind("two labels have one colour", ERROR, WARNING, 2),
+    "cvat-label-line": Kind("CVAT reads a line of the label map otherwise", None, ERROR, 2),
+    "many-labels": Kind("CVAT mixes up more than 256 labels", None, WARNING, 7),
+    "no-label-map": Kind("there is no label map", NOTE, NOTE, 2),
+    "background": Kind("it is in doubt which label is the background", WARNING, WARNING, 2),
+    "no-background": Kind("no label is the background", NOTE, NOTE, 2),
+    "subset-list": Kind("a subset list breaks a rule", ERROR, ERROR, 1),
+    "subset-name": Kind("subsets that are skipped for their name", None, WARNING, 1),
+    "no-lists": Kind("there are no subset lists", WARNING, ERROR, 1),
+    "unlisted-masks": Kind("masks that no list names", WARNING, WARNING, 1),
+    "listed-without-masks": Kind("listed items without masks", NOTE, NOTE, 1),
+    "unsafe-path": Kind("names that lead out of the archive", ERROR, ERROR, 1),
+    "unreadable-file": Kind("files that cannot be read", ERROR, ERROR, 1),
+    "unreadable-mask": Kind("masks that are no sound PNG", ERROR, ERROR, 3),
+    "unreadable-image": Kind("images whose size cannot be read", WARNING, NOTE, 4),
+    "mask-size": Kind("class and instance masks of different sizes", ERROR, ERROR, 4),
+    "image-size": Kind("images of another size than their masks", ERROR, ERROR, 4),
+    "undeclared-colour": Kind("colours that the label map does not declare", ERROR, ERROR, 2),
+    "undeclared-value": Kind("gray values that are no line of the label map", ERROR, ERROR, 2),
+    "undeclared-nothing": Kind("black or void that the label map does not declare", None, ERROR, 2),
+    "palette-by-index": Kind("palettes whose colours are not those of the labels", NOTE, ERROR, 3),
+    "sixteen-bits": Kind("16-bit masks that CVAT cuts to 8 bits", None, WARNING, 3),
+    "instance-number": Kind("instances that only segmask can read", NOTE, ERROR, 3),
+    "missing-class-mask": Kind("instance masks without a class mask", WARNING, ERROR, 4),
+    "missing-instance-mask": Kind(
+        "class masks without an instance mask: CVAT adds an object of the background",
+        None,
+        WARNING,
+        4,
+    ),
+    "instance-over-labels": Kind("instances that span several labels", WARNING, WARNING, 4),
+    "class-without-instance": Kind("class pixels without an instance", NOTE, WARNING, 4),
+    "instance-without-class": Kind("instance pixels without a label", NOTE, WARNING, 4),
+}
+"""All kinds of findings, in the order of a report. The names are stable."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One finding.
+
+    ``file`` is the place in the archive, with the line where there are lines. ``what`` says what
+    was met, ``fix`` what to do. ``pixels`` is how many pixels it is about, None where it is not
+    about pixels. ``value`` is the colour or gray value it is about, as text.
+    """
+
+    kind: str
+    file: str
+    what: str
+    fix: str
+    item: str | None = None
+    subset: str | None = None
+    pixels: int | None = None
+    value: str | None = None
+
+    def severity(self, for_cvat: bool) -> str | None:
+        """Return how grave it is, None where it is nothing."""
+        kind = KINDS[self.kind]
+        return kind.for_cvat if for_cvat else kind.severity
