@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable
 from functools import partial
 
+import cv2
 from datumaro.components.annotation import Mask
 from datumaro.components.dataset_base import DatasetItem
 from datumaro.components.media import Image, ImageFromBytes, ImageFromFile
@@ -107,13 +108,20 @@ class ItemFiles:
         if not isinstance(item.media, Image) or not item.media.has_data:
             self.left_out[NO_IMAGE] += 1
             return {}
+        if "/" in suffix or layout.problem_of_name(f"name{suffix}"):
+            raise SegmaskExportError(
+                f"its image has the extension {suffix!r}, which cannot stand in a file name",
+                place_of(item),
+                "an extension such as '.jpg'",
+                "choose one with image_ext, or export without save_media",
+            )
         buffer = io.BytesIO()
         try:
             if type(item.media) is ImageFromBytes and item.media.ext == suffix:
                 buffer.write(item.media.bytes)  # which Datumaro would decode and encode again
             else:
                 item.media.save(buffer, ext=suffix)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, cv2.error) as error:
             raise SegmaskExportError(
                 f"its image cannot be saved ({error})",
                 place_of(item),

@@ -99,7 +99,8 @@ def _changes(runs: ColumnRuns, frame: Frame) -> Changes:
     shape = _topmost(first, np.searchsorted(cells, runs.end), runs.shape, cells.size)
     column = cells // frame.height
     row = cells - column * frame.height
-    above = np.append(0, shape[:-1])
+    above = np.zeros_like(shape)
+    above[1:] = shape[:-1]
     kept = np.flatnonzero((row == 0) | (shape != above))
     # NumPy sorts 16-bit integers by radix.
     rows = row[kept]

@@ -239,9 +239,10 @@ def _seams(outlines: _Outlines) -> list[tuple[int, int, int]]:
     """
     ends = np.append(outlines.starts[1:], len(outlines.points))
     ring = np.repeat(np.arange(ends.size, dtype=np.int64), ends - outlines.starts)
-    a, b, length = _ways(outlines)
+    a, b = _ways(outlines)
     apart = np.flatnonzero(ring[a] != ring[b])
-    a, b, length = a[apart], b[apart], length[apart]
+    a, b = a[apart], b[apart]
+    length = np.abs(outlines.points[b] - outlines.points[a]).sum(axis=1)
     low, high = np.minimum(ring[a], ring[b]), np.maximum(ring[a], ring[b])
     pair = low * ends.size + high
     order = np.lexsort((length, pair))
@@ -265,18 +266,19 @@ def _seams(outlines: _Outlines) -> list[tuple[int, int, int]]:
     return seams
 
 
-def _ways(outlines: _Outlines) -> tuple[IntArray, IntArray, IntArray]:
-    """Return all straight ways through the mask: the index of each end, the length."""
+def _ways(outlines: _Outlines) -> tuple[IntArray, IntArray]:
+    """Return the index of each end of all straight ways through the mask."""
     points, sides = outlines.points.astype(np.int64), outlines.sides
     index = np.arange(len(points))
     # East and north sides end where the west or south side across begins.
     ends = np.where(sides < 2, _following(outlines.starts, len(points)), index)
     line = int(points.max()) + 1
-    by_row, by_column = points @ [1, line], points @ [line, 1]
+    x, y = points[:, 0], points[:, 1]
+    by_row, by_column = line * y + x, line * x + y
     across, down = ends[sides & 1 == 0], ends[sides & 1 == 1]
     across, down = across[np.argsort(by_row[across])], down[np.argsort(by_column[down])]
-    order = np.argsort(by_row)
+    order = np.argsort(by_row, kind="stable")
     met = np.flatnonzero(by_row[order[1:]] == by_row[order[:-1]])
     a = np.concatenate([order[met], across[::2], down[::2]])
     b = np.concatenate([order[met + 1], across[1::2], down[1::2]])
-    return a, b, np.abs(points[b] - points[a]).sum(axis=1)
+    return a, b

@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 import zipfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import IO, Any, Protocol
 
 from . import layout
 from .errors import ArchiveError, MissingFileError, SegmaskImportError, UnsafePathError
@@ -152,16 +153,24 @@ class FolderStorage:
             return False
 
     def read(self, name: str, limit: int = MAX_FILE_BYTES) -> bytes:
-        return _limited(self.head(name, limit + 1), limit, self.place(name))
+        with self._open(name) as file:
+            if os.fstat(file.fileno()).st_size > limit:
+                raise _too_large(limit, self.place(name))
+            return file.read()
 
     def head(self, name: str, size: int) -> bytes:
+        with self._open(name) as file:
+            return file.read(size)
+
+    @contextmanager
+    def _open(self, name: str) -> Iterator[IO[bytes]]:
         path = self.path(name)
         self._check_links(path)
         if os.path.exists(path) and not os.path.isfile(path):  # to open a pipe is to wait for it
             raise _unreadable("it is no file", self.place(name))
         try:
             with Path(path).open("rb") as file:
-                return file.read(size)
+                yield file
         except OSError as error:
             raise _unreadable(error.strerror or str(error), self.place(name)) from error
 

@@ -44,7 +44,7 @@ KINDS = {
     "undeclared-colour": Kind("colours that the label map does not declare", ERROR, ERROR, 2),
     "undeclared-value": Kind("gray values that are no line of the label map", ERROR, ERROR, 2),
     "undeclared-nothing": Kind("black or void that the label map does not declare", None, ERROR, 2),
-    "palette-by-index": Kind("palettes whose colours are not those of the labels", NOTE, ERROR, 3),
+    "palette-by-index": Kind("palettes whose colours are not those of the labels", None, ERROR, 3),
     "sixteen-bits": Kind("16-bit masks that CVAT cuts to 8 bits", None, WARNING, 3),
     "instance-number": Kind("instances that only segmask can read", NOTE, ERROR, 3),
     "missing-class-mask": Kind("instance masks without a class mask", WARNING, ERROR, 4),
@@ -54,7 +54,7 @@ KINDS = {
         WARNING,
         4,
     ),
-    "instance-over-labels": Kind("instances that span several labels", WARNING, WARNING, 4),
+    "instance-over-labels": Kind("instances that span several labels", NOTE, WARNING, 4),
     "class-without-instance": Kind("class pixels without an instance", NOTE, WARNING, 4),
     "instance-without-class": Kind("instance pixels without a label", NOTE, WARNING, 4),
 }

@@ -14,14 +14,25 @@ from ..errors import SegmaskImportError, UndeclaredColorError
 from ..labelmap import LabelMap
 from ..lookup import ClassLookup, count_values
 from ..numbering import LAST_SHARED
-from ..png_container import parse_header
+from ..png_container import GRAY, GRAY_ALPHA, parse_header
+from ..runs import Instance
 from ..storage import Storage
 from .cvat import cvat_findings
 from .findings import Finding
-from .tolerant import of_error
+from .tolerant import is_stand_in, of_error
 
 _SHOWN = 8  # undeclared values of one mask that are findings of their own
 _SMOOTH = 32  # as many colours come from smoothing, not from a forgotten line
+_FIX_VALUE = "add the missing lines to the label map"
+_FIX_255 = (
+    "give the option ignore_index=255 if it marks pixels without a label; write 1 instead if the "
+    "mask is a binary one"
+)
+_FIX_SMOOTH = "draw the mask without smoothing, scaling or JPEG, which blend colours"
+_FIX_NUMBERS = (
+    "'datum convert -if segmask -f segmask' numbers the instances from 1; images with more than "
+    "255 have to be cut"
+)
 
 
 class Only:
@@ -117,27 +128,30 @@ class ItemChecker:
         place = self._storage.place(name)
         found = self._lookup.undeclared(data, place, self._max_pixels)
         _, is_gray = count_values(data, place, self._max_pixels)
+        kind = "undeclared-value" if is_gray else "undeclared-colour"
+        fix = _FIX_VALUE
         for bad in found[:_SHOWN]:
             if is_gray:
-                last = max(label.index for label in self._map.labels)
-                value, kind = str(bad.value), "undeclared-value"
-                what = f"the value {value} is no line of the label map, which go from 0 to {last}"
-                fix = "add the missing lines to the label map"
-                if bad.value == 255:
-                    fix = "give the option ignore_index=255 if it marks pixels without a label, or "
-                    fix += "write the number of the line that is meant"
+                value = str(bad.value)
+                what = f"{value} is none of the {len(self._map.labels):,} lines of the label map"
+                fix = _FIX_255 if bad.value == 255 else _FIX_VALUE
             else:
-                value, kind = colors.show(bad.value), "undeclared-colour"
-                what = f"no label has the colour {value}; nearest: {self._lookup.nearest(bad.value)}"
+                value = colors.show(bad.value)
+                what = (
+                    f"no label has the colour {value}; nearest: {self._lookup.nearest(bad.value)}"
+                )
                 fix = f"give these pixels a declared colour, or add the line 'name:{value}::'"
-                if len(found) > _SMOOTH:
-                    fix = "draw the mask without smoothing, scaling or JPEG, which blend colours"
+                fix = _FIX_SMOOTH if len(found) > _SMOOTH else fix
             yield Finding(kind, name, what, fix, item_id, pixels=bad.pixels, value=value)
-        if len(found) > _SHOWN:
-            kind = "undeclared-value" if is_gray else "undeclared-colour"
-            rest = found[_SHOWN:]
-            what = f"{len(rest):,} more values are not declared"
+        rest = found[_SHOWN:]
+        if rest:
+            what = f"{len(rest):,} more colours or values are not declared"
             yield Finding(kind, name, what, fix, item_id, pixels=sum(bad.pixels for bad in rest))
+
+    def _nearest(self, packed: int) -> str:
+        assert self._map is not None
+        labels = tuple(label for label in self._map.labels if not is_stand_in(label))
+        return f"; nearest: {ClassLookup(LabelMap(labels)).nearest(packed)}" if labels else ""
 
     # An item that is read: what may not be meant
 
@@ -150,7 +164,7 @@ class ItemChecker:
             what, fix = "its size cannot be read", "check that it is an image, and save it again"
             yield Finding("unreadable-image", item.image, what, fix, item_id)
         if not has_class and not has_instance:
-            what, fix = "it has no masks", "nothing, if it has no objects"
+            what, fix = "it has no masks", "leave it so if it has no objects, else add its masks"
             yield Finding("listed-without-masks", class_mask, what, fix, item_id)
         elif not has_class:
             what, fix = "its instances have no label", "add the class mask"
@@ -159,12 +173,10 @@ class ItemChecker:
             yield from self._doubts_of_instances(item, instance_mask)
         if has_class and not has_instance:
             what = "there is no instance mask"
-            fix = "make one with 'datum convert ... -f segmask' after 'split_components'"
+            fix = "'datumaro-segmask from-masks' makes instances of class masks"
             yield Finding("missing-instance-mask", instance_mask, what, fix, item_id)
-        if has_class and self._map is not None:
-            yield from cvat_findings(
-                self._storage, self._map, item_id, self._max_pixels, deep=self._for_cvat
-            )
+        if self._for_cvat and self._map is not None:
+            yield from cvat_findings(self._storage, self._map, item_id, self._max_pixels)
 
     def _doubts_of_instances(self, item: Item, name: str) -> Iterator[Finding]:
         assert self._lookup is not None
@@ -173,7 +185,7 @@ class ItemChecker:
         numbered = read_item(only, self._lookup, item.item_id, self._max_pixels).instances
         high = [instance for instance in numbered if instance.number > LAST_SHARED]
         if high:
-            yield self._past_255(item.item_id, name, [i.number for i in high], _area(high))
+            yield self._past_255(item.item_id, name, high)
         if not item.has_labels:
             return
         labels: defaultdict[int, Counter[str]] = defaultdict(Counter)
@@ -183,41 +195,42 @@ class ItemChecker:
         loose = labels.pop(0, Counter())
         if loose:
             what = f"pixels of {_shares(loose)} belong to no instance"
-            fix = "nothing if this is 'stuff'; else draw them into the instance mask"
+            fix = "leave it so if this is 'stuff', else draw them into the instance mask"
+            file = layout.class_mask(item.item_id)
             yield Finding(
-                "class-without-instance", name, what, fix, item.item_id, pixels=loose.total()
+                "class-without-instance", file, what, fix, item.item_id, pixels=loose.total()
             )
         for number, shares in labels.items():
             if len(shares) > 1:
                 what = f"instance {number} spans {_shares(shares)}"
                 fix = "give all its pixels one label, or each part a number of its own"
                 rest = shares.total() - max(shares.values())
-                yield Finding(
-                    "instance-over-labels", name, what, fix, item.item_id, pixels=rest
-                )
+                yield Finding("instance-over-labels", name, what, fix, item.item_id, pixels=rest)
         bare = {i.number: i.area - labels[i.number].total() for i in numbered}
         bare = {number: pixels for number, pixels in bare.items() if pixels}
         if bare:
-            what = f"{_numbers(list(bare))} lies on pixels of the background"
+            what = f"pixels of {_numbers(list(bare))} lie on the background"
             fix = "label these pixels in the class mask, or blacken them in the instance mask"
             yield Finding(
                 "instance-without-class", name, what, fix, item.item_id, pixels=sum(bare.values())
             )
 
-    def _past_255(self, item_id: str, name: str, numbers: list[int], pixels: int) -> Finding:
+    def _past_255(self, item_id: str, name: str, high: list[Instance]) -> Finding:
+        """Say that CVAT and VOC know 255 numbers: it merges gray ones, and refuses colours."""
         data = self._storage.read(name)
         header = parse_header(data, self._storage.place(name), self._max_pixels)
-        if header.depth == 16 and not header.is_color:
-            what = f"{_numbers(numbers)} of a gray mask is taken modulo 256"
+        who = _numbers([instance.number for instance in high])
+        pixels = sum(instance.area for instance in high)
+        if header.color_type in (GRAY, GRAY_ALPHA):
             kind = "sixteen-bits" if self._for_cvat else "instance-number"
-        else:
-            packed = colors.pack(colors.np.array([colors.voc_color(numbers[0])]))
-            what = f"{_numbers(numbers)} has a colour outside the 256 of VOC, such as "
-            what += colors.show(int(packed[0]))
-            kind = "instance-number"
-        fix = "split images of more than 255 instances, or convert the archive with segmask, "
-        fix += "which numbers instances from 1"
-        return Finding(kind, name, what, fix, item_id, pixels=pixels)
+            return Finding(
+                kind, name, f"CVAT takes {who} modulo 256", _FIX_NUMBERS, item_id, pixels=pixels
+            )
+        value = ",".join(map(str, colors.voc_color(high[0].number)))
+        what = f"the colour of {who} is none of VOC's first 256"
+        return Finding(
+            "instance-number", name, what, _FIX_NUMBERS, item_id, pixels=pixels, value=value
+        )
 
 
 def _differences(sizes: dict[str, tuple[int, int]], item_id: str) -> Iterator[Finding]:
@@ -238,18 +251,14 @@ def _inner(error: SegmaskImportError, storage: Storage) -> str:
     return error.where.removeprefix(root).replace("\\", "/")
 
 
-def _area(instances: list) -> int:  # type: ignore[type-arg]
-    return sum(instance.area for instance in instances)
-
-
 def _shares(shares: Counter[str]) -> str:
-    return ", ".join(f"{name} ({pixels:,})" for name, pixels in shares.most_common())
+    return ", ".join(f"{name} ({pixels:,} px)" for name, pixels in shares.most_common())
 
 
 def _numbers(numbers: list[int]) -> str:
     if len(numbers) == 1:
         return f"instance {numbers[0]}"
-    return f"each of {len(numbers)} instances, such as {numbers[0]},"
+    return f"{len(numbers)} instances ({numbers[0]}, {numbers[1]} ...)"
 
 
 def _show(size: tuple[int, int]) -> str:

@@ -11,15 +11,16 @@ from functools import partial
 from typing import TypeVar
 
 from .. import layout
-from ..archive import has_masks, unlisted_items
+from ..archive import has_masks
 from ..colors import COLORS, VOID, voc_color
-from ..errors import ArchiveError, LabelMapError, SegmaskImportError
-from ..labelmap import LabelMap, parse_label_map, voc_label_map
+from ..errors import LabelMapError, SegmaskImportError
+from ..labelmap import Label, LabelMap, parse_label_map, voc_label_map
 from ..storage import Storage
 from .findings import Finding
 
 T = TypeVar("T")
 
+_STAND_IN = "(line "  # and the number of the faulty line: the name of the label in its place
 _MAX_FAULTS = 100  # of one file: what has more is not the file it seems to be
 
 
@@ -39,11 +40,16 @@ def read_labels(storage: Storage) -> tuple[LabelMap | None, list[Finding]]:
 
     def stand_in(line: int) -> str:
         color = voc_color(COLORS - 1 - line)
-        return f"(line {line}):{','.join(map(str, color if color != VOID else (1, 1, 1)))}::"
+        return f"{_STAND_IN}{line}):{','.join(map(str, color if color != VOID else (1, 1, 1)))}::"
 
     parse = partial(parse_label_map, where=layout.LABEL_MAP)
     label_map, faults = _parse(text, parse, _label_map_kind, layout.LABEL_MAP, stand_in)
     return label_map, findings + faults
+
+
+def is_stand_in(label: Label) -> bool:
+    """Tell whether a label only keeps the place of a faulty line."""
+    return label.name.startswith(_STAND_IN)
 
 
 def _label_map_kind(error: SegmaskImportError) -> str:
@@ -72,16 +78,6 @@ def read_lists(storage: Storage) -> tuple[dict[str, list[str]], list[Finding]]:
     return subsets, findings
 
 
-def masked_ids(storage: Storage) -> tuple[list[str], list[Finding]]:
-    """Return the ids of all items that have masks, sorted."""
-    try:
-        return unlisted_items(storage), []
-    except ArchiveError:  # there are none
-        return [], []
-    except SegmaskImportError as error:
-        return [], [of_error(error, storage, layout.CLASS_MASKS)]
-
-
 def of_error(
     error: SegmaskImportError, storage: Storage, file: str, item: str | None = None
 ) -> Finding:
@@ -105,7 +101,9 @@ def _read_text(storage: Storage, place: str, kind: str) -> tuple[str, list[Findi
         line = data.count(b"\n", 0, error.start) + 1
         what = f"byte {error.start:,} ({data[error.start]:#04x}) is no UTF-8"
         fix = "save the file as UTF-8; many editors call that its encoding"
-        return data.decode("latin-1"), [Finding(kind, f"{place}:{line}", what, fix)]
+        # Latin-1 gives every byte a letter; what has NULs is no text at all.
+        text = "" if b"\0" in data else data.decode("latin-1")
+        return text, [Finding(kind, f"{place}:{line}", what, fix)]
 
 
 def _parse(

@@ -1,0 +1,75 @@
+"""Real archives, made by others with other tools, against what Pillow and NumPy find in them.
+
+They are not part of the repository: see the README of the folder. Each has a dataset, ``data``,
+and ``expected.json``, with the label, number, area and box of every object of every item.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from datumaro.components.annotation import AnnotationType
+from datumaro.components.dataset import Dataset
+from datumaro.components.environment import Environment
+
+from .archives import as_zip
+
+pytestmark = pytest.mark.usefixtures("registered")
+
+FOLDER = Path(__file__).parents[2] / "shared" / "data"
+SETS = sorted(path.parent for path in FOLDER.glob("*/expected.json"))
+sets = pytest.mark.parametrize(
+    "folder",
+    SETS
+    or [
+        pytest.param(None, marks=pytest.mark.skip(reason=f"the real archives are not at {FOLDER}"))
+    ],
+    ids=[path.name for path in SETS] or ["missing"],
+)
+
+
+def objects_of(dataset: Dataset) -> tuple[list[str], dict[Any, list[Any]], dict[Any, Any]]:
+    """Return the labels, the objects of each item and its size."""
+    names = [label.name for label in dataset.categories()[AnnotationType.label].items]
+    found, sizes = {}, {}
+    for item in dataset:
+        sizes[item.id, item.subset] = list(item.media.size) if item.media else None
+        found[item.id, item.subset] = sorted(
+            (names[a.label], a.group or None, a.get_area(), [int(v) for v in a.get_bbox()])
+            for a in item.annotations
+        )
+    return names, found, sizes
+
+
+@sets
+@pytest.mark.parametrize("zipped", [False, True], ids=["folder", "zip"])
+def test_exactly_as_expected(folder: Path, zipped: bool, tmp_path: Path) -> None:
+    expected = json.loads((folder / "expected.json").read_text("utf-8"))
+    path = folder / expected.get("path", "data")
+    if zipped:
+        files = {
+            file.relative_to(path).as_posix(): file.read_bytes()
+            for file in path.rglob("*")
+            if file.is_file()
+        }
+        path = as_zip(files, tmp_path / "task")
+    names, found, sizes = objects_of(Dataset.import_from(str(path), "segmask"))
+    optional = expected.get("optional_labels", [])
+    assert [name for name in names if name not in optional] == expected["labels"]
+    assert found == {
+        (item["id"], item["subset"]): sorted(
+            (a["label"], a["instance"], a["area"], a["bbox"]) for a in item["annotations"]
+        )
+        for item in expected["items"]
+    }
+    assert sizes == {(item["id"], item["subset"]): item["size"] for item in expected["items"]}
+
+
+@sets
+def test_detection(folder: Path) -> None:
+    full_voc = (folder / "data/ImageSets/Main").is_dir()
+    found = Environment().detect_dataset(str(folder / "data"))
+    assert found == ["voc" if full_voc else "segmask"]
