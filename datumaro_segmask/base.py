@@ -22,7 +22,7 @@ from datumaro.components.importer import ImportContext, _ImportFail
 from datumaro.components.media import Image
 
 from . import layout
-from .archive import Item, open_archive, read_item
+from .archive import Archive, Item, open_archive, read_item
 from .components import CONNECTIVITIES
 from .errors import SegmaskImportError
 from .labelmap import LabelMap
@@ -30,7 +30,7 @@ from .lookup import ClassLookup
 from .masks import make_mask
 from .png_container import MAX_PIXELS
 from .progress import track
-from .transforms import components_of, exact_polygons
+from .transforms import components_of, polygons_of
 
 log = logging.getLogger(__name__)
 
@@ -44,10 +44,12 @@ FROM_MASKS, COMPONENTS = INSTANCES = ("masks", "components")
 class SegmaskBase(DatasetBase):
     """The items of one archive, subset by subset, in the order of the lists.
 
-    ``path`` is a folder or a zip. Construction reads the lists and the label map; the masks of an
-    item are read when it is iterated, and are dropped when its annotations are made.
+    ``path`` is a folder or a zip, or an archive that is open already. Construction reads the lists
+    and the label map; the masks of an item are read when it is iterated, and are dropped when its
+    annotations are made.
 
-    ``annotation`` is ``mask`` or ``polygon`` (exact ones, docs/format.md, section 6).
+    ``annotation`` is ``mask`` or ``polygon`` (docs/format.md, section 6), exact or simplified by
+    ``tolerance`` pixels.
     ``instances`` is ``masks`` (as the instance masks say) or ``components``: pixels of a class
     that belong to no instance become one for each connected component, of ``connectivity`` 4 or
     8 and at least ``min_area`` pixels. ``keep_background`` makes the background a label like any
@@ -60,9 +62,10 @@ class SegmaskBase(DatasetBase):
 
     def __init__(
         self,
-        path: str,
+        path: str | Archive,
         *,
         annotation: str = ANNOTATIONS[0],
+        tolerance: float = 0.0,
         instances: str = INSTANCES[0],
         connectivity: int = CONNECTIVITIES[0],
         min_area: int = 0,
@@ -76,8 +79,9 @@ class SegmaskBase(DatasetBase):
         _check_choice("annotation", annotation, ANNOTATIONS)
         _check_choice("instances", instances, INSTANCES)
         _check_choice("connectivity", connectivity, CONNECTIVITIES)
-        self._archive = open_archive(path)
+        self._archive = path if isinstance(path, Archive) else open_archive(path)
         self._as_polygons = annotation == POLYGON
+        self._tolerance = tolerance
         self._components = (connectivity, min_area) if instances == COMPONENTS else None
         self._read_item = partial(
             read_item,
@@ -150,7 +154,7 @@ class SegmaskBase(DatasetBase):
         annotations: list[Annotation] = [make_mask(i, *item.size) for i in item.instances]
         if self._components:
             annotations = components_of(annotations, *self._components)
-        return list(exact_polygons(annotations)) if self._as_polygons else annotations
+        return polygons_of(annotations, self._tolerance) if self._as_polygons else annotations
 
     def _report(self, error: SegmaskImportError, item_id: str, subset: str) -> None:
         try:

@@ -60,7 +60,7 @@ def unpack(packed: int) -> Rgb:
 def color_to_number(packed: IntArray) -> IntArray:
     """Return the VOC number of each packed colour; both int64, of any one shape."""
     number: IntArray = _TO_NUMBER[0][packed >> 16 & 255]
-    number = number | _TO_NUMBER[1][packed >> 8 & 255] | _TO_NUMBER[2][packed & 255]
+    number |= _TO_NUMBER[1][packed >> 8 & 255] | _TO_NUMBER[2][packed & 255]
     return number
 
 
@@ -72,7 +72,7 @@ def number_to_color(number: IntArray) -> IntArray:
     if number.size and not 0 <= int(number.min()) <= int(number.max()) < COLORS:
         raise ValueError(f"numbers of colours go from 0 to {COLORS - 1}, got {number}")
     color: IntArray = _TO_COLOR[0][number & 255]
-    color = color | _TO_COLOR[1][number >> 8 & 255] | _TO_COLOR[2][number >> 16]
+    color |= _TO_COLOR[1][number >> 8 & 255] | _TO_COLOR[2][number >> 16]
     return color
 
 

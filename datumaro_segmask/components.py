@@ -37,7 +37,7 @@ def split_components(
         if not instance.area:
             continue
         x, y, columns, rows = instance.bbox
-        window = decode_box(instance.counts, instance.bbox, height)
+        window = np.ascontiguousarray(decode_box(instance.counts, instance.bbox, height))
         count, labels = cv2.connectedComponents(window, connectivity=connectivity)
         scanner = Scanner(rows, columns)
         scanner.add(labels.astype(np.uint32))

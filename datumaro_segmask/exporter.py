@@ -215,9 +215,7 @@ class SegmaskExporter(Exporter):
             moves = place.startswith(f"{layout.IMAGES}/")
         return self._files.image(item, suffix) if self._save_media or moves else {}
 
-    def _finish(
-        self, sink: Sink, lists: SubsetLists, label_map: tuple[Label, ...] = ()
-    ) -> None:
+    def _finish(self, sink: Sink, lists: SubsetLists, label_map: tuple[Label, ...] = ()) -> None:
         """Write the lists, and the label map unless the folder has this one already."""
         texts = lists.texts()
         if label_map != self._labels.label_map.labels:

@@ -91,11 +91,12 @@ def column_runs(geometries: Sequence[Geometry], wheres: Sequence[str], frame: Fr
             if isinstance(geometry.counts, (bytes, str)):
                 texts[number] = check_text(geometry.counts, where)
             else:
-                counts = np.asarray(geometry.counts, np.int64)
+                # No count at all covers as many pixels as a count of 0, and is refused like it.
+                counts = np.array([*geometry.counts] or [0], np.int64)
                 parts.append(runs_of_counts(counts, np.full(counts.size, number), frame, wheres))
     if rings:
         # pycocotools walks outlines and not pixels, so the whole frame costs no more than a
-        # window does, and shifting points into a window would round some to other pixels.
+        # window does; and points shifted into a window would round to other fifths of a pixel.
         rles = mask_utils.frPyObjects(list(rings.values()), frame.height, frame.width)
         texts.update(zip(rings, (rle["counts"] for rle in rles), strict=True))
     parts.append(runs_of_counts(*parse_texts(texts, wheres), frame, wheres))

@@ -43,6 +43,13 @@ class SegmaskImporter(Importer):
             "(default: %(default)s)",
         )
         parser.add_argument(
+            "--tolerance",
+            type=float,
+            default=0.0,
+            help="Leave out corners of polygons that lie no further than this from the outline, "
+            "in pixels (default: %(default)s, exact)",
+        )
+        parser.add_argument(
             "--instances",
             choices=INSTANCES,
             default=INSTANCES[0],

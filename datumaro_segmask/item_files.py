@@ -6,6 +6,10 @@ Source: docs/format.md, section 5.
 from __future__ import annotations
 
 import io
+import logging
+import os
+import sys
+import unicodedata
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
@@ -19,8 +23,14 @@ from . import layout
 from .archive_write import MaskEncoder
 from .errors import SegmaskExportError, UnpaintableError
 from .export_labels import ExportLabels
+from .masks import size_of_mask
 from .painting import paint
-from .shapes import Painted, in_paint_order, paint_annotations, size_of_mask
+from .shapes import Painted, in_paint_order, paint_annotations
+
+log = logging.getLogger(__name__)
+
+ON_WINDOWS = os.name == "nt"
+FOLDS_CASE = ON_WINDOWS or sys.platform == "darwin"
 
 NO_IMAGE = "images that the dataset does not have"
 
@@ -45,6 +55,7 @@ class ItemFiles:
         self._empty_masks = empty_masks
         self._report = report
         self._seen: set[int] = set()
+        self._warned = False
         self.left_out: Counter[str] = Counter()
 
     def masks(self, item: DatasetItem) -> dict[str, bytes]:
@@ -54,6 +65,7 @@ class ItemFiles:
         """
         masks = self._paint(item)
         _check_name(item, bool(masks))
+        self._check_elsewhere(item)
         self._check_repeated(item, masks)
         return masks
 
@@ -98,6 +110,29 @@ class ItemFiles:
                 "rename the items, for instance with 'datum transform -t rename'",
             )
         self._seen |= {itself, content}
+
+    def _check_elsewhere(self, item: DatasetItem) -> None:
+        """Refuse ids that cannot be files on this system, and warn of those of other systems."""
+        problem, is_here = "", ON_WINDOWS
+        if not layout.is_for_windows(f"{item.id}{layout.MASK_SUFFIX}"):
+            problem = "Windows cannot have a file of this name"
+        itself = hash(item.id)
+        # Windows and macOS take names for one that differ in case or in how accents are encoded.
+        folded = hash((unicodedata.normalize("NFC", item.id).casefold(),))
+        if folded in self._seen and itself not in self._seen:
+            problem = "Windows and macOS take it for the file of an id that looks the same"
+            is_here = FOLDS_CASE
+        self._seen.add(folded)
+        if problem and is_here:
+            raise _unwritable("id", problem, item)
+        if problem and not self._warned:
+            self._warned = True
+            log.warning(
+                "%s: %s. It is written, but rename it before the dataset moves there. This is "
+                "said once; other ids may be like this one.",
+                place_of(item),
+                problem,
+            )
 
     def image(self, item: DatasetItem, suffix: str) -> dict[str, bytes]:
         """Return the file of an item's image; none for an item without one.
@@ -162,13 +197,17 @@ def _check_name(item: DatasetItem, has_mask: bool) -> None:
     name = "id"
     if not problem:
         name = "subset"
-        problem = layout.problem_of_name(item.subset) or (
+        problem = layout.problem_of_new_name(item.subset) or (
             "a list lies directly in its folder" if "/" in item.subset else ""
         )
     if problem:
-        raise SegmaskExportError(
-            f"its {name} cannot be written: {problem}",
-            place_of(item),
-            "ids and subsets that can be file names and lines of a list",
-            f"rename the {name}, for instance with 'datum transform -t rename'",
-        )
+        raise _unwritable(name, problem, item)
+
+
+def _unwritable(name: str, problem: str, item: DatasetItem) -> SegmaskExportError:
+    return SegmaskExportError(
+        f"its {name} cannot be written: {problem}",
+        place_of(item),
+        "ids and subsets that can be file names and lines of a list",
+        f"rename the {name}, for instance with 'datum transform -t rename'",
+    )

@@ -43,6 +43,7 @@ IMAGE_SUFFIXES = frozenset(
     ]
 )
 
+MAX_NAME = 250  # bytes; file systems have 255, with the suffix
 MAX_LINE = 4096  # characters; file systems stop at 255 a name and about 4,096 a path
 
 MAX_LINES = 1 << 22  # of a subset list
@@ -52,6 +53,11 @@ _STRANGER = re.compile(
 )
 _UNSAFE_CHARACTER = re.compile(r"[\x00-\x1f\x7f]")
 _DRIVE = re.compile(r"[A-Za-z]:")
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
+_NOT_ON_WINDOWS = re.compile(
+    r"""[<>:"|?*]|[. ](/|$)|(^|/)(CON|PRN|AUX|NUL|(COM|LPT)[0-9\u00b9\u00b2\u00b3])\s*([./]|$)""",
+    re.I,
+)
 _EMPTY_PART = re.compile(r"(^|/)[. ]*(/|$)")
 
 
@@ -107,11 +113,25 @@ def problem_of_name(name: str) -> str:
     if "\\" in name:
         return "it holds a backslash, which Windows takes for a path separator"
     if name.startswith("/") or _DRIVE.match(name):
-        return "it is an absolute path"
+        return "it is an absolute path or begins with a drive letter"
     # Windows drops dots and spaces at the end of a name, so ".. " is ".." there.
     if _EMPTY_PART.search(name):
         return "a part of the path is empty, '.' or '..'"
     return ""
+
+
+def problem_of_new_name(name: str) -> str:
+    """Say why a file of this name must not be made, suffix aside, or return an empty string."""
+    if _SURROGATE.search(name):
+        return "it is no valid Unicode text"
+    if any(len(part.encode()) > MAX_NAME for part in name.split("/")):
+        return f"a part of it is longer than {MAX_NAME} bytes in UTF-8"
+    return problem_of_name(name)
+
+
+def is_for_windows(name: str) -> bool:
+    """Tell whether Windows, too, can have a file of this name; `problem_of_name` has none."""
+    return _NOT_ON_WINDOWS.search(name) is None
 
 
 def check_name(name: str, where: str) -> str:
@@ -185,7 +205,7 @@ def problem_of_listed(item_id: str, has_mask: bool) -> str:
         return "a line that begins with '#' is a comment"
     if len(item_id) > MAX_LINE - len(MASK_SUFFIX):
         return f"it is longer than {MAX_LINE - len(MASK_SUFFIX)} characters"
-    return problem_of_name(item_id)
+    return problem_of_new_name(item_id)
 
 
 def roots_of(names: Iterable[str], max_depth: int = 2) -> list[str]:

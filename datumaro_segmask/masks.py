@@ -8,6 +8,7 @@ and half of what an ``RleMask`` still costs is decoding it, which this one does 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,8 @@ from datumaro.components.annotation import Mask, Polygon, RleMask
 from numpy.typing import NDArray
 from pycocotools import mask as mask_utils
 
-from .polygons import rle_to_polygons
-from .rle import fill_columns
+from .polygons import Ring, rle_to_polygons
+from .rle import decode_box
 from .runs import Instance
 
 
@@ -70,9 +71,9 @@ def decode(rle: KnownRle) -> NDArray[np.uint8]:
     Datumaro's COCO exporter walks the columns, so the order of memory is worth a factor of four.
     """
     height, width = rle["size"]
-    x, _, columns, _ = rle.bbox
+    x, y, columns, rows = rle.bbox
     image: NDArray[np.uint8] = np.zeros((height, width), np.uint8, order="F")
-    fill_columns(rle["counts"], x, image.T[x : x + columns])
+    image[y : y + rows, x : x + columns] = decode_box(rle["counts"], rle.bbox, height)
     return image
 
 
@@ -110,16 +111,20 @@ def to_instance(mask: Mask) -> tuple[Instance, int, int]:
     return found, int(height), int(width)
 
 
-def to_polygons(mask: Mask, group: int) -> list[Polygon]:
-    """Return the exact polygons of a mask annotation (docs/format.md, section 6).
-
-    They get the group of the mask, or ``group`` where it has none and falls into several parts:
-    a group is what holds them together.
-    """
+def to_rings(mask: Mask) -> list[Ring]:
+    """Return the exact polygons of a mask annotation (docs/format.md, section 6)."""
     instance, height, width = to_instance(mask)
     if not instance.area:
         return []
-    rings = rle_to_polygons({"size": [height, width], "counts": instance.counts}, instance.bbox)
+    return rle_to_polygons({"size": [height, width], "counts": instance.counts}, instance.bbox)
+
+
+def make_polygons(rings: Sequence[Ring], mask: Mask, group: int) -> list[Polygon]:
+    """Return rings as polygon annotations that stand for ``mask``.
+
+    They get the group of the mask, or ``group`` where it has none and there are several: a group
+    is what holds them together.
+    """
     return [
         Polygon(
             ring.ravel().tolist(),
@@ -131,3 +136,9 @@ def to_polygons(mask: Mask, group: int) -> list[Polygon]:
         )
         for ring in rings
     ]
+
+
+def size_of_mask(mask: Mask) -> tuple[int, int]:
+    """Return height and width, in pixels, of the image that a mask annotation belongs to."""
+    height, width = mask.rle["size"] if isinstance(mask, RleMask) else mask.image.shape
+    return int(height), int(width)

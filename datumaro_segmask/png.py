@@ -28,6 +28,7 @@ from .errors import PngError
 from .png_container import (
     CHANNELS,
     GRAY,
+    GRAY_ALPHA,
     MAX_PIXELS,
     REDRAW,
     RGB,
@@ -44,6 +45,7 @@ Bytes: TypeAlias = NDArray[np.uint8]
 BLOCK_PIXELS = 1 << 18  # pixels a block: its arrays stay in the processor's caches
 
 _NONE, _SUB, _UP, _PAETH = 0, 1, 2, 4
+_FIELD = {1: 63, 2: 31, 3: 21}  # bits for each of so many sums in one integer of 64
 # x and y of the first pixel of each pass of an interlaced image, and the steps between pixels.
 _ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2),
           (0, 1, 1, 2))  # fmt: skip
@@ -116,9 +118,12 @@ class MaskReader:
             raise PngError(
                 f"a row has the filter {highest}", self._where, "a filter from 0 to 4", REDRAW
             )
-        if lowest == highest == _SUB and self.header.depth == 8 and self._step in (1, 3):
+        if lowest == highest == _SUB and self.header.depth >= 8 and _is_sparse(width, self._step):
             self._above = _unfilter_sub(lines[-1, 1:], self._step)
-            return self._values_of_runs(*_runs_of_sub(raw, rows, row_bytes, self._step), width)
+            starts, values, pixels = _runs_of_sub(raw, rows, row_bytes, self._step)
+            if self.header.color_type == GRAY_ALPHA:
+                values >>= 8
+            return self._values_of_runs(starts, values, pixels, width)
         if highest == _NONE:
             plain = lines[:, 1:]
         elif highest <= _UP:
@@ -184,37 +189,47 @@ def _starts_of_runs(values: NDArray[Any]) -> IntArray:
     return np.flatnonzero(new)
 
 
+def _is_sparse(width: int, step: int) -> bool:
+    """Tell whether `_runs_of_sub` can sum up rows of this many pixels of ``step`` bytes."""
+    return step <= 3 and 255 * width < 1 << _FIELD[step]
+
+
 def _runs_of_sub(
     raw: Bytes, rows: int, row_bytes: int, step: int
 ) -> tuple[IntArray, IntArray, int]:
     """Find the runs of rows that are all filtered Sub.
 
-    ``raw``: the filtered bytes, ``step``: 1 or 3 bytes a pixel. Returns the first pixel of each
-    run, counted row by row, their values (with 3 bytes: packed colours), and the number of pixels.
+    ``raw``: the filtered bytes, ``step``: bytes a pixel, as `_is_sparse` allows them. Returns the
+    first pixel of each run, counted row by row, their values (the bytes of the pixel, the first
+    one highest), and the number of pixels.
     """
     width = (row_bytes - 1) // step
     # The byte of the filter is 1, so every row begins with an entry of its own.
     at = np.flatnonzero(raw != 0)
+    first = np.searchsorted(at, np.arange(0, raw.size, row_bytes))
+    row = np.repeat(np.arange(rows), np.diff(first, append=at.size))
+    byte = at - row
+    byte -= 1
+    byte[first] += 1  # it counts for the first pixel of its row, and changes nothing there
     delta = raw[at].astype(np.int64)
-    row = at // row_bytes
-    column = at - row * row_bytes
-    first = np.flatnonzero(column == 0)
     delta[first] = 0
-    byte = np.maximum(column - 1, 0)
-    x = byte // step if step > 1 else byte
-    pixel = row * width + x
+    pixel = byte
+    if step > 1:
+        pixel = byte // step
+        # One running sum for all bytes of a pixel: each has a field of its own in the sum, wide
+        # enough for a row. Across rows the fields run over, which differences take back.
+        delta <<= _FIELD[step] * (byte - pixel * step)
+    total = np.cumsum(delta)
     # Several bytes of one pixel may change: its value is known after the last of them.
     last = np.empty(at.size, bool)
     last[-1] = True
     np.not_equal(pixel[1:], pixel[:-1], out=last[:-1])
     ends = np.flatnonzero(last)
-    entries = np.diff(first, append=at.size)
-    values = np.zeros(ends.size, np.int64)
-    for channel in range(step):
-        mine = delta if step == 1 else np.where(byte - x * step == channel, delta, 0)
-        total = np.cumsum(mine)
-        before = np.concatenate(([0], total[first[1:] - 1]))
-        values |= ((total - np.repeat(before, entries)) & 255)[ends] << 8 * (step - 1 - channel)
+    sums = total[ends] - total[first][row[ends]]
+    values = sums & 255
+    for channel in range(1, step):
+        values <<= 8
+        values |= sums >> _FIELD[step] * channel & 255
     return pixel[ends], values, rows * width
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as mask_utils
 
-from .rle import parse_counts
+from .rle import decode_box
 
 IntArray: TypeAlias = NDArray[np.int64]
 Mask: TypeAlias = NDArray[np.bool_] | NDArray[np.uint8]
@@ -77,17 +77,8 @@ def rle_to_polygons(rle: dict[str, Any], bbox: Sequence[float]) -> list[Ring]:
     """
     x, y, width, height = (int(value) for value in bbox)
     counts = rle["counts"]
-    edges = np.cumsum(parse_counts(counts.encode() if isinstance(counts, str) else counts))
-    begin, end = edges[:-1:2], edges[1::2]
-    # A run leaves its column only if it touches top and bottom: then the box is as high as the
-    # image, and a column is as long here as there.
-    column, row = np.divmod(begin, rle["size"][0])
-    inside = (column - x) * height + (row - y)
-    bounds = np.stack([inside, inside + end - begin], axis=1).ravel()
-    lengths = np.diff(bounds, prepend=0, append=width * height)
-    on = (np.arange(lengths.size) & 1).astype(np.uint8)
-    columns = np.repeat(on, lengths).reshape(width, height)
-    return mask_to_polygons(columns.T, (x, y))
+    text = counts.encode() if isinstance(counts, str) else counts
+    return mask_to_polygons(decode_box(text, (x, y, width, height), rle["size"][0]), (x, y))
 
 
 def polygons_to_rle(polygons: Sequence[NDArray[Any]], height: int, width: int) -> dict[str, Any]:

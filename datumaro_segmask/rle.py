@@ -54,27 +54,20 @@ def parse_counts(text: bytes) -> IntArray:
     return counts
 
 
-def fill_columns(text: bytes, first: int, columns: NDArray[np.uint8]) -> None:
-    """Write the pixels of a mask into ``columns``: (columns, height) uint8 of 0 and 1.
-
-    ``columns`` are those of the image from the column ``first`` on, and hold all of the mask.
-    """
-    height = columns.shape[1]
-    edges = np.cumsum(parse_counts(text)) - first * height
-    # +1 where a run begins and -1 behind its end; one running sum makes the pixels of them.
-    steps = np.zeros(columns.size + 1, np.uint8)
-    steps[edges[:-1:2]] = 1
-    steps[edges[1::2]] = 255
-    np.cumsum(steps[:-1], dtype=np.uint8, out=columns.reshape(-1))
-
-
 def decode_box(text: bytes, bbox: tuple[int, int, int, int], height: int) -> NDArray[np.uint8]:
-    """Return the pixels of a mask within its box: (rows, columns) uint8 of 0 and 1, C order.
+    """Return the pixels of a mask within its box: (rows, columns) uint8 of 0 and 1, Fortran order.
 
-    ``text``: the compressed counts for an image ``height`` pixels high; ``bbox``: x, y, width,
-    height in pixels, which holds all of the mask.
+    ``text``: the compressed counts for an image ``height`` pixels high; ``bbox``: x, y, width and
+    height in pixels, the smallest box around the mask. No more than the box is decoded.
     """
     x, y, width, rows = bbox
-    columns = np.empty((width, height), np.uint8)
-    fill_columns(text, x, columns)
-    return np.ascontiguousarray(columns[:, y : y + rows].T)
+    edges = np.cumsum(parse_counts(text))
+    begin, end = edges[:-1:2], edges[1::2]
+    # A run leaves its column only if it touches top and bottom: then the box is as high as the
+    # image, and a column is as long here as there.
+    column, row = np.divmod(begin, height)
+    inside = (column - x) * rows + (row - y)
+    bounds = np.stack([inside, inside + end - begin], axis=1).ravel()
+    lengths = np.diff(bounds, prepend=0, append=width * rows)
+    on = (np.arange(lengths.size) & 1).astype(np.uint8)
+    return np.repeat(on, lengths).reshape(width, rows).T

@@ -139,12 +139,6 @@ def _geometry(annotation: Annotation) -> painting.Geometry:
     return painting.Polygon(annotation.points)
 
 
-def size_of_mask(mask: Mask) -> tuple[int, int]:
-    """Return height and width, in pixels, of the image that a mask annotation belongs to."""
-    height, width = mask.rle["size"] if isinstance(mask, RleMask) else mask.image.shape
-    return int(height), int(width)
-
-
 def _annotation_place(where: str, index: int) -> str:
     return f"{where}, annotation {index} in paint order"
 

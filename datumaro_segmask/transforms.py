@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
 from typing import Any
 
 from datumaro.components.annotation import Annotation, AnnotationType, Mask
@@ -12,7 +11,8 @@ from datumaro.components.dataset_base import DatasetItem, IDataset
 from datumaro.components.transformer import ItemTransform
 
 from .components import CONNECTIVITIES, split_components
-from .masks import make_mask, to_instance, to_polygons
+from .masks import make_mask, make_polygons, size_of_mask, to_instance, to_rings
+from .simplify import simplify_shared
 
 
 class MasksToExactPolygons(ItemTransform, CliPlugin):
@@ -24,23 +24,50 @@ class MasksToExactPolygons(ItemTransform, CliPlugin):
 
     NAME = "masks_to_exact_polygons"
 
+    @classmethod
+    def build_cmdline_parser(cls, **kwargs: Any) -> argparse.ArgumentParser:
+        parser: argparse.ArgumentParser = super().build_cmdline_parser(**kwargs)
+        parser.add_argument(
+            "--tolerance",
+            type=float,
+            default=0.0,
+            help="Leave out corners that lie no further than this from the outline, in pixels; "
+            "masks that touch still share their border (default: %(default)s, exact)",
+        )
+        return parser
+
+    def __init__(self, extractor: IDataset, tolerance: float = 0.0) -> None:
+        super().__init__(extractor)
+        self._tolerance = tolerance
+
     def ann_types(self) -> set[AnnotationType]:
         types: set[AnnotationType] = set(self._extractor.ann_types())
         return types - {AnnotationType.mask} | {AnnotationType.polygon}
 
     def transform_item(self, item: DatasetItem) -> DatasetItem:
-        return self.wrap_item(item, annotations=list(exact_polygons(item.annotations)))
+        return self.wrap_item(item, annotations=polygons_of(item.annotations, self._tolerance))
 
 
-def exact_polygons(annotations: list[Annotation]) -> Iterator[Annotation]:
-    """Yield annotations with each mask replaced by its exact polygons."""
+def polygons_of(annotations: list[Annotation], tolerance: float = 0.0) -> list[Annotation]:
+    """Return annotations with each mask replaced by its polygons.
+
+    They are exact with ``tolerance`` 0 and otherwise simplified by as many pixels, all masks of
+    the item together, so that neighbours keep a common border.
+    """
+    masks = [annotation for annotation in annotations if isinstance(annotation, Mask)]
+    rings = [to_rings(mask) for mask in masks]
+    if tolerance > 0 and masks:
+        rings = simplify_shared(rings, tolerance, *size_of_mask(masks[0]))
     group = _last_group(annotations)
+    result: list[Annotation] = []
+    of_mask = iter(rings)
     for annotation in annotations:
         if isinstance(annotation, Mask):
             group += 1
-            yield from to_polygons(annotation, group)
+            result += make_polygons(next(of_mask), annotation, group)
         else:
-            yield annotation
+            result.append(annotation)
+    return result
 
 
 class SplitComponents(ItemTransform, CliPlugin):

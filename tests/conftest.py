@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hypothesis
 import pytest
+from datumaro.components.environment import Environment
 
 import datumaro_segmask
 
 hypothesis.settings.register_profile(
     "quick",
-    max_examples=60,
+    max_examples=40,
     deadline=None,  # the machines of a CI are slow at times
     derandomize=True,
     suppress_health_check=[hypothesis.HealthCheck.too_slow],
@@ -23,6 +24,8 @@ def pytest_configure(config: pytest.Config) -> None:
     for theirs in (
         # pycocotools, decoding with NumPy 2
         "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning",
+        # Datumaro, detecting any format
+        "ignore:FormatDetectionConfidence of .* is lowered:DeprecationWarning",
     ):
         config.addinivalue_line("filterwarnings", theirs)
 
@@ -31,3 +34,11 @@ def pytest_configure(config: pytest.Config) -> None:
 def registered() -> None:
     """Datumaro knows the format, in whatever way the package got here."""
     datumaro_segmask.register()
+
+
+@pytest.fixture
+def without_us(registered: None) -> Environment:
+    """An environment of Datumaro's own formats."""
+    env = Environment()
+    env.importers.unregister("segmask")
+    return env

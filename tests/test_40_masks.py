@@ -113,7 +113,7 @@ def test_index_masks(pixels: NDArray[Any]) -> None:
         ("as_class_mask", {}),
         ("as_class_mask", {"label_id": 200, "ignore_index": 255}),
         ("as_class_mask", {"dtype": np.int32}),
-        ("as_instance_mask", {"instance_id": 70_000}),
+        ("as_instance_mask", {"instance_id": 200}),
     ):
         got = getattr(mine, method)(**arguments)
         expected = getattr(other, method)(**arguments)
@@ -201,10 +201,8 @@ EXPORTS: dict[str, tuple[str, dict[str, Any]]] = {
     "coco-stuff": ("coco_stuff", {}),
     "datumaro": ("datumaro", {}),
     "voc-segmentation": ("voc_segmentation", {}),
-    "cityscapes": ("cityscapes", {}),
     "camvid": ("camvid", {}),
     "yolo": ("yolo", {"save_media": True}),
-    "kitti": ("kitti_segmentation", {}),
     "datumaro-binary": ("datumaro_binary", {}),
 }
 
@@ -220,7 +218,6 @@ def files_of(folder: Path) -> dict[str, Any]:
     }
 
 
-@pytest.mark.filterwarnings("ignore:Saving I mode images:DeprecationWarning")  # Datumaro's
 @pytest.mark.parametrize(("name", "options"), EXPORTS.values(), ids=EXPORTS)
 def test_exports(name: str, options: dict[str, Any], tmp_path: Path) -> None:
     """Byte by byte."""

@@ -79,7 +79,7 @@ def kinds(found: Survey) -> set[str]:
     return {finding.kind for finding in found.findings}
 
 
-def found_in(files: Files, folder: Path, **options) -> list[tuple]:
+def found_in(files: Files, folder: Path, **options) -> list[tuple[str, str, int | None]]:
     """The findings as tuples of kind, file, pixels."""
     found = survey(str(as_folder(files, folder / "task")), **options)
     return [(f.kind, f.file, f.pixels) for f in found.findings]

@@ -207,7 +207,7 @@ def test_link_in_a_zip_is_a_text(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", [LIST, CLASS_MASK, "labelmap.txt"])
 def test_pipe_is_not_waited_for(name: str, tmp_path: Path) -> None:
     path = as_folder({k: v for k, v in FILES.items() if k != name}, tmp_path / "x")
-    (path / name).parent.mkdir(exist_ok=True)
+    (path / name).parent.mkdir(parents=True, exist_ok=True)
     os.mkfifo(path / name)
     if name == LIST:
         error = import_error(path)
@@ -270,7 +270,7 @@ def test_export_of_a_subset_that_leads_out(name: str, tmp_path: Path) -> None:
     assert files_in(tmp_path) == []
 
 
-@pytest.mark.parametrize("extension", ["/../../../evil", ".jpg/../../evil", ".png\0", ".\\evil"])
+@pytest.mark.parametrize("extension", ["./../../../evil", ".jpg/../../evil", ".png\0", ".\\evil"])
 def test_export_of_an_image_extension_that_leads_out(extension: str, tmp_path: Path) -> None:
     image = Image.from_bytes(gray("111 111"), ext=extension)
     error = export_error(tmp_path / "in" / "x", item("a", media=image), save_media=True)

@@ -240,7 +240,8 @@ def _differences(sizes: dict[str, tuple[int, int]], item_id: str) -> Iterator[Fi
     for other, other_size in others:
         if other_size != size:
             kind = "image-size" if other.startswith(layout.IMAGES) else "mask-size"
-            what = f"{_show(other_size)} pixels, but {first} has {_show(size)}"
+            role = "class mask" if first.startswith(layout.CLASS_MASKS) else "instance mask"
+            what = f"it has {_show(other_size)} pixels, but the {role} {_show(size)}"
             fix = "export the item again, or scale the masks without smoothing (nearest neighbour)"
             yield Finding(kind, other, what, fix, item_id)
 

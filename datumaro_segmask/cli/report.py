@@ -43,13 +43,18 @@ def print_report(path: str, survey: Survey, shown: int) -> None:
         f"{printable(path)}: {_count(items, 'item')} in {_count(len(survey.subsets), 'subset')}, "
         f"{_count(len(survey.labels), 'label')}\n"
     )
+    print_findings(survey, shown)
+    for line in _lines_of_counts(survey):
+        print(line)
+    print(f"\n{verdict(survey)}")
+
+
+def print_findings(survey: Survey, shown: int) -> None:
+    """Print the findings alone, by kind."""
     for kind, group in groupby(survey.findings, key=lambda finding: finding.kind):
         for line in _lines_of_kind(kind, list(group), survey.for_cvat, shown):
             print(line)
         print()
-    for line in _lines_of_counts(survey):
-        print(line)
-    print(f"\n{_verdict(survey)}")
 
 
 def _lines_of_kind(kind: str, findings: list[Finding], for_cvat: bool, shown: int) -> Iterator[str]:
@@ -112,7 +117,8 @@ def _subset_line(name: str, count: SubsetCount) -> str:
     )
 
 
-def _verdict(survey: Survey) -> str:
+def verdict(survey: Survey) -> str:
+    """Return the report in one line."""
     totals = survey.totals()
     found = ", ".join(_count(number, severity) for severity, number in totals.items() if number)
     if survey.for_cvat:

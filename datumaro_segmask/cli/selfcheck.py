@@ -1,0 +1,161 @@
+"""Say whether Datumaro finds the format 'segmask', through which door, which versions are at work,
+and whether a small dataset comes through export and import as it was."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import site
+import sys
+import tempfile
+from importlib.metadata import PackageNotFoundError, entry_points, version
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+import datumaro_segmask
+
+from .. import deflate
+from .._startup import SWITCH, SpecsFinder
+from ..importer import NAME
+from . import FAULTS, OK
+from .report import printable
+
+_STARTUP_FILES = "datumaro_segmask.pth", "datumaro_segmask.start"
+_GROUP = "datumaro.plugins"
+
+EPILOG = """\
+exit status:
+  0  Datumaro finds the format by itself, and the round trip gives back what went in
+  1  otherwise
+
+example:
+  datumaro-segmask selfcheck
+"""
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--json", action="store_true", help="Print one JSON object (default: lines to read)"
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the command; return its exit status."""
+    found = _is_found()  # before anything registers it
+    problem = _round_trip()
+    facts: dict[str, Any] = {
+        "versions": _versions(),
+        "deflate": deflate.NAME,
+        "startup_file": _startup_file(),
+        "startup_active": SpecsFinder in sys.meta_path,
+        "startup_forbidden": os.environ.get(SWITCH) == "0",
+        "entry_point": any(entry.name == NAME for entry in entry_points(group=_GROUP)),
+        "found": found,
+        "round_trip": problem or "ok",
+    }
+    facts["status"] = FAULTS if problem or not found else OK
+    if options.json:
+        json.dump(facts, sys.stdout, indent=1)
+        print()
+    else:
+        _print(facts)
+    return int(facts["status"])
+
+
+def _versions() -> dict[str, str]:
+    versions = {
+        "datumaro-segmask": datumaro_segmask.__version__,
+        "python": platform.python_version(),
+        "opencv": cv2.__version__,
+    }
+    for name in ("datumaro", "numpy", "pycocotools", "pillow", "imagesize"):
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            versions[name] = "not found"
+    return versions
+
+
+def _startup_file() -> str | None:
+    """Return the path of the start-up file that Python would read, if there is one."""
+    folders = [*site.getsitepackages(), site.getusersitepackages()]
+    paths = [Path(folder, name) for folder in folders for name in _STARTUP_FILES]
+    return next((str(path) for path in paths if path.is_file()), None)
+
+
+def _is_found() -> bool:
+    """Tell whether Datumaro has the format without being told."""
+    from datumaro.components.environment import Environment
+
+    return NAME in Environment().importers
+
+
+def _round_trip() -> str:
+    """Export a dataset, as a folder and as a zip, and import it; return what went wrong, if any."""
+    datumaro_segmask.register()
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            dataset = _dataset()
+            for as_zip in (False, True):
+                path = os.path.join(folder, f"zip-{as_zip}")
+                dataset.export(path, NAME, zip=as_zip)
+                again = type(dataset).import_from(path, NAME)
+                if _content(again) != _content(dataset):
+                    return f"what comes back from {'a zip' if as_zip else 'a folder'} differs"
+    except Exception as error:  # whatever it is, it is what this command is to tell
+        return f"{type(error).__name__}: {error}"
+    return ""
+
+
+def _dataset() -> Any:
+    from datumaro.components.annotation import Mask
+    from datumaro.components.dataset import Dataset
+    from datumaro.components.dataset_base import DatasetItem
+
+    plane = np.array([[0, 1, 1, 0], [2, 2, 0, 3]])
+    masks = [Mask(plane == number, label=1 + number % 2, group=number) for number in (1, 2, 3)]
+    item = DatasetItem("a/b", subset="train", annotations=masks)
+    return Dataset.from_iterable([item], categories=["background", "car", "road"])
+
+
+def _content(dataset: Any) -> list[Any]:
+    return [
+        (
+            item.id,
+            item.subset,
+            sorted(
+                (a.label, a.group, np.asarray(a.image, bool).tolist()) for a in item.annotations
+            ),
+        )
+        for item in dataset
+    ]
+
+
+def _print(facts: dict[str, Any]) -> None:
+    startup = facts["startup_file"] or "none"
+    if facts["startup_forbidden"]:
+        startup += f" (switched off by {SWITCH}=0)"
+    found = "yes"
+    if not facts["found"]:
+        found = (
+            "no: install the package with pip, call datumaro_segmask.register(), or run "
+            "'datumaro-segmask' for 'datum'"
+        )
+    elif facts["startup_active"]:
+        found = "yes, by the start-up file"
+    rows = {
+        **facts["versions"],
+        "deflate": facts["deflate"],
+        "start-up file": startup,
+        "entry point": f"{NAME} in {_GROUP}" if facts["entry_point"] else "none",
+        "Datumaro finds it": found,
+        "round trip": facts["round_trip"],
+    }
+    width = max(map(len, rows))
+    for name, value in rows.items():
+        print(f"{name:{width}}  {printable(str(value))}")
