@@ -10,6 +10,7 @@ from collections.abc import Iterable
 import cv2
 import numpy as np
 
+from .colors import IntArray
 from .rle import decode_box
 from .runs import Instance, Scanner, group_runs
 
@@ -44,7 +45,7 @@ def split_components(
         runs = scanner.runs()
         # From the columns of the window to those of the image: only the rows above differ.
         shift = (runs.begin // rows + x) * height + y - runs.begin // rows * rows
-        numbers = runs.values[0]
+        numbers = _rank_by_first_pixel(runs.values[0], runs.begin, rows, columns)
         parts = group_runs(
             runs.begin + shift, runs.end + shift, numbers, np.minimum(numbers, 1) - 1, height, width
         )
@@ -54,3 +55,17 @@ def split_components(
                 number = first_number + len(found)
                 found.append(Instance(instance.label, number, part.counts, part.area, part.bbox))
     return found
+
+
+def _rank_by_first_pixel(numbers: IntArray, begin: IntArray, rows: int, columns: int) -> IntArray:
+    """Number components by their first pixels, row by row; 0 stays. OpenCV has an order of its own.
+
+    ``numbers``, ``begin``: (n,) the component of each run of a window and where it begins, as in
+    `runs.Runs`.
+    """
+    column, row = np.divmod(begin, rows)
+    first = np.full(int(numbers.max()) + 1, rows * columns)
+    np.minimum.at(first, numbers, row * columns + column)
+    first[0] = -1
+    rank: IntArray = np.argsort(np.argsort(first))
+    return rank[numbers]
