@@ -1,8 +1,10 @@
 """Measure this package beside its peers; prints Markdown, and progress on the way.
 
-python -m benchmarks                        # everything: about half an hour
-python -m benchmarks --quick                # one to three rounds, without the slowest peers
-python -m benchmarks --only import --workloads voc,city --json results.json
+    python -m benchmarks                        # everything: about half an hour
+    python -m benchmarks --quick                # one to three rounds, without the slowest peers
+    python -m benchmarks --only import --workloads voc,city --json results.json
+
+Needs the package with its extra `cli`; supervision is measured too where it is installed.
 """
 
 from __future__ import annotations

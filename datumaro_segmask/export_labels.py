@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from datumaro.components.annotation import AnnotationType, LabelCategories, MaskCategories
@@ -16,7 +16,7 @@ from datumaro.components.dataset_base import CategoriesInfo
 from .archive import read_label_map_file
 from .colors import Rgb, voc_color
 from .errors import SegmaskExportError
-from .labelmap import BACKGROUND, BLACK, Label, LabelMap, voc_label_map
+from .labelmap import BACKGROUND, BLACK, Label, LabelMap, find_background, voc_label_map
 
 log = logging.getLogger(__name__)
 
@@ -71,8 +71,7 @@ def _label_map_of(source: LabelCategories, colormap: dict[int, Rgb]) -> LabelMap
     recolored = []
     taken: set[Rgb] = set()
     for i, label in enumerate(source.items):
-        color = colormap.get(i)
-        rgb = None if color is None else (int(color[0]), int(color[1]), int(color[2]))
+        rgb = _rgb(colormap.get(i), label.name)
         if rgb in taken:
             recolored.append(label.name)
             rgb = None
@@ -87,14 +86,13 @@ def _label_map_of(source: LabelCategories, colormap: dict[int, Rgb]) -> LabelMap
             recolored[0],
         )
     names = [label.name for label in source.items]
-    is_named = any(name.lower() == BACKGROUND for name in names)
-    if not is_named and BLACK not in taken:
-        names.insert(0, BACKGROUND)
-        colors.insert(0, BLACK)
-        taken.add(BLACK)
-    elif is_named and BLACK not in taken:
-        named = next(i for i, name in enumerate(names) if name.lower() == BACKGROUND)
-        colors[named] = colors[named] or BLACK
+    background = find_background(names)
+    if BLACK not in taken:
+        if background is None:
+            background = 0
+            names.insert(0, BACKGROUND)
+            colors.insert(0, None)
+        colors[background] = colors[background] or BLACK
     # Black is the background's in the eyes of CVAT, so no other label may get it here.
     free = _free_colors(taken | {BLACK})
     actions = {label.name: tuple(sorted(label.attributes)) for label in source.items}
@@ -105,6 +103,20 @@ def _label_map_of(source: LabelCategories, colormap: dict[int, Rgb]) -> LabelMap
         ),
         "the labels of the dataset",
     )
+
+
+def _rgb(color: Sequence[int] | None, name: str) -> Rgb | None:
+    if color is None:
+        return None
+    red, green, blue = (int(value) for value in color[:3])
+    if not all(0 <= value <= 255 for value in (red, green, blue)):
+        raise SegmaskExportError(
+            f"the colour of the label {name!r} is {(red, green, blue)}",
+            "the labels of the dataset",
+            "red, green and blue from 0 to 255",
+            "correct the colour map of the dataset, or give a label map with the option label_map",
+        )
+    return red, green, blue
 
 
 def _free_colors(taken: set[Rgb]) -> Iterator[Rgb]:

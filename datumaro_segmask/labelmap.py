@@ -67,9 +67,7 @@ class LabelMap:
         """
         names = [label.name for label in self.labels]
         black = next((i for i, label in enumerate(self.labels) if label.color == BLACK), None)
-        named = names.index(BACKGROUND) if BACKGROUND in names else None
-        if named is None:
-            named = next((i for i, name in enumerate(names) if name.lower() == BACKGROUND), None)
+        named = find_background(names)
         if named is None:
             return black
         if black not in (None, named):
@@ -89,6 +87,13 @@ class LabelMap:
     @cached_property
     def _positions(self) -> dict[str, int]:
         return {label.name: i for i, label in enumerate(self.labels)}
+
+
+def find_background(names: Sequence[str]) -> int | None:
+    """Return the position of the name ``background``, exactly or else in any case."""
+    if BACKGROUND in names:
+        return names.index(BACKGROUND)
+    return next((i for i, name in enumerate(names) if name.lower() == BACKGROUND), None)
 
 
 def voc_label_map() -> LabelMap:

@@ -52,7 +52,8 @@ _STRANGER = re.compile(
     r"(^|/)(__MACOSX|\.DS_Store|Thumbs\.db|desktop\.ini|\.segmask-export|\._[^/]*)(/|$)", re.I
 )
 _UNSAFE_CHARACTER = re.compile(r"[\x00-\x1f\x7f]")
-_DRIVE = re.compile(r"[A-Za-z]:")
+# To join such a part to a path on Windows is to leave that path, wherever the part stands.
+_DRIVE = re.compile(r"(^|/)[^/]:")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 _NOT_ON_WINDOWS = re.compile(
     r"""[<>:"|?*]|[. ](/|$)|(^|/)(CON|PRN|AUX|NUL|(COM|LPT)[0-9\u00b9\u00b2\u00b3])\s*([./]|$)""",
@@ -112,8 +113,8 @@ def problem_of_name(name: str) -> str:
         return "it holds a control character"
     if "\\" in name:
         return "it holds a backslash, which Windows takes for a path separator"
-    if name.startswith("/") or _DRIVE.match(name):
-        return "it is an absolute path or begins with a drive letter"
+    if name.startswith("/") or _DRIVE.search(name):
+        return "it is an absolute path or has a drive letter"
     # Windows drops dots and spaces at the end of a name, so ".. " is ".." there.
     if _EMPTY_PART.search(name):
         return "a part of the path is empty, '.' or '..'"

@@ -34,6 +34,14 @@ def track(
     _shown.append(desc)
     try:
         with logging_redirect_tqdm():
-            yield from tqdm(items, desc=desc, total=total, unit=" items", delay=_DELAY, leave=False)
+            yield from tqdm(
+                items,
+                desc=desc,
+                total=total,
+                unit=" items",
+                delay=_DELAY,
+                leave=False,
+                file=sys.stderr,
+            )
     finally:
         _shown.clear()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from datumaro.components.annotation import (
     Annotation,
@@ -24,6 +25,9 @@ from .numbering import Member, instance_numbers
 PAINTED = (Mask, Polygon, Bbox, RotatedBbox, Ellipse)
 _OUTLINES = (Mask, Polygon, Ellipse)
 
+Placed: TypeAlias = tuple[int, Annotation]
+"""An annotation behind its position among those of its item."""
+
 OF_OTHER_LABELS = "annotations whose label the label map does not have"
 HIDDEN = "annotations that others cover entirely"
 
@@ -36,24 +40,24 @@ class Painted:
     has_labels: bool
 
 
-def in_paint_order(annotations: Sequence[Annotation], left_out: Counter[str]) -> list[Annotation]:
+def in_paint_order(annotations: Sequence[Annotation], left_out: Counter[str]) -> list[Placed]:
     """Return the annotations to paint, those behind first: by z-order, ties by position.
 
-    A box in a group that also has an outline is that object's box and is not painted. The types
+    Each comes with its position, which is how a message finds it. A box in a group that also has an outline is that object's box and is not painted. The types
     of annotation that no mask can show are counted in ``left_out``.
     """
     outlined = {a.group for a in annotations if isinstance(a, _OUTLINES) and a.group}
     painted = []
-    for annotation in annotations:
+    for i, annotation in enumerate(annotations):
         if not isinstance(annotation, PAINTED):
             left_out[f"annotations of type {annotation.type.name}"] += 1
         elif not (isinstance(annotation, Bbox) and annotation.group in outlined):
-            painted.append(annotation)
-    return sorted(painted, key=lambda annotation: annotation.z_order)
+            painted.append((i, annotation))
+    return sorted(painted, key=lambda placed: placed[1].z_order)
 
 
 def paint_annotations(
-    annotations: Sequence[Annotation],
+    annotations: Sequence[Placed],
     size: tuple[int, int],
     labels: ExportLabels,
     background: int,
@@ -61,7 +65,7 @@ def paint_annotations(
     report: Callable[[UnpaintableError], None],
     left_out: Counter[str],
 ) -> Painted | None:
-    """Paint annotations, given in paint order, into the two masks of an item.
+    """Paint annotations, given as `in_paint_order` has them, into the two masks of an item.
 
     ``size`` is height and width in pixels, ``background`` the value of unpainted pixels in the
     class mask, ``where`` names the item in messages. An annotation that cannot be painted goes
@@ -82,27 +86,28 @@ def paint_annotations(
 
 
 def _shapes(
-    annotations: Sequence[Annotation],
+    annotations: Sequence[Placed],
     labels: ExportLabels,
     where: str,
     report: Callable[[UnpaintableError], None],
     left_out: Counter[str],
 ) -> list[tuple[painting.Shape, int | None]]:
     """Give each annotation its geometry, its value and its number; also return its position."""
-    kept: list[tuple[int, Annotation, int | None]] = []
-    has_labels = any(annotation.label is not None for annotation in annotations)
-    for i, annotation in enumerate(annotations):
+    kept: list[tuple[str, Annotation, int | None]] = []
+    has_labels = any(annotation.label is not None for _, annotation in annotations)
+    for i, annotation in annotations:
+        place = _place(where, i, annotation)
         try:
             position = labels.position(annotation.label)
         except IndexError:
-            report(_label_error(f"its label is {annotation.label}", where, i))
+            report(_label_error(f"its label is {annotation.label}", place))
             continue
         if annotation.label is None and has_labels:
-            report(_label_error("it has no label, though others of the item have", where, i))
+            report(_label_error("it has no label, though others of the item have", place))
         elif annotation.label is not None and position is None:
             left_out[OF_OTHER_LABELS] += 1
         else:
-            kept.append((i, annotation, position))
+            kept.append((place, annotation, position))
     background = labels.label_map.background
     members = [
         Member(annotation.group, position, isinstance(annotation, Mask))
@@ -111,14 +116,14 @@ def _shapes(
     ]
     numbers = iter(instance_numbers(members))
     shapes = []
-    for i, annotation, position in kept:
+    for place, annotation, position in kept:
         # Shapes of the background label cut holes in both masks.
         is_hole = position is not None and position == background
         shape = painting.Shape(
             _geometry(annotation),
             position or 0,
             0 if is_hole else next(numbers),
-            _annotation_place(where, i),
+            place,
         )
         shapes.append((shape, position))
     return shapes
@@ -139,14 +144,14 @@ def _geometry(annotation: Annotation) -> painting.Geometry:
     return painting.Polygon(annotation.points)
 
 
-def _annotation_place(where: str, index: int) -> str:
-    return f"{where}, annotation {index} in paint order"
+def _place(where: str, index: int, annotation: Annotation) -> str:
+    return f"{where}, annotations[{index}] ({annotation.type.name}, id {annotation.id})"
 
 
-def _label_error(what: str, where: str, index: int) -> UnpaintableError:
+def _label_error(what: str, where: str) -> UnpaintableError:
     return UnpaintableError(
         what,
-        _annotation_place(where, index),
+        where,
         "the index of one of the dataset's labels",
         "give the annotation a label of the dataset, or remove it",
     )

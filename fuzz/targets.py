@@ -162,7 +162,7 @@ def subset_list(data: bytes) -> None:
 def _check_names(names: list[str]) -> None:
     for name in names:
         parts = name.replace("\\", "/").split("/")
-        if "\0" in name or name[1:2] == ":" or not all(part.strip(". ") for part in parts):
+        if "\0" in name or not all(part.strip(". ") and part[1:2] != ":" for part in parts):
             raise Finding(f"the name {name!r} is not safe")
     if len(names) != len(set(names)):
         raise Finding("a name stands there twice")

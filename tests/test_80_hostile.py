@@ -110,6 +110,8 @@ LEADING_OUT = {
     "absolute": "/etc/passwd",
     "drive": "C:/evil",
     "drive-without-a-slash": "c:evil",
+    "drive-in-the-middle": "b/C:evil",
+    "drive-of-a-digit": "1:evil",
     "network-share": "//server/share/evil",
     "backslash-up": "..\\evil",
     "backslash-absolute": "\\evil",

@@ -23,8 +23,8 @@ from .archives import COLORS, CONTAINERS, archive, jpeg, png
 
 datumaro_segmask.register()
 
-Content: TypeAlias = list[tuple[str, str, list[tuple[int, int, bytes]], tuple[int, ...]]]
-"""What there is to compare of items: id, subset, masks (label, group, pixels), size."""
+Content: TypeAlias = list[tuple[str, str, list[tuple[int, int, bytes]], bytes]]
+"""What there is to compare of items: id, subset, masks (label, group, pixels), and the bytes of the image."""
 
 COUNT = 40
 
@@ -36,7 +36,7 @@ def content(items: object) -> Content:
             item.id,
             item.subset,
             [(mask.label, mask.group, mask.image.tobytes()) for mask in item.annotations],
-            item.media.data.shape,
+            item.media.bytes,
         )
         for item in items
     ]
