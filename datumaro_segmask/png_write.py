@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,13 @@ _BLOCK = 1 << 18  # bytes of filtered rows at a time: what a processor's cache h
 _Z_RLE = 3  # strategy: runs of one byte are all that is looked for; the level then has no say
 _LEVEL, _WINDOW, _MEMORY = 6, 15, 8
 _BUSY = 32  # a row is looked at twice if more than one in so many of its pixels change
+_NO_ROW = np.empty(0, np.uint8)
+
+
+class _Kind(NamedTuple):
+    bits: int  # of a sample
+    color_type: int
+    depth: int  # bytes of a pixel
 
 
 def encode_rgb(plane: Plane, color_of: Callable[[IntArray], IntArray]) -> bytes:
@@ -36,23 +43,20 @@ def encode_rgb(plane: Plane, color_of: Callable[[IntArray], IntArray]) -> bytes:
 
     ``color_of`` gives the packed colour (see `colors`) of each value of the plane.
     """
-    packed = color_of(plane.values)
-    samples = np.stack([packed >> 16, packed >> 8, packed]) & 255
-    return _encode(plane.changes, samples.astype(np.uint8), 8, _RGB)
+    return _encode(plane.changes, color_of(plane.values), _Kind(8, _RGB, 3))
 
 
 def encode_palette(plane: Plane, palette: Bytes) -> bytes:
     """Return a PNG of 8-bit indices: the plane's values.
 
-    ``palette``: (n, 3) uint8, red, green, blue; n at most 256. Raises ValueError for a value
-    without a colour in it.
+    ``palette``: (n, 3) uint8, red, green, blue; n at most 256. The file has it up to the last
+    value. Raises ValueError for a value without a colour in it.
     """
     if len(palette) > 256:
         raise ValueError(f"a palette has at most 256 colours, got {len(palette)}")
     _check(plane.values, len(palette) - 1)
     used = palette[: int(plane.values.max()) + 1]
-    samples = plane.values.astype(np.uint8)[np.newaxis]
-    return _encode(plane.changes, samples, 8, _PALETTE, used.tobytes())
+    return _encode(plane.changes, plane.values, _Kind(8, _PALETTE, 1), used.tobytes())
 
 
 def encode_gray(plane: Plane, bits: int) -> bytes:
@@ -61,8 +65,7 @@ def encode_gray(plane: Plane, bits: int) -> bytes:
     Raises ValueError for a value that does not fit.
     """
     _check(plane.values, (1 << bits) - 1)
-    shifts = np.arange(bits - 8, -1, -8)[:, np.newaxis]
-    return _encode(plane.changes, (plane.values >> shifts & 255).astype(np.uint8), bits, _GRAY)
+    return _encode(plane.changes, plane.values, _Kind(bits, _GRAY, bits // 8))
 
 
 def _check(values: IntArray, last: int) -> None:
@@ -70,14 +73,17 @@ def _check(values: IntArray, last: int) -> None:
         raise ValueError(f"values go from 0 to {last}, got {values.min()} to {values.max()}")
 
 
-def _encode(changes: Changes, samples: Bytes, bits: int, kind: int, palette: bytes = b"") -> bytes:
-    header = struct.pack(">IIBBBBB", changes.width, changes.height, bits, kind, 0, 0, 0)
+def _encode(changes: Changes, pixels: IntArray, kind: _Kind, palette: bytes = b"") -> bytes:
+    """Return the file; ``pixels``: the bytes of a pixel, as one integer, by its topmost shape."""
+    size = changes.width, changes.height
+    ihdr = struct.pack(">IIBBBBB", *size, kind.bits, kind.color_type, 0, 0, 0)
     compressor = deflate.compressobj(_LEVEL, 8, _WINDOW, _MEMORY, _Z_RLE)
-    parts = [compressor.compress(block) for block in _filtered(changes, samples)]
-    data = b"".join([*parts, compressor.flush()])
-    chunks = [(b"IHDR", header), (b"PLTE", palette), (b"IDAT", data), (b"IEND", b"")]
-    kept = [_chunk(name, body) for name, body in chunks if body or name == b"IEND"]
-    return b"".join([SIGNATURE, *kept])
+    rows = _filtered(changes, pixels, kind.depth)
+    data = b"".join([*map(compressor.compress, rows), compressor.flush()])
+    plte = [_chunk(b"PLTE", palette)] if palette else []
+    return b"".join(
+        [SIGNATURE, _chunk(b"IHDR", ihdr), *plte, _chunk(b"IDAT", data), _chunk(b"IEND", b"")]
+    )
 
 
 def _chunk(name: bytes, body: bytes) -> bytes:
@@ -85,18 +91,19 @@ def _chunk(name: bytes, body: bytes) -> bytes:
     return b"".join([struct.pack(">I", len(body)), name, body, struct.pack(">I", crc)])
 
 
-def _filtered(changes: Changes, samples: Bytes) -> Iterator[Bytes]:
+def _filtered(changes: Changes, pixels: IntArray, depth: int) -> Iterator[Bytes]:
     """Yield the filtered rows in blocks of whole rows: uint8, one buffer that is used again.
 
-    ``samples``: (n, shapes + 1), the n bytes of a pixel by its topmost shape.
+    ``pixels``: (shapes + 1,) the ``depth`` bytes of a pixel as one integer.
     """
     height, row = changes.height, changes.row
-    depth = len(samples)
     stride = 1 + changes.width * depth
-    differences = [_differences(changes, sample) for sample in samples]
-    changed = np.logical_or.reduce(differences)
-    flat = _flat_rows(changes, samples, np.bincount(row[changed], minlength=height))
-    y, line = next(flat, (height, b""))
+    now, above = pixels[changes.shape], pixels[changes.above]
+    above[: changes.width] = 0  # to the filters, the row over the first one is zeros
+    differences = _differences(now, above, depth)
+    vertical = np.bincount(row[now != above], minlength=height)
+    flat = _flat_rows(changes, now, vertical, depth)
+    y, line = next(flat, (height, _NO_ROW))
 
     offset = row * stride + changes.column * depth + 1
     rows = max(1, _BLOCK // stride)
@@ -112,32 +119,34 @@ def _filtered(changes: Changes, samples: Bytes) -> Iterator[Bytes]:
             block[at + byte] = difference[a:b]
         while y < stop:
             begin = (y - start) * stride
-            block[begin : begin + stride] = line
-            y, line = next(flat, (height, b""))
+            block[begin] = _SUB
+            block[begin + 1 : begin + stride] = line
+            y, line = next(flat, (height, _NO_ROW))
         yield block
 
 
-def _differences(changes: Changes, sample: Bytes) -> Bytes:
-    """Return by how much one byte of each changed pixel differs from above, modulo 256."""
-    above = sample[changes.above]
-    above[: changes.width] = 0  # to the filters, the row over the first one is zeros
-    return sample[changes.shape] - above
+def _differences(pixels: IntArray, others: IntArray, depth: int) -> list[Bytes]:
+    """Return by how much each byte of ``pixels`` differs from that of ``others``, modulo 256."""
+    shifts = range(8 * depth - 8, -1, -8)
+    # What is left of the higher bytes falls off in the cast, and so does what is borrowed.
+    return [((pixels >> shift) - (others >> shift)).astype(np.uint8) for shift in shifts]
 
 
-def _flat_rows(changes: Changes, samples: Bytes, vertical: IntArray) -> Iterator[tuple[int, Bytes]]:
+def _flat_rows(
+    changes: Changes, now: IntArray, vertical: IntArray, depth: int
+) -> Iterator[tuple[int, Bytes]]:
     """Yield the rows that change less along themselves than from the row above.
 
-    ``vertical``: (height,) the number of pixels that change from above. Yields the index of the
-    row and its bytes after the filter Sub, that of the filter type first.
+    ``now``: (n,) the pixels that change, as integers; ``vertical``: (height,) how many of them
+    really do. Yields the index of a row and its bytes after the filter Sub.
     """
-    shapes = np.zeros(changes.width, np.int32)
+    # A pixel of zeros on the left is the neighbour of the first one.
+    line = np.zeros(1 + changes.width, np.int64)
     done = 0
     for y in np.flatnonzero(vertical > max(8, changes.width // _BUSY)).tolist():
         upto = int(np.searchsorted(changes.row, y, side="right"))
         # Where a column comes twice NumPy keeps the last, which is the lowest row.
-        shapes[changes.column[done:upto]] = changes.shape[done:upto]
+        line[1 + changes.column[done:upto]] = now[done:upto]
         done = upto
-        differences = samples[:, shapes]
-        differences[:, 1:] -= differences[:, :-1].copy()
-        if np.count_nonzero(np.logical_or.reduce(differences)) < vertical[y]:
-            yield y, np.concatenate(([_SUB], differences.T.ravel())).astype(np.uint8)
+        if np.count_nonzero(line[1:] != line[:-1]) < vertical[y]:
+            yield y, np.stack(_differences(line[1:], line[:-1], depth), axis=1).ravel()

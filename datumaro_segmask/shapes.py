@@ -43,8 +43,9 @@ class Painted:
 def in_paint_order(annotations: Sequence[Annotation], left_out: Counter[str]) -> list[Placed]:
     """Return the annotations to paint, those behind first: by z-order, ties by position.
 
-    Each comes with its position, which is how a message finds it. A box in a group that also has an outline is that object's box and is not painted. The types
-    of annotation that no mask can show are counted in ``left_out``.
+    Each comes with its position, by which messages call it. A box in a group that also has an
+    outline is that object's box and is not painted. The types of annotation that no mask can show
+    are counted in ``left_out``.
     """
     outlined = {a.group for a in annotations if isinstance(a, _OUTLINES) and a.group}
     painted = []

@@ -383,7 +383,7 @@ BAD: dict[str, Bad] = {
         b"a\n\xe4\n", SubsetListError, "train.txt:2", "0xe4", "UTF-8", "save the file as"
     ),
     "list-with-a-huge-line": lists(
-        "a\n" + "b" * 10_000, SubsetListError, "train.txt:2", "10,000", "one item id a line", "check"
+        "a\n" + "b" * 10_000, SubsetListError, "train.txt:2", "10,000", "one item id", "check"
     ),
     "list-that-is-a-picture": lists(
         rgb("0"), SubsetListError, "train.txt:1", "0x89", "UTF-8", "save the file"
@@ -401,7 +401,7 @@ BAD: dict[str, Bad] = {
     "neither-lists-nor-masks": Bad(
         archive({}, lists={}) | {"SegmentationClass/readme.md": b"x"},
         ArchiveError,
-        ("ImageSets/Segmentation", "neither subset lists nor masks", "default.txt", "export the task"),
+        ("ImageSets/Segmentation", "neither subset lists nor masks", "default.txt", "export"),
     ),
     # section 2
     "colour-of-two-numbers": label_map(

@@ -107,11 +107,13 @@ BAD = {
     "no-palette": (png_of(header(4, 3, 8, PALETTE), DATA, END), "no palette"),
     "pixels-checksum": (png_of(HEADER, broken(DATA), END), "'IDAT' chunk at byte 33"),
     "palette-checksum": (png_of(HEADER, broken(RED), DATA, END), "'PLTE' chunk at byte 33"),
-    "palette-behind": (png_of(HEADER, DATA, RED, END), f"'PLTE' at byte {33 + len(DATA)} stands in a wrong"),
+    "palette-behind": (png_of(HEADER, DATA, RED, END), f"'PLTE' at byte {33 + len(DATA)} stands"),
     "palette-twice": (png_of(HEADER, RED, RED, DATA, END), "'PLTE' at byte 81"),
     "palette-too-long": (png_of(HEADER, chunk(b"PLTE", bytes(771)), DATA, END), "wrong length"),
     "palette-empty": (png_of(HEADER, chunk(b"PLTE"), DATA, END), "wrong length"),
-    "pixels-parted": (png_of(HEADER, DATA, chunk(b"tEXt"), DATA, END), f"'IDAT' at byte {45 + len(DATA)}"),
+    "pixels-parted": (
+        png_of(HEADER, DATA, chunk(b"tEXt"), DATA, END), f"'IDAT' at byte {45 + len(DATA)}",
+    ),
     "header-twice": (png_of(HEADER, HEADER, DATA, END), "'IHDR' at byte 33"),
     "unknown-critical": (png_of(HEADER, chunk(b"CgBI"), DATA, END), "'CgBI' at byte 33"),
     "length-past-the-end": (

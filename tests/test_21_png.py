@@ -127,8 +127,9 @@ def test_pixels_are_those_of_others(made: tuple[bytes, Plane, int, int]) -> None
     elif color_type == GRAY:  # which both of them stretch to 0 .. 255
         theirs = np.array(Image.open(io.BytesIO(data)).convert("L")) // (255 // ((1 << depth) - 1))
     else:
-        bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-        bgr = bgr.astype(np.int64) >> (depth - 8)
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+        assert image is not None
+        bgr = image.astype(np.int64) >> (depth - 8)
         theirs = bgr[..., 2] << 16 | bgr[..., 1] << 8 | bgr[..., 0]
     assert (ours == theirs).all()
 

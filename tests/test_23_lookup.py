@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from datumaro_segmask.colors import color_to_number, pack
 from datumaro_segmask.errors import UndeclaredColorError
@@ -17,8 +20,12 @@ WHERE = "SegmentationClass/a.png"
 MANY = 1 << 30
 
 
-def lookup(labels: str = LABELS, **options: int) -> ClassLookup:
+def lookup(labels: str = LABELS, **options: Any) -> ClassLookup:
     return ClassLookup(parse_label_map(labels, "labelmap.txt"), **options)
+
+
+def rows_of(flat: NDArray[Any], shaped: NDArray[Any]) -> list[list[int]]:
+    return [[int(value) for value in row] for row in flat.reshape(shaped.shape)]
 
 
 def meaning(data: bytes, found: ClassLookup) -> list[list[int]] | None:
@@ -26,7 +33,7 @@ def meaning(data: bytes, found: ClassLookup) -> list[list[int]] | None:
     reader = MaskReader(data, WHERE, found.number_of)
     values = np.vstack(list(reader.blocks(2)))
     labels = found.labels_of(values.ravel().astype(np.int64), reader)
-    return None if labels is None else labels.reshape(values.shape).tolist()
+    return None if labels is None else rows_of(labels, values)
 
 
 def message(data: bytes, found: ClassLookup) -> str:
@@ -73,7 +80,7 @@ PALETTES = {
     # what is special: indices, palette, label of each pixel (None: undeclared)
     "colours-in-another-order": ("012", COLORS[[2, 1, 0]].tolist(), [2, 1, NOTHING]),
     "indices-where-colours-are-strange": ("012", [[9] * 3, [8] * 3, [7] * 3], [NOTHING, 1, 2]),
-    "indices-where-one-colour-is-strange": ("012", [[0] * 3, [128, 0, 0], [7] * 3], [NOTHING, 1, 2]),
+    "indices-where-one-is-strange": ("012", [[0] * 3, [128, 0, 0], [7] * 3], [NOTHING, 1, 2]),
     "colours-where-the-strange-is-not-used": ("11", [[9] * 3, [0, 128, 0]], [2, 2]),
     "neither": ("03", [[9] * 3] * 4, None),
 }  # fmt: skip
@@ -190,7 +197,7 @@ def test_message_for_a_palette_counts_by_colour() -> None:
 def numbers(data: bytes) -> list[list[int]]:
     reader = MaskReader(data, WHERE, color_to_number)
     values = np.vstack(list(reader.blocks(2)))
-    return numbers_of(values.ravel().astype(np.int64), reader).reshape(values.shape).tolist()
+    return rows_of(numbers_of(values.ravel().astype(np.int64), reader), values)
 
 
 def test_numbers_of_colours() -> None:

@@ -101,9 +101,7 @@ def test_strict_policy_that_is_given(name: str, write, tmp_path: Path) -> None:
     case = BAD[name]
     path = write(case.files, tmp_path / "task")
     with pytest.raises(DatasetImportError) as caught:
-        Dataset.import_from(
-            str(path), "segmask", error_policy=ImportErrorPolicy(), **case.options
-        )
+        Dataset.import_from(str(path), "segmask", error_policy=ImportErrorPolicy(), **case.options)
     check_message(case, caught.value, path)
 
 

@@ -70,7 +70,9 @@ def test_media_are_not_read_before_someone_asks(write, tmp_path: Path) -> None:
 def test_random_access_and_subsets(write, tmp_path: Path) -> None:
     base = SegmaskBase(str(write(FILES, tmp_path / "task")))
     assert len(base) == 3
-    assert base.get("c/d", "val").id == "c/d"
+    found = base.get("c/d", "val")
+    assert found is not None
+    assert found.id == "c/d"
     assert base.get("c/d") is None
     assert base.get("gone", "val") is None
     assert base.get("a", "gone") is None
@@ -123,9 +125,11 @@ def test_options_of_the_command_line() -> None:
     parsed = SegmaskImporter.parse_cmdline(
         ["--keep-background", "--ignore-index", "255", "--max-pixels", "10"]
     )
-    assert {
-        name: parsed[name] for name in ("keep_background", "ignore_index", "max_pixels")
-    } == {"keep_background": True, "ignore_index": 255, "max_pixels": 10}
+    assert {name: parsed[name] for name in ("keep_background", "ignore_index", "max_pixels")} == {
+        "keep_background": True,
+        "ignore_index": 255,
+        "max_pixels": 10,
+    }
 
 
 def test_defaults_are_the_same_everywhere(tmp_path: Path) -> None:

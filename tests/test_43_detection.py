@@ -115,7 +115,7 @@ FORMATS = [
     "coco", "coco_instances", "voc", "voc_segmentation", "voc_detection", "yolo", "datumaro",
     "cityscapes", "camvid", "cvat", "image_dir", "imagenet_txt", "label_me", "kitti",
     "common_semantic_segmentation", "open_images", "vgg_face2", "widerface", "tabular",
-    "kitti_segmentation", "mapillary_vistas", "ade20k2017", "icdar_text_segmentation", "dota",
+    "kitti_segmentation", "mapillary_vistas", "ade20k2017", "dota",
 ]  # fmt: skip
 
 

@@ -69,22 +69,24 @@ some_members = st.lists(
 def test_groups_and_numbers_go_together(members: list[Member]) -> None:
     numbers = instance_numbers(members)
     assert len(numbers) == len(members)
-    things = [(m.group or -i, n) for i, (m, n) in enumerate(zip(members, numbers), 1) if n]
+    things = [
+        (m.group or -i, n) for i, (m, n) in enumerate(zip(members, numbers, strict=True), 1) if n
+    ]
     assert len({group for group, _ in things}) == len({n for _, n in things}) == len({*things})
-    stuff = [m for m, n in zip(members, numbers) if not n]
+    stuff = [m for m, n in zip(members, numbers, strict=True) if not n]
     assert not [m for m in stuff if m.group or not m.is_mask or m.label is None]
     assert len({m.label for m in stuff}) == len(stuff)
     if any(m.group > LAST_SHARED for m in members):
         assert {n for _, n in things} == {*range(1, len({*things}) + 1)}
     else:
-        assert not [n for m, n in zip(members, numbers) if m.group and m.group != n]
+        assert not [n for m, n in zip(members, numbers, strict=True) if m.group and m.group != n]
 
 
 @given(some_members)
 def test_numbers_stay_when_they_are_the_groups(members: list[Member]) -> None:
     """A second export gives what the first gave."""
     numbers = instance_numbers(members)
-    again = [Member(n, m.label, m.is_mask) for m, n in zip(members, numbers)]
-    stuff = {m.label for m, n in zip(members, numbers) if not n}
+    again = [Member(n, m.label, m.is_mask) for m, n in zip(members, numbers, strict=True)]
+    stuff = {m.label for m, n in zip(members, numbers, strict=True) if not n}
     assert len(stuff) == numbers.count(0)
     assert instance_numbers(again) == numbers

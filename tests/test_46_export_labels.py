@@ -120,9 +120,7 @@ def test_labels_of_the_dataset(case: Case, caplog: pytest.LogCaptureFixture) -> 
     st.lists(st.sampled_from(["background", "Background", *"abcdefgh"]), unique=True),
     st.dictionaries(st.integers(0, 9), st.sampled_from([BLACK, MAROON, GREEN, GRAY])),
 )
-def test_every_label_has_a_colour_of_its_own(
-    names: list[str], colors: dict[int, Rgb]
-) -> None:
+def test_every_label_has_a_colour_of_its_own(names: list[str], colors: dict[int, Rgb]) -> None:
     made = make_export_labels(categories(names, colors), "source")
     labels = made.label_map.labels
     assert len({label.color for label in labels}) == len(labels)

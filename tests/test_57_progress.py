@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -98,7 +99,10 @@ def test_next_bar_appears_after_one_that_was_left_early(terminal: Terminal) -> N
     assert "second" in terminal.getvalue()
 
 
-def test_log_lines_stay_whole_beside_the_bar(terminal: Terminal) -> None:
+def test_log_lines_stay_whole_beside_the_bar(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stderr", terminal)  # by which tqdm knows handlers of a terminal
     handler = logging.StreamHandler(terminal)
     logging.getLogger().addHandler(handler)
     try:

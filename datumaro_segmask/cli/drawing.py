@@ -58,6 +58,11 @@ class Drawing:
     shapes: list[Shape]
     fault: str = ""
 
+    @property
+    def instances(self) -> int:
+        """The number of instances; one over two labels is two shapes."""
+        return len({shape.number for shape in self.shapes if shape.number})
+
 
 def draw(
     storage: Storage, lookup: ClassLookup, item_id: str, subset: str, side: int, max_pixels: int

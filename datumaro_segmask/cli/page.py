@@ -15,6 +15,7 @@ from importlib.resources import files
 from itertools import count
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import cv2
 import numpy as np
@@ -26,10 +27,16 @@ from .drawing import Drawing, outline_of, path_of
 _THUMB = 320  # pixels of the longer side of a picture in the sheet
 _CHUNK = 50  # items whose outlines are in one script
 _QUALITY = 82
+FIRST_OUTLINES = "outlines-0.js"
+"""A file that the folder of every page has."""
 
 
 def write_page(
-    path: str, title: str, labels: Sequence[Label], background: int | None, drawings: Iterable[Drawing],
+    path: str,
+    title: str,
+    labels: Sequence[Label],
+    background: int | None,
+    drawings: Iterable[Drawing],
     folder: str | None,
 ) -> None:
     """Write the page, with all in it if ``folder`` is None, else with a folder of that name."""
@@ -46,10 +53,10 @@ def write_page(
         _write_chunk(folder, len(items) - 1, details)
     data = {
         "title": title,
-        "folder": folder and os.path.basename(folder),
+        "folder": folder and quote(os.path.basename(folder)),
         "chunk": _CHUNK,
         "background": background,
-        "labels": [[label.name, "#%02x%02x%02x" % label.color] for label in labels],
+        "labels": [[label.name, "#" + bytes(label.color).hex()] for label in labels],
         "items": items,
         "details": details if folder is None else [],
     }
@@ -73,16 +80,16 @@ def as_script(value: Any) -> str:
 
 
 def _summary(drawing: Drawing) -> list[Any]:
-    labels: dict[str, list[int]] = {}
+    """Return what the sheet needs of an item that is not in view; see `items` in preview.js."""
+    labels: dict[str, int] = {}
     for shape in drawing.shapes:
-        key = "null" if shape.label is None else str(shape.label)
-        of_label = labels.setdefault(key, [0, 0])
-        of_label[0] += shape.number > 0
-        of_label[1] += 1
+        key = as_script(shape.label)
+        labels[key] = labels.get(key, 0) + (shape.number > 0)
     rows, columns = drawing.plane.shape
     height, width = drawing.size or (0, 0)
     ratio = round(columns / rows, 4)
-    return [drawing.item_id, drawing.subset, height, width, ratio, labels, drawing.fault]
+    about = [drawing.item_id, drawing.subset, height, width, ratio, drawing.instances]
+    return [*about, labels, drawing.fault]
 
 
 def _detail(drawing: Drawing, number: int, folder: str | None) -> dict[str, Any]:
@@ -115,7 +122,7 @@ def _pictures(
     for name, picture in (("photo", photo), ("thumb", small.astype(np.uint8))):
         place = f"{below}/{number}-{name}.jpg"
         Path(folder, place).write_bytes(_jpeg(picture))
-        yield name, f"{os.path.basename(folder)}/{place}"
+        yield name, f"{quote(os.path.basename(folder))}/{place}"
 
 
 def _jpeg(photo: NDArray[np.uint8]) -> bytes:

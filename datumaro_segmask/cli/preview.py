@@ -9,7 +9,6 @@ import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from itertools import islice
 
 from datumaro.components.progress_reporting import NullProgressReporter
 
@@ -21,7 +20,7 @@ from ..png_container import MAX_PIXELS
 from ..progress import track
 from . import FAULTS, OK
 from .drawing import Drawing, draw
-from .page import write_page
+from .page import FIRST_OUTLINES, write_page
 from .report import printable
 from .sheet import write_sheet
 
@@ -102,8 +101,8 @@ def run(options: argparse.Namespace) -> int:
         )
     as_page = suffix.lower() != ".png"
     folder = f"{stem}_files"
-    _make_room([options.output, folder] if as_page else [options.output], options.overwrite)
     archive = open_archive(options.path)
+    _make_room(options.output, folder if as_page else None, options.overwrite)
     entries = [(i, subset) for subset, ids in archive.subsets.items() for i in ids]
     limit = options.max_items or (len(entries) if as_page else _ON_SHEET)
     left_out = max(0, len(entries) - limit)
@@ -134,19 +133,25 @@ def run(options: argparse.Namespace) -> int:
     return FAULTS if faults else OK
 
 
-def _make_room(paths: list[str], overwrite: bool) -> None:
-    for path in filter(os.path.lexists, paths):
-        if not overwrite:
-            raise SegmaskExportError(
-                "it is there already",
-                path,
-                "a path where nothing is",
-                "choose another one, or give the option --overwrite",
-            )
-        if os.path.isdir(path) and not os.path.islink(path):
-            shutil.rmtree(path)
-        else:
-            os.unlink(path)
+def _make_room(path: str, folder: str | None, overwrite: bool) -> None:
+    """Remove an earlier page, and the folder beside it; but no folder that is not of a page."""
+    if folder is not None and os.path.lexists(folder):
+        if not overwrite or not os.path.isfile(os.path.join(folder, FIRST_OUTLINES)):
+            raise _in_the_way(folder)
+        shutil.rmtree(folder)
+    if os.path.lexists(path):
+        if not overwrite or os.path.isdir(path):
+            raise _in_the_way(path)
+        os.unlink(path)
+
+
+def _in_the_way(path: str) -> SegmaskExportError:
+    return SegmaskExportError(
+        "it is there already",
+        path,
+        "a path where nothing is, or an earlier sheet and the option --overwrite",
+        "choose another one, or give the option --overwrite",
+    )
 
 
 def _draw_all(
@@ -156,9 +161,7 @@ def _draw_all(
     calls: Iterable[tuple[None, Callable[[], Drawing]]] = (
         (
             None,
-            partial(
-                draw, archive.storage, lookup, item_id, subset, side, options.max_pixels
-            ),
+            partial(draw, archive.storage, lookup, item_id, subset, side, options.max_pixels),
         )
         for item_id, subset in entries
     )

@@ -19,9 +19,9 @@ function makeSvg(name, attributes) {
 }
 const plural = (count, noun) => `${number.format(count)} ${noun}${count === 1 ? "" : "s"}`;
 
-// Items: [id, subset, height, width, ratio, {label: [instances, masks]}, fault]
-const items = data.items.map(([id, subset, height, width, ratio, labels, fault], index) =>
-  ({ index, id, subset, height, width, ratio, labels, fault }));
+// Items: [id, subset, height, width, ratio, instances, {label: its instances}, fault]
+const items = data.items.map(([id, subset, height, width, ratio, instances, labels, fault], index) =>
+  ({ index, id, subset, height, width, ratio, instances, labels, fault }));
 const labelName = (label) => (label === null ? "(no label)" : data.labels[label][0]);
 const labelColor = (label) => (label === null ? "#888888" : data.labels[label][1]);
 const ownColor = (n) => `hsl(${(n * 137.508) % 360} 85% 58%)`;
@@ -117,12 +117,12 @@ const cards = items.map((item) => {
   tiles.setAttribute("aria-label", `Open ${item.id}`);
   tiles.append(...VIEWS.map((view) => hollow(view, item)));
   if (item.fault) tiles.replaceChildren(make("p", { className: "fault", textContent: item.fault }));
-  const instances = Object.values(item.labels).reduce((sum, [count]) => sum + count, 0);
   const size = item.width ? `${item.width} × ${item.height}` : "size unknown";
   card.append(tiles, make("footer", {}, make("b", { textContent: item.id }),
     make("span", { textContent: item.subset }), make("span", { textContent: size }),
-    make("span", { textContent: item.fault ? "cannot be read" : plural(instances, "instance") })));
+    make("span", { textContent: item.fault ? "cannot be read" : plural(item.instances, "instance") })));
   tiles.addEventListener("click", () => open(item));
+  card.item = item;
   return card;
 });
 function hollow(view, item) {
@@ -131,7 +131,7 @@ function hollow(view, item) {
   return box;
 }
 async function fill(card) {
-  const item = items[cards.indexOf(card)];
+  const { item } = card;
   if (item.fault || card.filled) return;
   card.filled = true;
   try {
@@ -145,10 +145,9 @@ async function fill(card) {
   }
 }
 function empty(card) {
-  const item = items[cards.indexOf(card)];
   if (!card.filled) return;
   card.filled = false;
-  card.firstChild.replaceChildren(...VIEWS.map((view) => hollow(view, item)));
+  card.firstChild.replaceChildren(...VIEWS.map((view) => hollow(view, card.item)));
 }
 const watcher = new IntersectionObserver((entries) => {
   for (const { target, isIntersecting } of entries) isIntersecting ? fill(target) : empty(target);
@@ -183,7 +182,7 @@ function fits(item) {
 function apply() {
   shown = items.filter(fits);
   const keep = new Set(shown);
-  cards.forEach((card, i) => { card.hidden = !keep.has(items[i]); empty(card); });
+  cards.forEach((card) => { card.hidden = !keep.has(card.item); empty(card); });
   byId("count").textContent = shown.length === items.length ? plural(items.length, "item")
     : `${number.format(shown.length)} of ${plural(items.length, "item")}`;
   byId("none").hidden = shown.length > 0;
@@ -193,24 +192,24 @@ function apply() {
 }
 function buildFilters() {
   const subsets = new Map();
-  const totals = data.labels.map(() => [0, 0, 0]);
-  const unlabelled = [0, 0, 0];
+  const totals = new Map([...data.labels.keys(), null].map((label) => [label, [0, 0]]));
   for (const item of items) {
     subsets.set(item.subset, (subsets.get(item.subset) || 0) + 1);
-    for (const [label, [instances, masks]] of Object.entries(item.labels)) {
-      const total = label === "null" ? unlabelled : totals[label];
-      total[0] += instances; total[1] += masks; total[2] += 1;
+    for (const [key, instances] of Object.entries(item.labels)) {
+      const total = totals.get(JSON.parse(key));
+      total[0] += instances;
+      total[1] += 1;
     }
   }
   for (const [name, count] of subsets) {
     byId("subsets").append(chip(name, number.format(count), null, false, choice(chosen.subsets, name)));
   }
-  const rows = totals.map((total, label) => [label, total]);
-  if (unlabelled[2]) rows.push([null, unlabelled]);
-  for (const [label, [instances, , inItems]] of rows) {
-    const small = `${number.format(instances)} in ${plural(inItems, "item")}`;
-    const button = chip(labelName(label), label === data.background && !inItems ? "background" : small,
-      labelColor(label), false, choice(chosen.labels, label));
+  if (!totals.get(null)[1]) totals.delete(null);
+  for (const [label, [instances, inItems]] of totals) {
+    const text = instances ? `${number.format(instances)} in ${plural(inItems, "item")}` : plural(inItems, "item");
+    const isUnused = label === data.background && !inItems;
+    const button = chip(labelName(label), isUnused ? "no objects" : text, labelColor(label), false,
+      choice(chosen.labels, label));
     button.disabled = !inItems;
     byId("labels").append(button);
   }
