@@ -86,8 +86,16 @@ class Run:
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.split(";")[0])
     sections = [*SECTIONS, growth.SECTION]
-    parser.add_argument("--only", type=_names(sections), default=sections, help="sections")
-    parser.add_argument("--workloads", type=_names(NAMES), default=NAMES, help="workloads")
+    parser.add_argument(
+        "--only",
+        metavar="SECTIONS",
+        type=_names(sections),
+        default=sections,
+        help=",".join(sections),
+    )
+    parser.add_argument(
+        "--workloads", metavar="NAMES", type=_names(NAMES), default=NAMES, help=",".join(NAMES)
+    )
     parser.add_argument("--quick", action="store_true", help="fewer rounds, no slow peers")
     parser.add_argument("--rounds", type=int, help="measurements of each candidate at most")
     parser.add_argument(

@@ -14,7 +14,6 @@ from collections import Counter
 from collections.abc import Callable
 from functools import partial
 
-import cv2
 from datumaro.components.annotation import Mask
 from datumaro.components.dataset_base import DatasetItem
 from datumaro.components.media import Image, ImageFromBytes, ImageFromFile
@@ -156,7 +155,7 @@ class ItemFiles:
                 buffer.write(item.media.bytes)  # which Datumaro would decode and encode again
             else:
                 item.media.save(buffer, ext=suffix)
-        except (OSError, ValueError, cv2.error) as error:
+        except Exception as error:  # Datumaro's backends raise what they meet, AttributeError too
             raise SegmaskExportError(
                 f"its image cannot be saved ({error})",
                 place_of(item),

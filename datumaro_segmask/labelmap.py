@@ -192,9 +192,10 @@ def _without_comment(line: str) -> str:
 
 
 def _parse_line(line: str, index: int, place: str) -> Label:
-    fields = [field.strip() for field in line.split(":")]
+    parts = line.split(":")
+    fields = [part.strip() for part in parts]
     at = _color_field(fields)
-    name = ":".join(fields[:at])
+    name = ":".join(parts[:at]).strip()
     if not name:
         raise LabelMapError(
             f"the line {line[:_SHOWN]!r} has no label name",

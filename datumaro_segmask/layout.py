@@ -47,6 +47,7 @@ MAX_NAME = 250  # bytes; file systems have 255, with the suffix
 MAX_LINE = 4096  # characters; file systems stop at 255 a name and about 4,096 a path
 
 MAX_LINES = 1 << 22  # of a subset list
+_SHOWN = 200  # characters of a name in messages
 
 _STRANGER = re.compile(
     r"(^|/)(__MACOSX|\.DS_Store|Thumbs\.db|desktop\.ini|\.segmask-export|\._[^/]*)(/|$)", re.I
@@ -140,7 +141,7 @@ def check_name(name: str, where: str) -> str:
     problem = problem_of_name(name)
     if problem:
         raise UnsafePathError(
-            f"the name {name!r} cannot be used: {problem}",
+            f"the name {name[:_SHOWN]!r} cannot be used: {problem}",
             where,
             "a path relative to the root of the archive, with '/' between folders",
             "rename the item",

@@ -5,7 +5,6 @@ Colours are looked up once a run, indices once a distinct value. Source: docs/fo
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -90,9 +89,7 @@ class ClassLookup:
         table = np.full(256, _UNDECLARED, np.int64)
         table[: len(palette)] = self._by_color(palette)
         if (table[used] == _UNDECLARED).any():
-            by_index = self._by_index(np.arange(256))
-            if (by_index[used] != _UNDECLARED).all():
-                table = by_index
+            table = self._by_index(np.arange(256))
         return table[values]
 
     def _by_color(self, packed: IntArray) -> IntArray:
@@ -111,11 +108,7 @@ class ClassLookup:
         totals, is_gray = count_values(data, where, max_pixels)
         values = np.array(list(totals), np.int64)
         meanings = self._by_index(values) if is_gray else self._by_color(values)
-        bad = [
-            Undeclared(value, totals[value])
-            for value, meaning in zip(values.tolist(), meanings.tolist(), strict=True)
-            if meaning == _UNDECLARED
-        ]
+        bad = [Undeclared(value, totals[value]) for value in values[meanings == _UNDECLARED].tolist()]
         return sorted(bad, key=lambda found: -found.pixels)
 
     def error(self, data: bytes, where: str, max_pixels: int) -> UndeclaredColorError:
@@ -181,16 +174,19 @@ def count_values(data: bytes, where: str, max_pixels: int) -> tuple[dict[int, in
     Raises PngError.
     """
     reader = MaskReader(data, where, lambda packed: packed, max_pixels)
-    totals: Counter[int] = Counter()
+    # A photograph that poses as a mask has a million colours: no dict while they are counted.
+    totals = np.zeros(colors.COLORS if reader.header.is_color else MAX_LABELS, np.int64)
     for block in reader.blocks(max(1, BLOCK_PIXELS // reader.header.width)):
         found, pixels = np.unique(block, return_counts=True)
-        totals.update(dict(zip(found.tolist(), pixels.tolist(), strict=True)))
+        totals[found] += pixels
+    found = np.flatnonzero(totals)
+    by_value = dict(zip(found.tolist(), totals[found].tolist(), strict=True))
     if reader.palette is not None:
-        by_index, totals = totals, Counter()
+        by_index, by_value = by_value, {}
         packed = colors.pack(reader.palette).tolist()
         for index, count in by_index.items():
-            totals[packed[index]] += count
-    return dict(totals), reader.header.color_type in (GRAY, GRAY_ALPHA)
+            by_value[packed[index]] = by_value.get(packed[index], 0) + count
+    return by_value, reader.header.color_type in (GRAY, GRAY_ALPHA)
 
 
 def numbers_of(values: IntArray, reader: MaskReader) -> IntArray:

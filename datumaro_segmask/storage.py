@@ -7,10 +7,10 @@ between folders (see `layout`), and both can be pickled: a worker process opens 
 from __future__ import annotations
 
 import os
+import stat
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import IO, Any, Protocol
 
 from . import layout
@@ -139,6 +139,8 @@ class FolderStorage:
         self._root = root
         self._real_root = os.path.realpath(root)
         self._inside: dict[str, bool] = {}  # folder -> whether it really lies below the root
+        # An archive without images is asked for thirty names an item; this answers them all.
+        self._top = {entry.casefold() for entry in os.listdir(root)}
 
     def place(self, name: str = "") -> str:
         return os.path.join(self._root, name) if name else self._root
@@ -147,6 +149,8 @@ class FolderStorage:
         return os.path.join(self._root, *name.split("/"))
 
     def exists(self, name: str) -> bool:
+        if name.partition("/")[0].casefold() not in self._top:
+            return False
         try:
             return os.path.isfile(self.path(name))
         except ValueError:  # a NUL in the name
@@ -165,11 +169,12 @@ class FolderStorage:
     @contextmanager
     def _open(self, name: str) -> Iterator[IO[bytes]]:
         path = self.path(name)
-        self._check_links(path)
-        if os.path.exists(path) and not os.path.isfile(path):  # to open a pipe is to wait for it
-            raise _unreadable("it is no file", self.place(name))
         try:
-            with Path(path).open("rb") as file:
+            mode = os.lstat(path).st_mode
+            self._check_links(path, stat.S_ISLNK(mode))
+            if not (stat.S_ISREG(mode) or os.path.isfile(path)):  # to open a pipe is to wait for it
+                raise _unreadable("it is no file", self.place(name))
+            with open(path, "rb") as file:
                 yield file
         except OSError as error:
             raise _unreadable(error.strerror or str(error), self.place(name)) from error
@@ -182,12 +187,12 @@ class FolderStorage:
                 if not layout.is_stranger(f"{below}/{name}"):
                     yield f"{below}/{name}"
 
-    def _check_links(self, path: str) -> None:
+    def _check_links(self, path: str, is_link: bool) -> None:
         folder = os.path.dirname(path)
         inside = self._inside.get(folder)
         if inside is None:
             inside = self._inside[folder] = self._is_inside(folder)
-        if not inside or (os.path.islink(path) and not self._is_inside(path)):
+        if not inside or (is_link and not self._is_inside(path)):
             raise UnsafePathError(
                 f"the link leads out of the dataset, to {os.path.realpath(path)}",
                 path,

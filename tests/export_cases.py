@@ -140,7 +140,8 @@ def by_opencv(x1: int, y1: int, x2: int, y2: int) -> str:
     return picture(frame)
 
 
-TRIANGLE = [1.3, 0.2, 10.9, 3.7, 4.1, 8.6]
+# Their points are not always those given: Datumaro 1.13 keeps them in 32 bits.
+TRIANGLE = Polygon([1.3, 0.2, 10.9, 3.7, 4.1, 8.6], label=CAR, group=1)
 BOX = [1.6, 2.5, 5.2, 3.3]
 BOX_CORNERS = [1.6, 2.5, 1.6, 5.8, 6.8, 5.8, 6.8, 2.5]
 TURNED = RotatedBbox(6, 4, 6, 3, 30, label=CAR, group=1)
@@ -165,7 +166,7 @@ SHAPES = {
         [item(RleMask({"size": [2, 4], "counts": [2, 3, 3]}, label=CAR, group=1))],
         {"a": ("0110 0100", "0110 0100")},
     ),
-    "polygon": drawn(Polygon(TRIANGLE, label=CAR, group=1), by_pycocotools(TRIANGLE)),
+    "polygon": drawn(TRIANGLE, by_pycocotools(TRIANGLE.points)),
     "box": Export([item(box(1, 0, 2, 2))], {"a": ("0110 0110", "0110 0110")}),
     "box-between-pixels": drawn(box(*BOX, group=1), by_pycocotools(BOX_CORNERS)),
     "rotated-box": drawn(TURNED, by_pycocotools(TURNED.as_polygon())),
@@ -466,6 +467,12 @@ def refused(bad: Annotation, says: str, *more: str) -> Refusal:
     return Refusal(found, UnpaintableError, [name, says, *more], FINE_MASKS)
 
 
+def cut(polygon: Polygon) -> Polygon:
+    """Return a polygon that lost its last point after Datumaro had looked at it."""
+    polygon.points = polygon.points[:-2]
+    return polygon
+
+
 ANNOTATIONS = {
     "mask-of-another-size": refused(
         mask("11 11 11", id=17), "a mask of 3 x 2 pixels",
@@ -484,8 +491,8 @@ ANNOTATIONS = {
         RleMask({"size": [2, 4], "counts": b"~~"}, label=CAR), "its RLE text b'~~' is broken",
     ),
     "polygon-of-two-points": refused(
-        Polygon([0, 0, 3, 1], label=CAR), "a polygon of 4 coordinates", "at least three points",
-        "remove the polygon or complete it",
+        cut(Polygon([0, 0, 3, 1, 3, 0], label=CAR)), "a polygon of 4 coordinates",
+        "at least three points", "remove the polygon or complete it",
     ),
     "box-that-is-no-number": refused(
         box(float("nan"), 0, 1, 1), "the coordinate nan lies off every image", "correct or remove",
@@ -507,7 +514,7 @@ ANNOTATIONS = {
         UnpaintableError, ["annotations[1] (bbox, id 4)"], FINE_MASKS,
     ),
     "only-annotation-of-its-item": Refusal(
-        item(Polygon([0, 0, 3, 1], label=CAR), id="b"), UnpaintableError,
+        item(cut(Polygon([0, 0, 3, 1, 3, 0], label=CAR)), id="b"), UnpaintableError,
         ["item 'b' of subset 'default', annotations[0]"], (None, None),
     ),
 }  # fmt: skip
@@ -561,19 +568,10 @@ ITEMS = {
     "id-of-another-subset-with-no-masks": Refusal(
         item(id="a", subset="val"), SegmaskExportError, ["another subset has an item of this id"],
     ),
-    "image-that-is-gone": Refusal(
-        DatasetItem("b", media=Image.from_file("gone/b.jpg", size=SIZE), annotations=[FINE]),
-        SegmaskExportError, ["item 'b' of subset 'default'", "image", "save_media"],
-        options={"save_media": True},
-    ),
     "image-that-is-none": Refusal(
         DatasetItem("b", media=Image.from_bytes(b"no image", size=SIZE), annotations=[FINE]),
         SegmaskExportError, ["item 'b' of subset 'default'", "its image cannot be saved"],
         options={"save_media": True, "image_ext": ".png"},
-    ),
-    "extension-that-leads-out": Refusal(
-        item(FINE, id="b"), SegmaskExportError, ["the extension '/../x.jpg'", "image_ext"],
-        options={"save_media": True, "image_ext": "/../x.jpg"},
     ),
 }  # fmt: skip
 
