@@ -100,9 +100,10 @@ def _time(cell: Result | None, ours: Result | None, section: Section) -> str:
     if cell.error:
         return "fails"
     text = f"{_figure(1000 * cell.median / getattr(cell, section.unit + 's'))}"
-    if cell is ours or ours is None or ours.error:
-        return text
-    return f"{text} ({_figure(cell.median / ours.median)}x)"
+    if cell is not ours and ours is not None and not ours.error:
+        text += f" ({_figure(cell.median / ours.median)}x)"
+    found = cell.facts.get("annotations", cell.instances)
+    return text if found == cell.instances else f"{text}, finds {found:,} of {cell.instances:,}"
 
 
 def _figure(value: float) -> str:

@@ -98,8 +98,7 @@ def runs_of_counts(
             f"runs that cover {pixels} pixels, the image of {frame}",
             _REMEDY,
         )
-    odd = np.arange(counts.size) - np.repeat(heads, np.diff(heads, append=counts.size)) & 1
-    on = np.flatnonzero(odd & (counts > 0))
+    on = np.flatnonzero((_places(shape) & 1) & (counts > 0))
     return ColumnRuns(ends[on] - counts[on], ends[on], shape[on])
 
 
@@ -142,23 +141,34 @@ def parse_texts(texts: Mapping[int, bytes], wheres: Sequence[str]) -> tuple[IntA
         counts[going] |= (characters[begins[going] + place] & 31) << 5 * place
     # The highest of the five last bits is the sign.
     counts -= np.where(characters[ends] & 16, 1 << 5 * lengths, 0)
-    heads = _heads(shape)
-    place_of = np.arange(counts.size) - np.repeat(heads, np.diff(heads, append=counts.size))
+    places = _places(shape)
     # From the fourth on, a count is written as its difference to the one before the last.
-    for chain in (place_of & 1 == 1, (place_of & 1 == 0) & (place_of > 0)):
+    for chain in (places & 1 == 1, (places & 1 == 0) & (places > 0)):
         at = np.flatnonzero(chain)
         counts[at] = _running_sums(counts[at], shape[at])
     return counts, shape
 
 
 def _heads(group: IntArray) -> IntArray:
-    """Return where each group of equal neighbours begins; groups are counted from 1."""
-    return np.flatnonzero(np.diff(group, prepend=0))
+    """Return where each group of equal neighbours begins."""
+    first = np.ones(group.size, bool)
+    np.not_equal(group[1:], group[:-1], out=first[1:])
+    return np.flatnonzero(first)
+
+
+def _for_all(of_group: IntArray, heads: IntArray, size: int) -> IntArray:
+    """Return an array that repeats the value of each group for all of its elements: (size,)."""
+    return np.repeat(of_group, np.diff(np.append(heads, size)))
+
+
+def _places(group: IntArray) -> IntArray:
+    """Return the place of each element within its group, from 0."""
+    heads = _heads(group)
+    return np.arange(group.size) - _for_all(heads, heads, group.size)
 
 
 def _running_sums(values: IntArray, group: IntArray) -> IntArray:
     """Return the sums of ``values`` so far, beginning anew in each group."""
     sums: IntArray = np.cumsum(values)
     heads = _heads(group)
-    before = sums[heads] - values[heads]
-    return sums - np.repeat(before, np.diff(heads, append=values.size))
+    return sums - _for_all(sums[heads] - values[heads], heads, values.size)

@@ -88,6 +88,7 @@ class SegmaskExporter(Exporter):
     ) -> None:
         super().__init__(extractor, save_dir, **kwargs)
         self._labels = make_export_labels(extractor.categories(), label_map)
+        self._label_lines = format_label_map(self._labels.label_map).splitlines()
         self._files = ItemFiles(
             self._labels,
             MaskEncoder(self._labels.label_map, mask_mode, ignore_label),
@@ -220,7 +221,7 @@ class SegmaskExporter(Exporter):
         texts = lists.texts()
         if label_map != self._labels.label_map.labels:
             # Dictionaries keep their order: the label map comes last.
-            texts[layout.LABEL_MAP] = format_label_map(self._labels.label_map).splitlines()
+            texts[layout.LABEL_MAP] = self._label_lines
         sink.finish(texts)
         if self._save_dataset_meta:
             self._save_meta_file(self._save_dir)

@@ -257,7 +257,8 @@ def format_label_map(label_map: LabelMap) -> str:
             raise SegmaskExportError(
                 f"the label {label.name!r} cannot be written as a line ({line!r})",
                 label_map.where,
-                "names, parts and actions without line breaks, ' #' or surrounding white space",
+                "names, parts and actions without line breaks, a '#' at the beginning or after a "
+                "space, or white space around them",
                 "rename the label",
             )
         lines.append(line)

@@ -12,7 +12,7 @@ import numpy as np
 
 from . import colors
 from .colors import IntArray
-from .errors import UndeclaredColorError
+from .errors import MaskLimitError, UndeclaredColorError
 from .labelmap import MAX_LABELS, LabelMap
 from .png import BLOCK_PIXELS, MaskReader
 from .png_container import GRAY, GRAY_ALPHA, parse_header
@@ -21,6 +21,8 @@ NOTHING = -1
 """Stands for pixels that are no annotation, where otherwise the position of a label stands."""
 _UNDECLARED = -2
 
+MAX_VALUES = 1 << 19
+"""Values of one mask that are counted to say which are not declared."""
 _SHOWN = 5  # colours that a message lists
 _NEAREST = 2  # declared colours named beside each of them
 
@@ -108,7 +110,9 @@ class ClassLookup:
         totals, is_gray = count_values(data, where, max_pixels)
         values = np.array(list(totals), np.int64)
         meanings = self._by_index(values) if is_gray else self._by_color(values)
-        bad = [Undeclared(value, totals[value]) for value in values[meanings == _UNDECLARED].tolist()]
+        bad = [
+            Undeclared(value, totals[value]) for value in values[meanings == _UNDECLARED].tolist()
+        ]
         return sorted(bad, key=lambda found: -found.pixels)
 
     def error(self, data: bytes, where: str, max_pixels: int) -> UndeclaredColorError:
@@ -171,7 +175,7 @@ def count_values(data: bytes, where: str, max_pixels: int) -> tuple[dict[int, in
     """Read a mask, and return its number of pixels by value, and whether the values are gray.
 
     Values that are not gray are packed colours; indices of a palette count by their colours.
-    Raises PngError.
+    Raises PngError, and MaskLimitError past `MAX_VALUES` values.
     """
     reader = MaskReader(data, where, lambda packed: packed, max_pixels)
     # A photograph that poses as a mask has a million colours: no dict while they are counted.
@@ -179,8 +183,15 @@ def count_values(data: bytes, where: str, max_pixels: int) -> tuple[dict[int, in
     for block in reader.blocks(max(1, BLOCK_PIXELS // reader.header.width)):
         found, pixels = np.unique(block, return_counts=True)
         totals[found] += pixels
-    found = np.flatnonzero(totals)
-    by_value = dict(zip(found.tolist(), totals[found].tolist(), strict=True))
+    values = np.flatnonzero(totals)
+    if values.size > MAX_VALUES:
+        raise MaskLimitError(
+            f"the mask has {values.size:,} colours",
+            where,
+            f"at most {MAX_VALUES:,}",
+            "check that this is a mask, and not a photograph or noise",
+        )
+    by_value = dict(zip(values.tolist(), totals[values].tolist(), strict=True))
     if reader.palette is not None:
         by_index, by_value = by_value, {}
         packed = colors.pack(reader.palette).tolist()

@@ -1,7 +1,7 @@
 """Planes to PNG files, straight from the pixels that change (docs/format.md, section 5).
 
 The filter Up of the PNG standard leaves a zero wherever a pixel equals the one above, so a row is
-zeros but for its changes, and no pixel is ever coloured. Rows that change nearly everywhere
+zeros but for its changes, and no pixel is ever coloured. Rows that change in many pixels
 (the flat edge of a box) are filtered Sub, which leaves a zero where a pixel equals its left
 neighbour. Deflate then needs to look for nothing but runs of one byte.
 """
@@ -28,8 +28,7 @@ _SUB, _UP = 1, 2  # filter types
 _BLOCK = 1 << 18  # bytes of filtered rows at a time: what a processor's cache holds
 _Z_RLE = 3  # strategy: runs of one byte are all that is looked for; the level then has no say
 _LEVEL, _WINDOW, _MEMORY = 6, 15, 8
-_BUSY = 32  # a row is looked at twice if more than one in so many of its pixels change
-_NO_ROW = np.empty(0, np.uint8)
+_BUSY = 16  # a row is looked at twice if more than one in so many of its pixels change
 
 
 class _Kind(NamedTuple):
@@ -103,7 +102,7 @@ def _filtered(changes: Changes, pixels: IntArray, depth: int) -> Iterator[Bytes]
     differences = _differences(now, above, depth)
     vertical = np.bincount(row[now != above], minlength=height)
     flat = _flat_rows(changes, now, vertical, depth)
-    y, line = next(flat, (height, _NO_ROW))
+    y, line = next(flat, (height, []))
 
     offset = row * stride + changes.column * depth + 1
     rows = max(1, _BLOCK // stride)
@@ -118,10 +117,11 @@ def _filtered(changes: Changes, pixels: IntArray, depth: int) -> Iterator[Bytes]
         for byte, difference in enumerate(differences):
             block[at + byte] = difference[a:b]
         while y < stop:
-            begin = (y - start) * stride
-            block[begin] = _SUB
-            block[begin + 1 : begin + stride] = line
-            y, line = next(flat, (height, _NO_ROW))
+            filtered = block[(y - start) * stride :][:stride]
+            filtered[0] = _SUB
+            for byte, difference in enumerate(line):
+                filtered[1 + byte :: depth] = difference
+            y, line = next(flat, (height, []))
         yield block
 
 
@@ -134,11 +134,11 @@ def _differences(pixels: IntArray, others: IntArray, depth: int) -> list[Bytes]:
 
 def _flat_rows(
     changes: Changes, now: IntArray, vertical: IntArray, depth: int
-) -> Iterator[tuple[int, Bytes]]:
+) -> Iterator[tuple[int, list[Bytes]]]:
     """Yield the rows that change less along themselves than from the row above.
 
     ``now``: (n,) the pixels that change, as integers; ``vertical``: (height,) how many of them
-    really do. Yields the index of a row and its bytes after the filter Sub.
+    really do. Yields the index of a row and its `_differences` from the left.
     """
     # A pixel of zeros on the left is the neighbour of the first one.
     line = np.zeros(1 + changes.width, np.int64)
@@ -149,4 +149,4 @@ def _flat_rows(
         line[1 + changes.column[done:upto]] = now[done:upto]
         done = upto
         if np.count_nonzero(line[1:] != line[:-1]) < vertical[y]:
-            yield y, np.stack(_differences(line[1:], line[:-1], depth), axis=1).ravel()
+            yield y, _differences(line[1:], line[:-1], depth)

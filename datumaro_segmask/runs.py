@@ -19,8 +19,8 @@ from .colors import IntArray
 from .errors import MaskLimitError
 from .rle import compress
 
-MAX_RUNS = 1 << 25
-"""Places of a mask where a value differs from the one above; some 100 bytes each are at work."""
+MAX_RUNS = 1 << 24
+"""Places of a mask where a value differs from the one above; some 150 bytes each are at work."""
 MAX_INSTANCES = 1 << 20
 """Pairs of instance and label in one item; Datumaro takes a kilobyte for each."""
 

@@ -9,7 +9,7 @@ import warnings
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import cv2
 import numpy as np
@@ -89,15 +89,18 @@ def essence(data: bytes) -> bytes:
     return SIGNATURE + b"".join(parts)
 
 
-Pixels = NDArray[np.unsignedinteger[Any]]
+Pixels: TypeAlias = NDArray[Any]
 
 
 def by_opencv(data: bytes) -> Pixels | None:
-    """Return what OpenCV reads: gray, or (height, width, 3) of red, green and blue; 8 or 16 bits."""
+    """Return what OpenCV reads: gray, or (height, width, 3) red, green, blue; 8 or 16 bits."""
     image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if image is None or image.ndim == 2:
         return image
     return image[..., 2::-1]
+
+
+_MODES = {"1": "L", "P": "RGB", "RGBA": "RGB"}
 
 
 def by_pillow(data: bytes) -> Pixels | None:
@@ -105,14 +108,10 @@ def by_pillow(data: bytes) -> Pixels | None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
-                image.load()
-                if image.mode == "1":
-                    image = image.convert("L")
-                if image.mode in ("P", "RGBA"):
-                    image = image.convert("RGB")
-                if image.mode == "LA":
-                    image = image.getchannel("L")
-                return np.asarray(image)
+            image: Image.Image = Image.open(io.BytesIO(data), formats=["PNG"])
+            image.load()
+        if image.mode == "LA":
+            image = image.getchannel("L")
+        return np.asarray(image.convert(_MODES.get(image.mode, image.mode)))
     except Exception:  # Pillow raises OSError, SyntaxError, ValueError, struct.error, ...
         return None

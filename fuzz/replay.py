@@ -67,7 +67,9 @@ def main() -> int:
     arguments = parser.parse_args()
     logging.disable(logging.WARNING)
     names = arguments.targets or list(TARGETS)
-    return not all([replay(name, arguments.seed, arguments.seconds / len(names)) for name in names])
+    seconds = arguments.seconds / len(names)
+    well = [replay(name, arguments.seed, seconds) for name in names]
+    return 0 if all(well) else 1
 
 
 if __name__ == "__main__":

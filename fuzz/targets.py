@@ -45,7 +45,7 @@ def png(data: bytes) -> None:
 
 
 def pixels(data: bytes) -> None:
-    """Sound chunks around any rows: all is read but unknown filters and indices past the palette."""
+    """Sound chunks around any rows: all but unknown filters and indices is read."""
     made = pngs.make(data)
     try:
         seen = _read(made.data, made.rows)
@@ -63,7 +63,8 @@ def _read(data: bytes, rows: int) -> pngs.Pixels:
     if reader.header.color_type in (RGB, RGBA):
         return np.stack([values >> 16 & 255, values >> 8 & 255, values & 255], -1).astype(np.uint8)
     if reader.palette is not None:
-        return reader.palette[values]
+        colors: pngs.Pixels = reader.palette[values]
+        return colors
     if reader.header.color_type == GRAY and reader.header.depth < 8:
         return (values * (255 // ((1 << reader.header.depth) - 1))).astype(np.uint8)
     return values

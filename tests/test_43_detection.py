@@ -114,7 +114,7 @@ def test_zip_that_leads_out(tmp_path: Path) -> None:
 FORMATS = [
     "coco", "coco_instances", "voc", "voc_segmentation", "voc_detection", "yolo", "datumaro",
     "cityscapes", "camvid", "cvat", "image_dir", "imagenet_txt", "label_me", "kitti",
-    "common_semantic_segmentation", "open_images", "vgg_face2", "widerface", "tabular",
+    "common_semantic_segmentation", "open_images", "vgg_face2", "widerface",
     "kitti_segmentation", "mapillary_vistas", "ade20k2017", "dota",
 ]  # fmt: skip
 

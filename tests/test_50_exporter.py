@@ -188,7 +188,7 @@ def test_as_we_read_it(case: Export, tmp_path: Path) -> None:
 # Datumaro's own reader
 
 VOC_MISREADS = {
-    "names-of-any-letters": "it cuts names at the first colon",
+    "names-of-any-letters": "it takes no colon in a name",
     "ids-that-look-like-something-else": "it takes '#c' for a comment, and never adds a suffix",
     "subsets": "it passes over subsets with '_'",
     "zip": "it reads no zip",

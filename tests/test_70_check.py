@@ -309,6 +309,16 @@ def test_kinds_are_graded() -> None:
         assert kind.severity in (*SEVERITIES, None)
 
 
+def test_kinds_are_documented() -> None:
+    text = (Path(__file__).parents[1] / "docs" / "cli.md").read_text("utf-8")
+    rows = [row.split(" | ") for row in text.splitlines() if row.startswith("| `")]
+    found = {row[0].strip("|` "): row[1:4] for row in rows if len(row) == 5}
+    assert found == {
+        name: [kind.severity or "–", kind.for_cvat, str(kind.section)]
+        for name, kind in KINDS.items()
+    }
+
+
 # The program as a whole
 
 

@@ -69,7 +69,9 @@ IDS = {
     "folder-that-ends-in-a-dot": "a./b",
     "folder-that-ends-in-a-space": "a /b",
 }
-NOT_FOR_WINDOWS = {key: value for key, value in IDS.items() if key.startswith(("windows", "folder"))}
+NOT_FOR_WINDOWS = {
+    key: value for key, value in IDS.items() if key.startswith(("windows", "folder"))
+}
 OWN_FILES = pytest.mark.skipif(item_files.FOLDS_CASE, reason="this system has not all these names")
 
 REFUSED = {
@@ -144,7 +146,10 @@ def test_ids_that_look_the_same(
     """They are two items, and their masks are not mixed up."""
     with caplog.at_level(logging.WARNING):
         found = export(tmp_path / "x", item(twins[0]), item(twins[1], "100 100"))
-    assert [(i.id, int(i.annotations[0].get_area())) for i in found] == [(twins[0], 4), (twins[1], 2)]
+    assert [(i.id, int(i.annotations[0].get_area())) for i in found] == [
+        (twins[0], 4),
+        (twins[1], 2),
+    ]
     assert len(caplog.messages) == 1
     assert "Windows and macOS" in caplog.messages[0]
 

@@ -24,7 +24,7 @@ from .archives import COLORS, CONTAINERS, archive, jpeg, png
 datumaro_segmask.register()
 
 Content: TypeAlias = list[tuple[str, str, list[tuple[int, int, bytes]], bytes]]
-"""What there is to compare of items: id, subset, masks (label, group, pixels), and the bytes of the image."""
+"""What there is to compare of items: id, subset, masks (label, group, pixels), image file."""
 
 COUNT = 40
 
@@ -42,7 +42,7 @@ def content(items: object) -> Content:
     ]
 
 
-@pytest.fixture(params=CONTAINERS.values(), ids=CONTAINERS)
+@pytest.fixture(params=list(CONTAINERS.values()), ids=list(CONTAINERS))
 def path(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     rng = np.random.default_rng(0)
     ids = [f"item {i}" for i in range(COUNT)]

@@ -1,4 +1,4 @@
-"""Ten kinds of damage in one folder: a lenient import keeps all that is sound, a strict one stops."""
+"""Many kinds of damage at once: a lenient import keeps all that is sound, a strict one stops."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ class Lenient(ImportErrorPolicy):
         self.errors.append(error)
 
 
-@pytest.fixture(params=CONTAINERS.values(), ids=CONTAINERS)
+@pytest.fixture(params=list(CONTAINERS.values()), ids=list(CONTAINERS))
 def path(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     made: Path = request.param(files(), tmp_path / "x")
     return made

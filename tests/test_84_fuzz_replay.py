@@ -30,7 +30,8 @@ MUTANTS = {
 def test_corpus(name: str) -> None:
     """Each kept input keeps its promises, and some of them can be read."""
     kept = replay.corpus(name)
-    assert any([accepts(TARGETS[name], data) for data in kept])
+    read = [accepts(TARGETS[name], data) for data in kept]
+    assert any(read)
     assert all(len(data) <= MAX_SIZE for data in kept)
 
 
@@ -64,7 +65,9 @@ def test_oracle_wants_whole_messages() -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="the system does not tell")
 def test_oracle_wants_little_memory() -> None:
     # In a process of its own: what counts is the most that a process ever had.
-    code = "from fuzz.oracle import accepts; accepts(lambda data: bytearray(700 << 20).count(1), b'')"
+    code = (
+        "from fuzz.oracle import accepts; accepts(lambda data: bytearray(700 << 20).count(1), b'')"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=replay.HERE.parent, capture_output=True, text=True
     )

@@ -6,9 +6,11 @@ the export (docs/format.md, section 6), taken from masks that are scaled first.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import pairwise
+from typing import TypeAlias
 
 import cv2
 import numpy as np
@@ -22,6 +24,8 @@ from ..rle import decode_box
 from ..runs import Instance, Scanner, group_runs
 from ..simplify import simplify_shared
 from ..storage import Storage
+
+Point: TypeAlias = tuple[int, int]
 
 _TOLERANCE = 0.75  # pixels of the drawing
 _EMPTY_SIZE = 480, 640  # of an item of which nothing is known
@@ -38,7 +42,7 @@ class Shape:
     number: int
     area: int
     rings: list[Ring]
-    anchor: tuple[int, int]
+    anchor: Point
 
 
 @dataclass(frozen=True)
@@ -163,13 +167,11 @@ def path_of(rings: Sequence[Ring]) -> str:
 def outline_of(rings: Sequence[Ring]) -> str:
     """Return the outlines of polygons as the path of an SVG, without the seams to their holes.
 
-    Empty where there are no seams, for then it is that of `path_of`.
+    Empty where there are no seams, for then it is that of `path_of`. A seam is walked both ways.
     """
-    edges: dict[tuple[Any, ...], None] = {}
-    for ring in rings:
-        corners = [tuple(corner) for corner in ring.tolist()]
-        edges |= dict.fromkeys(zip(corners, [*corners[1:], corners[0]], strict=True))
-    kept = [(a, b) for a, b in edges if (b, a) not in edges]
+    edges = [edge for ring in rings for edge in _split_edges(ring)]
+    there = set(edges)
+    kept = [(a, b) for a, b in edges if (b, a) not in there]
     if len(kept) == len(edges):
         return ""
     path, end = [], None
@@ -177,3 +179,25 @@ def outline_of(rings: Sequence[Ring]) -> str:
         path.append(f"L{b[0]} {b[1]}" if a == end else f"M{a[0]} {a[1]}L{b[0]} {b[1]}")
         end = b
     return "".join(path)
+
+
+def _split_edges(ring: Ring) -> Iterator[tuple[Point, Point]]:
+    """Yield the edges of a ring, those along an axis cut at all corners that lie on them.
+
+    A seam can go on in line with an outline, so that only a part of an edge is a seam.
+    """
+    corners: list[Point] = [(x, y) for x, y in ring.tolist()]
+    on_line: tuple[dict[int, list[int]], dict[int, list[int]]] = ({}, {})
+    for x, y in sorted(set(corners)):
+        on_line[0].setdefault(x, []).append(y)
+        on_line[1].setdefault(y, []).append(x)
+    for a, b in zip(corners, [*corners[1:], corners[0]], strict=True):
+        cuts = [a]
+        for axis in (0, 1):
+            if a[axis] == b[axis] and a != b:
+                others = on_line[axis][a[axis]]
+                low, high = sorted((a[1 - axis], b[1 - axis]))
+                between = others[bisect_right(others, low) : bisect_left(others, high)]
+                ahead = between if a[1 - axis] == low else between[::-1]
+                cuts += [(a[0], o) if axis == 0 else (o, a[1]) for o in ahead]
+        yield from pairwise([*cuts, b])

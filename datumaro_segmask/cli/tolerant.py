@@ -84,6 +84,8 @@ def of_error(
     """Return an error of a reader as a finding; ``file`` is what it is about."""
     kinds = {
         "PngError": "unreadable-mask",
+        "MaskLimitError": "unreadable-mask",
+        "MaskLimitError": "unreadable-mask",
         "UnsafePathError": "unsafe-path",
         "LabelMapError": "label-map",
         "SubsetListError": "subset-list",
