@@ -176,7 +176,10 @@ def place_of(item: DatasetItem) -> str:
 
 
 def _size(item: DatasetItem) -> tuple[int, int]:
-    size = item.media.size if isinstance(item.media, Image) else None
+    try:
+        size = item.media.size if isinstance(item.media, Image) else None
+    except Exception:  # Datumaro 1.13 raises AttributeError for an image that is no image
+        size = None
     if size is None:
         masks = (annotation for annotation in item.annotations if isinstance(annotation, Mask))
         size = next((size_of_mask(mask) for mask in masks), None)

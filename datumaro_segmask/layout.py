@@ -128,6 +128,8 @@ def problem_of_new_name(name: str) -> str:
         return "it is no valid Unicode text"
     if any(len(part.encode()) > MAX_NAME for part in name.split("/")):
         return f"a part of it is longer than {MAX_NAME} bytes in UTF-8"
+    if is_stranger(name + MASK_SUFFIX):
+        return "files of such a name are what systems leave behind, and are passed over"
     return problem_of_name(name)
 
 

@@ -240,7 +240,7 @@ def _unfilter_sub(line: Bytes, step: int) -> Bytes:
 
 def _unfilter_simple(lines: Bytes, above: Bytes | None, step: int) -> Bytes:
     """Unfilter rows of None, Sub and Up. ``lines``: (rows, 1 + bytes), ``above``: (bytes,)."""
-    plain = lines[:, 1:].copy()
+    plain: Bytes = lines[:, 1:].copy()
     filters = lines[:, 0]
     for y in np.flatnonzero(filters == _SUB).tolist():
         plain[y] = _unfilter_sub(plain[y], step)

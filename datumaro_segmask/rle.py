@@ -70,5 +70,5 @@ def decode_box(text: bytes, bbox: tuple[int, int, int, int], height: int) -> NDA
     bounds = np.stack([inside, inside + end - begin], axis=1).ravel()
     lengths = np.diff(bounds, prepend=0, append=width * rows)
     on = (np.arange(lengths.size) & 1).astype(np.uint8)
-    columns: NDArray[np.uint8] = np.repeat(on, lengths).reshape(width, rows)
-    return columns.T
+    box: NDArray[np.uint8] = np.repeat(on, lengths).reshape(width, rows).T
+    return box

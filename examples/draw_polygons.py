@@ -54,7 +54,6 @@ def draw_side(
     draw: ImageDraw.ImageDraw, left: int, title: str, way: Callable[[Mask], Polygons]
 ) -> None:
     masks = scene()
-    height, width = masks[0].shape
     wrong = shared = union = 0
     for mask, color in zip(masks, LABELS, strict=True):
         polygons = way(mask)

@@ -228,7 +228,8 @@ def _import(path: str, policy: ImportErrorPolicy | None) -> None:
         dataset = Dataset.import_from(path, "segmask", error_policy=policy, max_pixels=MAX_PIXELS)
         for item in dataset:
             areas = [mask.get_area() for mask in item.annotations]
-            size = item.media.size if item.media else (0, 0)
+            # Of an item without masks, Datumaro may have to decode a broken image for its size.
+            size = item.media.size if areas else (0, 0)
             if sum(areas) > size[0] * size[1] or 0 in areas:
                 raise Finding(f"masks of {areas} pixels in an image of {size}")
     except DatasetImportError as error:

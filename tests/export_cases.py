@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -120,6 +122,23 @@ def rle(pixels: str, label: int | None = CAR, group: int = 0, **fields: Any) -> 
 
 def box(x: float, y: float, w: float, h: float, label: int = CAR, **fields: Any) -> Bbox:
     return Bbox(x, y, w, h, label=label, **fields)
+
+
+# What is written
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    """Return the files of an archive by their places, out of a lone zip, too."""
+    zipped = list(folder.glob("*.zip"))
+    if zipped:
+        assert [path.name for path in folder.iterdir()] == ["segmask.zip"]
+        with zipfile.ZipFile(zipped[0]) as archive:
+            return {name: archive.read(name) for name in archive.namelist()}
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
 
 
 # What the references give
@@ -538,6 +557,9 @@ NAMES = {
     "id-that-ends-with-a-space": ("b ", "default", "cannot begin or end with white space"),
     "id-that-is-too-long": ("b" * 300, "default", "longer than 250 bytes"),
     "id-with-half-a-letter": ("b\ud800", "default", "no valid Unicode"),
+    "id-of-what-macos-leaves-behind": ("x/._b", "default", "passed over"),
+    "id-in-a-folder-of-macos": ("__MACOSX/b", "default", "passed over"),
+    "subset-of-what-macos-leaves-behind": ("b", "._x", "its subset cannot be written: files of"),
     "subset-with-a-folder": ("b", "x/y", "its subset cannot be written: a list lies directly"),
     "subset-that-leads-out": ("b", "..", "its subset cannot be written"),
 }

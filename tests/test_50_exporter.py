@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import logging
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -49,6 +48,7 @@ from .export_cases import (
     Refusal,
     box,
     dataset,
+    files_of,
     item,
     mask,
     rle,
@@ -65,20 +65,6 @@ def export(folder: Path, case: Export) -> dict[str, bytes]:
     made = dataset(case.items, case.labels, case.colors)
     made.export(str(folder), "segmask", **case.options)
     return files_of(folder)
-
-
-def files_of(folder: Path) -> dict[str, bytes]:
-    """Return the files of an archive by their places, out of a lone zip, too."""
-    zipped = list(folder.glob("*.zip"))
-    if zipped:
-        assert [path.name for path in folder.iterdir()] == ["segmask.zip"]
-        with zipfile.ZipFile(zipped[0]) as archive:
-            return {name: archive.read(name) for name in archive.namelist()}
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in folder.rglob("*")
-        if path.is_file()
-    }
 
 
 def lists_of(files: Mapping[str, bytes]) -> dict[str, list[str]]:

@@ -130,7 +130,7 @@ def test_folder_that_is_there(tmp_path: Path) -> None:
         ({"a/x.png": b"", "b/x.png": b""}, ("--subset-folders",), "'x' has masks in two subsets"),
         ({"a.png": b""}, ("--images", "masks"), ""),
         ({"a.png": b""}, ("--instances", "other"), "none of the 1 instance masks such as 'z'"),
-        ({"a.png": b""}, ("--images", "nowhere"), "none of the 0 images"),
+        ({"a.png": b""}, ("--images", "nowhere"), "there is no such folder"),
     ],
     ids=["no-png", "no-subset", "id-twice", "image-is-the-mask", "no-fit", "no-images"],
 )
@@ -140,6 +140,13 @@ def test_folders_that_do_not_fit(masks, options, says, tmp_path: Path, capsys) -
     assert make(tmp_path, masks, *options) == (2 if says else 1)
     assert says in capsys.readouterr().err
     assert not (tmp_path / "t.zip").exists()
+
+
+def test_no_labels(tmp_path: Path, capsys) -> None:
+    as_folder({"a.png": gray("1")}, tmp_path / "masks")
+    args = [str(tmp_path / name) for name in ("masks", "nowhere/names.txt", "t.zip")]
+    assert main(["from-masks", args[0], "--labels", args[1], "-o", args[2]]) == 2
+    assert "names.txt: there is no such file" in capsys.readouterr().err
 
 
 def test_too_many_instances_are_said(tmp_path: Path, capsys) -> None:

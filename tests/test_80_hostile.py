@@ -281,6 +281,13 @@ def test_export_of_an_image_extension_that_leads_out(extension: str, tmp_path: P
     assert files_in(tmp_path) == []
 
 
+def test_export_of_an_image_that_is_none(tmp_path: Path) -> None:
+    """Its size is asked for, and Datumaro would have to decode it."""
+    broken = DatasetItem("a", media=Image.from_bytes(b"\x89PNG\r\n\x1a\n" + noise(50)))
+    error = export_error(tmp_path / "x", broken, empty_masks=True)
+    check_message(error, "item 'a'", "the size of its image is not known")
+
+
 def test_export_of_an_image_of_no_kind(tmp_path: Path) -> None:
     image = Image.from_numpy(np.zeros((2, 3, 3), np.uint8), ext=".exe")
     error = export_error(tmp_path / "x", item("a", media=image), save_media=True)

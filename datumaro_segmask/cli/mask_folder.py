@@ -5,11 +5,12 @@ The masks stay where they are: the archive is a table of places.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 from .. import layout
 from ..archive import Archive
-from ..errors import ArchiveError
+from ..errors import ArchiveError, MissingFileError
 from ..labelmap import LabelMap
 from ..storage import MAX_FILE_BYTES, FolderStorage
 
@@ -95,6 +96,8 @@ def open_mask_folder(
 
 def _stems(folder: str, suffixes: frozenset[str]) -> dict[str, str]:
     """Return the files below a folder by their paths without suffix, with ``/`` in both."""
+    if not os.path.isdir(folder):
+        raise MissingFileError("there is no such folder", folder, "a folder", "check the path")
     stems = {}
     for name in FolderStorage(folder).files("."):
         stem, suffix = layout.split_suffix(name.removeprefix("./"))

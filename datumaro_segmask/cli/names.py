@@ -7,7 +7,7 @@ import re
 
 from ..archive import read_label_map_file
 from ..colors import voc_color
-from ..errors import LabelMapError
+from ..errors import LabelMapError, MissingFileError
 from ..labelmap import BACKGROUND, BLACK, Label, LabelMap, make_label_map
 from ..storage import FolderStorage
 
@@ -21,6 +21,9 @@ def read_labels_file(path: str) -> LabelMap:
     Names get the VOC colours of their lines, but ``background`` is black, and no other label is.
     Raises LabelMapError or MissingFileError.
     """
+    if not os.path.isfile(path):
+        what = "names of labels, one a line, or a label map"
+        raise MissingFileError("there is no such file", path, what, "check the path")
     folder, name = os.path.split(path)
     data = FolderStorage(folder or os.curdir).read(name)
     text = data.decode("utf-8-sig", "replace")

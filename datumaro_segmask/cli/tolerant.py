@@ -85,7 +85,6 @@ def of_error(
     kinds = {
         "PngError": "unreadable-mask",
         "MaskLimitError": "unreadable-mask",
-        "MaskLimitError": "unreadable-mask",
         "UnsafePathError": "unsafe-path",
         "LabelMapError": "label-map",
         "SubsetListError": "subset-list",

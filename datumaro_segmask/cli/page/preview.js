@@ -4,7 +4,8 @@ const data = JSON.parse(document.getElementById("data").textContent);
 const byId = (id) => document.getElementById(id);
 const SVG = "http://www.w3.org/2000/svg";
 const VIEWS = ["image", "classes", "instances"];
-const KEEP = 1200; // pixels around the window in which cards are filled
+const UNITS = 1000; // of an SVG along the longer side
+const KEEP = 900; // pixels around the window in which cards are filled
 const number = new Intl.NumberFormat("en");
 
 function make(name, fields = {}, ...children) {
@@ -54,14 +55,18 @@ function tile(view, item, detail, isLarge) {
   const photo = isLarge ? detail.photo : detail.thumb || detail.photo;
   const box = make("div", { className: `tile ${view}` });
   box.style.setProperty("--ratio", item.ratio);
-  box.style.aspectRatio = item.ratio;
+  box.style.aspectRatio = isLarge ? item.ratio : cardRatio(item);
   box.style.setProperty("--nothing", data.background === null ? "#000" : labelColor(data.background));
   if (photo && view !== "classes") box.append(make("img", { src: photo, alt: "", decoding: "async", draggable: false }));
   if (!photo && view === "image") box.append(make("i", { textContent: "no image" }));
   const [width, height] = detail.size;
-  const svg = makeSvg("svg", { viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: "none", "aria-hidden": true });
-  detail.shapes.forEach((shape, k) => svg.append(...pathsOf(shape, k)));
-  if (view === "instances") svg.append(...numbersOf(detail, isLarge));
+  // Browsers draw no letters smaller than a unit, so the masks of tiny images grow.
+  const scale = UNITS / Math.max(width, height);
+  const svg = makeSvg("svg", { viewBox: `0 0 ${width * scale} ${height * scale}`, "aria-hidden": true });
+  const masks = makeSvg("g", { transform: `scale(${scale})` });
+  detail.shapes.forEach((shape, k) => masks.append(...pathsOf(shape, k)));
+  svg.append(masks);
+  if (view === "instances") svg.append(...numbersOf(detail, scale, isLarge));
   box.append(svg);
   return box;
 }
@@ -79,11 +84,12 @@ function pathsOf(shape, k) {
   if (outline) area.classList.add("area");
   return parts;
 }
-function numbersOf({ shapes, size: [width, height] }, isLarge) {
-  const size = Math.max(width, height) / (isLarge ? 48 : 20);
+function numbersOf({ shapes }, scale, isLarge) {
+  const size = UNITS / (isLarge ? 48 : 20);
   return shapes.filter(([label, own]) => own && (!chosen.labels.size || chosen.labels.has(label)))
     .map(([, own, , x, y]) => {
-      const text = makeSvg("text", { x: x + 0.5, y: y + 0.5, "font-size": size });
+      const text = makeSvg("text", { x: (x + 0.5) * scale, y: (y + 0.5) * scale });
+      text.style.fontSize = `${size}px`;
       text.textContent = own;
       return text;
     });
@@ -108,11 +114,14 @@ function showTip(text, x, y) {
 }
 function hideTip() { byId("tip").hidden = true; }
 
-// The sheet: a card of the right height for each item, filled only while it is near the window
+// The sheet: a section for every 60 items, with a card for each while it is near the window, and
+// drawings in the cards that are nearer. 60 fill the rows of up to six columns.
+const SECTION = 60;
 const chosen = { subsets: new Set(), labels: new Set(), text: "" };
 let shown = items;
-const cards = items.map((item) => {
-  const card = make("article", { className: "card", id: `item-${item.index + 1}` });
+let sections = [];
+function makeCard(item) {
+  const card = make("article", { className: "card", id: `item-${item.index + 1}`, item });
   const tiles = make("button", { className: "tiles", type: "button" });
   tiles.setAttribute("aria-label", `Open ${item.id}`);
   tiles.append(...VIEWS.map((view) => hollow(view, item)));
@@ -122,12 +131,51 @@ const cards = items.map((item) => {
     make("span", { textContent: item.subset }), make("span", { textContent: size }),
     make("span", { textContent: item.fault ? "cannot be read" : plural(item.instances, "instance") })));
   tiles.addEventListener("click", () => open(item));
-  card.item = item;
   return card;
-});
+}
+function openSection(section) {
+  if (section.firstChild) return;
+  section.append(...section.items.map(makeCard));
+  section.style.minHeight = "";
+  for (const card of section.children) watcher.observe(card);
+}
+function closeSection(section, height) {
+  if (!section.firstChild || section.contains(document.activeElement)) return;
+  for (const card of section.children) watcher.unobserve(card);
+  section.style.minHeight = `${height}px`;
+  section.replaceChildren();
+}
+function cardOf(item) {
+  const at = shown.indexOf(item);
+  if (at < 0) return null;
+  const section = sections[Math.floor(at / SECTION)];
+  openSection(section);
+  return section.children[at % SECTION];
+}
+function layOut() {
+  sectionWatcher.disconnect();
+  watcher.disconnect();
+  const sheet = byId("sheet");
+  const columns = Math.max(1, Math.floor(sheet.clientWidth / 616));
+  sections = [];
+  for (let at = 0; at < shown.length; at += SECTION) {
+    const section = make("div", { className: "section", items: shown.slice(at, at + SECTION) });
+    section.style.minHeight = `${Math.ceil(section.items.length / columns) * 210}px`;
+    sections.push(section);
+  }
+  sheet.replaceChildren(...sections);
+  for (const section of sections) sectionWatcher.observe(section);
+}
+const sectionWatcher = new IntersectionObserver((entries) => {
+  for (const { target, isIntersecting, boundingClientRect } of entries) {
+    isIntersecting ? openSection(target) : closeSection(target, boundingClientRect.height);
+  }
+}, { rootMargin: `${2 * KEEP}px 0px` });
+// A panorama or a stripe gets ground around it, so that no card is a mile high.
+function cardRatio({ ratio }) { return Math.min(3, Math.max(0.7, ratio)); }
 function hollow(view, item) {
   const box = make("div", { className: `tile ${view}` });
-  box.style.aspectRatio = item.ratio;
+  box.style.aspectRatio = cardRatio(item);
   return box;
 }
 async function fill(card) {
@@ -181,14 +229,10 @@ function fits(item) {
 }
 function apply() {
   shown = items.filter(fits);
-  const keep = new Set(shown);
-  cards.forEach((card) => { card.hidden = !keep.has(card.item); empty(card); });
   byId("count").textContent = shown.length === items.length ? plural(items.length, "item")
     : `${number.format(shown.length)} of ${plural(items.length, "item")}`;
   byId("none").hidden = shown.length > 0;
-  // Observed anew, every card reports once, and those in view are filled.
-  watcher.disconnect();
-  cards.forEach((card) => card.hidden || watcher.observe(card));
+  layOut();
 }
 function buildFilters() {
   const subsets = new Map();
@@ -271,16 +315,20 @@ function step(by) {
   if (item) open(item);
 }
 byId("large").addEventListener("close", () => {
-  const card = cards[current.index];
+  const card = cardOf(current);
   current = null;
   hideTip();
   history.replaceState(null, "", location.pathname + location.search);
-  card.scrollIntoView({ block: "nearest" });
-  card.firstChild.focus({ preventScroll: true });
+  if (card) focusOn(card);
 });
 byId("previous").addEventListener("click", () => step(-1));
 byId("next").addEventListener("click", () => step(1));
 byId("close").addEventListener("click", () => byId("large").close());
+
+function focusOn(card) {
+  card.firstChild.focus({ preventScroll: true });
+  card.scrollIntoView({ block: "nearest" });
+}
 
 // The keyboard: arrows go from item to item, in the sheet as in the large view
 addEventListener("keydown", (event) => {
@@ -293,14 +341,14 @@ addEventListener("keydown", (event) => {
   } else if (event.key === "/") {
     byId("search").focus();
   } else {
-    const at = shown.findIndex((item) => cards[item.index].contains(document.activeElement));
-    const columns = getComputedStyle(byId("sheet")).gridTemplateColumns.split(" ").length;
+    const focused = document.activeElement.closest(".card");
+    const at = focused ? shown.indexOf(focused.item) : -1;
+    if (at < 0) return;
+    const columns = getComputedStyle(focused.parentElement).gridTemplateColumns.split(" ").length;
     const by = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns, ArrowDown: columns }[event.key];
-    const item = at >= 0 && by ? shown[at + by] : null;
+    const item = by ? shown[at + by] : null;
     if (!item) return;
-    const card = cards[item.index];
-    card.firstChild.focus({ preventScroll: true });
-    card.scrollIntoView({ block: "nearest" });
+    focusOn(cardOf(item));
   }
   event.preventDefault();
 });
@@ -316,7 +364,6 @@ byId("reset").addEventListener("click", () => {
 
 document.title = byId("title").textContent = data.title;
 buildFilters();
-byId("sheet").append(...cards);
 apply();
 const asked = /^#item-(\d+)$/.exec(location.hash);
 if (asked && items[asked[1] - 1]) open(items[asked[1] - 1]);
