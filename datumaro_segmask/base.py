@@ -160,10 +160,9 @@ class SegmaskBase(DatasetBase):
         try:
             self._ctx.error_policy.report_item_error(error, item_id=(item_id, subset))
         except _ImportFail as fail:
-            # Datumaro unwraps this for itself, but not from a stream; it has no text of its own.
-            if self._stream and fail.__cause__ is not None:
-                raise fail.__cause__ from error
-            raise
+            # It has no text of its own, and Datumaro unwraps it in some places only: not in a
+            # stream, nor in a subset that an exporter reads.
+            raise fail.__cause__ or fail from error
 
     def _warn_of_missing_labels(self, item_id: str) -> None:
         if not self._warned_of_labels:

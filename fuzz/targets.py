@@ -65,6 +65,8 @@ def _read(data: bytes, rows: int) -> pngs.Pixels:
     if reader.palette is not None:
         colors: pngs.Pixels = reader.palette[values]
         return colors
+    if reader.header.depth == 16:  # the reader takes 8 bits where they are enough
+        return values.astype(np.uint16)
     if reader.header.color_type == GRAY and reader.header.depth < 8:
         return (values * (255 // ((1 << reader.header.depth) - 1))).astype(np.uint8)
     return values

@@ -85,7 +85,7 @@ function pathsOf(shape, k) {
   return parts;
 }
 function numbersOf({ shapes }, scale, isLarge) {
-  const size = UNITS / (isLarge ? 48 : 20);
+  const size = UNITS / (isLarge ? 48 : 24);
   return shapes.filter(([label, own]) => own && (!chosen.labels.size || chosen.labels.has(label)))
     .map(([, own, , x, y]) => {
       const text = makeSvg("text", { x: (x + 0.5) * scale, y: (y + 0.5) * scale });
