@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import logging
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 
@@ -129,7 +130,7 @@ def unlisted_items(storage: Storage) -> list[str]:
 
     Raises ArchiveError where there are none, UnsafePathError for one that cannot be an id.
     """
-    ids = sorted(_masked_ids(storage))
+    ids = sorted(set(_masked_ids(storage)))
     if not ids:
         raise ArchiveError(
             "the archive has neither subset lists nor masks",
@@ -154,19 +155,18 @@ def _read_text(storage: Storage, name: str, kind: type[SegmaskImportError], limi
         ) from error
 
 
-def _masked_ids(storage: Storage) -> set[str]:
-    ids = set()
+def _masked_ids(storage: Storage) -> Iterator[str]:
+    """Yield the id of every mask; twice, where an item has both."""
     for folder in (layout.CLASS_MASKS, layout.INSTANCE_MASKS):
         for name in storage.files(folder):
             stem, suffix = layout.split_suffix(name.removeprefix(folder + "/"))
             if suffix == layout.MASK_SUFFIX:
-                ids.add(stem)
-    return ids
+                yield stem
 
 
 def _report_unlisted(storage: Storage, subsets: dict[str, list[str]]) -> None:
     listed = {item_id for ids in subsets.values() for item_id in ids}
-    unlisted = _masked_ids(storage) - listed
+    unlisted = {item_id for item_id in _masked_ids(storage) if item_id not in listed}
     if unlisted:
         log.warning(
             "%s: the masks of %d items that no list in %s names are left out (such as %r). "

@@ -23,7 +23,7 @@ from .export_labels import SOURCE, make_export_labels
 from .importer import NAME
 from .in_place import is_as_before, is_source_of
 from .item_files import ItemFiles, image_path
-from .labelmap import Label, format_label_map
+from .labelmap import format_label_map
 from .lookup import ClassLookup
 from .progress import track
 from .storage import FolderStorage, folder_roots, lone_zip
@@ -149,7 +149,8 @@ class SegmaskExporter(Exporter):
         storage = FolderStorage(root)
         old_labels = read_label_map(storage)
         lookup = ClassLookup(old_labels)
-        all_changed = self._rewrites or old_labels.labels != self._labels.label_map.labels
+        same_labels = old_labels.is_like(self._labels.label_map)
+        all_changed = self._rewrites or not same_labels
         changed = {item_id for item_id, _ in patch.updated_items}
         gone = {i for (i, _), how in patch.updated_items.items() if how == ItemStatus.removed}
         sink = FolderSink(root)
@@ -169,8 +170,8 @@ class SegmaskExporter(Exporter):
                 for item_id in gone:
                     for name in layout.all_places(item_id):
                         sink.discard(name)
-                has_file = storage.exists(layout.LABEL_MAP)
-                self._finish(sink, lists, old_labels.labels if has_file else ())
+                keeps_labels = same_labels and storage.exists(layout.LABEL_MAP)
+                self._finish(sink, lists, keeps_labels=keeps_labels)
             except BaseException:
                 sink.abandon()
                 raise
@@ -216,10 +217,10 @@ class SegmaskExporter(Exporter):
             moves = place.startswith(f"{layout.IMAGES}/")
         return self._files.image(item, suffix) if self._save_media or moves else {}
 
-    def _finish(self, sink: Sink, lists: SubsetLists, label_map: tuple[Label, ...] = ()) -> None:
-        """Write the lists, and the label map unless the folder has this one already."""
+    def _finish(self, sink: Sink, lists: SubsetLists, *, keeps_labels: bool = False) -> None:
+        """Write the lists, and the label map unless the folder keeps the one it has."""
         texts = lists.texts()
-        if label_map != self._labels.label_map.labels:
+        if not keeps_labels:
             # Dictionaries keep their order: the label map comes last.
             texts[layout.LABEL_MAP] = self._label_lines
         sink.finish(texts)

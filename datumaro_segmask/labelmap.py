@@ -84,9 +84,17 @@ class LabelMap:
         """Return the position of a label by its exact name."""
         return self._positions.get(name)
 
+    def is_like(self, other: LabelMap) -> bool:
+        """Tell whether Datumaro sees the same in both: it knows no parts, nor an order of actions."""
+        return [_seen(label) for label in self.labels] == [_seen(label) for label in other.labels]
+
     @cached_property
     def _positions(self) -> dict[str, int]:
         return {label.name: i for i, label in enumerate(self.labels)}
+
+
+def _seen(label: Label) -> tuple[object, ...]:
+    return label.name, label.color, label.index, frozenset(label.actions)
 
 
 def find_background(names: Sequence[str]) -> int | None:

@@ -187,7 +187,7 @@ SHAPES = {
     ),
     "polygon": drawn(TRIANGLE, by_pycocotools(TRIANGLE.points)),
     "box": Export([item(box(1, 0, 2, 2))], {"a": ("0110 0110", "0110 0110")}),
-    "box-between-pixels": drawn(box(*BOX, group=1), by_pycocotools(BOX_CORNERS)),
+    "box-between-pixels": drawn(Bbox(*BOX, label=CAR, group=1), by_pycocotools(BOX_CORNERS)),
     "rotated-box": drawn(TURNED, by_pycocotools(TURNED.as_polygon())),
     "ellipse": drawn(Ellipse(*OVAL, label=CAR, group=1), by_opencv(*OVAL)),
     "shape-that-reaches-out-of-the-image": Export(

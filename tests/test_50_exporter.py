@@ -32,7 +32,7 @@ from datumaro_segmask.errors import SegmaskError, SegmaskExportError
 from datumaro_segmask.export_labels import make_export_labels
 from datumaro_segmask.painting import Rle, Shape, paint
 
-from .archives import jpeg, picture, plane
+from .archives import archive, as_folder, gray, jpeg, picture, plane
 from .export_cases import (
     BAD,
     CAR,
@@ -433,6 +433,22 @@ def test_no_annotation_is_changed(tmp_path: Path) -> None:
     (found,) = made
     assert found.annotations == shapes
     assert [(a.label, a.group, a.z_order, a.id) for a in shapes] == before
+
+
+def test_saving_in_place_keeps_what_datumaro_does_not_know(tmp_path: Path) -> None:
+    """A label map has parts, and its actions an order."""
+    labels = "background:0,0,0::\ncar:128,0,0:door,wheel:turn,drive\n"
+    path = as_folder(archive({"a": gray("01"), "b": gray("10")}, labels=labels), tmp_path)
+    before = files_of(path)
+    made = Dataset.import_from(str(path), "segmask")
+    made.save()
+    assert files_of(path) == before
+    made.remove("b")
+    made.save()
+    assert files_of(path) == {
+        **{name: data for name, data in before.items() if "b.png" not in name},
+        f"{LISTS}default.txt": b"a\n",
+    }
 
 
 def test_stream(tmp_path: Path) -> None:

@@ -177,11 +177,10 @@ def test_merge(tree: Path) -> None:
 def test_compare(tree: Path) -> None:
     as_folder({**FILES, "SegmentationClass/b/c.png": rgb("0200")}, tree.parent / "other")
     # The default way of comparing gets a model from the network in Datumaro 1.11.
-    run(tree.parent, "compare", "-m", "equality", "-o", "differences", "tree:segmask",
-        "other:segmask")  # fmt: skip
-    (report,) = (tree.parent / "differences").glob("*.json")
-    found = json.loads(report.read_text("utf-8"))
-    assert [(match["a_idx"], match["b_idx"]) for match in found["matches"]] == []
+    said = run(tree.parent, "compare", "-m", "equality", "-o", "differences", "tree:segmask",
+               "other:segmask")  # fmt: skip
+    assert "2 mismatching annotations\n" in said
+    assert (tree.parent / "differences").is_dir()
 
 
 @pytest.mark.skipif(not IS_INSTALLED, reason="the start-up file is not installed here")
