@@ -81,7 +81,20 @@ PIXELS = {
 }
 
 
-@pytest.mark.parametrize("kind", [mask, rle])
+def rle_of_a_list(pixels: str) -> RleMask:
+    """Return a mask with the counts that COCO keeps for crowds."""
+    columns = plane(pixels).T.ravel()
+    ends = np.flatnonzero(np.diff(columns, prepend=0, append=2))
+    return RleMask({"size": [7, 7], "counts": np.diff(ends, prepend=0).tolist()}, label=CAR)
+
+
+def rle_of_a_text(pixels: str) -> RleMask:
+    """Return a mask as it comes out of a JSON file."""
+    found = rle(pixels).rle
+    return RleMask({**found, "counts": found["counts"].decode()}, label=CAR)
+
+
+@pytest.mark.parametrize("kind", [mask, rle, rle_of_a_list, rle_of_a_text])
 @pytest.mark.parametrize("pixels", PIXELS.values(), ids=PIXELS)
 def test_painted_again(pixels: str, kind: Any) -> None:
     found = exact(kind(pixels))
