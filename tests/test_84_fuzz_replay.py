@@ -65,7 +65,8 @@ def test_oracle_wants_whole_messages() -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="the system does not tell")
 def test_oracle_wants_little_memory() -> None:
     # In a process of its own: what counts is the most that a process ever had.
-    code = "from fuzz.oracle import accepts; accepts(lambda data: (b'x' * (700 << 20)).count(b'y'), b'')"
+    greedy = "lambda data: (b'x' * (700 << 20)).count(b'y')"
+    code = f"from fuzz.oracle import accepts; accepts({greedy}, b'')"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=replay.HERE.parent, capture_output=True, text=True
     )
