@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import cv2
@@ -15,6 +16,10 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 EXAMPLE = ROOT / "examples/street.zip"
+
+# Datumaro 1.11 refuses to convert a format into itself, and docs/recipes.md says so.
+CONVERTS_INTO_ITSELF = tuple(map(int, version("datumaro").split(".")[:2])) > (1, 11)
+INTO_ITSELF = {"Index masks for training", "Other labels, other colours"}
 
 SECTIONS = dict(
     re.findall(
@@ -84,6 +89,8 @@ def test_every_recipe_is_tried() -> None:
 def test_recipe(recipe: str, folder: Path) -> None:
     blocks = re.findall(r"```(\w+)\n(.*?)```", SECTIONS[recipe], re.DOTALL)
     assert blocks
+    if recipe in INTO_ITSELF and not CONVERTS_INTO_ITSELF:
+        pytest.skip("Datumaro 1.11 does not convert a format into itself")
     if recipe == "A PyTorch dataset":
         pytest.importorskip("torch", reason="PyTorch is not installed")
     if recipe == "Predictions to CVAT":
@@ -98,6 +105,7 @@ def test_recipe(recipe: str, folder: Path) -> None:
         assert (folder / name).exists(), name
 
 
+@pytest.mark.skipif(not CONVERTS_INTO_ITSELF, reason="Datumaro 1.11 does not convert so")
 def test_index_masks_hold_the_lines_of_the_label_map(folder: Path) -> None:
     block = re.findall(r"```sh\n(.*?)```", SECTIONS["Index masks for training"], re.DOTALL)[0]
     run_shell(block, folder)
