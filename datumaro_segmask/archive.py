@@ -21,7 +21,7 @@ from .colors import color_to_number
 from .errors import ArchiveError, LabelMapError, MaskSizeError, SegmaskImportError, SubsetListError
 from .labelmap import LabelMap, parse_label_map, voc_label_map
 from .lookup import ClassLookup, numbers_of
-from .png import BLOCK_PIXELS, MaskReader
+from .png import MaskReader, block_rows
 from .png_container import parse_header
 from .runs import Instance, Scanner, group_runs
 from .storage import FolderStorage, Storage, open_storage
@@ -236,7 +236,7 @@ def _read_labels(
     ]
     height, width = readers[0].header.height, readers[0].header.width
     scanner = Scanner(height, width, place)
-    rows = max(1, BLOCK_PIXELS // width)
+    rows = block_rows(*readers)
     for blocks in zip(*(reader.blocks(rows) for reader in readers), strict=True):
         scanner.add(*blocks)
     runs = scanner.runs()
@@ -253,7 +253,7 @@ def _read_numbers(storage: Storage, name: str, data: bytes, max_pixels: int) -> 
     reader = MaskReader(data, place, color_to_number, max_pixels)
     height, width = reader.header.height, reader.header.width
     scanner = Scanner(height, width, place)
-    for block in reader.blocks(max(1, BLOCK_PIXELS // width)):
+    for block in reader.blocks():
         scanner.add(block)
     runs = scanner.runs()
     numbers = numbers_of(runs.values[0], reader)

@@ -28,6 +28,7 @@ from .errors import SegmaskImportError
 from .labelmap import LabelMap
 from .lookup import ClassLookup
 from .masks import make_mask
+from .memory import keep_freed_memory
 from .png_container import MAX_PIXELS
 from .progress import track
 from .transforms import components_of, polygons_of
@@ -79,6 +80,7 @@ class SegmaskBase(DatasetBase):
         _check_choice("annotation", annotation, ANNOTATIONS)
         _check_choice("instances", instances, INSTANCES)
         _check_choice("connectivity", connectivity, CONNECTIVITIES)
+        keep_freed_memory()
         self._archive = path if isinstance(path, Archive) else open_archive(path)
         self._as_polygons = annotation == POLYGON
         self._tolerance = tolerance

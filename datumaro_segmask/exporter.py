@@ -25,6 +25,7 @@ from .in_place import is_as_before, is_source_of
 from .item_files import ItemFiles, image_path
 from .labelmap import format_label_map
 from .lookup import ClassLookup
+from .memory import keep_freed_memory
 from .progress import track
 from .storage import FolderStorage, folder_roots, lone_zip
 from .storage_write import FolderSink, Sink, SubsetLists, ZipSink
@@ -87,6 +88,7 @@ class SegmaskExporter(Exporter):
         **kwargs: Any,
     ) -> None:
         super().__init__(extractor, save_dir, **kwargs)
+        keep_freed_memory()
         self._labels = make_export_labels(extractor.categories(), label_map)
         self._label_lines = format_label_map(self._labels.label_map).splitlines()
         self._files = ItemFiles(

@@ -14,7 +14,7 @@ from . import colors
 from .colors import IntArray
 from .errors import MaskLimitError, UndeclaredColorError
 from .labelmap import MAX_LABELS, LabelMap
-from .png import BLOCK_PIXELS, MaskReader
+from .png import MaskReader
 from .png_container import GRAY, GRAY_ALPHA, parse_header
 
 NOTHING = -1
@@ -180,7 +180,7 @@ def count_values(data: bytes, where: str, max_pixels: int) -> tuple[dict[int, in
     reader = MaskReader(data, where, lambda packed: packed, max_pixels)
     # A photograph that poses as a mask has a million colours: no dict while they are counted.
     totals = np.zeros(colors.COLORS if reader.header.is_color else MAX_LABELS, np.int64)
-    for block in reader.blocks(max(1, BLOCK_PIXELS // reader.header.width)):
+    for block in reader.blocks():
         found, pixels = np.unique(block, return_counts=True)
         totals[found] += pixels
     values = np.flatnonzero(totals)

@@ -34,6 +34,7 @@ from .png_container import (
     RGB,
     RGBA,
     SIGNATURE,
+    Header,
     Inflater,
     chunk,
     parse_container,
@@ -42,7 +43,7 @@ from .png_container import (
 Values: TypeAlias = NDArray[np.unsignedinteger[Any]]
 Bytes: TypeAlias = NDArray[np.uint8]
 
-BLOCK_PIXELS = 1 << 18  # pixels a block: its arrays stay in the processor's caches
+BLOCK_BYTES = 3 << 18  # of rows at a time: their arrays stay in the processor's caches
 
 _NONE, _SUB, _UP, _PAETH = 0, 1, 2, 4
 _FIELD = {1: 63, 2: 31, 3: 21}  # bits for each of so many sums in one integer of 64
@@ -103,8 +104,9 @@ class MaskReader:
                 REDRAW,
             )
 
-    def blocks(self, rows: int) -> Iterator[Values]:
-        """Yield all that is left, ``rows`` rows at a time."""
+    def blocks(self, rows: int = 0) -> Iterator[Values]:
+        """Yield all that is left, ``rows`` rows at a time, 0 for as many as `block_rows` tells."""
+        rows = rows or block_rows(self)
         while self._next_row < self.header.height:
             yield self.read(min(rows, self.header.height - self._next_row))
 
@@ -159,7 +161,10 @@ class MaskReader:
         if self.header.is_color:
             values = self._number_of(values)
         narrow = values.astype(np.min_scalar_type(int(values.max())))
-        return np.repeat(narrow, np.diff(starts, append=pixels)).reshape(-1, width)
+        lengths = np.empty(starts.size, np.int64)
+        np.subtract(starts[1:], starts[:-1], out=lengths[:-1])
+        lengths[-1] = pixels - starts[-1]
+        return np.repeat(narrow, lengths).reshape(-1, width)
 
     def _read_interlaced(self) -> Values:
         header = self.header
@@ -169,7 +174,7 @@ class MaskReader:
             if width <= 0 or rows <= 0:
                 continue
             self._above = None
-            step = max(1, BLOCK_PIXELS // width)
+            step = _rows_of(header, width)
             for row in range(0, rows, step):
                 part = self._read_block(min(step, rows - row), width)
                 if whole is None:
@@ -180,6 +185,15 @@ class MaskReader:
                 whole[top : top + len(part) * dy : dy, x0::dx] = part
         assert whole is not None  # the first pass is never empty
         return whole
+
+
+def block_rows(*readers: MaskReader) -> int:
+    """Return how many rows to read at once from masks of one size."""
+    return min(_rows_of(reader.header, reader.header.width) for reader in readers)
+
+
+def _rows_of(header: Header, width: int) -> int:
+    return max(1, BLOCK_BYTES // max(width, header.row_bytes(width)))
 
 
 def _starts_of_runs(values: NDArray[Any]) -> IntArray:
@@ -206,8 +220,8 @@ def _runs_of_sub(
     width = (row_bytes - 1) // step
     # The byte of the filter is 1, so every row begins with an entry of its own.
     at = np.flatnonzero(raw != 0)
-    first = np.searchsorted(at, np.arange(0, raw.size, row_bytes))
-    row = np.repeat(np.arange(rows), np.diff(first, append=at.size))
+    first = at.searchsorted(np.arange(0, raw.size, row_bytes))
+    row = at // row_bytes
     byte = at - row
     byte -= 1
     byte[first] += 1  # it counts for the first pixel of its row, and changes nothing there

@@ -19,10 +19,11 @@ def compress(counts: IntArray, offsets: IntArray) -> tuple[bytes, list[int]]:
     takes as many characters of five bits as it needs, lowest first, with 32 added to all but the
     last, and 48 to each.
     """
-    place = np.arange(counts.size) - np.repeat(offsets[:-1], np.diff(offsets))
     values = counts.copy()
-    later = np.flatnonzero(place > 2)
-    values[later] -= counts[later - 2]
+    values[2:] -= counts[:-2]
+    first = (offsets[:-1, None] + np.arange(3)).ravel()
+    first = first[first < np.repeat(offsets[1:], 3)]
+    values[first] = counts[first]
     magnitude = np.where(values < 0, ~values, values)
     sizes = np.ones(values.size, np.int64)
     limit = 1 << 4

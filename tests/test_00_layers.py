@@ -9,8 +9,8 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "datumaro_segmask"
 BELOW_DATUMARO = [
-    "errors", "layout", "colors", "labelmap", "deflate", "png_container", "png", "rle", "runs",
-    "lookup", "components", "chords", "polygons", "simplify", "numbering", "column_runs",
+    "errors", "layout", "memory", "colors", "labelmap", "deflate", "png_container", "png", "rle",
+    "runs", "lookup", "components", "chords", "polygons", "simplify", "numbering", "column_runs",
     "geometry", "painting", "png_write", "storage", "storage_write", "archive", "archive_write",
 ]  # fmt: skip
 OF_DATUMARO = [

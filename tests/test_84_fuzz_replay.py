@@ -64,7 +64,7 @@ def test_oracle_wants_whole_messages() -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the system does not tell")
 def test_oracle_wants_little_memory() -> None:
-    # In a process of its own: what counts is the most that a process ever had.
+    # In a process of its own, as the memory that this one has had may be more.
     greedy = "lambda data: (b'x' * (700 << 20)).count(b'y')"
     code = f"from fuzz.oracle import accepts; accepts({greedy}, b'')"
     done = subprocess.run(
