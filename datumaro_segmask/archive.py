@@ -24,7 +24,8 @@ from .lookup import ClassLookup, numbers_of
 from .png import MaskReader, block_rows
 from .png_container import parse_header
 from .runs import Instance, Scanner, group_runs
-from .storage import FolderStorage, Storage, open_storage
+from .storage import FolderStorage, Storage
+from .storage_open import open_storage
 
 log = logging.getLogger(__name__)
 

@@ -27,7 +27,8 @@ from .labelmap import format_label_map
 from .lookup import ClassLookup
 from .memory import keep_freed_memory
 from .progress import track
-from .storage import FolderStorage, folder_roots, lone_zip
+from .storage import FolderStorage
+from .storage_open import folder_roots, lone_zip
 from .storage_write import FolderSink, Sink, SubsetLists, ZipSink
 
 log = logging.getLogger(__name__)

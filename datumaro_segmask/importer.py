@@ -12,9 +12,8 @@ from datumaro.components.importer import Importer
 from . import layout
 from .archive import read_label_map, read_subsets, unlisted_items
 from .base import ANNOTATIONS, INSTANCES
-from .components import CONNECTIVITIES
-from .png_container import MAX_PIXELS
-from .storage import folder_roots, holds_archive, lone_zip, open_storage
+from .options import add_component_options, add_reading_options
+from .storage_open import folder_roots, holds_archive, lone_zip, open_storage
 
 NAME = "segmask"
 
@@ -57,20 +56,7 @@ class SegmaskImporter(Importer):
             "(pixels without an instance also become one for each connected component) "
             "(default: %(default)s)",
         )
-        parser.add_argument(
-            "--connectivity",
-            type=int,
-            choices=CONNECTIVITIES,
-            default=CONNECTIVITIES[0],
-            help="Whether pixels that touch at a corner are one component (8) or not (4) "
-            "(default: %(default)s)",
-        )
-        parser.add_argument(
-            "--min-area",
-            type=int,
-            default=0,
-            help="Leave out components of fewer pixels (default: %(default)s)",
-        )
+        add_component_options(parser)
         parser.add_argument(
             "--num-workers",
             type=int,
@@ -82,18 +68,7 @@ class SegmaskImporter(Importer):
             action="store_true",
             help="Import the background as objects too (default: its pixels are no annotation)",
         )
-        parser.add_argument(
-            "--ignore-index",
-            type=int,
-            help="Value of gray class masks that means 'no annotation', such as 255 "
-            "(default: every value must be a line of the label map)",
-        )
-        parser.add_argument(
-            "--max-pixels",
-            type=int,
-            default=MAX_PIXELS,
-            help="Refuse masks with more pixels (default: %(default)s)",
-        )
+        add_reading_options(parser)
         return parser
 
     @classmethod

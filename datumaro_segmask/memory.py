@@ -9,14 +9,18 @@ word: they do not move then. Elsewhere this does nothing.
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 
 _LARGEST = (32 << 20) - (1 << 16)  # bytes; glibc learns nothing from blocks above 32 MiB
 
 
+@cache
 def keep_freed_memory() -> None:
     """Let up to 64 MiB of freed memory stay with this process, for arrays of up to 32 MiB.
 
-    Costs nothing by itself: the one block that is freed here is never written to.
+    Costs nothing by itself: the one block that is freed here is never written to. Once is enough
+    for a process.
     """
     np.empty(_LARGEST, np.uint8)

@@ -14,7 +14,6 @@ specification (third edition).
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
@@ -22,30 +21,34 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from . import deflate
 from .colors import IntArray
 from .errors import PngError
 from .png_container import (
     CHANNELS,
-    GRAY,
     GRAY_ALPHA,
     MAX_PIXELS,
     REDRAW,
     RGB,
-    RGBA,
-    SIGNATURE,
     Header,
     Inflater,
-    chunk,
     parse_container,
+)
+from .png_filters import (
+    NONE,
+    PAETH,
+    SUB,
+    UP,
+    Bytes,
+    unfilter_any,
+    unfilter_simple,
+    unfilter_sub,
+    unpack_bits,
 )
 
 Values: TypeAlias = NDArray[np.unsignedinteger[Any]]
-Bytes: TypeAlias = NDArray[np.uint8]
 
 BLOCK_BYTES = 3 << 18  # of rows at a time: their arrays stay in the processor's caches
 
-_NONE, _SUB, _UP, _PAETH = 0, 1, 2, 4
 _FIELD = {1: 63, 2: 31, 3: 21}  # bits for each of so many sums in one integer of 64
 # x and y of the first pixel of each pass of an interlaced image, and the steps between pixels.
 _ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2),
@@ -116,22 +119,22 @@ class MaskReader:
         lines = raw.reshape(rows, row_bytes)
         filters = lines[:, 0]
         lowest, highest = int(filters.min()), int(filters.max())
-        if highest > _PAETH:
+        if highest > PAETH:
             raise PngError(
                 f"a row has the filter {highest}", self._where, "a filter from 0 to 4", REDRAW
             )
-        if lowest == highest == _SUB and self.header.depth >= 8 and _is_sparse(width, self._step):
-            self._above = _unfilter_sub(lines[-1, 1:], self._step)
+        if lowest == highest == SUB and self.header.depth >= 8 and _is_sparse(width, self._step):
+            self._above = unfilter_sub(lines[-1, 1:], self._step)
             starts, values, pixels = _runs_of_sub(raw, rows, row_bytes, self._step)
             if self.header.color_type == GRAY_ALPHA:
                 values >>= 8
             return self._values_of_runs(starts, values, pixels, width)
-        if highest == _NONE:
+        if highest == NONE:
             plain = lines[:, 1:]
-        elif highest <= _UP:
-            plain = _unfilter_simple(lines, self._above, self._step)
+        elif highest <= UP:
+            plain = unfilter_simple(lines, self._above, self._step)
         else:
-            plain = _unfilter_any(lines, self._above, self._step)
+            plain = unfilter_any(lines, self._above, self._step)
         self._above = plain[-1].copy()
         return self._values(plain, width)
 
@@ -139,7 +142,7 @@ class MaskReader:
         """Turn unfiltered rows into values."""
         rows, header = len(plain), self.header
         if header.depth < 8:
-            return _unpack_bits(plain, header.depth)[:, :width]
+            return unpack_bits(plain, header.depth)[:, :width]
         if header.depth == 16:
             if not header.is_color:
                 words = np.ascontiguousarray(plain).view(">u2")
@@ -245,71 +248,3 @@ def _runs_of_sub(
         values <<= 8
         values |= sums >> _FIELD[step] * channel & 255
     return pixel[ends], values, rows * width
-
-
-def _unfilter_sub(line: Bytes, step: int) -> Bytes:
-    plain: Bytes = np.add.accumulate(line.reshape(-1, step), axis=0, dtype=np.uint8)
-    return plain.ravel()
-
-
-def _unfilter_simple(lines: Bytes, above: Bytes | None, step: int) -> Bytes:
-    """Unfilter rows of None, Sub and Up. ``lines``: (rows, 1 + bytes), ``above``: (bytes,)."""
-    plain: Bytes = lines[:, 1:].copy()
-    filters = lines[:, 0]
-    for y in np.flatnonzero(filters == _SUB).tolist():
-        plain[y] = _unfilter_sub(plain[y], step)
-    # A stretch of Up rows is one running sum down the columns, begun in the row above it.
-    up = np.flatnonzero(np.diff(filters == _UP, prepend=False, append=False)).tolist()
-    for start, stop in zip(up[::2], up[1::2], strict=True):
-        if start:
-            np.add.accumulate(plain[start - 1 : stop], axis=0, out=plain[start - 1 : stop])
-        else:
-            if above is not None:
-                plain[0] += above
-            np.add.accumulate(plain[:stop], axis=0, out=plain[:stop])
-    return plain
-
-
-def _unfilter_any(lines: Bytes, above: Bytes | None, step: int) -> Bytes:
-    """Unfilter rows of any filter by handing them to OpenCV as an image of their own.
-
-    A filter knows bytes and the distance to the left neighbour, not what the bytes mean. So rows
-    of any kind can pose as one of the kinds that OpenCV gives back byte for byte.
-    """
-    rows, count = len(lines), lines.shape[1] - 1
-    depth, color_type, dtype = {
-        1: (8, GRAY, "u1"),
-        2: (16, GRAY, ">u2"),
-        3: (8, RGB, "u1"),
-        4: (8, RGBA, "u1"),
-        6: (16, RGB, ">u2"),
-        8: (16, RGBA, ">u2"),
-    }[step]
-    if above is not None:
-        lines = np.vstack([np.concatenate(([np.uint8(_NONE)], above)), lines])
-    data = b"".join([
-        SIGNATURE,
-        chunk(b"IHDR", struct.pack(
-            ">IIBBBBB", count // step, len(lines), depth, color_type, 0, 0, 0)),
-        chunk(b"IDAT", _store(lines.tobytes())),
-        chunk(b"IEND", b""),
-    ])  # fmt: skip
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    if image is None:
-        raise AssertionError("OpenCV did not take rows that were checked before")
-    if image.ndim == 3:
-        image = image[..., [2, 1, 0, 3][: image.shape[2]]]  # from OpenCV's BGR(A)
-    plain: Bytes = np.ascontiguousarray(image.astype(dtype)).view(np.uint8)
-    return plain.reshape(len(lines), count)[-rows:]
-
-
-def _store(data: bytes) -> bytes:
-    stream = deflate.compressobj(0)
-    return stream.compress(data) + stream.flush()
-
-
-def _unpack_bits(plain: Bytes, depth: int) -> Bytes:
-    """Return samples of 1, 2 or 4 bits, the first in the highest bits, one a byte."""
-    shifts = np.arange(8 - depth, -1, -depth, dtype=np.uint8)
-    samples: Bytes = (plain[:, :, None] >> shifts) & np.uint8((1 << depth) - 1)
-    return samples.reshape(len(plain), -1)

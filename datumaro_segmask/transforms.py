@@ -10,8 +10,9 @@ from datumaro.components.cli_plugin import CliPlugin
 from datumaro.components.dataset_base import DatasetItem, IDataset
 from datumaro.components.transformer import ItemTransform
 
-from .components import CONNECTIVITIES, split_components
+from .components import split_components
 from .masks import make_mask, make_polygons, size_of_mask, to_instance, to_rings
+from .options import add_component_options
 from .simplify import simplify_shared
 
 
@@ -81,20 +82,7 @@ class SplitComponents(ItemTransform, CliPlugin):
     @classmethod
     def build_cmdline_parser(cls, **kwargs: Any) -> argparse.ArgumentParser:
         parser: argparse.ArgumentParser = super().build_cmdline_parser(**kwargs)
-        parser.add_argument(
-            "--connectivity",
-            type=int,
-            choices=CONNECTIVITIES,
-            default=8,
-            help="Whether pixels that touch at a corner belong together (8) or not (4) "
-            "(default: %(default)s)",
-        )
-        parser.add_argument(
-            "--min-area",
-            type=int,
-            default=0,
-            help="Leave out components of fewer pixels (default: %(default)s)",
-        )
+        add_component_options(parser)
         parser.add_argument(
             "--grouped",
             action="store_true",

@@ -25,7 +25,8 @@ from datumaro_segmask.errors import (
 from datumaro_segmask.labelmap import format_label_map, parse_label_map
 from datumaro_segmask.png import MaskReader
 from datumaro_segmask.png_container import GRAY, RGB, RGBA
-from datumaro_segmask.storage import MAX_FILE_BYTES, open_storage
+from datumaro_segmask.storage import MAX_FILE_BYTES
+from datumaro_segmask.storage_open import open_storage
 
 from . import pngs
 from .oracle import Finding, Target, check_message

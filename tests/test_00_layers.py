@@ -9,19 +9,25 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "datumaro_segmask"
 BELOW_DATUMARO = [
-    "errors", "layout", "memory", "colors", "labelmap", "deflate", "png_container", "png", "rle",
-    "runs", "lookup", "components", "chords", "polygons", "simplify", "numbering", "column_runs",
-    "geometry", "painting", "png_write", "storage", "storage_write", "archive", "archive_write",
+    "errors", "layout", "memory", "colors", "labelmap", "deflate", "png_container", "png_filters",
+    "png", "rle", "runs", "lookup", "components", "chords", "polygons", "simplify", "numbering",
+    "column_runs", "geometry", "painting", "png_write", "storage", "storage_zip", "storage_open",
+    "storage_write", "archive", "archive_write",
 ]  # fmt: skip
 OF_DATUMARO = [
-    "progress", "export_labels", "masks", "transforms", "base", "importer", "shapes", "item_files",
-    "in_place", "exporter",
+    "progress", "options", "export_labels", "masks", "transforms", "base", "importer", "shapes",
+    "item_files", "in_place", "exporter",
 ]  # fmt: skip
 WAYS_IN = ["_plugins", "_startup", "__init__", "__main__"]
 USE_DATUMARO = {"errors", "colors", "labelmap"}  # for its error classes and its VOC tables
 
 ORDER = BELOW_DATUMARO + OF_DATUMARO
 THERE = sorted(path.stem for path in PACKAGE.glob("*.py"))
+CLI = [
+    "__init__", "findings", "tolerant", "cvat", "items", "survey", "report", "names", "mask_folder",
+    "drawing", "page", "sheet",
+]  # fmt: skip
+COMMANDS = ["check", "preview", "from_masks", "selfcheck"]
 
 
 def imported(module: str) -> tuple[set[str], set[str]]:
@@ -63,6 +69,25 @@ def test_imports_go_up(module: str) -> None:
 def test_format_does_not_know_datumaro(module: str) -> None:
     _, foreign = imported(module)
     assert "datumaro" not in foreign or module in USE_DATUMARO
+
+
+@pytest.mark.parametrize("path", sorted((PACKAGE / "cli").glob("*.py")), ids=lambda p: p.stem)
+def test_commands_import_one_way(path: Path) -> None:
+    """Each module of the commands knows those above it, and no command knows another."""
+    tree = ast.parse(path.read_text("utf-8"))
+    own = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.level == 1]
+    modules = {node.module or "__init__" for node in own}
+    above = CLI if path.stem in COMMANDS else CLI[: CLI.index(path.stem)]
+    assert modules <= set(above)
+
+
+@pytest.mark.parametrize("module", [m for m in THERE if m != "__main__"])
+def test_nothing_knows_the_commands(module: str) -> None:
+    tree = ast.parse((PACKAGE / f"{module}.py").read_text("utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            names = [node.module or "", *(alias.name for alias in node.names)]
+            assert not [name for name in names if name.split(".")[0] == "cli"]
 
 
 def test_startup_imports_nothing_of_weight() -> None:

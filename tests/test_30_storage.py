@@ -15,13 +15,9 @@ import pytest
 
 from datumaro_segmask.errors import ArchiveError, MissingFileError, UnsafePathError
 from datumaro_segmask.layout import UNFINISHED
-from datumaro_segmask.storage import (
-    FolderStorage,
-    ZipStorage,
-    folder_roots,
-    holds_archive,
-    open_storage,
-)
+from datumaro_segmask.storage import FolderStorage
+from datumaro_segmask.storage_open import folder_roots, holds_archive, open_storage
+from datumaro_segmask.storage_zip import ZipStorage
 
 from .archives import CONTAINERS, archive, as_folder, as_zip, gray
 

@@ -23,7 +23,7 @@ from datumaro_segmask.archive import (
 from datumaro_segmask.errors import LabelMapError, MissingFileError, SegmaskImportError
 from datumaro_segmask.lookup import ClassLookup
 from datumaro_segmask.png_container import MAX_PIXELS
-from datumaro_segmask.storage import open_storage
+from datumaro_segmask.storage_open import open_storage
 
 from .archives import COLORS, CONTAINERS, archive, as_folder, gray, jpeg, picture, png, rgb
 from .cases import BAD, GOOD, Bad, Good, ItemKey, Mask

@@ -8,7 +8,7 @@ import json
 import sys
 
 from ..errors import SegmaskImportError
-from ..png_container import MAX_PIXELS
+from ..options import add_reading_options
 from . import FAULTS, OK, UNREADABLE
 from .report import as_json, print_report
 from .survey import survey
@@ -48,18 +48,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--all", action="store_true", help="Show every finding (default: the first 10 of a kind)"
     )
-    parser.add_argument(
-        "--ignore-index",
-        type=int,
-        help="Value of gray class masks that means 'no annotation', such as 255 "
-        "(default: every value must be a line of the label map)",
-    )
-    parser.add_argument(
-        "--max-pixels",
-        type=int,
-        default=MAX_PIXELS,
-        help="Refuse masks with more pixels (default: %(default)s)",
-    )
+    add_reading_options(parser)
 
 
 def run(options: argparse.Namespace) -> int:

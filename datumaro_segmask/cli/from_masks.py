@@ -15,9 +15,9 @@ from datumaro.components.importer import ImportContext, ImportErrorPolicy
 
 from .. import layout
 from ..base import COMPONENTS, SegmaskBase
-from ..components import CONNECTIVITIES
 from ..errors import SegmaskExportError
 from ..exporter import ZIP_NAME, SegmaskExporter
+from ..options import add_component_options
 from . import FAULTS, OK
 from .mask_folder import open_mask_folder
 from .names import read_labels_file
@@ -83,20 +83,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="Value of gray masks that means 'no annotation', such as 255 "
         "(default: every value must be the index of a label)",
     )
-    parser.add_argument(
-        "--connectivity",
-        type=int,
-        choices=CONNECTIVITIES,
-        default=CONNECTIVITIES[0],
-        help="Whether pixels that touch at a corner are one component (8) or not (4) "
-        "(default: %(default)s)",
-    )
-    parser.add_argument(
-        "--min-area",
-        type=int,
-        default=0,
-        help="Leave out components of fewer pixels (default: %(default)s)",
-    )
+    add_component_options(parser)
     parser.add_argument(
         "--overwrite", action="store_true", help="Replace OUT (default: stop if it is there)"
     )

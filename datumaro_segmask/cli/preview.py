@@ -16,7 +16,7 @@ from ..archive import Archive, open_archive
 from ..base import read_ahead
 from ..errors import SegmaskExportError
 from ..lookup import ClassLookup
-from ..png_container import MAX_PIXELS
+from ..options import add_reading_options
 from ..progress import track
 from . import FAULTS, OK
 from .drawing import Drawing, draw
@@ -72,18 +72,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="Pixels of the longer side of large pictures (default: %(default)s)",
     )
-    parser.add_argument(
-        "--ignore-index",
-        type=int,
-        help="Value of gray class masks that means 'no annotation', such as 255 "
-        "(default: every value must be a line of the label map)",
-    )
-    parser.add_argument(
-        "--max-pixels",
-        type=int,
-        default=MAX_PIXELS,
-        help="Refuse masks with more pixels (default: %(default)s)",
-    )
+    add_reading_options(parser)
     parser.add_argument(
         "--overwrite", action="store_true", help="Replace OUT (default: stop if it is there)"
     )

@@ -16,7 +16,8 @@ from ..errors import ArchiveError, SegmaskImportError
 from ..labelmap import BACKGROUND, BLACK, LabelMap
 from ..png_container import MAX_PIXELS
 from ..progress import track
-from ..storage import Storage, open_storage
+from ..storage import Storage
+from ..storage_open import open_storage
 from .cvat import cvat_label_map_findings, cvat_subset_findings
 from .findings import KINDS, SEVERITIES, Finding
 from .items import ItemChecker
