@@ -130,7 +130,10 @@ class SegmaskBase(DatasetBase):
         return None
 
     def get_subset(self, name: str) -> SegmaskBase:
-        """Return the items of one subset alone, without reading those of the others."""
+        """Return the items of one subset alone, without reading those of the others.
+
+        Raises KeyError where there is no such subset.
+        """
         if name not in self._archive.subsets:
             raise KeyError(f"no subset {name!r}, there are {sorted(self._archive.subsets)}")
         part = copy.copy(self)

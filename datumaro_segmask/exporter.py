@@ -37,7 +37,18 @@ ZIP_NAME = f"{NAME}.zip"
 
 
 class SegmaskExporter(Exporter):
-    """Exports class masks and instance masks as CVAT's "Segmentation mask 1.1" has them."""
+    """Exports class masks and instance masks as CVAT's "Segmentation mask 1.1" has them.
+
+    ``mask_mode`` is ``color`` (RGB), ``palette`` (the same colours) or ``index`` (gray, the value
+    is the label's line in the label map). ``label_map`` is ``source`` (the labels of the dataset),
+    ``voc``, or the path of a label map file, which fixes order, colours and which labels stay.
+    ``ignore_label`` names the label that gets the value 255 in index masks. ``empty_masks`` writes
+    masks for items without shapes too, ``zip`` one zip into ``save_dir`` instead of a tree.
+
+    Raises SegmaskExportError for what concerns the whole export; the errors of single items and
+    annotations go to the error policy. Nothing is in its place before all is written. Source:
+    docs/format.md, section 5.
+    """
 
     NAME = NAME
     DEFAULT_IMAGE_EXT = ".jpg"

@@ -1,7 +1,8 @@
-"""Real archives, made by others with other tools, against what Pillow and NumPy find in them.
+"""Archives that other programs wrote, against what Pillow and NumPy find in them.
 
-They are not part of the repository: see the README of the folder. Each has a dataset, ``data``,
-and ``expected.json``, with the label, number, area and box of every object of every item.
+Small ones stand in ``golden``, see its README. Real ones, made by others, are not part of the
+repository: see the README of their folder. Each of those has a dataset, ``data``, and
+``expected.json``, with the label, number, area and box of every object of every item.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ pytestmark = pytest.mark.usefixtures("registered")
 
 FOLDER = Path(__file__).parents[2] / "shared" / "data"
 SETS = sorted(path.parent for path in FOLDER.glob("*/expected.json"))
+GOLDEN = Path(__file__).parent / "golden"
 sets = pytest.mark.parametrize(
     "folder",
     SETS
@@ -42,6 +44,14 @@ def objects_of(dataset: Dataset) -> tuple[list[str], dict[Any, list[Any]], dict[
             for a in item.annotations
         )
     return names, found, sizes
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in GOLDEN.glob("*.zip")))
+def test_archives_of_other_programs(name: str) -> None:
+    expected = json.loads((GOLDEN / "expected.json").read_text("utf-8"))
+    _, found, _ = objects_of(Dataset.import_from(str(GOLDEN / name), "segmask"))
+    objects = {item_id: [list(found) for found in of] for (item_id, _), of in found.items()}
+    assert objects == expected
 
 
 @sets
