@@ -12,7 +12,7 @@ import logging
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 
 import imagesize
 
@@ -40,6 +40,11 @@ class Archive:
     storage: Storage
     label_map: LabelMap
     subsets: dict[str, list[str]]
+
+    @cached_property
+    def sets(self) -> dict[str, frozenset[str]]:
+        """The ids of each subset once more, for those who ask whether one is there."""
+        return {subset: frozenset(ids) for subset, ids in self.subsets.items()}
 
 
 @dataclass(frozen=True)

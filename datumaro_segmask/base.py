@@ -125,7 +125,7 @@ class SegmaskBase(DatasetBase):
 
     def get(self, id: str, subset: str | None = None) -> DatasetItem | None:
         subset = subset or layout.DEFAULT_SUBSET
-        if id in self._archive.subsets.get(subset, []):
+        if id in self._archive.sets.get(subset, ()):
             return self._make(partial(self._read_item, id), id, subset)
         return None
 

@@ -209,14 +209,14 @@ class SegmaskExporter(Exporter):
         try:
             masks = self._files.masks(item)
             images = self._image(item, keep_image_in)
+            for name, data in {**masks, **images}.items():
+                sink.put(name, data)
         except SegmaskExportError as error:
             self._report_item(error, item)
             return
         for name in (layout.class_mask(item.id), layout.instance_mask(item.id)):
             if name not in masks:
                 sink.discard(name)
-        for name, data in {**masks, **images}.items():
-            sink.put(name, data)
         lists.add(item.subset, layout.list_line(item.id, bool(masks)))
 
     def _image(self, item: DatasetItem, keep_in: str | None) -> dict[str, bytes]:

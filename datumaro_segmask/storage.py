@@ -52,7 +52,10 @@ class FolderStorage:
         self._real_root = os.path.realpath(root)
         self._inside: dict[str, bool] = {}  # folder -> whether it really lies below the root
         # An archive without images is asked for thirty names an item; this answers them all.
-        self._top = {entry.casefold() for entry in os.listdir(root)}
+        try:
+            self._top = {entry.casefold() for entry in os.listdir(root)}
+        except OSError as error:
+            raise unreadable(error.strerror or str(error), root) from error
 
     def place(self, name: str = "") -> str:
         return os.path.join(self._root, name) if name else self._root

@@ -71,6 +71,9 @@ class FolderSink:
         for name, lines in texts.items():
             with self._open(name) as file:
                 file.writelines(f"{line}\n".encode() for line in lines)
+        # Else a power cut could leave the names of files whose bytes never reached the disk.
+        if hasattr(os, "sync"):  # all but Windows
+            os.sync()
         marker = Path(self._path(layout.UNFINISHED))
         marker.write_text(_MARKER_TEXT, encoding="utf-8")
         for name in (*self._discarded, *self._old_lists()):
@@ -94,11 +97,19 @@ class FolderSink:
     def _open(self, name: str) -> IO[bytes]:
         path = os.path.join(self._staging, *name.split("/"))
         folder = os.path.dirname(path)
-        if folder not in self._made:
-            self._check_inside(os.path.dirname(self._path(name)))
-            os.makedirs(folder, exist_ok=True)
-            self._made.add(folder)
-        return Path(path).open("wb")
+        try:
+            if folder not in self._made:
+                self._check_inside(os.path.dirname(self._path(name)))
+                os.makedirs(folder, exist_ok=True)
+                self._made.add(folder)
+            return Path(path).open("wb")
+        except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
+            raise SegmaskExportError(
+                "it needs a file where another item needs a folder, or the other way round",
+                self._path(name),
+                "ids such as 'a' and 'b/c', not 'a' beside 'a.png/c'",
+                "rename one of the items",
+            ) from error
 
     def _move(self, name: str) -> None:
         """Move a staged file or folder to its place; into a folder that is there, one by one."""
@@ -125,7 +136,7 @@ def _rank(entry: str) -> int:
 
 
 class ZipSink:
-    """Writes an archive into a zip, which gets its name when it is finished."""
+    """Writes an archive into a zip, which gets its name when it is finished and on the disk."""
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -149,6 +160,8 @@ class ZipSink:
                 for line in lines:
                     file.write(f"{line}\n".encode())
         self._archive.close()
+        with open(self._part, "rb+") as file:
+            os.fsync(file.fileno())
         os.replace(self._part, self._path)
 
     def abandon(self) -> None:
@@ -178,7 +191,9 @@ class SubsetLists:
         self._files[subset].write(line + "\n")
 
     def texts(self) -> dict[str, Iterable[str]]:
-        """Return the lines of each list by its place in the archive."""
+        """Return the lines of each list by its place in the archive; at least one list."""
+        if not self._files:
+            return {layout.subset_list(layout.DEFAULT_SUBSET): []}  # what makes it an archive
         return {layout.subset_list(subset): _lines(file) for subset, file in self._files.items()}
 
 

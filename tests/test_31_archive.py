@@ -163,3 +163,5 @@ def test_label_map_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         read_label_map_file("my labels.txt")
     with pytest.raises(MissingFileError, match=r"gone\.txt: the file cannot be read"):
         read_label_map_file("gone.txt")
+    with pytest.raises(MissingFileError, match="nowhere"):
+        read_label_map_file("nowhere/labels.txt")

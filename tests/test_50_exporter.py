@@ -460,7 +460,11 @@ def test_stream(tmp_path: Path) -> None:
 
 def test_empty_dataset(tmp_path: Path) -> None:
     dataset([]).export(str(tmp_path / "x"), "segmask")
-    assert [*files_of(tmp_path / "x")] == ["labelmap.txt"]
+    files = files_of(tmp_path / "x")
+    assert sorted(files) == ["ImageSets/Segmentation/default.txt", "labelmap.txt"]
+    again = Dataset.import_from(str(tmp_path / "x"), "segmask")
+    assert len(again) == 0
+    assert [label.name for label in again.categories()[AnnotationType.label]] == [*LABELS]
 
 
 # Refusals
@@ -521,6 +525,20 @@ def test_lenient(case: Refusal, zipped: bool, tmp_path: Path) -> None:
     assert masks_by_pillow(files)[0] == {n: m for n, m in expected.items() if m != (None, None)}
     names = ["a", "c"] if case.left is None else ["a", case.bad.id, "c"]
     assert lists_of(files) == {"default": names}
+
+
+@pytest.mark.parametrize("ids", [("a", "a.png/b"), ("a.png/b", "a")])
+def test_file_where_a_folder_is_needed(ids: tuple[str, str], tmp_path: Path) -> None:
+    items = [item(FINE, id=item_id) for item_id in ids]
+    policy = Lenient()
+    dataset(items).export(str(tmp_path / "x"), "segmask", error_policy=policy)
+    assert masks_by_pillow(files_of(tmp_path / "x"))[0] == {ids[0]: FINE_MASKS}
+    (error,) = policy.errors
+    assert "needs a folder" in str(error.__cause__)
+    assert "rename" in str(error.__cause__)
+    with pytest.raises(SegmaskExportError, match="needs a folder"):
+        dataset(items).export(str(tmp_path / "y"), "segmask")
+    assert files_of(tmp_path / "y") == {}
 
 
 def test_lenient_leaves_out_every_broken_annotation_of_an_item(tmp_path: Path) -> None:
