@@ -95,12 +95,24 @@ class FolderStorage:
             raise unreadable(error.strerror or str(error), self.place(name)) from error
 
     def files(self, folder: str) -> Iterator[str]:
-        top = self.path(folder)
-        for directory, _, names in os.walk(top):
-            below = os.path.relpath(directory, self._root).replace(os.sep, "/")
-            for name in names:
-                if not layout.is_stranger(f"{below}/{name}"):
-                    yield f"{below}/{name}"
+        folders = [folder]
+        while folders:
+            below = folders.pop()
+            try:
+                entries = os.scandir(self.path(below))
+            except OSError:  # not there, or not to be read
+                continue
+            with entries:
+                for entry in entries:  # one by one: there may be a million
+                    name = f"{below}/{entry.name}"
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.append(name)
+                    elif layout.is_stranger(name) or (
+                        entry.is_symlink() and os.path.isdir(entry.path)  # may lead in circles
+                    ):
+                        continue
+                    else:
+                        yield name
 
     def _check_links(self, path: str, is_link: bool) -> None:
         folder = os.path.dirname(path)
