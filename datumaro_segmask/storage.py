@@ -66,10 +66,7 @@ class FolderStorage:
     def exists(self, name: str) -> bool:
         if name.partition("/")[0].casefold() not in self._top:
             return False
-        try:
-            return os.path.isfile(self.path(name))
-        except ValueError:  # a NUL in the name
-            return False
+        return os.path.isfile(self.path(name))
 
     def read(self, name: str, limit: int = MAX_FILE_BYTES) -> bytes:
         with self._open(name) as file:

@@ -348,3 +348,14 @@ def test_zip_that_vanished(tmp_path: Path) -> None:
     path.unlink()
     with pytest.raises(MissingFileError, match=r"a\.zip: the file cannot be read"):
         storage.read(MASK)
+
+
+def test_zip_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = as_zip(FILES, tmp_path / "x")
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(zipfile, "ZipFile", refuse)
+    with pytest.raises(MissingFileError, match=r"Permission denied.*permissions"):
+        open_storage(str(path))

@@ -165,3 +165,15 @@ def test_label_map_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         read_label_map_file("gone.txt")
     with pytest.raises(MissingFileError, match="nowhere"):
         read_label_map_file("nowhere/labels.txt")
+
+
+@pytest.mark.parametrize("problem", [ValueError("what imagesize 1 raises"), None])
+def test_size_that_cannot_be_read(problem: Exception | None, tmp_path: Path, monkeypatch) -> None:
+    def get(data: object) -> tuple[int, int]:
+        if problem:
+            raise problem
+        return -1, -1
+
+    monkeypatch.setattr("imagesize.get", get)
+    path = as_folder(archive({"a": rgb("1")}, images={"a.jpg": jpeg(1, 1)}), tmp_path / "x")
+    assert read_image_size(open_storage(str(path)), "JPEGImages/a.jpg") is None

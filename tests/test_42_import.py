@@ -16,6 +16,7 @@ from datumaro.components.media import Image
 from datumaro.components.progress_reporting import ProgressReporter
 
 from datumaro_segmask.base import SegmaskBase
+from datumaro_segmask.errors import SegmaskImportError
 from datumaro_segmask.importer import SegmaskImporter
 
 from .archives import CONTAINERS, LABELS, archive, as_folder, as_zip, jpeg, rgb
@@ -223,3 +224,9 @@ def test_merges_with_another_dataset(tmp_path: Path) -> None:
 
 def test_errors_of_the_table_are_datumaros() -> None:
     assert all(issubclass(case.error, DatasetImportError) for case in BAD.values())
+
+
+def test_option_that_is_no_choice(tmp_path: Path) -> None:
+    path = as_folder(archive({"a": rgb("1")}), tmp_path / "x")
+    with pytest.raises(SegmaskImportError, match=r"connectivity is 6.*one of 8, 4"):
+        SegmaskBase(str(path), connectivity=6)

@@ -151,6 +151,17 @@ def test_other_annotations_stay_as_they_are(name: str) -> None:
     assert transformed(name, *others) == others
 
 
+def test_tolerance() -> None:
+    slope = "100000 110000 111000 111100 111110 111111"
+    corners = [
+        len(polygon.points)
+        for tolerance in (0.0, 1.0)
+        for polygon in transformed("masks_to_exact_polygons", mask(slope), tolerance=tolerance)
+    ]
+    assert len(corners) == 2
+    assert corners[1] < corners[0]
+
+
 def test_types_of_annotation_are_known() -> None:
     made = dataset([item(mask("1111 1111"))])
     made.init_cache()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import zipfile
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from datumaro.components.annotation import Bbox
 from datumaro.components.dataset import Dataset
 from datumaro.components.dataset_base import DatasetItem
+from datumaro.components.errors import DatasetExportError
 from datumaro.components.media import Image
 
 import datumaro_segmask
@@ -215,3 +217,44 @@ def test_strangers_in_the_folder_stay(source: Path) -> None:
     dataset.save()
     assert (source / "notes.md").read_text() == "mine"
     assert (source / "SegmentationClass/unlisted.png").exists()
+
+
+def test_zip_over_the_folder(source: Path) -> None:
+    """What is asked for is a zip: it is written beside the files, which stay."""
+    before = files_in(source)
+    dataset = load(source)
+    dataset.export(str(source), "segmask", zip=True)
+    after = files_in(source)
+    with zipfile.ZipFile(source / "segmask.zip") as archive:
+        assert "SegmentationClass/sub/three.png" in archive.namelist()
+    del after["segmask.zip"]
+    assert after == before
+
+
+def test_damaged_mask_of_a_changed_item_is_replaced(source: Path) -> None:
+    dataset = load(source)
+    dataset.init_cache()
+    dataset.put(dataset.get("one", "train").wrap(attributes={"seen": True}))
+    (source / "SegmentationClass/one.png").write_bytes(b"damaged since")
+    expected = [
+        (a.label, a.group, a.rle["counts"]) for a in dataset.get("one", "train").annotations
+    ]
+    dataset.save()
+    assert pixels(source)["one", "train"] == expected
+
+
+def test_save_that_fails_changes_nothing(source: Path) -> None:
+    before = files_in(source)
+    dataset = load(source)
+    dataset.remove("two", "train")
+    bad = Bbox(0, 0, float("nan"), 1, label=1)
+    dataset.put(DatasetItem("bad", subset="train", annotations=[bad], media=None))
+    with pytest.raises(DatasetExportError):
+        dataset.save()
+    assert files_in(source) == before
+
+
+def test_meta_file_of_datumaro(source: Path, tmp_path: Path) -> None:
+    load(source).export(str(tmp_path / "out"), "segmask", save_dataset_meta=True)
+    labels = json.loads((tmp_path / "out/dataset_meta.json").read_text("utf-8"))["label_map"]
+    assert list(labels.values()) == ["background", "car", "road"]

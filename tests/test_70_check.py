@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,7 @@ from datumaro_segmask.errors import SegmaskImportError
 from .archives import CONTAINERS, LABELS, Files, archive, as_folder, as_zip, jpeg, png, rgb
 from .cases import BAD, GOOD, Bad, Good
 
+needs_links = pytest.mark.skipif(sys.platform == "win32", reason="links need a privilege")
 STREET = Path(__file__).parents[1] / "examples" / "street.zip"
 NO_INSTANCE_MASK = "missing-instance-mask"  # most cases have none, and CVAT minds
 
@@ -187,6 +190,57 @@ def test_many_colours_of_one_mask_are_summed_up(tmp_path: Path) -> None:
     assert "smoothing" in found.findings[0].fix
 
 
+@pytest.mark.parametrize(
+    ("labels", "what"),
+    [
+        ("car:0,0,0::\nbackground:9,9,9::\n", "CVAT goes by the colour and takes 'car'"),
+        ("background:9,9,9::\nBackground:8,8,8::\n", "several labels have the name"),
+    ],
+    ids=["by-colour", "twice"],
+)
+def test_doubtful_background(labels: str, what: str, tmp_path: Path) -> None:
+    mask = png(np.array([[[9, 9, 9]]], np.uint8))
+    found = survey(str(as_folder(archive({"a": mask}, labels=labels), tmp_path / "task")))
+    assert [f.kind for f in found.findings if what in f.what] == ["background"]
+
+
+def test_nearest_of_the_lines_that_can_be_read(tmp_path: Path) -> None:
+    """A line that cannot be read has no colour of its own to be near to."""
+    files = archive({"a": rgb("3")}, labels="broken:x,y,z::\ncar:128,0,0::\n")
+    found = survey(str(as_folder(files, tmp_path / "task")))
+    (undeclared,) = [f for f in found.findings if f.kind == "undeclared-colour"]
+    assert undeclared.what.endswith("nearest: car 128,0,0")
+
+
+@needs_links
+def test_image_that_leads_out(tmp_path: Path) -> None:
+    path = as_folder(archive({"a": rgb("1")}), tmp_path / "task")
+    (tmp_path / "out.jpg").write_bytes(jpeg(1, 1))
+    (path / "JPEGImages").mkdir(exist_ok=True)
+    (path / "JPEGImages/a.jpg").symlink_to(tmp_path / "out.jpg")
+    found = survey(str(path))
+    assert [(f.file, f.item) for f in found.findings] == [("JPEGImages/a.jpg", "a")]
+    assert "leads out of the dataset" in found.findings[0].what
+
+
+@needs_links
+def test_label_map_that_leads_out(tmp_path: Path) -> None:
+    path = as_folder(archive({"a": rgb("1")}), tmp_path / "task")
+    (path / "labelmap.txt").rename(tmp_path / "out.txt")
+    (path / "labelmap.txt").symlink_to(tmp_path / "out.txt")
+    found = survey(str(path))
+    assert [(f.file, "leads out" in f.what) for f in found.findings] == [("labelmap.txt", True)]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such names")
+def test_mask_whose_name_is_no_id(tmp_path: Path) -> None:
+    path = as_folder(archive({"a": rgb("1")}), tmp_path / "task")
+    (path / "SegmentationClass/b\\c.png").write_bytes(rgb("1"))
+    found = survey(str(path))
+    assert [f.file for f in found.findings] == ["SegmentationClass"]
+    assert "backslash" in found.findings[0].what
+
+
 def test_damaged_inside_a_zip(tmp_path: Path) -> None:
     path = as_zip(archive({"a": rgb("1"), "b": rgb("1")}), tmp_path / "task", compression=0)
     data = path.read_bytes()
@@ -293,6 +347,63 @@ def test_report_is_short_unless_asked(tmp_path: Path, capsys) -> None:
     main(["check", path, "--all"])
     report = capsys.readouterr().out
     assert all(f"SegmentationObject/{i}.png" in report for i in ids)
+
+
+def test_report_of_several_remedies(tmp_path: Path, capsys) -> None:
+    """Each stands with its finding where they differ, and no more than ten findings are shown."""
+    shades = np.arange(12, dtype=np.uint8)
+    masks = {f"{i:02}": png(np.array([[[9, 9, s]]], np.uint8)) for i, s in enumerate(shades)}
+    main(["check", str(as_folder(archive(masks), tmp_path / "task"))])
+    report = capsys.readouterr().out
+    assert report.count("    to fix it: give these pixels") == 10
+    assert "... and 2 more; --all shows them" in report
+
+
+@pytest.mark.parametrize(("forbidden", "colored"), [("", True), ("1", False)])
+def test_colours_on_a_terminal(
+    forbidden: str, colored: bool, tmp_path: Path, capsys, monkeypatch
+) -> None:
+    monkeypatch.setenv("NO_COLOR", forbidden)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    main(["check", str(as_folder(archive({"a": rgb("3")}), tmp_path / "task"))])
+    assert ("\033[" in capsys.readouterr().out) == colored
+
+
+def test_all_labels_in_use(tmp_path: Path, capsys) -> None:
+    files = archive({"a": rgb("11")}, labels="car:128,0,0::\n")
+    main(["check", str(as_folder(files, tmp_path / "task"))])
+    assert "labels without pixels" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("files", "for_cvat", "says"),
+    [
+        (archive({"a": rgb("1")}, {"a": rgb("1")}), (), "this archive is sound"),
+        (archive({"a": rgb("1")}, {"a": rgb("2")}), ("--for", "cvat"), "CVAT takes this archive"),
+        (archive({"a": rgb("3")}, {"a": rgb("1")}), ("--for", "cvat"), "CVAT refuses"),
+        (archive({"a": rgb("3")}, {"a": rgb("1")}), (), "cannot be read as it stands"),
+    ],
+    ids=["sound", "taken", "refused", "unreadable"],
+)
+def test_verdict(files: Files, for_cvat: tuple[str, ...], says: str, tmp_path: Path, capsys):
+    main(["check", str(as_folder(files, tmp_path / "task")), *for_cvat])
+    assert says in capsys.readouterr().out
+
+
+def test_reader_that_has_seen_enough(tmp_path: Path) -> None:
+    """Such as `head`: the pipe breaks, and that is no error."""
+    path = as_folder(archive({"a": rgb("1")}), tmp_path / "task")
+    code = "import sys; from datumaro_segmask.__main__ import main; sys.exit(main())"
+    with subprocess.Popen(
+        [sys.executable, "-c", code, "check", str(path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 0
 
 
 def test_hostile_names_do_not_steer_the_terminal(tmp_path: Path, capsys) -> None:

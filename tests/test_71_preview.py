@@ -196,6 +196,27 @@ def test_folder_beside_the_page(tmp_path: Path) -> None:
     assert "data:image" not in page.read_text("utf-8")
 
 
+def test_first_ten_faults_are_told(tmp_path: Path, capsys) -> None:
+    files = archive({f"{i:02}": b"no PNG" for i in range(13)})
+    path = as_folder(files, tmp_path / "task")
+    assert main(["preview", str(path), "-o", str(tmp_path / "p.html")]) == 1
+    text = capsys.readouterr().err
+    assert text.count("the file is no PNG") == 10
+    assert "... and 3 more; 'check' tells of all" in text
+
+
+def test_png_of_masks_without_labels(tmp_path: Path) -> None:
+    """They have a line of their own in the legend."""
+    heights: list[int] = []
+    for files in (archive({"a": rgb("11")}), archive(None, {"a": rgb("11")})):
+        path = as_folder(files, tmp_path / f"task{len(heights)}")
+        out = tmp_path / f"{len(heights)}.png"
+        assert main(["preview", str(path), "-o", str(out)]) == 0
+        with Image.open(out) as sheet:
+            heights.append(sheet.height)
+    assert heights[0] == heights[1]
+
+
 def test_max_items(tmp_path: Path, capsys) -> None:
     preview(MANY, tmp_path, "--max-items", "5")
     assert "5 items, 37 more are left out" in capsys.readouterr().out

@@ -106,6 +106,13 @@ def test_broken_masks_are_all_named_and_nothing_is_written(tmp_path: Path, capsy
     assert sorted(path.name for path in tmp_path.iterdir()) == ["masks", "names.txt"]
 
 
+def test_first_broken_masks_are_named(tmp_path: Path, capsys) -> None:
+    assert make(tmp_path, {f"{i:02}.png": b"no PNG" for i in range(24)}) == 1
+    text = capsys.readouterr().err
+    assert text.count("the file is no PNG") == 20
+    assert "... and 4 more" in text
+
+
 def test_output_that_is_there(tmp_path: Path, capsys) -> None:
     (tmp_path / "t.zip").write_bytes(b"mine")
     assert make(tmp_path, {"a.png": gray("1")}) == 2

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pytest
@@ -60,3 +61,35 @@ def test_round_trip_that_fails(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
     monkeypatch.setattr(command, "_content", lambda dataset: id(dataset))
     assert main(["selfcheck"]) == 1
     assert "what comes back from a folder differs" in capsys.readouterr().out
+
+
+def test_export_that_fails(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    from datumaro_segmask.__main__ import main
+    from datumaro_segmask.exporter import SegmaskExporter
+
+    def fail(*args: object, **options: object) -> None:
+        raise RuntimeError("no room")
+
+    monkeypatch.setattr(SegmaskExporter, "convert", fail)
+    assert main(["selfcheck"]) == 1
+    assert "RuntimeError: no room" in capsys.readouterr().out
+
+
+def test_distribution_without_metadata(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    """As in an application that was packed into one file."""
+    from datumaro_segmask.__main__ import main
+
+    def version(name: str) -> str:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr("datumaro_segmask.cli.selfcheck.version", version)
+    main(["selfcheck", "--json"])
+    assert json.loads(capsys.readouterr().out)["versions"]["numpy"] == "not found"
+
+
+def test_switched_off(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    from datumaro_segmask.__main__ import main
+
+    monkeypatch.setenv("DATUMARO_SEGMASK_AUTOLOAD", "0")
+    main(["selfcheck"])
+    assert "switched off by DATUMARO_SEGMASK_AUTOLOAD=0" in capsys.readouterr().out

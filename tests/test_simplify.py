@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 
+from datumaro_segmask import chords
 from datumaro_segmask.polygons import Ring, mask_to_polygons
 from datumaro_segmask.simplify import simplify_shared
 
@@ -207,3 +208,13 @@ def test_arguments_are_left_alone() -> None:
     for mask, old in zip(polygons, before, strict=True):
         for ring, old_ring in zip(mask, old, strict=True):
             np.testing.assert_array_equal(ring, old_ring)
+
+
+@pytest.mark.parametrize("name", ["_FREE_ROUNDS", "_FREE_REPAIRS"])
+@pytest.mark.parametrize("seed", range(5))
+def test_what_ends_long_searches_keeps_the_promises(
+    name: str, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chords, name, 0)
+    labels = noise(seed)
+    assert_fills_frame(simplified(labels, 2.0), *labels.shape)

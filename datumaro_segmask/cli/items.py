@@ -137,9 +137,7 @@ class ItemChecker:
                 fix = _FIX_255 if bad.value == 255 else _FIX_VALUE
             else:
                 value = colors.show(bad.value)
-                what = (
-                    f"no label has the colour {value}; nearest: {self._lookup.nearest(bad.value)}"
-                )
+                what = f"no label has the colour {value}{self._nearest(bad.value)}"
                 fix = f"give these pixels a declared colour, or add the line 'name:{value}::'"
                 fix = _FIX_SMOOTH if len(found) > _SMOOTH else fix
             yield Finding(kind, name, what, fix, item_id, pixels=bad.pixels, value=value)

@@ -60,7 +60,7 @@ def print_findings(survey: Survey, shown: int) -> None:
 def _lines_of_kind(kind: str, findings: list[Finding], for_cvat: bool, shown: int) -> Iterator[str]:
     severity = str(findings[0].severity(for_cvat))
     pixels = [finding.pixels for finding in findings if finding.pixels is not None]
-    total = f" ({sum(pixels):,} pixels)" if pixels else ""
+    total = f" ({_count(sum(pixels), 'pixel')})" if pixels else ""
     section = f"docs/format.md, section {KINDS[kind].section}"
     yield f"{_colored(severity)}: {KINDS[kind].title}{total} [{kind}; {section}]"
     alike: dict[tuple[str, str], list[Finding]] = {}
