@@ -370,7 +370,7 @@ def test_colours_on_a_terminal(
 
 
 def test_all_labels_in_use(tmp_path: Path, capsys) -> None:
-    files = archive({"a": rgb("11")}, labels="car:128,0,0::\n")
+    files = archive({"a": rgb("01")}, labels="background:0,0,0::\ncar:128,0,0::\n")
     main(["check", str(as_folder(files, tmp_path / "task"))])
     assert "labels without pixels" not in capsys.readouterr().out
 

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from itertools import groupby
 from typing import Any
 
+from ..labelmap import BACKGROUND
 from .findings import ERROR, KINDS, NOTE, WARNING, Finding
 from .survey import SubsetCount, Survey
 
@@ -104,6 +105,7 @@ def _lines_of_counts(survey: Survey) -> Iterator[str]:
         for row in rows if len(rows) > 1 else []:
             numbers = "  ".join(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))
             yield f"  {row[0].ljust(widths[0])}  {numbers}"
+    used.add(BACKGROUND)  # which never has any
     unused = [printable(label) for label in survey.labels if label not in used]
     if unused:
         yield f"labels without pixels: {', '.join(unused)}"
