@@ -26,6 +26,9 @@ def pytest_configure(config: pytest.Config) -> None:
         "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning",
         # Datumaro, detecting any format
         "ignore:FormatDetectionConfidence of .* is lowered:DeprecationWarning",
+        # Datumaro 1.11, where Python compiles it; a SyntaxWarning from Python 3.12 on
+        "ignore:invalid escape sequence:DeprecationWarning",
+        "ignore:invalid escape sequence:SyntaxWarning",
     ):
         config.addinivalue_line("filterwarnings", theirs)
 

@@ -187,7 +187,8 @@ def test_compare(tree: Path) -> None:
 def test_datum_itself(zipped: Path) -> None:
     found = run(zipped.parent, "detect", "task.zip", module="datumaro")
     assert "Detected format: segmask\n" in found
-    run(zipped.parent, "convert", "-i", "task.zip", "-f", "segmask", "-o", "x", module="datumaro")
+    for arguments in ("-i task.zip -f datumaro -o y", "-i y -if datumaro -f segmask -o x"):
+        run(zipped.parent, "convert", *arguments.split(), module="datumaro")
     assert masks_of(load(zipped.parent / "x")) == MASKS
 
 
