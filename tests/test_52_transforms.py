@@ -27,6 +27,8 @@ from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 from pycocotools import mask as mask_utils
 
+from datumaro_segmask.transforms import MasksToExactPolygons
+
 from .archives import archive, as_folder, jpeg, picture, plane, rgb
 from .export_cases import CAR, ROAD, dataset, item, mask, rle
 
@@ -168,6 +170,11 @@ def test_types_of_annotation_are_known() -> None:
     made.transform("masks_to_exact_polygons")
     made.init_cache()
     assert made.ann_types() == {AnnotationType.polygon}
+    box = Bbox(0, 0, 1, 1)
+    made = dataset([item(mask("1111 1111"), box)])
+    made.init_cache()
+    transform = MasksToExactPolygons(made)
+    assert transform.ann_types() == {AnnotationType.polygon, AnnotationType.bbox}
 
 
 # Components

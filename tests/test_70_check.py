@@ -381,9 +381,10 @@ def test_all_labels_in_use(tmp_path: Path, capsys) -> None:
         (archive({"a": rgb("1")}, {"a": rgb("1")}), (), "this archive is sound"),
         (archive({"a": rgb("1")}, {"a": rgb("2")}), ("--for", "cvat"), "CVAT takes this archive"),
         (archive({"a": rgb("3")}, {"a": rgb("1")}), ("--for", "cvat"), "CVAT refuses"),
+        (archive({"a": rgb("1")}, {"b": rgb("1")}), (), "can be read, but look at the warnings"),
         (archive({"a": rgb("3")}, {"a": rgb("1")}), (), "cannot be read as it stands"),
     ],
-    ids=["sound", "taken", "refused", "unreadable"],
+    ids=["sound", "taken", "refused", "doubtful", "unreadable"],
 )
 def test_verdict(files: Files, for_cvat: tuple[str, ...], says: str, tmp_path: Path, capsys):
     main(["check", str(as_folder(files, tmp_path / "task")), *for_cvat])

@@ -205,6 +205,14 @@ def test_first_ten_faults_are_told(tmp_path: Path, capsys) -> None:
     assert "... and 3 more; 'check' tells of all" in text
 
 
+def test_page_that_is_there_stays(tmp_path: Path, capsys) -> None:
+    page = tmp_path / "p.html"
+    page.write_text("mine", "utf-8")
+    assert main(["preview", str(STREET), "-o", str(page)]) == 2
+    assert "p.html" in capsys.readouterr().err
+    assert page.read_text("utf-8") == "mine"
+
+
 def test_png_of_masks_without_labels(tmp_path: Path) -> None:
     """They have a line of their own in the legend."""
     heights: list[int] = []

@@ -9,6 +9,7 @@ import pytest
 
 from datumaro_segmask.__main__ import main
 from datumaro_segmask.archive import open_archive, read_item
+from datumaro_segmask.cli.mask_folder import open_mask_folder
 from datumaro_segmask.cli.names import read_labels_file
 from datumaro_segmask.cli.survey import survey
 from datumaro_segmask.errors import LabelMapError
@@ -57,6 +58,18 @@ def test_components_become_instances(mask: bytes, labels: str, out: str, tmp_pat
     judged = survey(str(tmp_path / out), for_cvat=True)
     assert judged.findings == []
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["masks", "names.txt", out])
+
+
+def test_folder_of_masks_is_a_storage(tmp_path: Path) -> None:
+    as_folder({"a.png": gray("1"), "b/c.png": gray("1")}, tmp_path / "masks")
+    (tmp_path / "names.txt").write_text(NAMES, "utf-8")
+    label_map = read_labels_file(str(tmp_path / "names.txt"))
+    storage = open_mask_folder(str(tmp_path / "masks"), label_map).storage
+    assert storage.place() == str(tmp_path / "masks")
+    assert sorted(storage.files("SegmentationClass")) == [
+        "SegmentationClass/a.png",
+        "SegmentationClass/b/c.png",
+    ]
 
 
 def test_options_of_components(tmp_path: Path) -> None:

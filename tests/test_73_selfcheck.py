@@ -87,6 +87,11 @@ def test_distribution_without_metadata(monkeypatch: pytest.MonkeyPatch, capsys) 
     assert json.loads(capsys.readouterr().out)["versions"]["numpy"] == "not found"
 
 
+def test_found_by_the_start_up_file() -> None:
+    _, text = selfcheck("start-up")
+    assert "yes, by the start-up file" in text
+
+
 def test_switched_off(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
     from datumaro_segmask.__main__ import main
 

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from configparser import ConfigParser
 from functools import partial
 from importlib import import_module
+from importlib.machinery import ModuleSpec
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -164,6 +165,22 @@ class TestStartup:
     def test_finds_one_module_only(self) -> None:
         assert _startup.SpecsFinder.find_spec("datumaro.plugins") is None
         assert _startup.SpecsFinder.find_spec("json") is None
+
+    def test_module_that_nobody_finds(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(sys, "meta_path", [_startup.SpecsFinder])
+        assert _startup.SpecsFinder.find_spec(_startup.SPECS) is None
+
+    def test_module_without_a_loader(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        spec = ModuleSpec(_startup.SPECS, None)
+
+        class Other:
+            @staticmethod
+            def find_spec(*_: object) -> ModuleSpec:
+                return spec
+
+        monkeypatch.setattr(sys, "meta_path", [_startup.SpecsFinder, Other])
+        assert _startup.SpecsFinder.find_spec(_startup.SPECS) is spec
+        assert spec.loader is None
 
     def test_imports_next_to_nothing(self, run: Run) -> None:
         code = "import os, sys; old = set(sys.modules); " + INSTALLED
