@@ -6,6 +6,8 @@ its error policies and its callers treat them as they treat every other format's
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from datumaro.components.errors import (
     DatasetExportError,
     DatasetImportError,
@@ -23,7 +25,11 @@ class SegmaskError(DatumaroError):
     * ``where``: the file, and the line where there are lines (``labelmap.txt:7``);
     * ``expected``: what would have been right; may be empty;
     * ``remedy``: what the reader can do about it; may be empty.
+
+    ``section`` is that of docs/format.md with the rule, which the message ends with.
     """
+
+    section: ClassVar[int]
 
     def __init__(self, what: str, where: str, expected: str = "", remedy: str = "") -> None:
         # All four go to args, for that is what pickling an exception keeps.
@@ -39,15 +45,19 @@ class SegmaskError(DatumaroError):
             parts.append(f"Expected {self.expected}.")
         if self.remedy:
             parts.append(f"To fix it: {self.remedy}.")
-        return " ".join(parts)
+        return f"{' '.join(parts)} (docs/format.md, section {self.section})"
 
 
 class SegmaskImportError(SegmaskError, DatasetImportError):
     """An archive, or one item of it, cannot be read as it stands."""
 
+    section = 1
+
 
 class LabelMapError(SegmaskImportError, InvalidAnnotationError):
     """``labelmap.txt`` breaks a rule of docs/format.md, section 2."""
+
+    section = 2
 
 
 class SubsetListError(SegmaskImportError):
@@ -69,21 +79,31 @@ class UnsafePathError(SegmaskImportError):
 class PngError(SegmaskImportError, InvalidAnnotationError):
     """The bytes of a mask are no sound PNG."""
 
+    section = 3
+
 
 class MaskLimitError(SegmaskImportError, InvalidAnnotationError):
     """A mask has more runs or instances than are taken apart: a photograph, noise, or an attack."""
+
+    section = 3
 
 
 class UndeclaredColorError(SegmaskImportError, InvalidAnnotationError):
     """A class mask holds colours or values that the label map does not declare."""
 
+    section = 2
+
 
 class MaskSizeError(SegmaskImportError, InvalidAnnotationError):
     """The class mask, the instance mask and the image of an item differ in size."""
 
+    section = 4
+
 
 class SegmaskExportError(SegmaskError, DatasetExportError):
     """A dataset, or one item of it, cannot be written in this format."""
+
+    section = 5
 
 
 class UnpaintableError(SegmaskExportError):

@@ -178,7 +178,8 @@ def test_option_that_is_no_file(path: str) -> None:
         make_export_labels(categories([]), path)
     assert str(caught.value) == (
         f"the export: the option label_map is {path!r}, which is no file. Expected 'source', "
-        "'voc' or the path of a label map. To fix it: check the path."
+        "'voc' or the path of a label map. To fix it: check the path. "
+        "(docs/format.md, section 5)"
     )
 
 

@@ -311,7 +311,7 @@ def test_more_instances_than_gray_masks_have_values() -> None:
         MaskEncoder(labels, "index", None).numbers(numbers, "item 'b'")
     assert str(caught.value) == (
         "item 'b': it has 65,536 instances. Expected at most 65,535 in gray masks. "
-        "To fix it: use the mask mode 'color'."
+        "To fix it: use the mask mode 'color'. (docs/format.md, section 5)"
     )
 
 
