@@ -190,6 +190,13 @@ def parse_subset_list(text: str, where: str, exists: Callable[[str], bool]) -> l
         stem, suffix = split_suffix(item_id)
         if suffix.lower() in IMAGE_SUFFIXES and not exists(item_id):
             item_id = check_name(stem, place)  # "...png" is a file name, and ".." what is left
+        if is_stranger(item_id + MASK_SUFFIX):
+            raise SubsetListError(
+                f"the files of {item_id[:_SHOWN]!r} are what systems leave behind",
+                place,
+                "the id of an item",
+                "remove the line, or give the item another name",
+            )
         ids[item_id] = None
     return list(ids)
 

@@ -78,6 +78,8 @@ BAD_LISTS: dict[str, tuple[str, type[SegmaskImportError], int, str]] = {
     "nul": ("a\x00b\n", UnsafePathError, 1, "control character"),
     "tab-inside": ("a\tb\n", UnsafePathError, 1, "control character"),
     "old-mac-newlines": ("a\rb\r", UnsafePathError, 1, "control character"),
+    "litter": ("a\n._b\n", SubsetListError, 2, "what systems leave behind"),
+    "litter-of-a-folder": ("__MACOSX/b.png\n", SubsetListError, 1, "what systems leave behind"),
     "huge-line": ("a\n" + "x" * 5000, SubsetListError, 2, "5,000 characters"),
 }
 
