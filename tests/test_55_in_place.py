@@ -15,6 +15,7 @@ from datumaro.components.errors import DatasetExportError
 from datumaro.components.media import Image
 
 import datumaro_segmask
+from datumaro_segmask.layout import STAGING
 from tests.archives import archive, as_folder, as_zip, jpeg, rgb
 
 FILES = archive(
@@ -252,6 +253,7 @@ def test_save_that_fails_changes_nothing(source: Path) -> None:
     with pytest.raises(DatasetExportError):
         dataset.save()
     assert files_in(source) == before
+    assert not (source / STAGING).exists()
 
 
 def test_meta_file_of_datumaro(source: Path, tmp_path: Path) -> None:

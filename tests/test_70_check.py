@@ -357,6 +357,7 @@ def test_report_of_several_remedies(tmp_path: Path, capsys) -> None:
     report = capsys.readouterr().out
     assert report.count("    to fix it: give these pixels") == 10
     assert "... and 2 more; --all shows them" in report
+    assert "\n  to fix it: give these pixels" not in report  # the first one is not for all
 
 
 @pytest.mark.parametrize(("forbidden", "colored"), [("", True), ("1", False)])
@@ -379,12 +380,17 @@ def test_all_labels_in_use(tmp_path: Path, capsys) -> None:
     ("files", "for_cvat", "says"),
     [
         (archive({"a": rgb("1")}, {"a": rgb("1")}), (), "this archive is sound"),
-        (archive({"a": rgb("1")}, {"a": rgb("2")}), ("--for", "cvat"), "CVAT takes this archive"),
+        (
+            archive({"a": rgb("1")}, {"a": rgb("2")}),
+            ("--for", "cvat"),
+            "CVAT takes this archive as",
+        ),
+        (archive({"a": rgb("1")}), ("--for", "cvat"), "CVAT takes this archive, but not as it is"),
         (archive({"a": rgb("3")}, {"a": rgb("1")}), ("--for", "cvat"), "CVAT refuses"),
         (archive({"a": rgb("1")}, {"b": rgb("1")}), (), "can be read, but look at the warnings"),
         (archive({"a": rgb("3")}, {"a": rgb("1")}), (), "cannot be read as it stands"),
     ],
-    ids=["sound", "taken", "refused", "doubtful", "unreadable"],
+    ids=["sound", "taken", "taken-with-losses", "refused", "doubtful", "unreadable"],
 )
 def test_verdict(files: Files, for_cvat: tuple[str, ...], says: str, tmp_path: Path, capsys):
     main(["check", str(as_folder(files, tmp_path / "task")), *for_cvat])

@@ -244,6 +244,13 @@ def test_what_is_there_stays(tmp_path: Path, capsys) -> None:
     assert (tmp_path / "out_files/mine.txt").exists()
 
 
+def test_folder_in_place_of_the_page_stays(tmp_path: Path, capsys) -> None:
+    (tmp_path / "p.html").mkdir()
+    assert main(["preview", str(STREET), "-o", str(tmp_path / "p.html"), "--overwrite"]) == 2
+    assert "it is there already" in capsys.readouterr().err
+    assert (tmp_path / "p.html").is_dir()
+
+
 def test_other_kinds_of_files(tmp_path: Path, capsys) -> None:
     assert main(["preview", str(STREET), "-o", str(tmp_path / "out.pdf")]) == 2
     assert ".html or .png" in capsys.readouterr().err

@@ -218,3 +218,29 @@ def test_what_ends_long_searches_keeps_the_promises(
     monkeypatch.setattr(chords, name, 0)
     labels = noise(seed)
     assert_fills_frame(simplified(labels, 2.0), *labels.shape)
+
+
+@pytest.mark.parametrize("name", ["_FREE_ROUNDS", "_FREE_REPAIRS"])
+def test_ending_a_search_early_costs_corners(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which is why the searches are free at first."""
+    maps = [noise(seed) for seed in range(20)]
+    free = sum(vertices(simplified(labels, 2.0)) for labels in maps)
+    monkeypatch.setattr(chords, name, 0)
+    assert sum(vertices(simplified(labels, 2.0)) for labels in maps) > free
+
+
+def test_long_searches_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Split at its farthest corner only, this comb takes two rounds a tooth."""
+    teeth = 300
+    tooth = [(0, 1)] * 6 + [(1, 0)] * 2 + [(0, -1)] * 6 + [(1, 0)] * 2
+    points = np.cumsum([(0, 0), *tooth * teeth], axis=0)
+    rounds: list[int] = []
+    distances = chords._distances
+
+    def counted(*args: chords.IntArray) -> tuple[NDArray[np.float64], chords.IntArray]:
+        rounds.append(1)
+        return distances(*args)
+
+    monkeypatch.setattr(chords, "_distances", counted)
+    chords.keep_corners(points, np.array([0]), 1.0)
+    assert len(rounds) < teeth
