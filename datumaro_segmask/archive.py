@@ -10,9 +10,11 @@ from __future__ import annotations
 import io
 import logging
 import os
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Collection, Generator, Iterator
+from contextlib import closing
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 
 import imagesize
 
@@ -21,6 +23,7 @@ from .colors import color_to_number
 from .errors import ArchiveError, LabelMapError, MaskSizeError, SegmaskImportError, SubsetListError
 from .labelmap import LabelMap, parse_label_map, voc_label_map
 from .lookup import ClassLookup, numbers_of
+from .on_disk import StoredIds
 from .png import MaskReader, block_rows
 from .png_container import parse_header
 from .runs import Instance, Scanner, group_runs
@@ -35,16 +38,14 @@ MAX_LIST_BYTES = 1 << 27  # a million ids of 134 bytes
 
 @dataclass(frozen=True)
 class Archive:
-    """What an archive declares: its labels, and the ids of each subset in the order of the list."""
+    """What an archive declares: its labels, and the ids of each subset.
+
+    Ids stand in the order of the list, each once, and are quick to find.
+    """
 
     storage: Storage
     label_map: LabelMap
-    subsets: dict[str, list[str]]
-
-    @cached_property
-    def sets(self) -> dict[str, frozenset[str]]:
-        """The ids of each subset once more, for those who ask whether one is there."""
-        return {subset: frozenset(ids) for subset, ids in self.subsets.items()}
+    subsets: dict[str, Collection[str]]
 
 
 @dataclass(frozen=True)
@@ -63,19 +64,25 @@ class Item:
     has_labels: bool = True
 
 
-def open_archive(path: str) -> Archive:
+def open_archive(path: str, stream: bool = False) -> Archive:
     """Open the archive at ``path`` (a folder or a zip) and read its label map and its lists.
 
-    Logs, once each, what a reader should know: masks that no list names, lists that are missing.
-    Raises ArchiveError, LabelMapError, SubsetListError or UnsafePathError.
+    With ``stream`` the ids are kept on the disk, so that memory does not grow with them. Logs,
+    once each, what a reader should know: masks that no list names, lists that are missing. Raises
+    ArchiveError, LabelMapError, SubsetListError or UnsafePathError.
     """
     storage = open_storage(path)
     label_map = read_label_map(storage)
-    subsets = read_subsets(storage)
-    if subsets:
-        _report_unlisted(storage, subsets)
+    lists = find_lists(storage)
+    if lists:
+        subsets: dict[str, Collection[str]] = {
+            subset: StoredIds(read) if stream else dict.fromkeys(read())
+            for subset, read in lists.items()
+        }
+        _report_unlisted(storage, subsets.values())
         return Archive(storage, label_map, subsets)
-    ids = unlisted_items(storage)
+    read = partial(unlisted_items, storage)
+    ids = StoredIds(read, by_name=True) if stream else dict.fromkeys(sorted(read()))
     log.warning(
         "%s: there are no subset lists, so all %d items with masks are taken for the subset %r. "
         "Write the ids of the items, one a line, into %s.txt to choose them and their order.",
@@ -95,7 +102,7 @@ def read_label_map(storage: Storage) -> LabelMap:
     if not storage.exists(layout.LABEL_MAP):
         return voc_label_map()
     place = storage.place(layout.LABEL_MAP)
-    text = _read_text(storage, layout.LABEL_MAP, LabelMapError, MAX_LABEL_MAP_BYTES)
+    text = "".join(_read_lines(storage, layout.LABEL_MAP, LabelMapError, MAX_LABEL_MAP_BYTES))
     return parse_label_map(text, place)
 
 
@@ -103,7 +110,7 @@ def read_label_map_file(path: str) -> LabelMap:
     """Read a label map that stands on its own. Raises LabelMapError or MissingFileError."""
     folder, name = os.path.split(path)
     storage = FolderStorage(folder or os.curdir)
-    text = _read_text(storage, name, LabelMapError, MAX_LABEL_MAP_BYTES)
+    text = "".join(_read_lines(storage, name, LabelMapError, MAX_LABEL_MAP_BYTES))
     return parse_label_map(text, path)
 
 
@@ -113,74 +120,95 @@ def has_masks(storage: Storage, item_id: str) -> bool:
     return any(storage.exists(mask) for mask in masks)
 
 
-def read_subsets(storage: Storage) -> dict[str, list[str]]:
-    """Read the lists of an archive: the ids of each subset; none where there are no lists.
+def check_archive(storage: Storage) -> None:
+    """Read what is read when an archive is opened, and keep nothing. Raises as `open_archive`."""
+    read_label_map(storage)
+    for read in find_lists(storage).values() or [partial(unlisted_items, storage)]:
+        deque(read(), maxlen=0)
 
-    Raises SubsetListError or UnsafePathError.
+
+def find_lists(storage: Storage) -> dict[str, Callable[[], Iterator[str]]]:
+    """Return by subset a call that reads its list, id by id; nothing where there are no lists.
+
+    The call can be pickled. It raises SubsetListError or UnsafePathError, this UnsafePathError.
     """
-    subsets = {}
+    lists: dict[str, Callable[[], Iterator[str]]] = {}
     for name in sorted(storage.files(layout.SUBSETS)):
         subset = name.removeprefix(layout.SUBSETS + "/").removesuffix(layout.LIST_SUFFIX)
         if "/" in subset or not name.endswith(layout.LIST_SUFFIX):
             continue
-        place = storage.place(name)
-        text = _read_text(storage, name, SubsetListError, MAX_LIST_BYTES)
-        subsets[layout.check_name(subset, place)] = layout.parse_subset_list(
-            text, place, partial(has_masks, storage)
-        )
-    return subsets
+        subset = layout.check_name(subset, storage.place(name))
+        lists[subset] = partial(_read_list, storage, name)
+    return lists
 
 
-def unlisted_items(storage: Storage) -> list[str]:
-    """Return the ids of all items with masks, sorted, of an archive without lists.
+def _read_list(storage: Storage, name: str) -> Iterator[str]:
+    exists = partial(has_masks, storage)
+    # An error keeps all that is being read alive; the file should not wait for it.
+    with closing(_read_lines(storage, name, SubsetListError, MAX_LIST_BYTES)) as lines:
+        yield from layout.parse_subset_list(lines, storage.place(name), exists)
+
+
+def unlisted_items(storage: Storage) -> Iterator[str]:
+    """Yield the ids of all items with masks, of an archive without lists.
 
     Raises ArchiveError where there are none, UnsafePathError for one that cannot be an id.
     """
-    ids = sorted(set(_masked_ids(storage)))
-    if not ids:
+    item_id = None
+    for item_id in _masked_ids(storage):
+        yield layout.check_name(item_id, storage.place())
+    if item_id is None:
         raise ArchiveError(
             "the archive has neither subset lists nor masks",
             storage.place(layout.SUBSETS),
             "a list of items for each subset, such as default.txt",
             "export the task again as 'Segmentation mask 1.1'",
         )
-    return [layout.check_name(item_id, storage.place()) for item_id in ids]
 
 
-def _read_text(storage: Storage, name: str, kind: type[SegmaskImportError], limit: int) -> str:
-    data = storage.read(name, limit)
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise kind(
-            f"byte {error.start:,} ({data[error.start]:#04x}) is no UTF-8",
-            f"{storage.place(name)}:{line}",
-            "text in UTF-8",
-            "save the file as UTF-8; many editors call that its encoding",
-        ) from error
+def _read_lines(
+    storage: Storage, name: str, kind: type[SegmaskImportError], limit: int
+) -> Generator[str]:
+    before = 0
+    with storage.open(name, limit) as file:
+        for number, line in enumerate(file, 1):
+            try:
+                yield line.decode("utf-8")
+            except UnicodeDecodeError as error:
+                raise kind(
+                    f"byte {before + error.start:,} ({line[error.start]:#04x}) is no UTF-8",
+                    f"{storage.place(name)}:{number}",
+                    "text in UTF-8",
+                    "save the file as UTF-8; many editors call that its encoding",
+                ) from error
+            before += len(line)
 
 
 def _masked_ids(storage: Storage) -> Iterator[str]:
-    """Yield the id of every mask; twice, where an item has both."""
+    """Yield the id of every item that has a mask, once."""
     for folder in (layout.CLASS_MASKS, layout.INSTANCE_MASKS):
         for name in storage.files(folder):
-            stem, suffix = layout.split_suffix(name.removeprefix(folder + "/"))
-            if suffix == layout.MASK_SUFFIX:
-                yield stem
+            item_id, suffix = layout.split_suffix(name.removeprefix(folder + "/"))
+            if suffix == layout.MASK_SUFFIX and (
+                folder == layout.CLASS_MASKS or not storage.exists(layout.class_mask(item_id))
+            ):
+                yield item_id
 
 
-def _report_unlisted(storage: Storage, subsets: dict[str, list[str]]) -> None:
-    listed = {item_id for ids in subsets.values() for item_id in ids}
-    unlisted = {item_id for item_id in _masked_ids(storage) if item_id not in listed}
-    if unlisted:
+def _report_unlisted(storage: Storage, listed: Collection[Collection[str]]) -> None:
+    count, example = 0, ""
+    for item_id in _masked_ids(storage):
+        if not any(item_id in ids for ids in listed):
+            count += 1
+            example = min(example or item_id, item_id)
+    if count:
         log.warning(
             "%s: the masks of %d items that no list in %s names are left out (such as %r). "
             "Add their ids to a list to import them.",
             storage.place(),
-            len(unlisted),
+            count,
             layout.SUBSETS,
-            min(unlisted),
+            example,
         )
 
 
@@ -283,7 +311,9 @@ def find_image(storage: Storage, item_id: str) -> str | None:
 
 def read_image_size(storage: Storage, name: str) -> tuple[int, int] | None:
     """Return height and width of an image from its header, None where that cannot be read."""
-    return _parse_image_size(storage.head(name, _HEAD)) or _parse_image_size(storage.read(name))
+    with storage.open(name) as file:
+        head = file.read(_HEAD)
+    return _parse_image_size(head) or _parse_image_size(storage.read(name))
 
 
 def _parse_image_size(data: bytes) -> tuple[int, int] | None:

@@ -81,7 +81,7 @@ class SegmaskBase(DatasetBase):
         _check_choice("instances", instances, INSTANCES)
         _check_choice("connectivity", connectivity, CONNECTIVITIES)
         keep_freed_memory()
-        self._archive = path if isinstance(path, Archive) else open_archive(path)
+        self._archive = path if isinstance(path, Archive) else open_archive(path, stream)
         self._as_polygons = annotation == POLYGON
         self._tolerance = tolerance
         self._components = (connectivity, min_area) if instances == COMPONENTS else None
@@ -125,7 +125,7 @@ class SegmaskBase(DatasetBase):
 
     def get(self, id: str, subset: str | None = None) -> DatasetItem | None:
         subset = subset or layout.DEFAULT_SUBSET
-        if id in self._archive.sets.get(subset, ()):
+        if id in self._archive.subsets.get(subset, ()):
             return self._make(partial(self._read_item, id), id, subset)
         return None
 

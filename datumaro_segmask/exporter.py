@@ -108,6 +108,7 @@ class SegmaskExporter(Exporter):
             MaskEncoder(self._labels.label_map, mask_mode, ignore_label),
             empty_masks=empty_masks,
             report=self._report_annotation,
+            stream=extractor.is_stream,
         )
         self._zip = os.path.join(save_dir, ZIP_NAME) if zip else None
         self._rewrites = mask_mode != COLOR or ignore_label is not None

@@ -10,7 +10,7 @@ from datumaro.components.format_detection import FormatDetectionConfidence, Form
 from datumaro.components.importer import Importer
 
 from . import layout
-from .archive import read_label_map, read_subsets, unlisted_items
+from .archive import check_archive
 from .base import ANNOTATIONS, INSTANCES
 from .options import add_component_options, add_reading_options
 from .storage_open import folder_roots, holds_archive, lone_zip, open_storage
@@ -107,19 +107,14 @@ class SegmaskImporter(Importer):
 
     @classmethod
     def find_sources(cls, path: str) -> list[dict[str, Any]]:
-        """Return one source for the whole archive; its subsets are read in one pass."""
-        return [{"url": path, "format": cls.NAME}] if holds_archive(path) else []
+        """Return one source for the whole archive; its subsets are read in one pass.
 
-    def __call__(self, path: str, stream: bool = False, **options: Any) -> list[dict[str, Any]]:
-        if path and os.path.exists(path):
-            # What is wrong with the archive as a whole is said here, where Datumaro passes the
-            # message on as it is; from a constructor it would say "Failed to import" and no more.
-            storage = open_storage(os.path.normpath(path))
-            read_label_map(storage)
-            if not read_subsets(storage):
-                unlisted_items(storage)
-        sources: list[dict[str, Any]] = super().__call__(path, stream=stream, **options)
-        return sources
+        Raises as `archive.open_archive`: what is wrong with the archive as a whole is said here,
+        where Datumaro passes the message on as it is. From the constructor of `SegmaskBase` it
+        would say "Failed to import" and no more.
+        """
+        check_archive(open_storage(path))
+        return [{"url": path, "format": cls.NAME}]
 
     @property
     def can_stream(self) -> bool:

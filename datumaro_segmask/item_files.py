@@ -23,6 +23,7 @@ from .archive_write import MaskEncoder
 from .errors import SegmaskExportError, UnpaintableError
 from .export_labels import ExportLabels
 from .masks import size_of_mask
+from .on_disk import StoredHashes
 from .painting import paint
 from .shapes import Painted, in_paint_order, paint_annotations
 
@@ -38,7 +39,8 @@ class ItemFiles:
     """Makes the files of items, one item at a time, as bytes by their places in the archive.
 
     ``report`` gets each annotation that cannot be painted; if it returns, the annotation is left
-    out. What else does not show in the files is counted in `left_out`, by what it is.
+    out. What else does not show in the files is counted in `left_out`, by what it is. What has
+    to be known of earlier items is kept on the disk with ``stream``.
     """
 
     def __init__(
@@ -48,12 +50,13 @@ class ItemFiles:
         *,
         empty_masks: bool,
         report: Callable[[DatasetItem, UnpaintableError], None],
+        stream: bool = False,
     ) -> None:
         self._labels = labels
         self._encoder = encoder
         self._empty_masks = empty_masks
         self._report = report
-        self._seen: set[int] = set()
+        self._seen: set[int] | StoredHashes = StoredHashes() if stream else set()
         self._warned = False
         self.left_out: Counter[str] = Counter()
 
@@ -108,7 +111,8 @@ class ItemFiles:
                 "an id of its own for every image",
                 "rename the items, for instance with 'datum transform -t rename'",
             )
-        self._seen |= {itself, content}
+        self._seen.add(itself)
+        self._seen.add(content)
 
     def _check_elsewhere(self, item: DatasetItem) -> None:
         """Refuse ids that cannot be files on this system, and warn of those of other systems."""

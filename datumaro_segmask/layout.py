@@ -6,7 +6,7 @@ Strings only: nothing here looks at a disk.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from .errors import SubsetListError, UnsafePathError
 
@@ -60,7 +60,6 @@ _NOT_ON_WINDOWS = re.compile(
     r"""[<>:"|?*]|[. ](/|$)|(^|/)(CON|PRN|AUX|NUL|(COM|LPT)[0-9\u00b9\u00b2\u00b3])\s*([./]|$)""",
     re.I,
 )
-_LINE = re.compile(r"[^\n]*(\n|\Z)")
 _EMPTY_PART = re.compile(r"(^|/)[. ]*(/|$)")
 
 
@@ -152,30 +151,29 @@ def check_name(name: str, where: str) -> str:
     return name
 
 
-def parse_subset_list(text: str, where: str, exists: Callable[[str], bool]) -> list[str]:
-    """Return the ids that a subset list names, each once, in the order of the file.
+def parse_subset_list(
+    lines: Iterable[str], where: str, exists: Callable[[str], bool]
+) -> Iterator[str]:
+    """Yield the ids that the lines of a subset list name, in their order.
 
-    ``exists`` tells whether an id has files: it settles the lines that can be read in two ways.
-    ``img.jpg`` means the item ``img`` unless there is a mask of an item ``img.jpg``, and a line
-    that begins with ``#`` is a comment (as it is for Datumaro) unless there is a mask of that
-    name. Raises SubsetListError and UnsafePathError, naming the line. Rules: docs/format.md,
-    section 1.
+    An id that stands there twice comes twice. ``exists`` tells whether an id has files: it settles
+    the lines that can be read in two ways. ``img.jpg`` means the item ``img`` unless there is a
+    mask of an item ``img.jpg``, and a line that begins with ``#`` is a comment (as it is for
+    Datumaro) unless there is a mask of that name. Raises SubsetListError and UnsafePathError,
+    naming the line. Rules: docs/format.md, section 1.
     """
-    lines = text.count("\n") + 1
-    if lines > MAX_LINES:
-        raise SubsetListError(
-            f"the list has {lines:,} lines",
-            where,
-            f"at most {MAX_LINES:,}",
-            "check that this file is a list of items, or split it into several subsets",
-        )
-    ids: dict[str, None] = {}
-    # Line by line, as a list of a million would cost more than the ids that stay.
-    for number, raw in enumerate(_LINE.finditer(text.removeprefix("\ufeff")), 1):
-        line = raw[0].strip()
+    for number, raw in enumerate(lines, 1):
+        place = f"{where}:{number}"
+        if number > MAX_LINES:
+            raise SubsetListError(
+                f"the list has more than {MAX_LINES:,} lines",
+                place,
+                "the ids of one subset",
+                "check that this file is a list of items, or split it into several subsets",
+            )
+        line = raw.removeprefix("\ufeff" if number == 1 else "").strip()
         if not line:
             continue
-        place = f"{where}:{number}"
         if len(line) > MAX_LINE:
             raise SubsetListError(
                 f"the line has {len(line):,} characters",
@@ -197,8 +195,7 @@ def parse_subset_list(text: str, where: str, exists: Callable[[str], bool]) -> l
                 "the id of an item",
                 "remove the line, or give the item another name",
             )
-        ids[item_id] = None
-    return list(ids)
+        yield item_id
 
 
 def list_line(item_id: str, has_mask: bool) -> str:
@@ -229,13 +226,16 @@ def roots_of(names: Iterable[str], max_depth: int = 2) -> list[str]:
     """
     marks = (f"{SUBSETS}/", f"{CLASS_MASKS}/", f"{INSTANCE_MASKS}/")
     roots: dict[int, set[str]] = {}
+    known: tuple[str, ...] = ()  # where nearly all names of a large archive begin
     for name in names:
-        if is_stranger(name):
+        if name.startswith(known) or is_stranger(name):
             continue
         parts = name.split("/")
         for depth in range(min(len(parts) - 1, max_depth + 1)):
             rest = "/".join(parts[depth:])
             if rest.startswith(marks):
-                roots.setdefault(depth, set()).add("".join(f"{part}/" for part in parts[:depth]))
+                root = "".join(f"{part}/" for part in parts[:depth])
+                roots.setdefault(depth, set()).add(root)
+                known = known or tuple(root + mark for mark in marks)
                 break
     return sorted(roots[min(roots)]) if roots else []

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import IO, Protocol
 
 from . import layout
@@ -34,8 +34,8 @@ class Storage(Protocol):
         Raises MissingFileError, UnsafePathError or ArchiveError.
         """
 
-    def head(self, name: str, size: int) -> bytes:
-        """Return the first ``size`` bytes of a file, or all if it has fewer; raises as `read`."""
+    def open(self, name: str, limit: int | None = None) -> AbstractContextManager[IO[bytes]]:
+        """Open a file of at most ``limit`` bytes; what goes wrong is raised as `read` does."""
 
     def files(self, folder: str) -> Iterator[str]:
         """Yield the files below a folder, relative to the root, but for the litter of systems."""
@@ -69,17 +69,11 @@ class FolderStorage:
         return os.path.isfile(self.path(name))
 
     def read(self, name: str, limit: int = MAX_FILE_BYTES) -> bytes:
-        with self._open(name) as file:
-            if os.fstat(file.fileno()).st_size > limit:
-                raise too_large(limit, self.place(name))
+        with self.open(name, limit) as file:
             return file.read()
 
-    def head(self, name: str, size: int) -> bytes:
-        with self._open(name) as file:
-            return file.read(size)
-
     @contextmanager
-    def _open(self, name: str) -> Iterator[IO[bytes]]:
+    def open(self, name: str, limit: int | None = None) -> Iterator[IO[bytes]]:
         path = self.path(name)
         try:
             mode = os.lstat(path).st_mode
@@ -87,6 +81,8 @@ class FolderStorage:
             if not (stat.S_ISREG(mode) or os.path.isfile(path)):  # to open a pipe is to wait for it
                 raise unreadable("it is no file", self.place(name))
             with open(path, "rb") as file:
+                if limit is not None and os.fstat(file.fileno()).st_size > limit:
+                    raise too_large(limit, self.place(name))
                 yield file
         except OSError as error:
             raise unreadable(error.strerror or str(error), self.place(name)) from error

@@ -7,7 +7,7 @@ import os
 from . import layout
 from .errors import ArchiveError, SegmaskImportError
 from .storage import FolderStorage, Storage
-from .storage_zip import ZipStorage, read_directory
+from .storage_zip import ZipStorage, open_zip, read_directory
 
 MAX_DEPTH = 2  # folders between the given path and the root of the archive
 
@@ -94,8 +94,13 @@ def _only_root(roots: list[str], where: str) -> str:
 
 
 def _open_zip(path: str) -> ZipStorage:
-    directory = read_directory(path)
-    return ZipStorage(path, _only_root(layout.roots_of(directory), path), directory)
+    archive = open_zip(path)
+    try:
+        directory = read_directory(archive, path)
+        return ZipStorage(path, _only_root(layout.roots_of(directory), path), directory, archive)
+    except SegmaskImportError:
+        archive.close()
+        raise
 
 
 def holds_archive(path: str) -> bool:
@@ -108,6 +113,7 @@ def holds_archive(path: str) -> bool:
             return False
         path = lone
     try:
-        return bool(layout.roots_of(read_directory(path)))
+        with open_zip(path) as archive:
+            return bool(layout.roots_of(read_directory(archive, path)))
     except SegmaskImportError:
         return False

@@ -13,6 +13,7 @@ import tempfile
 import zipfile
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
+from itertools import islice
 from pathlib import Path
 from typing import IO, Protocol
 
@@ -102,7 +103,8 @@ class FolderSink:
                 self._check_inside(os.path.dirname(self._path(name)))
                 os.makedirs(folder, exist_ok=True)
                 self._made.add(folder)
-            return Path(path).open("wb")
+            # Not by pathlib, which keeps room for the name of every file in a table of Python's.
+            return open(path, "wb")
         except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
             raise SegmaskExportError(
                 "it needs a file where another item needs a folder, or the other way round",
@@ -117,8 +119,10 @@ class FolderSink:
         if not os.path.isdir(source) or not os.path.lexists(target):
             os.replace(source, target)
             return
-        for entry in os.listdir(source):
-            self._move(os.path.join(name, entry))
+        while entries := _some_of(source):
+            for entry in entries:
+                self._move(os.path.join(name, entry))
+        os.rmdir(source)
 
     def _check_inside(self, folder: str) -> None:
         real = os.path.realpath(folder)
@@ -129,6 +133,12 @@ class FolderSink:
                 "folders below the folder of the export",
                 "remove the link, or export into another folder",
             )
+
+
+def _some_of(folder: str) -> list[str]:
+    """Return names of a folder, as many as are to be had at once: there may be millions."""
+    with os.scandir(folder) as entries:
+        return [entry.name for entry in islice(entries, 1000)]
 
 
 def _rank(entry: str) -> int:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import weakref
 import zipfile
 from collections.abc import Iterator
-from typing import Any
+from contextlib import contextmanager
+from typing import IO, Any
 
 from . import layout
-from .errors import ArchiveError
+from .errors import ArchiveError, SegmaskImportError
 from .storage import MAX_FILE_BYTES, too_large, unreadable
 
 MAX_ZIP_ENTRIES = 1 << 23  # twice what a million items with images have
@@ -18,17 +20,21 @@ _SHOWN = 200  # characters of what others say
 _COPY = "copy or export the archive again, it is damaged"
 
 
-def read_directory(path: str) -> dict[str, zipfile.ZipInfo]:
-    """Return the files of a zip by their names, after checking the names and the flags."""
+def open_zip(path: str) -> zipfile.ZipFile:
+    """Open a zip, which reads its directory; raises ArchiveError or MissingFileError."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            entries = archive.infolist()
+        return zipfile.ZipFile(path)
     except OSError as error:
         raise unreadable(error.strerror or str(error), path) from error
     except (zipfile.BadZipFile, ValueError, NotImplementedError, UnicodeDecodeError) as error:
         raise ArchiveError(
             f"the zip cannot be read ({_short(error)})", path, "a sound zip", _COPY
         ) from error
+
+
+def read_directory(archive: zipfile.ZipFile, path: str) -> dict[str, zipfile.ZipInfo]:
+    """Return the files of a zip by their names, after checking the names and the flags."""
+    entries = archive.infolist()
     if len(entries) > MAX_ZIP_ENTRIES:
         raise ArchiveError(
             f"the zip has {len(entries):,} entries",
@@ -59,14 +65,28 @@ def read_directory(path: str) -> dict[str, zipfile.ZipInfo]:
 
 
 class ZipStorage:
-    """An archive inside a zip, read in place: nothing is unpacked to the disk."""
+    """An archive inside a zip, read in place: nothing is unpacked to the disk.
 
-    def __init__(self, path: str, root: str, directory: dict[str, zipfile.ZipInfo]) -> None:
+    ``directory`` is that of ``archive``, the zip at ``path``, and ``root`` where the layout begins.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        root: str,
+        directory: dict[str, zipfile.ZipInfo],
+        archive: zipfile.ZipFile,
+    ) -> None:
         self._path = path
         self._root = root
         self._directory = directory
-        self._archive: zipfile.ZipFile | None = None
-        self._process = 0  # that opened it
+        self._keep(archive)
+
+    def _keep(self, archive: zipfile.ZipFile) -> zipfile.ZipFile:
+        self._archive: zipfile.ZipFile | None = archive
+        self._process = os.getpid()  # that opened it
+        weakref.finalize(self, archive.close)
+        return archive
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_archive": None}
@@ -81,19 +101,22 @@ class ZipStorage:
         return self._root + name in self._directory
 
     def read(self, name: str, limit: int = MAX_FILE_BYTES) -> bytes:
-        entry = self._directory.get(self._root + name)
-        if entry is not None and entry.file_size > limit:  # need not be inflated to be refused
-            raise too_large(limit, self.place(name))
-        return self.head(name, limit)  # zipfile stops at the size that the zip declares
+        with self.open(name, limit) as file:
+            return file.read()  # zipfile stops at the size that the zip declares
 
-    def head(self, name: str, size: int) -> bytes:
+    @contextmanager
+    def open(self, name: str, limit: int | None = None) -> Iterator[IO[bytes]]:
         entry = self._directory.get(self._root + name)
         if entry is None:
             raise unreadable("no such file", self.place(name))
+        if limit is not None and entry.file_size > limit:  # need not be inflated to be refused
+            raise too_large(limit, self.place(name))
         archive = self._open()
         try:
             with archive.open(entry) as file:
-                return file.read(size)
+                yield file
+        except SegmaskImportError:  # of who reads it
+            raise
         except Exception as error:  # zlib.error, LZMAError, OSError of bzip2, BadZipFile, EOFError
             raise ArchiveError(
                 f"the file is damaged inside the zip ({_short(error)})",
@@ -105,10 +128,7 @@ class ZipStorage:
     def _open(self) -> zipfile.ZipFile:
         # A forked process shares the place that its parent reads at, so it opens the zip anew.
         if self._archive is None or self._process != os.getpid():
-            try:
-                self._archive, self._process = zipfile.ZipFile(self._path), os.getpid()
-            except (OSError, zipfile.BadZipFile) as error:  # it was sound when it was listed
-                raise unreadable(str(error), self._path) from error
+            return self._keep(open_zip(self._path))
         return self._archive
 
     def files(self, folder: str) -> Iterator[str]:

@@ -8,6 +8,8 @@ import os
 import tempfile
 import zipfile
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from typing import IO
 
 import numpy as np
 from datumaro.components.dataset import Dataset
@@ -15,7 +17,7 @@ from datumaro.components.errors import DatasetImportError
 from datumaro.components.importer import ImportErrorPolicy
 
 from datumaro_segmask import layout, register
-from datumaro_segmask.archive import read_label_map, read_subsets, unlisted_items
+from datumaro_segmask.archive import check_archive, find_lists, read_label_map
 from datumaro_segmask.errors import (
     MissingFileError,
     PngError,
@@ -119,8 +121,8 @@ class _Memory:
     def exists(self, name: str) -> bool:
         return name in self._files
 
-    def head(self, name: str, size: int) -> bytes:
-        return self.read(name)[:size]
+    def open(self, name: str, limit: int | None = None) -> AbstractContextManager[IO[bytes]]:
+        return io.BytesIO(self.read(name))
 
     def read(self, name: str, limit: int = MAX_FILE_BYTES) -> bytes:
         if name not in self._files:
@@ -151,7 +153,7 @@ def subset_list(data: bytes) -> None:
     """Ids stay inside the archive, stand there once, and survive being listed again."""
     place = layout.subset_list("default")
     storage = _Memory({place: data, layout.class_mask("a.jpg"): b"", layout.class_mask("#b"): b""})
-    ids = read_subsets(storage)["default"]
+    ids = list(dict.fromkeys(find_lists(storage)["default"]()))
     _check_names(ids)
     lines = []
     for item_id in ids:
@@ -159,7 +161,7 @@ def subset_list(data: bytes) -> None:
         if not layout.problem_of_listed(item_id, has_mask):
             lines.append((item_id, layout.list_line(item_id, has_mask)))
     again = _Memory({**storage._files, place: "\n".join(line for _, line in lines).encode()})
-    if read_subsets(again)["default"] != [item_id for item_id, _ in lines]:
+    if list(find_lists(again)["default"]()) != [item_id for item_id, _ in lines]:
         raise Finding(f"the list is another one when written: {lines}")
 
 
@@ -180,9 +182,7 @@ def zip_reader(data: bytes) -> None:
     storage = open_storage(_file(data))
     names = list(storage.files(layout.SUBSETS)) + list(storage.files(layout.CLASS_MASKS))
     _check_names(names)
-    read_label_map(storage)
-    if not read_subsets(storage):
-        unlisted_items(storage)
+    check_archive(storage)
     for name in names[:50]:
         if len(storage.read(name, 1 << 20)) > 1 << 20:
             raise Finding(f"{name!r} was read past the limit")

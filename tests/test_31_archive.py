@@ -31,6 +31,26 @@ from .cases import BAD, GOOD, Bad, Good, ItemKey, Mask
 containers = pytest.mark.parametrize("write", CONTAINERS.values(), ids=CONTAINERS)
 
 
+@containers
+@pytest.mark.parametrize("lists", [True, False], ids=["lists", "no-lists"])
+@pytest.mark.parametrize("stream", [True, False], ids=["stream", "whole"])
+def test_ids_stand_once(write, lists: bool, stream: bool, tmp_path: Path) -> None:
+    """In the order of the list, and found again, also in a copy for another process."""
+    texts = {"train": "b\na\nb.jpg\n", "val": "a\nc\n"}
+    masks = {item_id: gray("01") for item_id in "bca"}
+    files = archive(masks, masks | {"d": gray("01")}, lists=texts if lists else {})
+    opened = open_archive(str(write(files, tmp_path / "x")), stream)
+    subsets = {"train": ["b", "a"], "val": ["a", "c"]} if lists else {"default": [*"abcd"]}
+    for found in (opened, pickle.loads(pickle.dumps(opened))):
+        assert {subset: list(ids) for subset, ids in found.subsets.items()} == subsets
+        assert {subset: len(ids) for subset, ids in found.subsets.items()} == {
+            subset: len(ids) for subset, ids in subsets.items()
+        }
+        assert ["d" in ids for ids in found.subsets.values()] == (
+            [False, False] if lists else [True]
+        )
+
+
 def items_of(path: Path, **options) -> dict[ItemKey, tuple[Item, list[Mask]]]:
     """Read all items: as they are, and their masks as the table of cases has them."""
     max_pixels = options.pop("max_pixels", MAX_PIXELS)

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import PIL.Image
 import pytest
 from datumaro.components.annotation import AnnotationType, Bbox, Mask, RleMask
 from datumaro.components.dataset import Dataset, StreamDataset
-from datumaro.components.dataset_base import DatasetItem
+from datumaro.components.dataset_base import CategoriesInfo, DatasetBase, DatasetItem
 from datumaro.components.errors import (
     AnnotationExportError,
     DatasetExportError,
@@ -489,6 +489,31 @@ def broken(case: Refusal) -> Dataset:
     return dataset([item(FINE), case.bad, item(FINE, id="c")])
 
 
+class Stream(DatasetBase):
+    """Another dataset, read item by item."""
+
+    def __init__(self, source: Dataset) -> None:
+        super().__init__(subsets=list(source.subsets()), media_type=Image)
+        self._source = source
+
+    @property
+    def is_stream(self) -> bool:
+        return True
+
+    def categories(self) -> CategoriesInfo:
+        return self._source.categories()
+
+    def __iter__(self) -> Iterator[DatasetItem]:
+        return iter(self._source)
+
+
+Make: TypeAlias = Callable[[Dataset], Dataset]
+
+
+def streamed(source: Dataset) -> Dataset:
+    return StreamDataset(Stream(source))
+
+
 def check_message(error: BaseException, kind: type[Exception], says: Any) -> None:
     assert type(error) is kind
     assert isinstance(error, SegmaskError)
@@ -507,11 +532,12 @@ def test_strict(case: Refusal, policy: ExportErrorPolicy | None, tmp_path: Path)
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
+@pytest.mark.parametrize("make", [lambda whole: whole, streamed], ids=["whole", "stream"])
 @pytest.mark.parametrize("zipped", [False, True], ids=["tree", "zip"])
 @pytest.mark.parametrize("case", BAD.values(), ids=BAD)
-def test_lenient(case: Refusal, zipped: bool, tmp_path: Path) -> None:
+def test_lenient(case: Refusal, zipped: bool, make: Make, tmp_path: Path) -> None:
     policy = Lenient()
-    broken(case).export(
+    make(broken(case)).export(
         str(tmp_path / "x"), "segmask", error_policy=policy, zip=zipped, **case.options
     )
     (error,) = policy.errors

@@ -141,6 +141,18 @@ def test_killed_at_every_step(
     assert outcomes & {"old", "refused"}
 
 
+def test_more_files_than_are_moved_at_once(tmp_path: Path) -> None:
+    """Into folders that are there, beside what stays."""
+    old = as_folder({"a/old": b"old", "a/1": b"old", "keep": b"old"}, tmp_path / "x")
+    names = [f"{folder}/{number}" for folder in ("a", "a/b") for number in range(1100)]
+    sink = FolderSink(str(old))
+    for name in names:
+        sink.put(name, name.encode())
+    sink.finish({})
+    files = {p.relative_to(old).as_posix(): p.read_bytes() for p in old.rglob("*") if p.is_file()}
+    assert files == {name: name.encode() for name in names} | {"a/old": b"old", "keep": b"old"}
+
+
 @pytest.mark.parametrize("step", [4, 6, 8])
 def test_full_disk_leaves_the_old_dataset(step: int, tmp_path: Path, disk: _Disk) -> None:
     dataset = new_dataset(tmp_path / "source")

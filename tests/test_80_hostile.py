@@ -654,7 +654,7 @@ BAD_TEXTS = {
         LIST, b"b" * 10_000_000, SubsetListError, ("txt:1: the line has 10,000,000",)
     ),
     "list-with-too-many-lines": (
-        LIST, b"\n" * layout.MAX_LINES, SubsetListError, ("4,194,305 lines", "at most 4,194,304")
+        LIST, b"\n" * (layout.MAX_LINES + 1), SubsetListError, ("txt:4194305: ", "4,194,304 lines")
     ),
     "label-map-not-utf-8": (
         "labelmap.txt", b"stra\xdfe:1,2,3::\n", LabelMapError, ("txt:1: byte 4 (0xdf)", "UTF-8")

@@ -96,10 +96,11 @@ def test_two_processes_read_one_archive(path: str, method: str) -> None:
         assert list(pool.map(read_path, [path] * 2)) == [expected] * 2
 
 
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 @pytest.mark.parametrize("method", METHODS)
-def test_open_source_goes_to_processes(path: str, method: str) -> None:
+def test_open_source_goes_to_processes(path: str, method: str, stream: bool) -> None:
     """Each opens the zip anew, also where the parent has read from it and a fork shares that."""
-    source = SegmaskBase(path)
+    source = SegmaskBase(path, stream=stream)
     expected = read_base(source)
     with processes(method) as pool:
         assert list(pool.map(read_base, [source] * 2)) == [expected] * 2

@@ -41,7 +41,7 @@ class Only:
     def __init__(self, storage: Storage, folder: str) -> None:
         self._storage = storage
         self._begin = f"{folder}/"
-        self.place, self.read, self.head = storage.place, storage.read, storage.head
+        self.place, self.read, self.open = storage.place, storage.read, storage.open
         self.files, self.path = storage.files, storage.path
 
     def exists(self, name: str) -> bool:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from typing import IO
 
 from .. import layout
 from ..archive import Archive
@@ -35,9 +37,9 @@ class ScatteredStorage:
         folder, inner = self._files[name]
         return folder.read(inner, limit)
 
-    def head(self, name: str, size: int) -> bytes:
+    def open(self, name: str, limit: int | None = None) -> AbstractContextManager[IO[bytes]]:
         folder, inner = self._files[name]
-        return folder.head(inner, size)
+        return folder.open(inner, limit)
 
     def files(self, folder: str) -> Iterator[str]:
         return (name for name in self._files if name.startswith(f"{folder}/"))
@@ -88,10 +90,10 @@ def open_mask_folder(
         for item_id, entry in found.items():
             suffix = layout.split_suffix(entry[1])[1]
             files[layout.image(item_id, _known(suffix))] = entry
-    subsets: dict[str, list[str]] = {}
+    subsets: dict[str, dict[str, None]] = {}
     for name, item_id in keys.values():
-        subsets.setdefault(name, []).append(item_id)
-    return Archive(ScatteredStorage(masks, files), label_map, subsets)
+        subsets.setdefault(name, {})[item_id] = None
+    return Archive(ScatteredStorage(masks, files), label_map, {**subsets})
 
 
 def _stems(folder: str, suffixes: frozenset[str]) -> dict[str, str]:

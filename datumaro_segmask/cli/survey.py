@@ -105,7 +105,7 @@ def _read_subsets(storage: Storage) -> tuple[dict[str, list[str]], list[Finding]
     subsets, findings = read_lists(storage)
     ids: list[str] = []
     try:
-        ids = unlisted_items(storage)
+        ids = sorted(unlisted_items(storage))
     except ArchiveError:  # no masks
         if not subsets and not findings:
             raise

@@ -71,7 +71,12 @@ def read_lists(storage: Storage) -> tuple[dict[str, list[str]], list[Finding]]:
         except SegmaskImportError as error:
             findings.append(of_error(error, storage, place))
             continue
-        parse = partial(layout.parse_subset_list, where=place, exists=partial(has_masks, storage))
+
+        def parse(text: str, place: str = place) -> list[str]:
+            lines = text.split("\n")
+            ids = layout.parse_subset_list(lines, place, partial(has_masks, storage))
+            return list(dict.fromkeys(ids))
+
         ids, more = _parse(text, parse, lambda _: "subset-list", place, lambda _: "")
         findings += faults + more
         subsets[name] = ids or []
