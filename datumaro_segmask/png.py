@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from .colors import IntArray
 from .errors import PngError
+from .nonzero import places_of_nonzero
 from .png_container import (
     CHANNELS,
     GRAY_ALPHA,
@@ -78,7 +79,8 @@ class MaskReader:
         self._number_of = number_of
         self._source = Inflater(container.pieces, where)
         self._step = max(1, self.header.pixel_bits // 8)  # bytes from a byte to its left neighbour
-        self._above: Bytes | None = None
+        self._above: Bytes | None = None  # the row above the next one
+        self._last_sub: Bytes | None = None  # the same as it is filtered, until it is needed
         self._next_row = 0
         self._whole: Values | None = None
 
@@ -117,18 +119,20 @@ class MaskReader:
         row_bytes = 1 + self.header.row_bytes(width)
         raw = np.frombuffer(self._source.read(rows * row_bytes), np.uint8)
         lines = raw.reshape(rows, row_bytes)
-        filters = lines[:, 0]
-        lowest, highest = int(filters.min()), int(filters.max())
+        filters = set(lines[:, 0].tobytes())
+        highest = max(filters)
         if highest > PAETH:
             raise PngError(
                 f"a row has the filter {highest}", self._where, "a filter from 0 to 4", REDRAW
             )
-        if lowest == highest == SUB and self.header.depth >= 8 and _is_sparse(width, self._step):
-            self._above = unfilter_sub(lines[-1, 1:], self._step)
+        if filters == {SUB} and self.header.depth >= 8 and _is_sparse(width, self._step):
+            self._last_sub = lines[-1, 1:].copy()
             starts, values, pixels = _runs_of_sub(raw, rows, row_bytes, self._step)
             if self.header.color_type == GRAY_ALPHA:
                 values >>= 8
             return self._values_of_runs(starts, values, pixels, width)
+        if self._last_sub is not None:
+            self._above, self._last_sub = unfilter_sub(self._last_sub, self._step), None
         if highest == NONE:
             plain = lines[:, 1:]
         elif highest <= UP:
@@ -163,7 +167,7 @@ class MaskReader:
         """Spread runs (their first pixels, row by row, and their values) over the rows."""
         if self.header.is_color:
             values = self._number_of(values)
-        narrow = values.astype(np.min_scalar_type(int(values.max())))
+        narrow = values.astype(_narrowest(int(values.max())))
         lengths = np.empty(starts.size, np.int64)
         np.subtract(starts[1:], starts[:-1], out=lengths[:-1])
         lengths[-1] = pixels - starts[-1]
@@ -176,7 +180,7 @@ class MaskReader:
             width, rows = -(-(header.width - x0) // dx), -(-(header.height - y0) // dy)
             if width <= 0 or rows <= 0:
                 continue
-            self._above = None
+            self._above = self._last_sub = None
             step = _rows_of(header, width)
             for row in range(0, rows, step):
                 part = self._read_block(min(step, rows - row), width)
@@ -206,6 +210,10 @@ def _starts_of_runs(values: NDArray[Any]) -> IntArray:
     return np.flatnonzero(new)
 
 
+def _narrowest(highest: int) -> type[np.unsignedinteger[Any]]:
+    return np.uint8 if highest < 1 << 8 else np.uint16 if highest < 1 << 16 else np.uint32
+
+
 def _is_sparse(width: int, step: int) -> bool:
     """Tell whether `_runs_of_sub` can sum up rows of this many pixels of ``step`` bytes."""
     return step <= 3 and 255 * width < 1 << _FIELD[step]
@@ -222,7 +230,7 @@ def _runs_of_sub(
     """
     width = (row_bytes - 1) // step
     # The byte of the filter is 1, so every row begins with an entry of its own.
-    at = np.flatnonzero(raw != 0)
+    at = places_of_nonzero(raw)
     first = at.searchsorted(np.arange(0, raw.size, row_bytes))
     row = at // row_bytes
     byte = at - row

@@ -24,20 +24,24 @@ def compress(counts: IntArray, offsets: IntArray) -> tuple[bytes, list[int]]:
     first = (offsets[:-1, None] + np.arange(3)).ravel()
     first = first[first < np.repeat(offsets[1:], 3)]
     values[first] = counts[first]
-    magnitude = np.where(values < 0, ~values, values)
+    magnitude = values ^ values >> 63  # ~value of a negative one
+    highest = int(magnitude.max())
     sizes = np.ones(values.size, np.int64)
     limit = 1 << 4
-    while (more := magnitude >= limit).any():
-        sizes += more
+    while highest >= limit:
+        sizes += magnitude >= limit
         limit <<= 5
-    ends = np.cumsum(sizes)
+    ends = np.zeros(values.size + 1, np.int64)
+    np.cumsum(sizes, out=ends[1:])
     text = np.empty(int(ends[-1]), np.uint8)
-    at, left = ends - sizes, sizes
-    while values.size:
-        text[at] = (values & 31) + np.where(left > 1, 80, 48)
-        unfinished = np.flatnonzero(left > 1)
-        at, left, values = at[unfinished] + 1, left[unfinished] - 1, values[unfinished] >> 5
-    return text.tobytes(), np.concatenate(([0], ends))[offsets].tolist()
+    at = ends[:-1]
+    while True:
+        more = sizes > 1
+        text[at] = (values & 31) + (more * 32 + 48)
+        unfinished = np.flatnonzero(more)
+        if not unfinished.size:
+            return text.tobytes(), ends[offsets].tolist()
+        at, sizes, values = at[unfinished] + 1, sizes[unfinished] - 1, values[unfinished] >> 5
 
 
 def parse_counts(text: bytes) -> IntArray:

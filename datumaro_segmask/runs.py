@@ -9,6 +9,7 @@ that of one block plus the runs. Source: docs/format.md, section 4.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 from .colors import IntArray
 from .errors import MaskLimitError
+from .nonzero import places_of_nonzero
 from .rle import compress
 
 MAX_RUNS = 1 << 24
@@ -87,7 +89,7 @@ class Scanner:
             if self._above:
                 changed[0] |= plane[0] != self._above[i]
             changed[1:] |= plane[1:] != plane[:-1]
-        places = np.flatnonzero(changed)
+        places = places_of_nonzero(changed.ravel())
         self._count += places.size
         _check_limit(self._count, MAX_RUNS, "runs of one value", self._where)
         self._values.append(tuple(plane.ravel()[places] for plane in planes))
@@ -106,9 +108,17 @@ class Scanner:
         planes = zip(*self._values, strict=True)
         return Runs(
             starts,
-            np.append(starts[1:], self._height * self._width),
-            tuple(np.concatenate(plane).astype(np.int64)[order] for plane in planes),
+            _shifted(starts, self._height * self._width),
+            tuple(np.concatenate(plane)[order].astype(np.int64) for plane in planes),
         )
+
+
+def _shifted(starts: IntArray, end: int) -> IntArray:
+    """Return where each of some neighbours ends: where the next one starts, the last at ``end``."""
+    ends = np.empty_like(starts)
+    ends[:-1] = starts[1:]
+    ends[-1] = end
+    return ends
 
 
 def group_runs(
@@ -141,8 +151,10 @@ def group_runs(
     first[0] = True
     first[1:] = (keys[1:] != keys[:-1]) | (begin[1:] != end[:-1])
     heads = np.flatnonzero(first)
-    begin, end, keys = begin[heads], end[np.append(heads[1:], keys.size) - 1], keys[heads]
-    groups = np.flatnonzero(np.concatenate(([True], keys[1:] != keys[:-1])))
+    begin, end, keys = begin[heads], end[_shifted(heads, keys.size) - 1], keys[heads]
+    first = first[: keys.size]
+    first[1:] = keys[1:] != keys[:-1]
+    groups = np.flatnonzero(first)
     _check_limit(groups.size, MAX_INSTANCES, "instances", where)
     return _instances(keys[groups], base, begin, end, groups, height, width)
 
@@ -166,45 +178,47 @@ def _instances(
     height: int,
     width: int,
 ) -> list[Instance]:
+    stops = _shifted(groups, begin.size)
     areas = np.add.reduceat(end - begin, groups).tolist()
-    boxes = _boxes(begin, end, groups, height).tolist()
-    counts, offsets = _counts(begin, end, groups, height * width)
+    boxes = _boxes(begin, end, groups, stops, height)
+    counts, offsets = _counts(begin, end, groups, stops, height * width)
     text, ends = compress(counts, offsets)
     numbers, labels = (part.tolist() for part in np.divmod(keys, base))
     return [
-        Instance(label, number, text[a:b], area, (box[0], box[1], box[2], box[3]))
+        Instance(label, number, text[a:b], area, box)
         for label, number, a, b, area, box in zip(
             labels, numbers, ends[:-1], ends[1:], areas, boxes, strict=True
         )
     ]
 
 
-def _boxes(begin: IntArray, end: IntArray, groups: IntArray, height: int) -> IntArray:
-    last = np.append(groups[1:], begin.size) - 1
+def _boxes(
+    begin: IntArray, end: IntArray, groups: IntArray, stops: IntArray, height: int
+) -> Iterator[tuple[int, int, int, int]]:
     first_column, last_column = begin // height, (end - 1) // height
     # A run that goes on in the next column touches the bottom of one and the top of the other.
     wraps = last_column != first_column
     top = np.where(wraps, 0, begin - first_column * height)
     bottom = np.where(wraps, height - 1, end - 1 - last_column * height)
-    x0, x1 = first_column[groups], last_column[last]
-    y0 = np.minimum.reduceat(top, groups)
-    y1 = np.maximum.reduceat(bottom, groups)
-    return np.stack([x0, y0, x1 - x0 + 1, y1 - y0 + 1], axis=1)
+    x, y = first_column[groups], np.minimum.reduceat(top, groups)
+    columns = last_column[stops - 1] - x + 1
+    rows = np.maximum.reduceat(bottom, groups) - y + 1
+    return zip(x.tolist(), y.tolist(), columns.tolist(), rows.tolist(), strict=True)
 
 
 def _counts(
-    begin: IntArray, end: IntArray, groups: IntArray, pixels: int
+    begin: IntArray, end: IntArray, groups: IntArray, stops: IntArray, pixels: int
 ) -> tuple[IntArray, IntArray]:
     """Return the COCO counts of all groups in a row, and where each group's begin (and the end).
 
     Counts go off, on, off, on, ...; the last off is left out where the mask reaches the end.
     """
-    stops = np.append(groups[1:], begin.size)
     gaps = begin.copy()
     gaps[1:] -= end[:-1]
     gaps[groups] = begin[groups]
     rest = pixels - end[stops - 1]
-    offsets = np.concatenate(([0], np.cumsum(2 * (stops - groups) + (rest > 0))))
+    offsets = np.zeros(groups.size + 1, np.int64)
+    np.cumsum(2 * (stops - groups) + (rest > 0), out=offsets[1:])
     counts = np.empty(offsets[-1], np.int64)
     # Each group before this one shifts its counts by two a run and one for its own rest.
     shift = np.repeat(offsets[:-1] - 2 * groups, stops - groups)

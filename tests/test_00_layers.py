@@ -9,10 +9,10 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "datumaro_segmask"
 BELOW_DATUMARO = [
-    "errors", "layout", "memory", "on_disk", "colors", "labelmap", "deflate", "png_container",
-    "png_filters", "png", "rle", "runs", "lookup", "components", "chords", "polygons", "simplify",
-    "numbering", "column_runs", "geometry", "painting", "png_write", "storage", "storage_zip",
-    "storage_open", "storage_write", "archive", "archive_write",
+    "errors", "layout", "memory", "on_disk", "colors", "nonzero", "labelmap", "deflate",
+    "png_container", "png_filters", "png", "rle", "runs", "lookup", "components", "chords",
+    "polygons", "simplify", "numbering", "column_runs", "geometry", "painting", "png_write",
+    "storage", "storage_zip", "storage_open", "storage_write", "archive", "archive_write",
 ]  # fmt: skip
 OF_DATUMARO = [
     "progress", "options", "export_labels", "masks", "transforms", "base", "importer", "shapes",
