@@ -23,7 +23,7 @@ from .colors import color_to_number
 from .errors import ArchiveError, LabelMapError, MaskSizeError, SegmaskImportError, SubsetListError
 from .labelmap import LabelMap, parse_label_map, voc_label_map
 from .lookup import ClassLookup, numbers_of
-from .on_disk import StoredIds
+from .on_disk import StoredLists
 from .png import MaskReader, block_rows
 from .png_container import parse_header
 from .runs import Instance, Scanner, group_runs
@@ -74,24 +74,30 @@ def open_archive(path: str, stream: bool = False) -> Archive:
     storage = open_storage(path)
     label_map = read_label_map(storage)
     lists = find_lists(storage)
-    if lists:
-        subsets: dict[str, Collection[str]] = {
-            subset: StoredIds(read) if stream else dict.fromkeys(read())
-            for subset, read in lists.items()
+    reads = lists or {layout.DEFAULT_SUBSET: partial(unlisted_items, storage)}
+    subsets: dict[str, Collection[str]]
+    if stream:
+        store = StoredLists(reads, by_name=not lists)
+        subsets, listed = store.lists(), store.__contains__
+    else:
+        subsets = {
+            subset: dict.fromkeys(read() if lists else sorted(read()))
+            for subset, read in reads.items()
         }
-        _report_unlisted(storage, subsets.values())
-        return Archive(storage, label_map, subsets)
-    read = partial(unlisted_items, storage)
-    ids = StoredIds(read, by_name=True) if stream else dict.fromkeys(sorted(read()))
-    log.warning(
-        "%s: there are no subset lists, so all %d items with masks are taken for the subset %r. "
-        "Write the ids of the items, one a line, into %s.txt to choose them and their order.",
-        storage.place(layout.SUBSETS),
-        len(ids),
-        layout.DEFAULT_SUBSET,
-        layout.DEFAULT_SUBSET,
-    )
-    return Archive(storage, label_map, {layout.DEFAULT_SUBSET: ids})
+        listed = set().union(*subsets.values()).__contains__
+    if lists:
+        _report_unlisted(storage, listed)
+    else:
+        log.warning(
+            "%s: there are no subset lists, so all %d items with masks are taken for the subset "
+            "%r. Write the ids of the items, one a line, into %s.txt to choose them and their "
+            "order.",
+            storage.place(layout.SUBSETS),
+            len(subsets[layout.DEFAULT_SUBSET]),
+            layout.DEFAULT_SUBSET,
+            layout.DEFAULT_SUBSET,
+        )
+    return Archive(storage, label_map, subsets)
 
 
 def read_label_map(storage: Storage) -> LabelMap:
@@ -130,7 +136,8 @@ def check_archive(storage: Storage) -> None:
 def find_lists(storage: Storage) -> dict[str, Callable[[], Iterator[str]]]:
     """Return by subset a call that reads its list, id by id; nothing where there are no lists.
 
-    The call can be pickled. It raises SubsetListError or UnsafePathError, this UnsafePathError.
+    The calls can be pickled, and raise SubsetListError or UnsafePathError. Raises UnsafePathError
+    for a list whose name cannot be a subset.
     """
     lists: dict[str, Callable[[], Iterator[str]]] = {}
     for name in sorted(storage.files(layout.SUBSETS)):
@@ -195,10 +202,10 @@ def _masked_ids(storage: Storage) -> Iterator[str]:
                 yield item_id
 
 
-def _report_unlisted(storage: Storage, listed: Collection[Collection[str]]) -> None:
+def _report_unlisted(storage: Storage, is_listed: Callable[[str], bool]) -> None:
     count, example = 0, ""
     for item_id in _masked_ids(storage):
-        if not any(item_id in ids for ids in listed):
+        if not is_listed(item_id):
             count += 1
             example = min(example or item_id, item_id)
     if count:

@@ -7,32 +7,44 @@ import pickle
 import sys
 import threading
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import partial
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datumaro_segmask.on_disk import StoredHashes, StoredIds
+from datumaro_segmask.on_disk import StoredHashes, StoredLists
 
-ids = st.lists(st.text(st.characters(exclude_categories=[])))  # surrogates and NULs too
+texts = st.text(st.characters(exclude_categories=[]), max_size=3)  # surrogates and NULs too
 
 
-@given(ids, st.text())
-def test_ids(read: list[str], other: str) -> None:
-    stored = StoredIds(lambda: read)
-    assert list(stored) == list(stored) == list(dict.fromkeys(read))
-    assert len(stored) == len(set(read))
-    assert all(item_id in stored for item_id in read)
-    assert (other in stored) == (other in read)
-    assert list(StoredIds(lambda: read, by_name=True)) == sorted(set(read))
+def stored_list(read: Callable[[], Iterable[str]], by_name: bool = False) -> Collection[str]:
+    return StoredLists({"train": read}, by_name).lists()["train"]
+
+
+@given(st.lists(st.lists(texts)), texts)
+def test_ids(ids: list[list[str]], other: str) -> None:
+    stored = StoredLists({str(number): partial(iter, read) for number, read in enumerate(ids)})
+    assert list(stored.lists()) == [str(number) for number in range(len(ids))]
+    for found, read in zip(stored.lists().values(), ids, strict=True):
+        assert list(found) == list(found) == list(dict.fromkeys(read))
+        assert len(found) == len(set(read))
+        for item_id in {other}.union(*ids):
+            assert (item_id in found) == (item_id in read)
+    assert all(item_id in stored for read in ids for item_id in read)
+    assert (other in stored) == any(other in read for read in ids)
+
+
+@given(st.lists(texts))
+def test_ids_by_name(read: list[str]) -> None:
+    assert list(stored_list(lambda: read, by_name=True)) == sorted(set(read))
 
 
 @pytest.mark.parametrize("by_name", [False, True])
 def test_more_ids_than_are_fetched_at_once(by_name: bool) -> None:
     read = [f"{number * 7919 % 5003}" for number in range(5003)]
-    stored = StoredIds(lambda: read, by_name)
+    stored = stored_list(lambda: read, by_name)
     expected = sorted(read) if by_name else read
     assert list(stored) == expected
     assert list(zip(stored, stored, strict=True)) == list(zip(expected, expected, strict=True))
@@ -45,7 +57,7 @@ def failing() -> Iterator[str]:
 
 def test_raises_what_reading_raises() -> None:
     with pytest.raises(KeyError, match="b"):
-        StoredIds(failing)
+        stored_list(failing)
 
 
 @given(st.lists(st.integers(-(1 << 63), (1 << 63) - 1)), st.integers(-(1 << 63), (1 << 63) - 1))
@@ -64,7 +76,7 @@ def numbers(count: int) -> Iterator[str]:
 def test_memory_does_not_grow() -> None:
     """20,000 ids take 2 MB in a list and hashes as much in a set."""
     tracemalloc.start()
-    stored, hashes = StoredIds(partial(numbers, 20_000)), StoredHashes()
+    stored, hashes = stored_list(partial(numbers, 20_000)), StoredHashes()
     for item_id in stored:
         hashes.add(hash(item_id))
     _, most = tracemalloc.get_traced_memory()
@@ -73,20 +85,20 @@ def test_memory_does_not_grow() -> None:
 
 
 def test_copies_are_read_anew() -> None:
-    stored = StoredIds(partial(numbers, 3))
+    stored = stored_list(partial(numbers, 3))
     again = pickle.loads(pickle.dumps(stored))
     del stored
     assert list(again) == list(numbers(3))
 
 
-def send(stored: StoredIds, pipe: multiprocessing.connection.Connection) -> None:
+def send(stored: Collection[str], pipe: multiprocessing.connection.Connection) -> None:
     pipe.send((list(stored), len(stored)))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux forks safely")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork.*:DeprecationWarning")
 def test_forked_processes_read_for_themselves() -> None:
-    stored = StoredIds(partial(numbers, 5000))
+    stored = stored_list(partial(numbers, 5000))
     context = multiprocessing.get_context("fork")
     pipes = [context.Pipe(duplex=False) for _ in range(2)]
     workers = [context.Process(target=send, args=(stored, end)) for _, end in pipes]
@@ -100,7 +112,7 @@ def test_forked_processes_read_for_themselves() -> None:
 
 
 def test_threads_share_one() -> None:
-    stored = StoredIds(partial(numbers, 3000))
+    stored = stored_list(partial(numbers, 3000))
     found: list[list[str]] = []
     threads = [threading.Thread(target=lambda: found.append(list(stored))) for _ in range(4)]
     for thread in threads:
