@@ -7,12 +7,16 @@ from numpy.typing import NDArray
 
 from .colors import IntArray
 
+_FEW = 1 << 15  # bytes; below, two calls of NumPy are faster than ten
+
 
 def places_of_nonzero(data: NDArray[np.uint8] | NDArray[np.bool_]) -> IntArray:
     """Return the places of the bytes that are not zero: (n,) contiguous bytes -> sorted integers.
 
-    Looks at eight bytes at a time first, which halves the time where most of them are zero.
+    Of many, looks at eight at a time first, which halves the time where most are zero.
     """
+    if data.size < _FEW:
+        return np.flatnonzero(data != 0)
     whole = data.size & ~7
     busy = np.flatnonzero(data[:whole].view(np.uint64) != 0)
     inner = np.flatnonzero(data[:whole].view(np.uint64)[busy].view(np.uint8) != 0)

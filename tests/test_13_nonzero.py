@@ -7,12 +7,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from datumaro_segmask import nonzero
 from datumaro_segmask.nonzero import places_of_nonzero
 
 data = st.one_of(
     st.binary(max_size=100),
     st.lists(st.sampled_from([b"", b"\0" * 7, b"\1", b"\x80\0"])).map(b"".join),
 )
+
+
+@pytest.fixture(params=["few", "many"], autouse=True)
+def _both_ways(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.param == "many":
+        monkeypatch.setattr(nonzero, "_FEW", 0)
 
 
 @given(data, st.integers(0, 9))
