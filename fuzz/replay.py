@@ -65,7 +65,6 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=30, help="for all targets together")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
-    logging.disable(logging.WARNING)
     names = arguments.targets or list(TARGETS)
     seconds = arguments.seconds / len(names)
     well = [replay(name, arguments.seed, seconds) for name in names]
@@ -73,4 +72,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    logging.disable(logging.WARNING)  # here, as tests call `main` in their own process
     sys.exit(main())
