@@ -22,9 +22,10 @@ from datumaro.components.importer import ImportContext, _ImportFail
 from datumaro.components.media import Image
 
 from . import layout
-from .archive import Archive, Item, open_archive, read_item
+from .archive import Archive, open_archive
 from .components import CONNECTIVITIES
 from .errors import SegmaskImportError
+from .item_read import Item, read_item
 from .labelmap import LabelMap
 from .lookup import ClassLookup
 from .masks import make_mask

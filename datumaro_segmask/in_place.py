@@ -8,10 +8,10 @@ from datumaro.components.annotation import Mask
 from datumaro.components.dataset import Dataset
 from datumaro.components.dataset_base import DatasetItem, IDataset
 
-from .archive import read_item
 from .errors import SegmaskImportError
 from .importer import NAME
 from .item_files import image_path
+from .item_read import read_item
 from .lookup import ClassLookup
 from .masks import to_instance
 from .png_container import MAX_PIXELS

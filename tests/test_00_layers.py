@@ -12,7 +12,8 @@ BELOW_DATUMARO = [
     "errors", "layout", "memory", "on_disk", "colors", "nonzero", "labelmap", "deflate",
     "png_container", "png_filters", "png", "rle", "runs", "lookup", "components", "chords",
     "polygons", "simplify", "numbering", "column_runs", "geometry", "painting", "png_write",
-    "storage", "storage_zip", "storage_open", "storage_write", "archive", "archive_write",
+    "storage", "storage_zip", "storage_open", "storage_write", "archive", "item_read",
+    "archive_write",
 ]  # fmt: skip
 OF_DATUMARO = [
     "progress", "options", "export_labels", "masks", "transforms", "base", "importer", "shapes",

@@ -13,14 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pycocotools import mask as mask_utils
 
-from datumaro_segmask.archive import (
-    Item,
-    open_archive,
-    read_image_size,
-    read_item,
-    read_label_map_file,
-)
+from datumaro_segmask.archive import open_archive, read_label_map_file
 from datumaro_segmask.errors import LabelMapError, MissingFileError, SegmaskImportError
+from datumaro_segmask.item_read import Item, read_image_size, read_item
 from datumaro_segmask.lookup import ClassLookup
 from datumaro_segmask.png_container import MAX_PIXELS
 from datumaro_segmask.storage_open import open_storage

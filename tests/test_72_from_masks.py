@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from datumaro_segmask.__main__ import main
-from datumaro_segmask.archive import open_archive, read_item
+from datumaro_segmask.archive import open_archive
 from datumaro_segmask.cli.mask_folder import open_mask_folder
 from datumaro_segmask.cli.names import read_labels_file
 from datumaro_segmask.cli.survey import survey
 from datumaro_segmask.errors import LabelMapError
+from datumaro_segmask.item_read import read_item
 from datumaro_segmask.lookup import ClassLookup
 from datumaro_segmask.png_container import MAX_PIXELS
 

@@ -16,8 +16,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..archive import Item, read_item
 from ..errors import SegmaskImportError
+from ..item_read import Item, read_item
 from ..lookup import ClassLookup
 from ..polygons import Ring, rle_to_polygons
 from ..rle import decode_box

@@ -9,8 +9,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 
 from .. import colors, layout
-from ..archive import Item, find_image, read_image_size, read_item
 from ..errors import SegmaskImportError, UndeclaredColorError
+from ..item_read import Item, find_image, read_image_size, read_item
 from ..labelmap import LabelMap
 from ..lookup import ClassLookup, count_values
 from ..numbering import LAST_SHARED

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field, replace
 from datumaro.components.progress_reporting import NullProgressReporter
 
 from .. import layout
-from ..archive import Item, unlisted_items
+from ..archive import unlisted_items
 from ..errors import ArchiveError, SegmaskImportError
+from ..item_read import Item
 from ..labelmap import BACKGROUND, BLACK, LabelMap
 from ..png_container import MAX_PIXELS
 from ..progress import track
