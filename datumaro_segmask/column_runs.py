@@ -49,7 +49,7 @@ class ColumnRuns:
 def join(parts: Sequence[ColumnRuns]) -> ColumnRuns:
     """Return all runs, sorted by shape."""
     shape = np.concatenate([part.shape for part in parts])
-    order = np.argsort(shape, kind="stable")
+    order = shape.argsort(kind="stable")
     return ColumnRuns(
         np.concatenate([part.begin for part in parts])[order],
         np.concatenate([part.end for part in parts])[order],
@@ -67,7 +67,7 @@ def runs_of_pixels(window: NDArray[Any], x: int, y: int, frame: Frame, number: i
     # One pixel that is off below every column, and one before them all, part the columns.
     on = np.zeros(width * (rows + 1) + 1, bool)
     on[1:].reshape(width, rows + 1)[:, :rows] = _transposed(window)
-    column, row = np.divmod(np.flatnonzero(on[1:] != on[:-1]), rows + 1)
+    column, row = np.divmod((on[1:] != on[:-1]).nonzero()[0], rows + 1)
     edges = (column + x) * frame.height + row + y
     return ColumnRuns(edges[0::2], edges[1::2], np.full(edges.size // 2, number))
 
@@ -90,7 +90,7 @@ def runs_of_counts(
     totals = ends[np.append(heads[1:], shape.size) - 1] if shape.size else ends
     negative = np.minimum.reduceat(counts, heads) < 0 if shape.size else ends
     pixels = frame.height * frame.width
-    for at in np.flatnonzero((totals != pixels) | negative)[:1]:
+    for at in ((totals != pixels) | negative).nonzero()[0][:1]:
         raise UnpaintableError(
             f"its RLE covers {int(totals[at])} pixels"
             + (", with runs of negative length" if negative[at] else ""),
@@ -98,7 +98,7 @@ def runs_of_counts(
             f"runs that cover {pixels} pixels, the image of {frame}",
             _REMEDY,
         )
-    on = np.flatnonzero((_places(shape) & 1) & (counts > 0))
+    on = ((_places(shape) & 1) & (counts > 0)).nonzero()[0]
     return ColumnRuns(ends[on] - counts[on], ends[on], shape[on])
 
 
@@ -123,12 +123,12 @@ def parse_texts(texts: Mapping[int, bytes], wheres: Sequence[str]) -> tuple[IntA
     shape of each, both (n,). Raises UnpaintableError for numbers that are too long.
     """
     characters = np.frombuffer(b"".join(texts.values()), np.uint8).astype(np.int64) - _FIRST
-    ends = np.flatnonzero(characters < 32)
+    ends = (characters < 32).nonzero()[0]
     begins = np.append(-1, ends)[:-1] + 1
     lengths = ends - begins + 1
     of_character = np.repeat(list(texts), [len(text) for text in texts.values()])
     shape = of_character[ends]
-    for at in np.flatnonzero(lengths > _LONGEST)[:1]:
+    for at in (lengths > _LONGEST).nonzero()[0][:1]:
         raise UnpaintableError(
             f"its RLE text has a number of {int(lengths[at])} characters",
             wheres[shape[at] - 1],
@@ -137,14 +137,14 @@ def parse_texts(texts: Mapping[int, bytes], wheres: Sequence[str]) -> tuple[IntA
         )
     counts = np.zeros(ends.size, np.int64)
     for place in range(int(lengths.max(initial=0))):
-        going = np.flatnonzero(lengths > place)
+        going = (lengths > place).nonzero()[0]
         counts[going] |= (characters[begins[going] + place] & 31) << 5 * place
     # The highest of the five last bits is the sign.
     counts -= np.where(characters[ends] & 16, 1 << 5 * lengths, 0)
     places = _places(shape)
     # From the fourth on, a count is written as its difference to the one before the last.
     for chain in (places & 1 == 1, (places & 1 == 0) & (places > 0)):
-        at = np.flatnonzero(chain)
+        at = chain.nonzero()[0]
         counts[at] = _running_sums(counts[at], shape[at])
     return counts, shape
 
@@ -153,12 +153,12 @@ def _heads(group: IntArray) -> IntArray:
     """Return where each group of equal neighbours begins."""
     first = np.ones(group.size, bool)
     np.not_equal(group[1:], group[:-1], out=first[1:])
-    return np.flatnonzero(first)
+    return first.nonzero()[0]
 
 
 def _for_all(of_group: IntArray, heads: IntArray, size: int) -> IntArray:
     """Return an array that repeats the value of each group for all of its elements: (size,)."""
-    return np.repeat(of_group, np.diff(np.append(heads, size)))
+    return of_group.repeat(np.diff(np.append(heads, size)))
 
 
 def _places(group: IntArray) -> IntArray:
@@ -169,6 +169,6 @@ def _places(group: IntArray) -> IntArray:
 
 def _running_sums(values: IntArray, group: IntArray) -> IntArray:
     """Return the sums of ``values`` so far, beginning anew in each group."""
-    sums: IntArray = np.cumsum(values)
+    sums: IntArray = values.cumsum()
     heads = _heads(group)
     return sums - _for_all(sums[heads] - values[heads], heads, values.size)

@@ -16,11 +16,11 @@ from .colors import color_to_number
 from .errors import MaskSizeError
 from .lookup import ClassLookup, numbers_of
 from .png import MaskReader, block_rows
-from .png_container import parse_header
-from .runs import Instance, Scanner, group_runs
-from .storage import Storage
+from .runs import Instance, Runs, Scanner, group_runs
+from .storage import MAX_FILE_BYTES, Storage
 
-_HEAD = 1 << 16  # bytes of an image that nearly always tell its size
+# Bytes read of an image to learn its size: enough for most, for those of cameras, for all.
+_HEADS = (1 << 12, 1 << 16, MAX_FILE_BYTES)
 _SUFFIXES = sorted(layout.IMAGE_SUFFIXES, key=lambda s: (s not in (".jpg", ".png", ".jpeg"), s))
 _SUFFIXES += [suffix.upper() for suffix in _SUFFIXES]
 
@@ -50,29 +50,31 @@ def read_item(storage: Storage, lookup: ClassLookup, item_id: str, max_pixels: i
     class_mask, instance_mask = layout.class_mask(item_id), layout.instance_mask(item_id)
     image = find_image(storage, item_id)
     image_size = read_image_size(storage, image) if image else None
-    masks = [name for name in (class_mask, instance_mask) if storage.exists(name)]
-    if not masks:
+    readers = {
+        name: MaskReader(storage.read(name), storage.place(name), number_of, max_pixels)
+        for name, number_of in ((class_mask, lookup.number_of), (instance_mask, color_to_number))
+        if storage.exists(name)
+    }
+    if not readers:
         return Item(item_id, image_size, image, [])
-    data = {name: storage.read(name) for name in masks}
-    size = _common_size(storage, data, image, image_size, max_pixels)
-    if masks == [instance_mask]:
-        instances = _read_numbers(storage, instance_mask, data[instance_mask], max_pixels)
+    size = _common_size(storage, readers, image, image_size)
+    has_labels = class_mask in readers
+    if has_labels:
+        instances = _read_labels(list(readers.values()), size, lookup)
+        if instances is None:
+            raise lookup.error(storage.read(class_mask), storage.place(class_mask), max_pixels)
     else:
-        instances = _read_labels(storage, lookup, data, max_pixels)
-    return Item(item_id, size, image, instances, has_labels=class_mask in data)
+        instances = _read_numbers(readers[instance_mask], size)
+    return Item(item_id, size, image, instances, has_labels)
 
 
 def _common_size(
     storage: Storage,
-    masks: dict[str, bytes],
+    readers: dict[str, MaskReader],
     image: str | None,
     image_size: tuple[int, int] | None,
-    max_pixels: int,
 ) -> tuple[int, int]:
-    sizes = {}
-    for name, data in masks.items():
-        header = parse_header(data, storage.place(name), max_pixels)
-        sizes[name] = header.height, header.width
+    sizes = {name: (read.header.height, read.header.width) for name, read in readers.items()}
     if image and image_size:
         sizes[image] = image_size
     (first, size), *others = sizes.items()
@@ -87,41 +89,32 @@ def _common_size(
     return size
 
 
-def _read_labels(
-    storage: Storage, lookup: ClassLookup, masks: dict[str, bytes], max_pixels: int
-) -> list[Instance]:
-    names = list(masks)
-    place = storage.place(names[0])
-    readers = [MaskReader(masks[names[0]], place, lookup.number_of, max_pixels)]
-    readers += [
-        MaskReader(masks[name], storage.place(name), color_to_number, max_pixels)
-        for name in names[1:]
-    ]
-    height, width = readers[0].header.height, readers[0].header.width
-    scanner = Scanner(height, width, place)
+def _scan(readers: list[MaskReader], size: tuple[int, int]) -> Runs:
+    scanner = Scanner(*size, readers[0].where)
     rows = block_rows(*readers)
     for blocks in zip(*(reader.blocks(rows) for reader in readers), strict=True):
         scanner.add(*blocks)
-    runs = scanner.runs()
+    return scanner.runs()
+
+
+def _read_labels(
+    readers: list[MaskReader], size: tuple[int, int], lookup: ClassLookup
+) -> list[Instance] | None:
+    """Read a class mask and, if there is one, an instance mask; None if values are undeclared."""
+    runs = _scan(readers, size)
     labels = lookup.labels_of(runs.values[0], readers[0])
     if labels is None:
-        raise lookup.error(masks[names[0]], place, max_pixels)
+        return None
     numbers = labels * 0 if len(readers) == 1 else numbers_of(runs.values[1], readers[1])
-    return group_runs(runs.begin, runs.end, numbers, labels, height, width, place)
+    return group_runs(runs.begin, runs.end, numbers, labels, *size, readers[0].where)
 
 
-def _read_numbers(storage: Storage, name: str, data: bytes, max_pixels: int) -> list[Instance]:
+def _read_numbers(reader: MaskReader, size: tuple[int, int]) -> list[Instance]:
     """Read the instances of an item that has no class mask: they have no label."""
-    place = storage.place(name)
-    reader = MaskReader(data, place, color_to_number, max_pixels)
-    height, width = reader.header.height, reader.header.width
-    scanner = Scanner(height, width, place)
-    for block in reader.blocks():
-        scanner.add(block)
-    runs = scanner.runs()
+    runs = _scan([reader], size)
     numbers = numbers_of(runs.values[0], reader)
     # One pretended label for all pixels of an instance; black ones belong to none.
-    found = group_runs(runs.begin, runs.end, numbers, (numbers > 0) - 1, height, width, place)
+    found = group_runs(runs.begin, runs.end, numbers, (numbers > 0) - 1, *size, reader.where)
     return [Instance(None, i.number, i.counts, i.area, i.bbox) for i in found]
 
 
@@ -133,9 +126,14 @@ def find_image(storage: Storage, item_id: str) -> str | None:
 
 def read_image_size(storage: Storage, name: str) -> tuple[int, int] | None:
     """Return height and width of an image from its header, None where that cannot be read."""
+    data = b""
     with storage.open(name) as file:
-        head = file.read(_HEAD)
-    return _parse_image_size(head) or _parse_image_size(storage.read(name))
+        for more in _HEADS:
+            data += file.read(more)
+            size = _parse_image_size(data)
+            if size:
+                return size
+    return None
 
 
 def _parse_image_size(data: bytes) -> tuple[int, int] | None:

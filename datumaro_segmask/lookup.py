@@ -87,7 +87,7 @@ class ClassLookup:
 
     def _of_palette(self, values: IntArray, palette: IntArray) -> IntArray:
         """By palette colour if all colours in use are declared, else by index."""
-        used = np.flatnonzero(np.bincount(values))
+        used = np.bincount(values).nonzero()[0]
         table = np.full(256, _UNDECLARED, np.int64)
         table[: len(palette)] = self._by_color(palette)
         if (table[used] == _UNDECLARED).any():
@@ -95,7 +95,7 @@ class ClassLookup:
         return table[values]
 
     def _by_color(self, packed: IntArray) -> IntArray:
-        at = np.minimum(np.searchsorted(self._colors, packed), self._colors.size - 1)
+        at = np.minimum(self._colors.searchsorted(packed), self._colors.size - 1)
         return np.where(self._colors[at] == packed, self._of_color[at], _UNDECLARED)
 
     def _by_index(self, values: IntArray) -> IntArray:
@@ -183,7 +183,7 @@ def count_values(data: bytes, where: str, max_pixels: int) -> tuple[dict[int, in
     for block in reader.blocks():
         found, pixels = np.unique(block, return_counts=True)
         totals[found] += pixels
-    values = np.flatnonzero(totals)
+    values = totals.nonzero()[0]
     if values.size > MAX_VALUES:
         raise MaskLimitError(
             f"the mask has {values.size:,} colours",

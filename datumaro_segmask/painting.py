@@ -86,7 +86,7 @@ def paint(shapes: Sequence[Shape], height: int, width: int, background_value: in
     return Planes(
         Plane(changes, np.array(labels, np.int64)),
         Plane(changes, np.array(numbers, np.int64)),
-        np.flatnonzero(seen[1:] == 0),
+        (seen[1:] == 0).nonzero()[0],
     )
 
 
@@ -94,18 +94,18 @@ def _changes(runs: ColumnRuns, frame: Frame) -> Changes:
     # The ends of all runs and of the columns cut the image into cells of one topmost shape each.
     columns = np.arange(frame.width + 1) * frame.height
     cuts = np.sort(np.concatenate((columns, runs.begin, runs.end)))
-    cells = cuts[np.flatnonzero(np.diff(cuts))]
-    first = np.searchsorted(cells, runs.begin)
-    shape = _topmost(first, np.searchsorted(cells, runs.end), runs.shape, cells.size)
+    cells = cuts[np.diff(cuts).nonzero()[0]]
+    first = cells.searchsorted(runs.begin)
+    shape = _topmost(first, cells.searchsorted(runs.end), runs.shape, cells.size)
     column = cells // frame.height
     row = cells - column * frame.height
     above = np.zeros_like(shape)
     above[1:] = shape[:-1]
-    kept = np.flatnonzero((row == 0) | (shape != above))
+    kept = ((row == 0) | (shape != above)).nonzero()[0]
     # NumPy sorts 16-bit integers by radix.
     rows = row[kept]
     order = kept[
-        np.argsort(rows.astype(np.uint16) if frame.height <= 1 << 16 else rows, kind="stable")
+        (rows.astype(np.uint16) if frame.height <= 1 << 16 else rows).argsort(kind="stable")
     ]
     return Changes(frame.height, frame.width, row[order], column[order], shape[order], above[order])
 
@@ -120,7 +120,7 @@ def _topmost(first: IntArray, end: IntArray, shape: IntArray, cells: int) -> NDA
     level = np.frexp(end - first)[1] - 1
     top = np.zeros(cells, np.int32)
     for size in 1 << np.arange(level.max(initial=0), -1, -1):
-        here = np.flatnonzero(level == np.frexp(size)[1] - 1)
+        here = (level == np.frexp(size)[1] - 1).nonzero()[0]
         for start in (first[here], end[here] - size):
             noted = np.zeros(cells, np.int32)
             # Where an index comes twice NumPy keeps the last, which is the higher shape.

@@ -75,7 +75,7 @@ class MaskReader:
         container = parse_container(data, where, max_pixels)
         self.header = container.header
         self.palette = container.palette
-        self._where = where
+        self.where = where
         self._number_of = number_of
         self._source = Inflater(container.pieces, where)
         self._step = max(1, self.header.pixel_bits // 8)  # bytes from a byte to its left neighbour
@@ -104,7 +104,7 @@ class MaskReader:
         if highest >= colors:
             raise PngError(
                 f"a pixel has the palette index {highest}",
-                self._where,
+                self.where,
                 f"an index below {colors}, as the palette has {colors} colours",
                 REDRAW,
             )
@@ -119,18 +119,19 @@ class MaskReader:
         row_bytes = 1 + self.header.row_bytes(width)
         raw = np.frombuffer(self._source.read(rows * row_bytes), np.uint8)
         lines = raw.reshape(rows, row_bytes)
-        filters = set(lines[:, 0].tobytes())
-        highest = max(filters)
-        if highest > PAETH:
-            raise PngError(
-                f"a row has the filter {highest}", self._where, "a filter from 0 to 4", REDRAW
-            )
-        if filters == {SUB} and self.header.depth >= 8 and _is_sparse(width, self._step):
+        filters = lines[:, 0].tobytes()
+        all_sub = filters.count(SUB) == rows
+        if all_sub and self.header.depth >= 8 and _is_sparse(width, self._step):
             self._last_sub = lines[-1, 1:].copy()
             starts, values, pixels = _runs_of_sub(raw, rows, row_bytes, self._step)
             if self.header.color_type == GRAY_ALPHA:
                 values >>= 8
             return self._values_of_runs(starts, values, pixels, width)
+        highest = max(filters)
+        if highest > PAETH:
+            raise PngError(
+                f"a row has the filter {highest}", self.where, "a filter from 0 to 4", REDRAW
+            )
         if self._last_sub is not None:
             self._above, self._last_sub = unfilter_sub(self._last_sub, self._step), None
         if highest == NONE:
@@ -171,7 +172,7 @@ class MaskReader:
         lengths = np.empty(starts.size, np.int64)
         np.subtract(starts[1:], starts[:-1], out=lengths[:-1])
         lengths[-1] = pixels - starts[-1]
-        return np.repeat(narrow, lengths).reshape(-1, width)
+        return narrow.repeat(lengths).reshape(-1, width)
 
     def _read_interlaced(self) -> Values:
         header = self.header
@@ -207,7 +208,7 @@ def _starts_of_runs(values: NDArray[Any]) -> IntArray:
     new = np.empty(values.size, bool)
     new[0] = True
     np.not_equal(values[1:], values[:-1], out=new[1:])
-    return np.flatnonzero(new)
+    return new.nonzero()[0]
 
 
 def _narrowest(highest: int) -> type[np.unsignedinteger[Any]]:
@@ -231,8 +232,8 @@ def _runs_of_sub(
     width = (row_bytes - 1) // step
     # The byte of the filter is 1, so every row begins with an entry of its own.
     at = places_of_nonzero(raw)
-    first = at.searchsorted(np.arange(0, raw.size, row_bytes))
     row = at // row_bytes
+    first = _starts_of_runs(row)
     byte = at - row
     byte -= 1
     byte[first] += 1  # it counts for the first pixel of its row, and changes nothing there
@@ -244,12 +245,12 @@ def _runs_of_sub(
         # One running sum for all bytes of a pixel: each has a field of its own in the sum, wide
         # enough for a row. Across rows the fields run over, which differences take back.
         delta <<= _FIELD[step] * (byte - pixel * step)
-    total = np.cumsum(delta)
+    total = delta.cumsum()
     # Several bytes of one pixel may change: its value is known after the last of them.
     last = np.empty(at.size, bool)
     last[-1] = True
     np.not_equal(pixel[1:], pixel[:-1], out=last[:-1])
-    ends = np.flatnonzero(last)
+    ends = last.nonzero()[0]
     sums = total[ends] - total[first][row[ends]]
     values = sums & 255
     for channel in range(1, step):

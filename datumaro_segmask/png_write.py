@@ -112,7 +112,7 @@ def _filtered(changes: Changes, pixels: IntArray, depth: int) -> Iterator[Bytes]
         block = buffer[: (stop - start) * stride]
         block[:] = 0
         block[::stride] = _UP
-        a, b = np.searchsorted(row, (start, stop))
+        a, b = row.searchsorted((start, stop))
         at = offset[a:b] - start * stride
         for byte, difference in enumerate(differences):
             block[at + byte] = difference[a:b]
@@ -143,8 +143,8 @@ def _flat_rows(
     # A pixel of zeros on the left is the neighbour of the first one.
     line = np.zeros(1 + changes.width, np.int64)
     done = 0
-    for y in np.flatnonzero(vertical > max(8, changes.width // _BUSY)).tolist():
-        upto = int(np.searchsorted(changes.row, y, side="right"))
+    for y in (vertical > max(8, changes.width // _BUSY)).nonzero()[0].tolist():
+        upto = int(changes.row.searchsorted(y, side="right"))
         # Where a column comes twice NumPy keeps the last, which is the lowest row.
         line[1 + changes.column[done:upto]] = now[done:upto]
         done = upto

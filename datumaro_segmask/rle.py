@@ -22,7 +22,7 @@ def compress(counts: IntArray, offsets: IntArray) -> tuple[bytes, list[int]]:
     values = counts.copy()
     values[2:] -= counts[:-2]
     first = (offsets[:-1, None] + np.arange(3)).ravel()
-    first = first[first < np.repeat(offsets[1:], 3)]
+    first = first[first < offsets[1:].repeat(3)]
     values[first] = counts[first]
     magnitude = values ^ values >> 63  # ~value of a negative one
     highest = int(magnitude.max())
@@ -32,13 +32,13 @@ def compress(counts: IntArray, offsets: IntArray) -> tuple[bytes, list[int]]:
         sizes += magnitude >= limit
         limit <<= 5
     ends = np.zeros(values.size + 1, np.int64)
-    np.cumsum(sizes, out=ends[1:])
+    sizes.cumsum(out=ends[1:])
     text = np.empty(int(ends[-1]), np.uint8)
     at = ends[:-1]
     while True:
         more = sizes > 1
         text[at] = (values & 31) + (more * 32 + 48)
-        unfinished = np.flatnonzero(more)
+        unfinished = more.nonzero()[0]
         if not unfinished.size:
             return text.tobytes(), ends[offsets].tolist()
         at, sizes, values = at[unfinished] + 1, sizes[unfinished] - 1, values[unfinished] >> 5
@@ -47,15 +47,15 @@ def compress(counts: IntArray, offsets: IntArray) -> tuple[bytes, list[int]]:
 def parse_counts(text: bytes) -> IntArray:
     """Read back what `compress` wrote for one mask: its COCO counts, off and on in turn."""
     characters = np.frombuffer(text, np.uint8).astype(np.int64) - 48
-    ends = np.flatnonzero(characters < 32)
+    ends = (characters < 32).nonzero()[0]
     begins = np.concatenate(([0], ends[:-1] + 1))
-    place = np.arange(characters.size) - np.repeat(begins, ends - begins + 1)
+    place = np.arange(characters.size) - begins.repeat(ends - begins + 1)
     counts = np.add.reduceat((characters & 31) << 5 * place, begins)
     # The highest of the five last bits is the sign.
     negative = characters[ends] & 16 != 0
     counts -= np.where(negative, 1 << 5 * (ends - begins + 1), 0)
-    counts[1::2] = np.cumsum(counts[1::2])
-    counts[2::2] = np.cumsum(counts[2::2])
+    counts[1::2] = counts[1::2].cumsum()
+    counts[2::2] = counts[2::2].cumsum()
     return counts
 
 
@@ -66,7 +66,7 @@ def decode_box(text: bytes, bbox: tuple[int, int, int, int], height: int) -> NDA
     height in pixels, the smallest box around the mask. No more than the box is decoded.
     """
     x, y, width, rows = bbox
-    edges = np.cumsum(parse_counts(text))
+    edges = parse_counts(text).cumsum()
     begin, end = edges[:-1:2], edges[1::2]
     # A run leaves its column only if it touches top and bottom: then the box is as high as the
     # image, and a column is as long here as there.
@@ -75,5 +75,5 @@ def decode_box(text: bytes, bbox: tuple[int, int, int, int], height: int) -> NDA
     bounds = np.stack([inside, inside + end - begin], axis=1).ravel()
     lengths = np.diff(bounds, prepend=0, append=width * rows)
     on = (np.arange(lengths.size) & 1).astype(np.uint8)
-    box: NDArray[np.uint8] = np.repeat(on, lengths).reshape(width, rows).T
+    box: NDArray[np.uint8] = on.repeat(lengths).reshape(width, rows).T
     return box

@@ -103,7 +103,7 @@ class Scanner:
         y = places // self._width
         x = places - y * self._width
         # NumPy sorts 16-bit integers by radix.
-        order = np.argsort(x.astype(np.uint16) if self._width < 1 << 16 else x, kind="stable")
+        order = (x.astype(np.uint16) if self._width < 1 << 16 else x).argsort(kind="stable")
         starts = (x * self._height + y)[order]
         planes = zip(*self._values, strict=True)
         return Runs(
@@ -136,25 +136,25 @@ def group_runs(
     none; ``labels``: (n,) positions in the label map, with -1 for pixels that are no annotation.
     ``where`` names the mask in errors. Raises MaskLimitError past `MAX_INSTANCES`.
     """
-    kept = np.flatnonzero(labels >= 0)
+    kept = (labels >= 0).nonzero()[0]
     if not kept.size:
         return []
     base = int(labels.max()) + 1
     keys = numbers[kept] * base + labels[kept]
     if int(keys.max()) < 1 << 16:
         keys = keys.astype(np.uint16)
-    order = np.argsort(keys, kind="stable")
+    order = keys.argsort(kind="stable")
     keys, kept = keys[order].astype(np.int64), kept[order]
     begin, end = begin[kept], end[kept]
     # Runs that touch (across a column's end, or parted by the other plane only) become one.
     first = np.empty(keys.size, bool)
     first[0] = True
     first[1:] = (keys[1:] != keys[:-1]) | (begin[1:] != end[:-1])
-    heads = np.flatnonzero(first)
+    heads = first.nonzero()[0]
     begin, end, keys = begin[heads], end[_shifted(heads, keys.size) - 1], keys[heads]
     first = first[: keys.size]
     first[1:] = keys[1:] != keys[:-1]
-    groups = np.flatnonzero(first)
+    groups = first.nonzero()[0]
     _check_limit(groups.size, MAX_INSTANCES, "instances", where)
     return _instances(keys[groups], base, begin, end, groups, height, width)
 
@@ -218,10 +218,10 @@ def _counts(
     gaps[groups] = begin[groups]
     rest = pixels - end[stops - 1]
     offsets = np.zeros(groups.size + 1, np.int64)
-    np.cumsum(2 * (stops - groups) + (rest > 0), out=offsets[1:])
+    (2 * (stops - groups) + (rest > 0)).cumsum(out=offsets[1:])
     counts = np.empty(offsets[-1], np.int64)
     # Each group before this one shifts its counts by two a run and one for its own rest.
-    shift = np.repeat(offsets[:-1] - 2 * groups, stops - groups)
+    shift = (offsets[:-1] - 2 * groups).repeat(stops - groups)
     at = 2 * np.arange(begin.size) + shift
     counts[at], counts[at + 1] = gaps, end - begin
     counts[offsets[1:][rest > 0] - 1] = rest[rest > 0]

@@ -49,6 +49,7 @@ class FolderStorage:
 
     def __init__(self, root: str) -> None:
         self._root = root
+        self._start = os.path.join(root, "")
         self._real_root = os.path.realpath(root)
         self._inside: dict[str, bool] = {}  # folder -> whether it really lies below the root
         # An archive without images is asked for thirty names an item; this answers them all.
@@ -58,10 +59,10 @@ class FolderStorage:
             raise unreadable(error.strerror or str(error), root) from error
 
     def place(self, name: str = "") -> str:
-        return os.path.join(self._root, name) if name else self._root
+        return self._start + name if name else self._root
 
     def path(self, name: str) -> str:
-        return os.path.join(self._root, *name.split("/"))
+        return self._start + name.replace("/", os.sep)
 
     def exists(self, name: str) -> bool:
         if name.partition("/")[0].casefold() not in self._top:
@@ -69,23 +70,32 @@ class FolderStorage:
         return os.path.isfile(self.path(name))
 
     def read(self, name: str, limit: int = MAX_FILE_BYTES) -> bytes:
-        with self.open(name, limit) as file:
-            return file.read()
+        try:
+            with self._open(name, limit, buffering=0) as file:
+                return file.read()
+        except OSError as error:
+            raise unreadable(error.strerror or str(error), self.place(name)) from error
 
     @contextmanager
     def open(self, name: str, limit: int | None = None) -> Iterator[IO[bytes]]:
-        path = self.path(name)
         try:
-            mode = os.lstat(path).st_mode
-            self._check_links(path, stat.S_ISLNK(mode))
-            if not (stat.S_ISREG(mode) or os.path.isfile(path)):  # to open a pipe is to wait for it
-                raise unreadable("it is no file", self.place(name))
-            with open(path, "rb") as file:
-                if limit is not None and os.fstat(file.fileno()).st_size > limit:
-                    raise too_large(limit, self.place(name))
+            with self._open(name, limit) as file:
                 yield file
         except OSError as error:
             raise unreadable(error.strerror or str(error), self.place(name)) from error
+
+    def _open(self, name: str, limit: int | None, buffering: int = -1) -> IO[bytes]:
+        path = self.path(name)
+        status = os.lstat(path)
+        is_link = stat.S_ISLNK(status.st_mode)
+        self._check_links(path, is_link)
+        if is_link:
+            status = os.stat(path)
+        if not stat.S_ISREG(status.st_mode):  # to open a pipe is to wait for it
+            raise unreadable("it is no file", self.place(name))
+        if limit is not None and status.st_size > limit:
+            raise too_large(limit, self.place(name))
+        return open(path, "rb", buffering)
 
     def files(self, folder: str) -> Iterator[str]:
         folders = [folder]

@@ -148,10 +148,11 @@ def test_any_image_suffix(write, suffix: str, tmp_path: Path) -> None:
 
 
 @containers
-def test_image_size_behind_a_long_header(write, tmp_path: Path) -> None:
+@pytest.mark.parametrize("comments", [0, 1, 13], ids=["soon", "later", "late"])
+def test_image_size_behind_a_long_header(write, comments: int, tmp_path: Path) -> None:
     data = jpeg(3, 4)
-    comment = b"\xff\xfe" + (65_000).to_bytes(2, "big") + bytes(64_998)
-    files = archive({"a": rgb("1")}, images={"a.jpg": data[:2] + comment * 3 + data[2:]})
+    comment = b"\xff\xfe" + (6_000).to_bytes(2, "big") + bytes(5_998)
+    files = archive({"a": rgb("1")}, images={"a.jpg": data[:2] + comment * comments + data[2:]})
     storage = open_storage(str(write(files, tmp_path / "task")))
     assert read_image_size(storage, "JPEGImages/a.jpg") == (3, 4)
 
