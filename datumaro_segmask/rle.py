@@ -1,7 +1,9 @@
-"""The text of a COCO run-length encoding, written for many masks at once and read back.
+"""What the text of a COCO run-length encoding says, read without decoding the whole image.
 
 A mask's *counts* are the lengths of its runs down the columns, off and on in turn, beginning with
-off. pycocotools keeps them as a compressed text; this is the same text, bit by bit.
+off. pycocotools writes them as a compressed text (``rleToString``). From the fourth on, a count is
+written as its difference to the one before the last. A number takes as many characters of five
+bits as it needs, lowest first, with 32 added to all but the last, and 48 to each.
 """
 
 from __future__ import annotations
@@ -12,40 +14,8 @@ from numpy.typing import NDArray
 from .colors import IntArray
 
 
-def compress(counts: IntArray, offsets: IntArray) -> tuple[bytes, list[int]]:
-    """Write all counts as pycocotools does (``rleToString``), and say where each text ends.
-
-    From the fourth on, a count is written as its difference to the one before the last. A number
-    takes as many characters of five bits as it needs, lowest first, with 32 added to all but the
-    last, and 48 to each.
-    """
-    values = counts.copy()
-    values[2:] -= counts[:-2]
-    first = (offsets[:-1, None] + np.arange(3)).ravel()
-    first = first[first < offsets[1:].repeat(3)]
-    values[first] = counts[first]
-    magnitude = values ^ values >> 63  # ~value of a negative one
-    highest = int(magnitude.max())
-    sizes = np.ones(values.size, np.int64)
-    limit = 1 << 4
-    while highest >= limit:
-        sizes += magnitude >= limit
-        limit <<= 5
-    ends = np.zeros(values.size + 1, np.int64)
-    sizes.cumsum(out=ends[1:])
-    text = np.empty(int(ends[-1]), np.uint8)
-    at = ends[:-1]
-    while True:
-        more = sizes > 1
-        text[at] = (values & 31) + (more * 32 + 48)
-        unfinished = more.nonzero()[0]
-        if not unfinished.size:
-            return text.tobytes(), ends[offsets].tolist()
-        at, sizes, values = at[unfinished] + 1, sizes[unfinished] - 1, values[unfinished] >> 5
-
-
 def parse_counts(text: bytes) -> IntArray:
-    """Read back what `compress` wrote for one mask: its COCO counts, off and on in turn."""
+    """Return the COCO counts of one mask, off and on in turn."""
     characters = np.frombuffer(text, np.uint8).astype(np.int64) - 48
     ends = (characters < 32).nonzero()[0]
     begins = np.concatenate(([0], ends[:-1] + 1))

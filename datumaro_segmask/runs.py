@@ -11,15 +11,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pycocotools import mask as mask_utils
 
 from .colors import IntArray
 from .errors import MaskLimitError
 from .nonzero import places_of_nonzero
-from .rle import compress
 
 MAX_RUNS = 1 << 24
 """Places of a mask where a value differs from the one above; some 150 bytes each are at work."""
@@ -182,13 +183,13 @@ def _instances(
     areas = np.add.reduceat(end - begin, groups).tolist()
     boxes = _boxes(begin, end, groups, stops, height)
     counts, offsets = _counts(begin, end, groups, stops, height * width)
-    text, ends = compress(counts, offsets)
+    parts = [counts[a:b] for a, b in pairwise(offsets.tolist())]
+    size = [height, width]
+    rles = mask_utils.frPyObjects([{"size": size, "counts": part} for part in parts], *size)
     numbers, labels = (part.tolist() for part in np.divmod(keys, base))
     return [
-        Instance(label, number, text[a:b], area, box)
-        for label, number, a, b, area, box in zip(
-            labels, numbers, ends[:-1], ends[1:], areas, boxes, strict=True
-        )
+        Instance(label, number, rle["counts"], area, box)
+        for label, number, rle, area, box in zip(labels, numbers, rles, areas, boxes, strict=True)
     ]
 
 
