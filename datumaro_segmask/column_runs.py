@@ -85,9 +85,10 @@ def runs_of_counts(
     ``counts``, ``shape``: (n,), the shape that each count belongs to, counted from 1. Raises
     UnpaintableError where a count is negative or a shape's counts are not all the pixels.
     """
-    ends = _running_sums(counts, shape)
-    heads = _heads(shape)
-    totals = ends[np.append(heads[1:], shape.size) - 1] if shape.size else ends
+    groups = _Groups(shape)
+    heads = groups.heads
+    ends = groups.running_sums(counts)
+    totals = ends[groups.tails - 1]
     negative = np.minimum.reduceat(counts, heads) < 0 if shape.size else ends
     pixels = frame.height * frame.width
     for at in ((totals != pixels) | negative).nonzero()[0][:1]:
@@ -98,7 +99,7 @@ def runs_of_counts(
             f"runs that cover {pixels} pixels, the image of {frame}",
             _REMEDY,
         )
-    on = ((_places(shape) & 1) & (counts > 0)).nonzero()[0]
+    on = ((groups.places() & 1) & (counts > 0)).nonzero()[0]
     return ColumnRuns(ends[on] - counts[on], ends[on], shape[on])
 
 
@@ -124,7 +125,8 @@ def parse_texts(texts: Mapping[int, bytes], wheres: Sequence[str]) -> tuple[IntA
     """
     characters = np.frombuffer(b"".join(texts.values()), np.uint8).astype(np.int64) - _FIRST
     ends = (characters < 32).nonzero()[0]
-    begins = np.append(-1, ends)[:-1] + 1
+    begins = np.zeros_like(ends)
+    begins[1:] = ends[:-1] + 1
     lengths = ends - begins + 1
     of_character = np.repeat(list(texts), [len(text) for text in texts.values()])
     shape = of_character[ends]
@@ -141,34 +143,35 @@ def parse_texts(texts: Mapping[int, bytes], wheres: Sequence[str]) -> tuple[IntA
         counts[going] |= (characters[begins[going] + place] & 31) << 5 * place
     # The highest of the five last bits is the sign.
     counts -= np.where(characters[ends] & 16, 1 << 5 * lengths, 0)
-    places = _places(shape)
+    places = _Groups(shape).places()
     # From the fourth on, a count is written as its difference to the one before the last.
     for chain in (places & 1 == 1, (places & 1 == 0) & (places > 0)):
         at = chain.nonzero()[0]
-        counts[at] = _running_sums(counts[at], shape[at])
+        counts[at] = _Groups(shape[at]).running_sums(counts[at])
     return counts, shape
 
 
-def _heads(group: IntArray) -> IntArray:
-    """Return where each group of equal neighbours begins."""
-    first = np.ones(group.size, bool)
-    np.not_equal(group[1:], group[:-1], out=first[1:])
-    return first.nonzero()[0]
+class _Groups:
+    """Groups of equal neighbours in ``group``: (n,); ``heads`` and ``tails`` (past the last)."""
 
+    def __init__(self, group: IntArray) -> None:
+        self._size = group.size
+        first = np.ones(group.size, bool)
+        np.not_equal(group[1:], group[:-1], out=first[1:])
+        self.heads: IntArray = first.nonzero()[0]
+        self.tails = np.empty_like(self.heads)
+        self.tails[:-1] = self.heads[1:]
+        self.tails[-1:] = group.size
 
-def _for_all(of_group: IntArray, heads: IntArray, size: int) -> IntArray:
-    """Return an array that repeats the value of each group for all of its elements: (size,)."""
-    return of_group.repeat(np.diff(np.append(heads, size)))
+    def _for_all(self, of_group: IntArray) -> IntArray:
+        """Return an array that repeats the value of each group for all of its elements: (n,)."""
+        return of_group.repeat(self.tails - self.heads)
 
+    def places(self) -> IntArray:
+        """Return the place of each element within its group, from 0: (n,)."""
+        return np.arange(self._size) - self._for_all(self.heads)
 
-def _places(group: IntArray) -> IntArray:
-    """Return the place of each element within its group, from 0."""
-    heads = _heads(group)
-    return np.arange(group.size) - _for_all(heads, heads, group.size)
-
-
-def _running_sums(values: IntArray, group: IntArray) -> IntArray:
-    """Return the sums of ``values`` so far, beginning anew in each group."""
-    sums: IntArray = values.cumsum()
-    heads = _heads(group)
-    return sums - _for_all(sums[heads] - values[heads], heads, values.size)
+    def running_sums(self, values: IntArray) -> IntArray:
+        """Return the sums of ``values`` (n,) so far, beginning anew in each group: (n,)."""
+        sums: IntArray = values.cumsum()
+        return sums - self._for_all(sums[self.heads] - values[self.heads])

@@ -21,7 +21,8 @@ from .storage import MAX_FILE_BYTES, Storage
 
 # Bytes read of an image to learn its size: enough for most, for those of cameras, for all.
 _HEADS = (1 << 12, 1 << 16, MAX_FILE_BYTES)
-_SUFFIXES = sorted(layout.IMAGE_SUFFIXES, key=lambda s: (s not in (".jpg", ".png", ".jpeg"), s))
+_COMMON = [".jpg", ".png", ".jpeg"]
+_SUFFIXES = _COMMON + sorted(layout.IMAGE_SUFFIXES.difference(_COMMON))
 _SUFFIXES += [suffix.upper() for suffix in _SUFFIXES]
 
 

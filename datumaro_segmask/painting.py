@@ -94,7 +94,7 @@ def _changes(runs: ColumnRuns, frame: Frame) -> Changes:
     # The ends of all runs and of the columns cut the image into cells of one topmost shape each.
     columns = np.arange(frame.width + 1) * frame.height
     cuts = np.sort(np.concatenate((columns, runs.begin, runs.end)))
-    cells = cuts[np.diff(cuts).nonzero()[0]]
+    cells = cuts[:-1][cuts[1:] != cuts[:-1]]
     first = cells.searchsorted(runs.begin)
     shape = _topmost(first, cells.searchsorted(runs.end), runs.shape, cells.size)
     column = cells // frame.height
