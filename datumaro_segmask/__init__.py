@@ -19,6 +19,6 @@ def register(env: "Environment | None" = None) -> None:
     environments that are made afterwards in this process. A worker process that was spawned
     is a process of its own, and calls this itself.
     """
-    from datumaro_segmask._plugins import register_in
+    from datumaro_segmask._bridge import register_in
 
     register_in(env)

@@ -51,7 +51,7 @@ class SpecsFinder:
 
 
 class SpecsLoader:
-    """The module's own loader, and after it `datumaro_segmask._plugins.extend`."""
+    """The module's own loader, and after it `datumaro_segmask._bridge.extend`."""
 
     def __init__(self, own: "Loader") -> None:
         self._own = own
@@ -66,7 +66,7 @@ class SpecsLoader:
             module.__spec__.loader = self._own
         self._own.exec_module(module)
         try:
-            from datumaro_segmask._plugins import extend
+            from datumaro_segmask._bridge import extend
 
             extend(module)
         except Exception:  # whatever is wrong with us, Datumaro goes on without us

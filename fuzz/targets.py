@@ -16,19 +16,20 @@ from datumaro.components.dataset import Dataset
 from datumaro.components.errors import DatasetImportError
 from datumaro.components.importer import ImportErrorPolicy
 
-from datumaro_segmask import layout, register
-from datumaro_segmask.archive import check_archive, find_lists, read_label_map
+from datumaro_segmask import register
+from datumaro_segmask.archive.labelmap import format_label_map, parse_label_map
+from datumaro_segmask.archive.lists import check_archive, find_lists, read_label_map
 from datumaro_segmask.errors import (
     MissingFileError,
     PngError,
     SegmaskExportError,
     SegmaskImportError,
 )
-from datumaro_segmask.labelmap import format_label_map, parse_label_map
-from datumaro_segmask.png import MaskReader
-from datumaro_segmask.png_container import GRAY, RGB, RGBA
-from datumaro_segmask.storage import MAX_FILE_BYTES
-from datumaro_segmask.storage_open import open_storage
+from datumaro_segmask.png.container import GRAY, RGB, RGBA
+from datumaro_segmask.png.read import MaskReader
+from datumaro_segmask.storage import layout
+from datumaro_segmask.storage.open import open_storage
+from datumaro_segmask.storage.read import MAX_FILE_BYTES
 
 from . import pngs
 from .oracle import Finding, Target, check_message
@@ -107,7 +108,7 @@ def _compare_pixels(ours: pngs.Pixels, theirs: pngs.Pixels, who: str) -> None:
 
 
 class _Memory:
-    """An archive of files given as bytes (see `datumaro_segmask.storage.Storage`)."""
+    """An archive of files given as bytes (see `datumaro_segmask.storage.read.Storage`)."""
 
     def __init__(self, files: dict[str, bytes]) -> None:
         self._files = files

@@ -13,16 +13,16 @@ import tempfile
 from datumaro.components.errors import DatumaroError
 from datumaro.components.importer import ImportContext, ImportErrorPolicy
 
-from .. import layout
-from ..base import COMPONENTS, SegmaskBase
 from ..errors import SegmaskExportError
-from ..exporter import ZIP_NAME, SegmaskExporter
-from ..options import add_component_options
+from ..plugin.base import COMPONENTS, SegmaskBase
+from ..plugin.exporter import ZIP_NAME, SegmaskExporter
+from ..plugin.options import add_component_options
+from ..storage import layout
 from . import FAULTS, OK
+from .check.report import print_findings, printable, verdict
+from .check.survey import survey
 from .mask_folder import open_mask_folder
 from .names import read_labels_file
-from .report import print_findings, printable, verdict
-from .survey import survey
 
 _SHOWN = 20  # broken masks that are named
 

@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import IO
 
-from .. import layout
-from ..archive import Archive
+from ..archive.labelmap import LabelMap
+from ..archive.lists import Archive
 from ..errors import ArchiveError, MissingFileError
-from ..labelmap import LabelMap
-from ..storage import MAX_FILE_BYTES, FolderStorage
+from ..storage import layout
+from ..storage.read import MAX_FILE_BYTES, FolderStorage
 
 
 class ScatteredStorage:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import re
 
-from ..archive import read_label_map_file
+from ..archive.labelmap import BACKGROUND, BLACK, Label, LabelMap, make_label_map
+from ..archive.lists import read_label_map_file
 from ..colors import voc_color
 from ..errors import LabelMapError, MissingFileError
-from ..labelmap import BACKGROUND, BLACK, Label, LabelMap, make_label_map
-from ..storage import FolderStorage
+from ..storage.read import FolderStorage
 
 # A field behind the name that a label map has and a list of names has not: a colour, or nothing.
 _FIELD = re.compile(r":\s*(-?\d+\s*,[^:]*)?(:|$)")

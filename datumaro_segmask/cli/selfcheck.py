@@ -19,11 +19,11 @@ import numpy as np
 
 import datumaro_segmask
 
-from .. import deflate
 from .._startup import SWITCH, SpecsFinder
-from ..importer import NAME
+from ..plugin.importer import NAME
+from ..png import deflate
 from . import FAULTS, OK
-from .report import printable
+from .check.report import printable
 
 _STARTUP_FILES = "datumaro_segmask.pth", "datumaro_segmask.start"
 _GROUP = "datumaro.plugins"

@@ -1,0 +1,281 @@
+"""``labelmap.txt`` and the labels it declares (docs/format.md, section 2).
+
+Works on strings; reading the file is `archive`'s business.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from datumaro.plugins.data_formats.voc.format import VocLabel, VocTask, make_voc_label_map
+
+from ..colors import Rgb, voc_color
+from ..errors import LabelMapError, SegmaskExportError
+from ..storage.layout import LABEL_MAP
+
+log = logging.getLogger(__name__)
+
+HEADER = "# label:color_rgb:parts:actions"
+BACKGROUND = "background"
+BLACK: Rgb = (0, 0, 0)
+MAX_LABELS = 1 << 16  # as many values as a 16-bit gray mask has
+
+MAX_LINE = 1 << 16  # characters; parts and actions are lists
+_SHOWN = 80  # characters of a line in messages
+
+_COLOR_SHAPE = re.compile(r"-?[0-9]+\s*,\s*-?[0-9]+\s*,\s*-?[0-9]+")
+_COLOR_FIELD = re.compile(rf":\s*{_COLOR_SHAPE.pattern}\s*(?=:|\s#|$)")
+_INTEGER = re.compile(r"[0-9]{1,9}")
+_COMMENT = re.compile(r"\s#")
+_COMMENT_IN_NAME = re.compile(r"\s#(?=\s|$)")
+_REMEDY_COLOR = "write the colour as three whole numbers, as in 'car:128,0,0::'"
+
+
+@dataclass(frozen=True)
+class Label:
+    """One line of the label map.
+
+    ``index`` is its value in gray class masks: the index of its line, but for the label
+    ``ignored`` of the VOC dataset, which has 255.
+    """
+
+    name: str
+    color: Rgb
+    index: int
+    parts: tuple[str, ...] = ()
+    actions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class LabelMap:
+    """The labels of an archive, in the order of the file; names and colours are unique."""
+
+    labels: tuple[Label, ...]
+    where: str = LABEL_MAP
+
+    @cached_property
+    def background(self) -> int | None:
+        """Position of the background label, if there is one.
+
+        It is the label named ``background``, exactly or else in any case, and failing that the
+        black one. CVAT's documentation says so; its code looks for black first, so a label map
+        that has both gets a warning. Source: docs/format.md, section 2.
+        """
+        names = [label.name for label in self.labels]
+        black = next((i for i, label in enumerate(self.labels) if label.color == BLACK), None)
+        named = find_background(names)
+        if named is None:
+            return black
+        if black not in (None, named):
+            log.warning(
+                "%s: the label %r is taken for the background by its name, though %r is the "
+                "black one; CVAT goes by the colour. Make the background black to be read alike.",
+                self.where,
+                names[named],
+                names[black],
+            )
+        return named
+
+    def position(self, name: str) -> int | None:
+        """Return the position of a label by its exact name."""
+        return self._positions.get(name)
+
+    def is_like(self, other: LabelMap) -> bool:
+        """Tell whether Datumaro sees the same in both: no parts, and actions in no order."""
+        return [_seen(label) for label in self.labels] == [_seen(label) for label in other.labels]
+
+    @cached_property
+    def _positions(self) -> dict[str, int]:
+        return {label.name: i for i, label in enumerate(self.labels)}
+
+
+def _seen(label: Label) -> tuple[object, ...]:
+    return label.name, label.color, label.index, frozenset(label.actions)
+
+
+def find_background(names: Sequence[str]) -> int | None:
+    """Return the position of the name ``background``, exactly or else in any case."""
+    if BACKGROUND in names:
+        return names.index(BACKGROUND)
+    return next((i for i, name in enumerate(names) if name.lower() == BACKGROUND), None)
+
+
+def voc_label_map() -> LabelMap:
+    """Return the labels of the VOC dataset, which hold where an archive has no label map."""
+    entries = make_voc_label_map(task=VocTask.voc_segmentation)
+    return LabelMap(
+        tuple(
+            Label(name, (int(color[0]), int(color[1]), int(color[2])), VocLabel[name].value)
+            for name, (color, _, _) in entries.items()
+        ),
+        "the VOC label map (there is no labelmap.txt)",
+    )
+
+
+def make_label_map(lines: Iterable[tuple[Label, int]], where: str) -> LabelMap:
+    """Return a checked `LabelMap` of ``(label, line number)`` pairs.
+
+    Raises LabelMapError for a name or a colour that stands twice, and for no or too many labels.
+    """
+    by_name: dict[str, int] = {}
+    by_color: dict[Rgb, tuple[int, str]] = {}
+    labels = []
+    for label, line in lines:
+        if label.name in by_name:
+            raise LabelMapError(
+                f"the label {label.name[:_SHOWN]!r} stands there twice",
+                f"{where}:{line}",
+                f"each label once (the first is in line {by_name[label.name]})",
+                "remove or rename one of them",
+            )
+        if label.color in by_color:
+            first, name = by_color[label.color]
+            raise LabelMapError(
+                f"the colour {_show(label.color)} of {label.name[:_SHOWN]!r} is also the "
+                f"colour of {name[:_SHOWN]!r} "
+                f"(line {first})",
+                f"{where}:{line}",
+                "a colour of its own for every label, or their pixels cannot be told apart",
+                "give one of them another colour, in the masks too",
+            )
+        by_name[label.name] = line
+        by_color[label.color] = line, label.name
+        labels.append(label)
+    if not labels:
+        raise LabelMapError(
+            "the file declares no label",
+            where,
+            "one line 'name:r,g,b::' for each label",
+            "write the labels into it, or remove the file if the VOC labels are meant",
+        )
+    if len(labels) > MAX_LABELS:
+        raise LabelMapError(
+            f"the file declares {len(labels):,} labels or more",
+            where,
+            f"at most {MAX_LABELS:,}, as many as a gray mask has values",
+            "split the label map",
+        )
+    return LabelMap(tuple(labels), where)
+
+
+def parse_label_map(text: str, where: str) -> LabelMap:
+    """Parse the text of a label map.
+
+    Takes what people write: a byte-order mark, CRLF, blank and comment lines, trailing
+    `` # comments``, spaces around fields, one to four fields, no colour at all (the VOC colour of
+    the line's index then holds), colons in names. Raises LabelMapError, naming file and line.
+    Rules: docs/format.md, section 2.
+    """
+    labels: list[tuple[Label, int]] = []
+    for number, raw in enumerate(text.removeprefix("\ufeff").split("\n"), 1):
+        if len(raw) > MAX_LINE:
+            raise LabelMapError(
+                f"the line has {len(raw):,} characters",
+                f"{where}:{number}",
+                f"one label a line, of at most {MAX_LINE:,} characters",
+                "check that this file is a label map",
+            )
+        line = _without_comment(raw.strip()).strip()
+        if line and not line.startswith("#") and len(labels) <= MAX_LABELS:
+            labels.append((_parse_line(line, len(labels), f"{where}:{number}"), number))
+    return make_label_map(labels, where)
+
+
+def _without_comment(line: str) -> str:
+    """Cut off a trailing comment, which begins with ``#`` after white space.
+
+    Names hold such, too ("lot #5"). So it is looked for behind the colour; in the name of a line
+    without colour it must also have white space behind it.
+    """
+    color = _COLOR_FIELD.search(line)
+    name_end = color.end() if color else line.find(":") + 1 or len(line)
+    comment = _COMMENT.search(line, name_end)
+    if not color:
+        comment = _COMMENT_IN_NAME.search(line, 0, name_end) or comment
+    return line[: comment.start()] if comment else line
+
+
+def _parse_line(line: str, index: int, place: str) -> Label:
+    parts = line.split(":")
+    fields = [part.strip() for part in parts]
+    at = _color_field(fields)
+    name = ":".join(parts[:at]).strip()
+    if not name:
+        raise LabelMapError(
+            f"the line {line[:_SHOWN]!r} has no label name",
+            place,
+            "'name:r,g,b:parts:actions'",
+            "write the name before the first colon",
+        )
+    rest = fields[at:] + [""] * 3
+    color = _parse_color(rest[0], place) if rest[0] else voc_color(index)
+    return Label(name, color, index, _split(rest[1]), _split(rest[2]))
+
+
+def _color_field(fields: Sequence[str]) -> int:
+    """Return where the colour stands: as far right as four fields allow, for names have colons."""
+    candidates = [len(fields) - back for back in (3, 2, 1) if back < len(fields)]
+    numbers = (at for at in candidates if _COLOR_SHAPE.fullmatch(fields[at]))
+    return next(numbers, candidates[0] if candidates else 1)
+
+
+def _parse_color(field: str, place: str) -> Rgb:
+    values = [value.strip() for value in field.split(",")]
+    if len(values) != 3 or not all(_INTEGER.fullmatch(value) for value in values):
+        raise LabelMapError(
+            f"{field[:_SHOWN]!r} is no colour",
+            place,
+            "three whole numbers from 0 to 255, 'r,g,b'",
+            _REMEDY_COLOR,
+        )
+    red, green, blue = (int(value) for value in values)
+    if max(red, green, blue) > 255:
+        raise LabelMapError(
+            f"the colour {field!r} has a value past 255",
+            place,
+            "three whole numbers from 0 to 255",
+            _REMEDY_COLOR,
+        )
+    return red, green, blue
+
+
+def _split(field: str) -> tuple[str, ...]:
+    return tuple(part for part in (part.strip() for part in field.split(",")) if part)
+
+
+def format_label_map(label_map: LabelMap) -> str:
+    """Return the text of a label map as CVAT writes it, colours and all, in the labels' order.
+
+    Raises SegmaskExportError for a label whose name or fields the format cannot hold: what is
+    written is parsed again and compared.
+    """
+    lines = [HEADER]
+    for label in label_map.labels:
+        fields = label.name, _show(label.color), ",".join(label.parts), ",".join(label.actions)
+        line = ":".join(fields)
+        try:
+            again = parse_label_map(line, LABEL_MAP).labels[0]
+        except LabelMapError:
+            again = None
+        if again is None or _content(again) != _content(label):
+            raise SegmaskExportError(
+                f"the label {label.name!r} cannot be written as a line ({line!r})",
+                label_map.where,
+                "names, parts and actions without line breaks, a '#' at the beginning or after a "
+                "space, or white space around them",
+                "rename the label",
+            )
+        lines.append(line)
+    return "\n".join(lines) + "\n"
+
+
+def _content(label: Label) -> tuple[object, ...]:
+    return label.name, label.color, label.parts, label.actions
+
+
+def _show(color: Rgb) -> str:
+    return ",".join(map(str, color))

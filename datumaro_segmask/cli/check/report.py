@@ -1,0 +1,153 @@
+"""The report of `check`: as text to act on, and as JSON (docs/cli.md, "check")."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+from itertools import groupby
+from typing import Any
+
+from ...archive.labelmap import BACKGROUND
+from .findings import ERROR, KINDS, NOTE, WARNING, Finding
+from .survey import SubsetCount, Survey
+
+_COLORS = {ERROR: "1;31", WARNING: "1;33", NOTE: "1;36"}
+_FILES = 3  # named for one and the same fault
+
+
+def as_json(path: str, status: int, survey: Survey) -> dict[str, Any]:
+    """Return the report as an object of JSON; its fields stay what they are."""
+    return {
+        "path": path,
+        "for": "cvat" if survey.for_cvat else "segmask",
+        "status": status,
+        "totals": survey.totals(),
+        "findings": [
+            {
+                "severity": finding.severity(survey.for_cvat),
+                **asdict(finding),
+                "section": KINDS[finding.kind].section,
+            }
+            for finding in survey.findings
+        ],
+        "subsets": {name: asdict(count) for name, count in survey.subsets.items()},
+        "labels": survey.labels,
+    }
+
+
+def print_report(path: str, survey: Survey, shown: int) -> None:
+    """Print the report; of each kind of findings the first ``shown``."""
+    items = sum(count.items for count in survey.subsets.values())
+    print(
+        f"{printable(path)}: {_count(items, 'item')} in {_count(len(survey.subsets), 'subset')}, "
+        f"{_count(len(survey.labels), 'label')}\n"
+    )
+    print_findings(survey, shown)
+    for line in _lines_of_counts(survey):
+        print(line)
+    print(f"\n{verdict(survey)}")
+
+
+def print_findings(survey: Survey, shown: int) -> None:
+    """Print the findings alone, by kind."""
+    for kind, group in groupby(survey.findings, key=lambda finding: finding.kind):
+        for line in _lines_of_kind(kind, list(group), survey.for_cvat, shown):
+            print(line)
+        print()
+
+
+def _lines_of_kind(kind: str, findings: list[Finding], for_cvat: bool, shown: int) -> Iterator[str]:
+    severity = str(findings[0].severity(for_cvat))
+    pixels = [finding.pixels for finding in findings if finding.pixels is not None]
+    total = f" ({_count(sum(pixels), 'pixel')})" if pixels else ""
+    section = f"docs/format.md, section {KINDS[kind].section}"
+    yield f"{_colored(severity)}: {KINDS[kind].title}{total} [{kind}; {section}]"
+    alike: dict[tuple[str, str], list[Finding]] = {}
+    for finding in findings:
+        alike.setdefault((finding.what, finding.fix), []).append(finding)
+    fixes = {fix for _, fix in alike}
+    for (what, fix), group in list(alike.items())[:shown]:
+        yield f"  {_files(group, shown)}: {printable(what)}{_pixels(group)}"
+        if len(fixes) > 1:
+            yield f"    to fix it: {printable(fix)}"
+    if len(alike) > shown:
+        yield f"  ... and {len(alike) - shown:,} more; --all shows them"
+    if len(fixes) == 1:
+        yield f"  to fix it: {printable(findings[0].fix)}"
+
+
+def _files(findings: list[Finding], shown: int) -> str:
+    files = list(dict.fromkeys(finding.file for finding in findings))
+    limit = max(_FILES, shown) if shown > 10 else _FILES
+    text = ", ".join(map(printable, files[:limit]))
+    return text if len(files) <= limit else f"{text} and {len(files) - limit:,} more"
+
+
+def _pixels(findings: list[Finding]) -> str:
+    pixels = [finding.pixels for finding in findings if finding.pixels is not None]
+    return f" - {_count(sum(pixels), 'pixel')}" if pixels else ""
+
+
+def _lines_of_counts(survey: Survey) -> Iterator[str]:
+    used: set[str] = set()
+    for name, count in survey.subsets.items():
+        yield _subset_line(name, count)
+        used |= count.labels.keys()
+        order = [label for label in (*survey.labels, "(no label)") if label in count.labels]
+        rows = [("label", "instances", "items", "pixels")]
+        for label in order:
+            of = count.labels[label]
+            cells = f"{of.instances:,}", f"{of.items:,}", f"{of.pixels:,}"
+            rows.append((printable(label), *cells))
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        for row in rows if len(rows) > 1 else []:
+            numbers = "  ".join(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))
+            yield f"  {row[0].ljust(widths[0])}  {numbers}"
+    used.add(BACKGROUND)  # which never has any
+    unused = [printable(label) for label in survey.labels if label not in used]
+    if unused:
+        yield f"labels without pixels: {', '.join(unused)}"
+
+
+def _subset_line(name: str, count: SubsetCount) -> str:
+    broken = f", {count.broken:,} cannot be read" if count.broken else ""
+    return (
+        f"subset {printable(name)}: {_count(count.items, 'item')}, {count.annotated:,} with "
+        f"annotations, {count.images:,} with an image{broken}"
+    )
+
+
+def verdict(survey: Survey) -> str:
+    """Return the report in one line."""
+    totals = survey.totals()
+    found = ", ".join(_count(number, severity) for severity, number in totals.items() if number)
+    if survey.for_cvat:
+        verdict = "CVAT takes this archive as it is"
+        if totals[WARNING]:
+            verdict = "CVAT takes this archive, but not as it is"
+        if totals[ERROR]:
+            verdict = "CVAT refuses this archive"
+    else:
+        verdict = "this archive is sound"
+        if totals[WARNING]:
+            verdict = "this archive can be read, but look at the warnings"
+        if totals[ERROR]:
+            verdict = "this archive cannot be read as it stands"
+    return f"{verdict} ({found or 'no findings'})"
+
+
+def printable(text: str) -> str:
+    """Return a text of an archive without what could steer a terminal."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def _colored(severity: str) -> str:
+    if not sys.stdout.isatty() or os.environ.get("NO_COLOR"):
+        return severity
+    return f"\033[{_COLORS[severity]}m{severity}\033[0m"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")

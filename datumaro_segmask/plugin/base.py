@@ -1,0 +1,233 @@
+"""Datumaro's view of an archive: items with images and masks, read when they are asked for."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+from typing import TypeVar
+
+from datumaro.components.annotation import (
+    Annotation,
+    AnnotationType,
+    LabelCategories,
+    MaskCategories,
+)
+from datumaro.components.dataset_base import CategoriesInfo, DatasetBase, DatasetItem
+from datumaro.components.importer import ImportContext, _ImportFail
+from datumaro.components.media import Image
+
+from ..archive.item import Item, read_item
+from ..archive.labelmap import LabelMap
+from ..archive.lists import Archive, open_archive
+from ..archive.meaning import ClassLookup
+from ..errors import SegmaskImportError
+from ..png.container import MAX_PIXELS
+from ..regions.components import CONNECTIVITIES
+from ..storage import layout
+from .annotations import make_mask
+from .memory import keep_freed_memory
+from .progress import track
+from .transforms import components_of, polygons_of
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+MASK, POLYGON = ANNOTATIONS = ("mask", "polygon")
+FROM_MASKS, COMPONENTS = INSTANCES = ("masks", "components")
+
+
+class SegmaskBase(DatasetBase):
+    """The items of one archive, subset by subset, in the order of the lists.
+
+    ``path`` is a folder or a zip, or an archive that is open already. Construction reads the lists
+    and the label map; the masks of an item are read when it is iterated, and are dropped when its
+    annotations are made.
+
+    ``annotation`` is ``mask`` or ``polygon`` (docs/format.md, section 6), exact or simplified by
+    ``tolerance`` pixels.
+    ``instances`` is ``masks`` (as the instance masks say) or ``components``: pixels of a class
+    that belong to no instance become one for each connected component, of ``connectivity`` 4 or
+    8 and at least ``min_area`` pixels. ``keep_background`` makes the background a label like any
+    other, ``ignore_index`` is a value of gray class masks that means "no annotation",
+    ``max_pixels`` the largest mask that is read. ``num_workers`` threads read items ahead.
+
+    Raises SegmaskImportError when made; the errors of single items go to the error policy of
+    ``ctx``.
+    """
+
+    def __init__(
+        self,
+        path: str | Archive,
+        *,
+        annotation: str = ANNOTATIONS[0],
+        tolerance: float = 0.0,
+        instances: str = INSTANCES[0],
+        connectivity: int = CONNECTIVITIES[0],
+        min_area: int = 0,
+        keep_background: bool = False,
+        ignore_index: int | None = None,
+        max_pixels: int = MAX_PIXELS,
+        num_workers: int = 0,
+        stream: bool = False,
+        ctx: ImportContext | None = None,
+    ) -> None:
+        _check_choice("annotation", annotation, ANNOTATIONS)
+        _check_choice("instances", instances, INSTANCES)
+        _check_choice("connectivity", connectivity, CONNECTIVITIES)
+        keep_freed_memory()
+        self._archive = path if isinstance(path, Archive) else open_archive(path, stream)
+        self._as_polygons = annotation == POLYGON
+        self._tolerance = tolerance
+        self._components = (connectivity, min_area) if instances == COMPONENTS else None
+        self._read_item = partial(
+            read_item,
+            self._archive.storage,
+            ClassLookup(self._archive.label_map, keep_background, ignore_index),
+            max_pixels=max_pixels,
+        )
+        self._num_workers = num_workers
+        self._stream = stream
+        self._warned_of_labels = False
+        super().__init__(
+            subsets=list(self._archive.subsets),
+            media_type=Image,
+            ann_types={AnnotationType.polygon if self._as_polygons else AnnotationType.mask},
+            ctx=ctx,
+        )
+        self._categories = make_categories(self._archive.label_map)
+
+    def categories(self) -> CategoriesInfo:
+        return self._categories
+
+    @property
+    def is_stream(self) -> bool:
+        return self._stream
+
+    def __len__(self) -> int:
+        return sum(len(ids) for ids in self._archive.subsets.values())
+
+    def __iter__(self) -> Iterator[DatasetItem]:
+        entries = ((i, subset) for subset, ids in self._archive.subsets.items() for i in ids)
+        reads = read_ahead(
+            ((entry, partial(self._read_item, entry[0])) for entry in entries), self._num_workers
+        )
+        reporter = self._ctx.progress_reporter
+        for (item_id, subset), read in track(reads, reporter, "Importing masks", len(self)):
+            item = self._make(read, item_id, subset)
+            if item is not None:
+                yield item
+
+    def get(self, id: str, subset: str | None = None) -> DatasetItem | None:
+        subset = subset or layout.DEFAULT_SUBSET
+        if id in self._archive.subsets.get(subset, ()):
+            return self._make(partial(self._read_item, id), id, subset)
+        return None
+
+    def get_subset(self, name: str) -> SegmaskBase:
+        """Return the items of one subset alone, without reading those of the others.
+
+        Raises KeyError where there is no such subset.
+        """
+        if name not in self._archive.subsets:
+            raise KeyError(f"no subset {name!r}, there are {sorted(self._archive.subsets)}")
+        part = copy.copy(self)
+        part._archive = replace(self._archive, subsets={name: self._archive.subsets[name]})
+        part._subsets = [name]
+        return part
+
+    def _make(self, read: Callable[[], Item], item_id: str, subset: str) -> DatasetItem | None:
+        try:
+            item = read()
+        except SegmaskImportError as error:
+            self._report(error, item_id, subset)
+            return None
+        if not item.has_labels and item.instances:
+            self._warn_of_missing_labels(item_id)
+        return DatasetItem(
+            item_id, subset=subset, media=self._media(item), annotations=self._annotations(item)
+        )
+
+    def _annotations(self, item: Item) -> list[Annotation]:
+        if item.size is None:
+            return []
+        annotations: list[Annotation] = [make_mask(i, *item.size) for i in item.instances]
+        if self._components:
+            annotations = components_of(annotations, *self._components)
+        return polygons_of(annotations, self._tolerance) if self._as_polygons else annotations
+
+    def _report(self, error: SegmaskImportError, item_id: str, subset: str) -> None:
+        try:
+            self._ctx.error_policy.report_item_error(error, item_id=(item_id, subset))
+        except _ImportFail as fail:
+            # It has no text of its own, and Datumaro unwraps it in some places only: not in a
+            # stream, nor in a subset that an exporter reads.
+            raise fail.__cause__ or fail from error
+
+    def _warn_of_missing_labels(self, item_id: str) -> None:
+        if not self._warned_of_labels:
+            self._warned_of_labels = True
+            log.warning(
+                "%s: the item %r has an instance mask but no class mask, so its masks have no "
+                "label. This is said once; other items may lack theirs too.",
+                self._archive.storage.place(layout.class_mask(item_id)),
+                item_id,
+            )
+
+    def _media(self, item: Item) -> Image | None:
+        storage = self._archive.storage
+        if item.image is None:
+            # Without data, but exports that need a width and a height find them here.
+            return Image.from_numpy(None, size=item.size) if item.size else None
+        path = storage.path(item.image)
+        if path is not None:
+            return Image.from_file(path, size=item.size)
+        suffix = layout.split_suffix(item.image)[1]
+        return Image.from_bytes(partial(storage.read, item.image), ext=suffix, size=item.size)
+
+
+def make_categories(label_map: LabelMap) -> CategoriesInfo:
+    """Return the labels of a label map, in its order, and their colours, as Datumaro has them."""
+    labels = LabelCategories()
+    for label in label_map.labels:
+        labels.add(label.name, attributes=set(label.actions))
+    colormap = {i: label.color for i, label in enumerate(label_map.labels)}
+    return {AnnotationType.label: labels, AnnotationType.mask: MaskCategories(colormap)}
+
+
+def read_ahead(
+    calls: Iterable[tuple[T, Callable[[], R]]], workers: int
+) -> Iterator[tuple[T, Callable[[], R]]]:
+    """Yield each key with a call that returns its result, in order.
+
+    With ``workers`` threads, twice as many calls as there are threads are begun ahead, so memory
+    does not grow with their number. An error is raised by the call that is yielded.
+    """
+    if not workers:
+        yield from calls
+        return
+    pending: deque[tuple[T, Future[R]]] = deque()
+    with ThreadPoolExecutor(workers, "segmask") as pool:
+        for key, call in calls:
+            pending.append((key, pool.submit(call)))
+            if len(pending) > 2 * workers:
+                ready, future = pending.popleft()
+                yield ready, future.result
+        for ready, future in pending:
+            yield ready, future.result
+
+
+def _check_choice(name: str, value: object, choices: tuple[object, ...]) -> None:
+    if value not in choices:
+        raise SegmaskImportError(
+            f"the option {name} is {value!r}",
+            "the import",
+            f"one of {', '.join(map(repr, choices))}",
+            "choose one of them",
+        )

@@ -1,0 +1,121 @@
+"""Datumaro's door to the format: detection, and the options of an import."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from typing import Any
+
+from datumaro.components.format_detection import FormatDetectionConfidence, FormatDetectionContext
+from datumaro.components.importer import Importer
+
+from ..archive.lists import check_archive
+from ..storage import layout
+from ..storage.open import folder_roots, holds_archive, lone_zip, open_storage
+from .base import ANNOTATIONS, INSTANCES
+from .options import add_component_options, add_reading_options
+
+NAME = "segmask"
+
+
+class SegmaskImporter(Importer):
+    """Imports CVAT's "Segmentation mask 1.1" archives: class masks and instance masks.
+
+    The archive may be a folder or a zip, which is read in place.
+    """
+
+    NAME = NAME
+    # Datumaro's two VOC segmentation importers both take the bare layout for theirs, with what
+    # counts as MEDIUM, and there is no name for the step above it.
+    DETECT_CONFIDENCE = FormatDetectionConfidence.MEDIUM + 1
+    DETECTS_FILES = True
+    """Tells the bridge (`_bridge`) to ask `detect` about files too, for a zip."""
+
+    @classmethod
+    def build_cmdline_parser(cls, **kwargs: Any) -> argparse.ArgumentParser:
+        parser: argparse.ArgumentParser = super().build_cmdline_parser(**kwargs)
+        parser.add_argument(
+            "--annotation",
+            choices=ANNOTATIONS,
+            default=ANNOTATIONS[0],
+            help="Kind of the annotations; polygons give the very same masks when painted "
+            "(default: %(default)s)",
+        )
+        parser.add_argument(
+            "--tolerance",
+            type=float,
+            default=0.0,
+            help="Leave out corners of polygons that lie no further than this from the outline, "
+            "in pixels (default: %(default)s, exact)",
+        )
+        parser.add_argument(
+            "--instances",
+            choices=INSTANCES,
+            default=INSTANCES[0],
+            help="Where instances come from: 'masks' (the instance masks alone) or 'components' "
+            "(pixels without an instance also become one for each connected component) "
+            "(default: %(default)s)",
+        )
+        add_component_options(parser)
+        parser.add_argument(
+            "--num-workers",
+            type=int,
+            default=0,
+            help="Threads that read items ahead; pays for large masks (default: %(default)s)",
+        )
+        parser.add_argument(
+            "--keep-background",
+            action="store_true",
+            help="Import the background as objects too (default: its pixels are no annotation)",
+        )
+        add_reading_options(parser)
+        return parser
+
+    @classmethod
+    def get_file_extensions(cls) -> list[str]:
+        return ["", ".png", ".txt", ".zip"]
+
+    @classmethod
+    def detect(cls, context: FormatDetectionContext) -> FormatDetectionConfidence:
+        """Recognise an archive of masks, and leave full VOC datasets to the ``voc`` format.
+
+        Cheap (it lists folders, and never opens a mask), and raises nothing but Datumaro's
+        rejection.
+        """
+        path = context.root_path
+        if os.path.isfile(path) or (not folder_roots(path) and lone_zip(path)):
+            if not holds_archive(path):
+                context.fail("must be a zip that holds SegmentationClass or ImageSets/Segmentation")
+            return cls.DETECT_CONFIDENCE
+        with context.require_any():
+            for mark in (
+                f"{layout.CLASS_MASKS}/**/*{layout.MASK_SUFFIX}",
+                f"{layout.INSTANCE_MASKS}/**/*{layout.MASK_SUFFIX}",
+                f"{layout.SUBSETS}/*{layout.LIST_SUFFIX}",
+            ):
+                with context.alternative():
+                    context.require_file(mark)
+        if not any(
+            os.path.exists(os.path.join(path, name))
+            for name in (layout.CLASS_MASKS, layout.INSTANCE_MASKS, layout.LABEL_MAP)
+        ):
+            context.fail("must have masks or a label map beside the subset lists")
+        for foreign in ("ImageSets/Main", "ImageSets/Layout", "ImageSets/Action", "Annotations"):
+            if os.path.isdir(os.path.join(path, foreign)):
+                context.fail(f"must have no {foreign}, which is a mark of the voc format")
+        return cls.DETECT_CONFIDENCE
+
+    @classmethod
+    def find_sources(cls, path: str) -> list[dict[str, Any]]:
+        """Return one source for the whole archive; its subsets are read in one pass.
+
+        Raises as `archive.open_archive`: what is wrong with the archive as a whole is said here,
+        where Datumaro passes the message on as it is. From the constructor of `SegmaskBase` it
+        would say "Failed to import" and no more.
+        """
+        check_archive(open_storage(path))
+        return [{"url": path, "format": cls.NAME}]
+
+    @property
+    def can_stream(self) -> bool:
+        return True

@@ -1,0 +1,219 @@
+"""The files of one item of an export: its masks and, if wanted, its image.
+
+Source: docs/format.md, section 5.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import sys
+import unicodedata
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
+
+from datumaro.components.annotation import Mask
+from datumaro.components.dataset_base import DatasetItem
+from datumaro.components.media import Image, ImageFromBytes, ImageFromFile
+
+from ..archive.encode import MaskEncoder
+from ..errors import SegmaskExportError, UnpaintableError
+from ..regions.paint import paint
+from ..storage import layout
+from ..storage.ids import StoredHashes
+from .annotations import size_of_mask
+from .labels import ExportLabels
+from .shapes import Painted, in_paint_order, paint_annotations
+
+log = logging.getLogger(__name__)
+
+ON_WINDOWS = os.name == "nt"
+FOLDS_CASE = ON_WINDOWS or sys.platform == "darwin"
+
+NO_IMAGE = "images that the dataset does not have"
+
+
+class ItemFiles:
+    """Makes the files of items, one item at a time, as bytes by their places in the archive.
+
+    ``report`` gets each annotation that cannot be painted; if it returns, the annotation is left
+    out. What else does not show in the files is counted in `left_out`, by what it is. What has
+    to be known of earlier items is kept on the disk with ``stream``.
+    """
+
+    def __init__(
+        self,
+        labels: ExportLabels,
+        encoder: MaskEncoder,
+        *,
+        empty_masks: bool,
+        report: Callable[[DatasetItem, UnpaintableError], None],
+        stream: bool = False,
+    ) -> None:
+        self._labels = labels
+        self._encoder = encoder
+        self._empty_masks = empty_masks
+        self._report = report
+        self._seen: set[int] | StoredHashes = StoredHashes() if stream else set()
+        self._warned = False
+        self.left_out: Counter[str] = Counter()
+
+    def masks(self, item: DatasetItem) -> dict[str, bytes]:
+        """Return the mask files of an item; none for an item without shapes.
+
+        Raises SegmaskExportError for an item that has no place in an archive.
+        """
+        masks = self._paint(item)
+        _check_name(item, bool(masks))
+        self._check_elsewhere(item)
+        self._check_repeated(item, masks)
+        return masks
+
+    def _paint(self, item: DatasetItem) -> dict[str, bytes]:
+        annotations = in_paint_order(item.annotations, self.left_out)
+        if not annotations and not self._empty_masks:
+            return {}
+        size = _size(item)
+        painted = paint_annotations(
+            annotations,
+            size,
+            self._labels,
+            self._encoder.background,
+            place_of(item),
+            partial(self._report, item),
+            self.left_out,
+        )
+        if painted is None:
+            if not self._empty_masks:
+                return {}
+            painted = Painted(paint([], *size, self._encoder.background), has_labels=True)
+        masks = {}
+        if painted.has_labels:
+            masks[layout.class_mask(item.id)] = self._encoder.labels(painted.planes.labels)
+        # An item of "stuff" alone gets no instance mask: beside an empty one, CVAT and Datumaro's
+        # VOC plugin take no notice of the class mask.
+        if painted.planes.numbers.values.any() or not annotations:
+            masks[layout.instance_mask(item.id)] = self._encoder.numbers(
+                painted.planes.numbers, place_of(item)
+            )
+        return masks
+
+    def _check_repeated(self, item: DatasetItem, masks: dict[str, bytes]) -> None:
+        """The same id in two subsets means the same files, so the masks must be the same."""
+        itself, content = hash(item.id), hash((item.id, tuple(masks.items())))
+        if itself in self._seen and content not in self._seen:
+            raise SegmaskExportError(
+                "another subset has an item of this id with other masks, and both have the same "
+                "place in the archive",
+                place_of(item),
+                "an id of its own for every image",
+                "rename the items, for instance with 'datum transform -t rename'",
+            )
+        self._seen.add(itself)
+        self._seen.add(content)
+
+    def _check_elsewhere(self, item: DatasetItem) -> None:
+        """Refuse ids that cannot be files on this system, and warn of those of other systems."""
+        problem, is_here = "", ON_WINDOWS
+        if not layout.is_for_windows(f"{item.id}{layout.MASK_SUFFIX}"):
+            problem = "Windows cannot have a file of this name"
+        itself = hash(item.id)
+        # Windows and macOS take names for one that differ in case or in how accents are encoded.
+        folded = hash((unicodedata.normalize("NFC", item.id).casefold(),))
+        if folded in self._seen and itself not in self._seen:
+            problem = "Windows and macOS take it for the file of an id that looks the same"
+            is_here = FOLDS_CASE
+        self._seen.add(folded)
+        if problem and is_here:
+            raise _unwritable("id", problem, item)
+        if problem and not self._warned:
+            self._warned = True
+            log.warning(
+                "%s: %s. It is written, but rename it before the dataset moves there. This is "
+                "said once; other ids may be like this one.",
+                place_of(item),
+                problem,
+            )
+
+    def image(self, item: DatasetItem, suffix: str) -> dict[str, bytes]:
+        """Return the file of an item's image; none for an item without one.
+
+        ``suffix`` decides how it is encoded, with the dot. Raises SegmaskExportError for an image
+        that cannot be read or encoded.
+        """
+        if not isinstance(item.media, Image) or not item.media.has_data:
+            self.left_out[NO_IMAGE] += 1
+            return {}
+        if "/" in suffix or layout.problem_of_name(f"name{suffix}"):
+            raise SegmaskExportError(
+                f"its image has the extension {suffix!r}, which cannot stand in a file name",
+                place_of(item),
+                "an extension such as '.jpg'",
+                "choose one with image_ext, or export without save_media",
+            )
+        buffer = io.BytesIO()
+        try:
+            if type(item.media) is ImageFromBytes and item.media.ext == suffix:
+                buffer.write(item.media.bytes)  # which Datumaro would decode and encode again
+            else:
+                item.media.save(buffer, ext=suffix)
+        except Exception as error:  # Datumaro's backends raise what they meet, AttributeError too
+            raise SegmaskExportError(
+                f"its image cannot be saved ({error})",
+                place_of(item),
+                f"an image that can be read and written as {suffix}",
+                "check the file, or export without save_media",
+            ) from error
+        return {layout.image(item.id, suffix): buffer.getvalue()}
+
+
+def image_path(item: DatasetItem) -> str | None:
+    """Return the path of the file that an item's image is read from, None for other images."""
+    return item.media.path if isinstance(item.media, ImageFromFile) else None
+
+
+def place_of(item: DatasetItem) -> str:
+    """Return how to call an item in a message."""
+    return f"item {item.id!r} of subset {item.subset!r}"
+
+
+def _size(item: DatasetItem) -> tuple[int, int]:
+    try:
+        size = item.media.size if isinstance(item.media, Image) else None
+    except Exception:  # Datumaro 1.13 raises AttributeError for an image that is no image
+        size = None
+    if size is None:
+        masks = (annotation for annotation in item.annotations if isinstance(annotation, Mask))
+        size = next((size_of_mask(mask) for mask in masks), None)
+    if size is None:
+        raise SegmaskExportError(
+            "the size of its image is not known",
+            place_of(item),
+            "an image, or masks, which tell it",
+            "give the dataset its images, or make the items with Image.from_file(path, "
+            "size=(height, width))",
+        )
+    return int(size[0]), int(size[1])
+
+
+def _check_name(item: DatasetItem, has_mask: bool) -> None:
+    problem = layout.problem_of_listed(item.id, has_mask)
+    name = "id"
+    if not problem:
+        name = "subset"
+        problem = layout.problem_of_new_name(item.subset) or (
+            "a list lies directly in its folder" if "/" in item.subset else ""
+        )
+    if problem:
+        raise _unwritable(name, problem, item)
+
+
+def _unwritable(name: str, problem: str, item: DatasetItem) -> SegmaskExportError:
+    return SegmaskExportError(
+        f"its {name} cannot be written: {problem}",
+        place_of(item),
+        "ids and subsets that can be file names and lines of a list",
+        f"rename the {name}, for instance with 'datum transform -t rename'",
+    )

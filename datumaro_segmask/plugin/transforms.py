@@ -1,0 +1,145 @@
+"""Exact polygons and connected components for any dataset, as Datumaro transforms."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from datumaro.components.annotation import Annotation, AnnotationType, Mask
+from datumaro.components.cli_plugin import CliPlugin
+from datumaro.components.dataset_base import DatasetItem, IDataset
+from datumaro.components.transformer import ItemTransform
+
+from ..regions.components import split_components
+from ..regions.simplify import simplify_shared
+from .annotations import make_mask, make_polygons, size_of_mask, to_instance, to_rings
+from .options import add_component_options
+
+
+class MasksToExactPolygons(ItemTransform, CliPlugin):
+    """Replaces masks by polygons along pixel edges, which give the very same masks when painted.
+
+    Holes stay holes: each is joined to its outline by a seam that encloses no pixel. The parts
+    of one mask share a group. Unlike "masks_to_polygons", no pixel changes.
+    """
+
+    NAME = "masks_to_exact_polygons"
+
+    @classmethod
+    def build_cmdline_parser(cls, **kwargs: Any) -> argparse.ArgumentParser:
+        parser: argparse.ArgumentParser = super().build_cmdline_parser(**kwargs)
+        parser.add_argument(
+            "--tolerance",
+            type=float,
+            default=0.0,
+            help="Leave out corners that lie no further than this from the outline, in pixels; "
+            "masks that touch still share their border (default: %(default)s, exact)",
+        )
+        return parser
+
+    def __init__(self, extractor: IDataset, tolerance: float = 0.0) -> None:
+        super().__init__(extractor)
+        self._tolerance = tolerance
+
+    def ann_types(self) -> set[AnnotationType]:
+        types: set[AnnotationType] = set(self._extractor.ann_types())
+        return types - {AnnotationType.mask} | {AnnotationType.polygon}
+
+    def transform_item(self, item: DatasetItem) -> DatasetItem:
+        return self.wrap_item(item, annotations=polygons_of(item.annotations, self._tolerance))
+
+
+def polygons_of(annotations: list[Annotation], tolerance: float = 0.0) -> list[Annotation]:
+    """Return annotations with each mask replaced by its polygons.
+
+    They are exact with ``tolerance`` 0 and otherwise simplified by as many pixels, all masks of
+    the item together, so that neighbours keep a common border.
+    """
+    masks = [annotation for annotation in annotations if isinstance(annotation, Mask)]
+    rings = [to_rings(mask) for mask in masks]
+    if tolerance > 0 and masks:
+        rings = simplify_shared(rings, tolerance, *size_of_mask(masks[0]))
+    group = _last_group(annotations)
+    result: list[Annotation] = []
+    of_mask = iter(rings)
+    for annotation in annotations:
+        if isinstance(annotation, Mask):
+            group += 1
+            result += make_polygons(next(of_mask), annotation, group)
+        else:
+            result.append(annotation)
+    return result
+
+
+class SplitComponents(ItemTransform, CliPlugin):
+    """Makes an instance of each connected component of the masks that belong to no instance.
+
+    Masks that have a group are instances already and stay as they are, unless told otherwise.
+    """
+
+    NAME = "split_components"
+
+    @classmethod
+    def build_cmdline_parser(cls, **kwargs: Any) -> argparse.ArgumentParser:
+        parser: argparse.ArgumentParser = super().build_cmdline_parser(**kwargs)
+        add_component_options(parser)
+        parser.add_argument(
+            "--grouped",
+            action="store_true",
+            help="Split masks that have a group too (default: leave them whole)",
+        )
+        return parser
+
+    def __init__(
+        self,
+        extractor: IDataset,
+        connectivity: int = 8,
+        min_area: int = 0,
+        grouped: bool = False,
+    ) -> None:
+        super().__init__(extractor)
+        self._connectivity = connectivity
+        self._min_area = min_area
+        self._grouped = grouped
+
+    def transform_item(self, item: DatasetItem) -> DatasetItem:
+        annotations = components_of(
+            item.annotations, self._connectivity, self._min_area, grouped=self._grouped
+        )
+        return self.wrap_item(item, annotations=annotations)
+
+
+def components_of(
+    annotations: list[Annotation], connectivity: int, min_area: int, *, grouped: bool = False
+) -> list[Annotation]:
+    """Return annotations with the masks split into their components, in groups not used before.
+
+    Only masks without a group are split, unless ``grouped``.
+    """
+    group = _last_group(annotations)
+    result: list[Annotation] = []
+    for annotation in annotations:
+        if not isinstance(annotation, Mask) or (annotation.group and not grouped):
+            result.append(annotation)
+            continue
+        instance, height, width = to_instance(annotation)
+        parts = split_components(
+            [instance],
+            height,
+            width,
+            connectivity=connectivity,
+            min_area=min_area,
+            first_number=group + 1,
+        )
+        group += len(parts)
+        result += [
+            make_mask(
+                part, height, width, z_order=annotation.z_order, attributes=annotation.attributes
+            )
+            for part in parts
+        ]
+    return result
+
+
+def _last_group(annotations: list[Annotation]) -> int:
+    return max((annotation.group for annotation in annotations), default=0)

@@ -1,0 +1,214 @@
+"""The container of a PNG: its chunks, its header, its compressed stream.
+
+Source: the PNG specification (third edition). Every length and every checksum is looked at before
+it is believed, and nothing is allocated for a size that the header merely claims.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import PngError
+from . import deflate
+
+MAX_PIXELS = 1 << 30
+"""Default of ``max_pixels``: 1,073,741,824, that is 32,768 by 32,768."""
+
+MAX_SIDE = 1_000_000
+"""Most columns, and most rows: those of libpng, and so of OpenCV. A row is read at once."""
+
+_INPUT_PIECE = 1 << 16  # compressed bytes handed to zlib at once
+
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+GRAY, RGB, PALETTE, GRAY_ALPHA, RGBA = 0, 2, 3, 4, 6
+CHANNELS = {GRAY: 1, RGB: 3, PALETTE: 1, GRAY_ALPHA: 2, RGBA: 4}
+_DEPTHS = {
+    GRAY: (1, 2, 4, 8, 16),
+    RGB: (8, 16),
+    PALETTE: (1, 2, 4, 8),
+    GRAY_ALPHA: (8, 16),
+    RGBA: (8, 16),
+}
+
+REDRAW = "export or draw this mask again"
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a PNG says of itself before its pixels; sizes in pixels, ``depth`` in bits."""
+
+    width: int
+    height: int
+    depth: int
+    color_type: int
+    interlaced: bool
+
+    @property
+    def is_color(self) -> bool:
+        """Whether pixels hold colours, and not indices or gray values."""
+        return self.color_type in (RGB, RGBA)
+
+    @property
+    def pixel_bits(self) -> int:
+        """Bits a pixel takes in the file."""
+        return CHANNELS[self.color_type] * self.depth
+
+    def row_bytes(self, width: int) -> int:
+        """Bytes that a row of ``width`` pixels takes, without the byte of its filter."""
+        return (width * self.pixel_bits + 7) // 8
+
+
+def parse_header(data: bytes, where: str, max_pixels: int = MAX_PIXELS) -> Header:
+    """Return the header of a PNG; the first 33 bytes are enough.
+
+    Raises PngError for what is no PNG, has more than ``max_pixels`` pixels, or a side of more than
+    `MAX_SIDE`.
+    """
+    if data[:8] != SIGNATURE:
+        what = "the file is empty" if not data else "the file is no PNG"
+        raise PngError(what, where, "a PNG image", REDRAW)
+    if len(data) < 33 or data[8:16] != b"\0\0\0\rIHDR":
+        raise PngError("the file does not begin with a PNG header", where, "a PNG image", REDRAW)
+    width, height, depth, color_type, compression, filtering, interlace = struct.unpack_from(
+        ">IIBBBBB", data, 16
+    )
+    if deflate.crc32(data[12:29]) != int.from_bytes(data[29:33], "big"):
+        raise PngError("the checksum of its header is wrong", where, "a sound file", REDRAW)
+    if not (0 < width < 1 << 31 and 0 < height < 1 << 31):
+        raise PngError(f"its size is {width} x {height}", where, "at least 1 x 1", REDRAW)
+    if depth not in _DEPTHS.get(color_type, ()) or compression or filtering or interlace > 1:
+        raise PngError(
+            f"its header has colour type {color_type}, depth {depth}, compression {compression}, "
+            f"filter method {filtering}, interlace method {interlace}",
+            where,
+            "a combination that the PNG specification knows",
+            REDRAW,
+        )
+    if max(width, height) > MAX_SIDE:
+        raise PngError(
+            f"the mask has {width:,} x {height:,} pixels",
+            where,
+            f"at most {MAX_SIDE:,} columns and as many rows",
+            "cut the image into tiles",
+        )
+    if width * height > max_pixels:
+        raise PngError(
+            f"the mask has {width:,} x {height:,} pixels",
+            where,
+            f"at most {max_pixels:,} pixels",
+            "raise the option max_pixels if this file can be trusted",
+        )
+    return Header(width, height, depth, color_type, interlace == 1)
+
+
+@dataclass(frozen=True)
+class Container:
+    header: Header
+    palette: NDArray[np.uint8] | None  # (n, 3), red, green, blue
+    pieces: list[memoryview]  # of the compressed pixels
+
+
+def parse_container(data: bytes, where: str, max_pixels: int) -> Container:
+    header = parse_header(data, where, max_pixels)
+    palette = None
+    pieces: list[memoryview] = []
+    view = memoryview(data)
+    at, previous = 33, b"IHDR"
+    while previous != b"IEND":
+        length = int.from_bytes(data[at : at + 4], "big")
+        kind, end = data[at + 4 : at + 8], at + 12 + length
+        if end > len(data) or len(kind) < 4:
+            raise PngError(
+                f"the file ends after {len(data):,} bytes, in the middle of the image",
+                where,
+                "an end mark (IEND)",
+                "copy or export the file again, it was cut short",
+            )
+        if not kind[0] & 32:  # critical: the pixels cannot be had without it
+            if deflate.crc32(view[at + 4 : end - 4]) != int.from_bytes(data[end - 4 : end], "big"):
+                raise PngError(
+                    f"the checksum of its {kind.decode('latin-1')!r} chunk at byte {at:,} is wrong",
+                    where,
+                    "a sound file",
+                    "copy or export the file again, it is damaged",
+                )
+            if kind == b"IDAT" and (not pieces or previous == b"IDAT"):
+                pieces.append(view[at + 8 : end - 4])
+            elif kind == b"PLTE" and palette is None and not pieces and 0 < length <= 768:
+                palette = np.frombuffer(data, np.uint8, length, at + 8)[: length // 3 * 3]
+                palette = palette.reshape(-1, 3)
+            elif kind != b"IEND":
+                raise PngError(
+                    f"its chunk {kind.decode('latin-1')!r} at byte {at:,} stands in a wrong place, "
+                    "has a wrong length or is unknown",
+                    where,
+                    "header, palette, pixels and end, in this order",
+                    REDRAW,
+                )
+        at, previous = end, kind
+    if not pieces or (header.color_type == PALETTE and palette is None):
+        missing = "pixels" if not pieces else "palette"
+        raise PngError(f"the file has no {missing}", where, "a whole image", REDRAW)
+    # Gray masks have no palette, and that of a coloured one is a mere hint.
+    return Container(header, palette if header.color_type == PALETTE else None, pieces)
+
+
+class Inflater:
+    """Inflates the pieces of one stream, so many bytes at a time."""
+
+    def __init__(self, pieces: list[memoryview], where: str) -> None:
+        self._pieces = (
+            piece[at : at + _INPUT_PIECE]
+            for piece in pieces
+            for at in range(0, len(piece), _INPUT_PIECE)
+        )
+        self._inflate = deflate.decompressobj()
+        self._rest: bytes | memoryview = b""
+        self._where = where
+
+    def read(self, size: int) -> bytes:
+        """Return exactly ``size`` bytes; raise PngError where the stream is broken or ends."""
+        parts = []
+        missing = size
+        while missing:
+            if not self._rest:
+                self._rest = next(self._pieces, b"")
+            at_end = not self._rest
+            try:
+                part = self._inflate.decompress(self._rest, missing)
+            except deflate.error as error:
+                raise self._broken(f"its compressed pixels are broken ({error})") from error
+            self._rest = self._inflate.unconsumed_tail
+            if not part and (at_end or self._inflate.eof):
+                raise self._broken("its compressed pixels end too early")
+            parts.append(part)
+            missing -= len(part)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def close(self) -> None:
+        """Check that the stream ends here; zlib then compares its checksum."""
+        try:
+            while not self._inflate.eof:
+                piece = self._rest or next(self._pieces, b"")
+                if self._inflate.decompress(piece, 1):
+                    return  # more than the image needs: libpng takes no offence either
+                self._rest = self._inflate.unconsumed_tail
+                if not piece:
+                    raise self._broken("its compressed pixels have no end")
+        except deflate.error as error:
+            raise self._broken(f"its compressed pixels are broken ({error})") from error
+
+    def _broken(self, what: str) -> PngError:
+        return PngError(
+            what, self._where, "a sound file", "copy or export the file again, it is damaged"
+        )
+
+
+def chunk(kind: bytes, body: bytes) -> bytes:
+    return (
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", deflate.crc32(kind + body))
+    )

@@ -1,0 +1,259 @@
+"""Reads the PNG of a mask from top to bottom, a block of rows at a time.
+
+A mask is long runs of few values, and its PNG nearly says so already: after the filters Sub and
+Up a byte that is zero means "as my neighbour". So where every row of a block is filtered Sub, as
+OpenCV writes them, the places of its other bytes are the boundaries between runs, and no pixel is
+ever unfiltered. Everything else is unfiltered in NumPy (None, Sub, Up) or by OpenCV (Average and
+Paeth, whose every byte depends on the one before).
+
+What comes out are *values*: the palette index or the gray value of each pixel, as it stands in
+the file, or for colours whatever integer the caller's ``number_of`` gives them. This is the one
+module that knows the order of channels in memory. Source: docs/format.md, section 3, and the PNG
+specification (third edition).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, TypeAlias
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ..arrays import places_of_nonzero
+from ..colors import IntArray
+from ..errors import PngError
+from .container import (
+    CHANNELS,
+    GRAY_ALPHA,
+    MAX_PIXELS,
+    REDRAW,
+    RGB,
+    Header,
+    Inflater,
+    parse_container,
+)
+from .filters import (
+    NONE,
+    PAETH,
+    SUB,
+    UP,
+    Bytes,
+    unfilter_any,
+    unfilter_simple,
+    unfilter_sub,
+    unpack_bits,
+)
+
+Values: TypeAlias = NDArray[np.unsignedinteger[Any]]
+
+BLOCK_BYTES = 3 << 18  # of rows at a time: their arrays stay in the processor's caches
+
+_FIELD = {1: 63, 2: 31, 3: 21}  # bits for each of so many sums in one integer of 64
+# x and y of the first pixel of each pass of an interlaced image, and the steps between pixels.
+_ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2),
+          (0, 1, 1, 2))  # fmt: skip
+
+
+class MaskReader:
+    """The pixels of one mask, read once from top to bottom.
+
+    ``number_of`` gives the values of colours: packed colours (n,) int64 -> (n,) integers >= 0. It
+    is called with the first colour of every run, never with every pixel.
+
+    Raises PngError when made or read, for anything but a sound PNG of at most ``max_pixels``.
+    """
+
+    def __init__(
+        self,
+        data: bytes,
+        where: str,
+        number_of: Callable[[IntArray], IntArray],
+        max_pixels: int = MAX_PIXELS,
+    ) -> None:
+        container = parse_container(data, where, max_pixels)
+        self.header = container.header
+        self.palette = container.palette
+        self.where = where
+        self._number_of = number_of
+        self._source = Inflater(container.pieces, where)
+        self._step = max(1, self.header.pixel_bits // 8)  # bytes from a byte to its left neighbour
+        self._above: Bytes | None = None  # the row above the next one
+        self._last_sub: Bytes | None = None  # the same as it is filtered, until it is needed
+        self._next_row = 0
+        self._whole: Values | None = None
+
+    def read(self, rows: int) -> Values:
+        """Return the values of the next rows: (rows, width), as small unsigned integers as fit."""
+        header = self.header
+        if header.interlaced:
+            if self._whole is None:
+                self._whole = self._read_interlaced()
+            block = self._whole[self._next_row : self._next_row + rows]
+        else:
+            block = self._read_block(rows, header.width)
+        self._next_row += rows
+        if self._next_row == header.height:
+            self._source.close()
+        if self.palette is not None:
+            self._check_indices(int(block.max()), len(self.palette))
+        return block
+
+    def _check_indices(self, highest: int, colors: int) -> None:
+        if highest >= colors:
+            raise PngError(
+                f"a pixel has the palette index {highest}",
+                self.where,
+                f"an index below {colors}, as the palette has {colors} colours",
+                REDRAW,
+            )
+
+    def blocks(self, rows: int = 0) -> Iterator[Values]:
+        """Yield all that is left, ``rows`` rows at a time, 0 for as many as `block_rows` tells."""
+        rows = rows or block_rows(self)
+        while self._next_row < self.header.height:
+            yield self.read(min(rows, self.header.height - self._next_row))
+
+    def _read_block(self, rows: int, width: int) -> Values:
+        row_bytes = 1 + self.header.row_bytes(width)
+        raw = np.frombuffer(self._source.read(rows * row_bytes), np.uint8)
+        lines = raw.reshape(rows, row_bytes)
+        filters = lines[:, 0].tobytes()
+        all_sub = filters.count(SUB) == rows
+        if all_sub and self.header.depth >= 8 and _is_sparse(width, self._step):
+            self._last_sub = lines[-1, 1:].copy()
+            starts, values, pixels = _runs_of_sub(raw, rows, row_bytes, self._step)
+            if self.header.color_type == GRAY_ALPHA:
+                values >>= 8
+            return self._values_of_runs(starts, values, pixels, width)
+        highest = max(filters)
+        if highest > PAETH:
+            raise PngError(
+                f"a row has the filter {highest}", self.where, "a filter from 0 to 4", REDRAW
+            )
+        if self._last_sub is not None:
+            self._above, self._last_sub = unfilter_sub(self._last_sub, self._step), None
+        if highest == NONE:
+            plain = lines[:, 1:]
+        elif highest <= UP:
+            plain = unfilter_simple(lines, self._above, self._step)
+        else:
+            plain = unfilter_any(lines, self._above, self._step)
+        self._above = plain[-1].copy()
+        return self._values(plain, width)
+
+    def _values(self, plain: Bytes, width: int) -> Values:
+        """Turn unfiltered rows into values."""
+        rows, header = len(plain), self.header
+        if header.depth < 8:
+            return unpack_bits(plain, header.depth)[:, :width]
+        if header.depth == 16:
+            if not header.is_color:
+                words = np.ascontiguousarray(plain).view(">u2")
+                return words[:, :: CHANNELS[header.color_type]].astype(np.uint16)
+            plain = plain[:, ::2]  # a label map has 8 bits a channel: the high ones
+        if not header.is_color:
+            return plain[:, :: CHANNELS[header.color_type]]
+        pixels = np.ascontiguousarray(plain).reshape(rows, width, -1)
+        code = cv2.COLOR_RGB2BGRA if header.color_type == RGB else cv2.COLOR_RGBA2BGRA
+        # Blue comes first in memory, so it is the lowest byte of a little-endian integer.
+        packed = cv2.cvtColor(pixels, code).view("<u4").ravel() & np.uint32(0xFFFFFF)
+        starts = _starts_of_runs(packed)
+        return self._values_of_runs(starts, packed[starts].astype(np.int64), rows * width, width)
+
+    def _values_of_runs(
+        self, starts: IntArray, values: IntArray, pixels: int, width: int
+    ) -> Values:
+        """Spread runs (their first pixels, row by row, and their values) over the rows."""
+        if self.header.is_color:
+            values = self._number_of(values)
+        narrow = values.astype(_narrowest(int(values.max())))
+        lengths = np.empty(starts.size, np.int64)
+        np.subtract(starts[1:], starts[:-1], out=lengths[:-1])
+        lengths[-1] = pixels - starts[-1]
+        return narrow.repeat(lengths).reshape(-1, width)
+
+    def _read_interlaced(self) -> Values:
+        header = self.header
+        whole: Values | None = None
+        for x0, y0, dx, dy in _ADAM7:
+            width, rows = -(-(header.width - x0) // dx), -(-(header.height - y0) // dy)
+            if width <= 0 or rows <= 0:
+                continue
+            self._above = self._last_sub = None
+            step = _rows_of(header, width)
+            for row in range(0, rows, step):
+                part = self._read_block(min(step, rows - row), width)
+                if whole is None:
+                    whole = np.zeros((header.height, header.width), part.dtype)
+                if part.dtype.itemsize > whole.dtype.itemsize:
+                    whole = whole.astype(part.dtype)
+                top = y0 + row * dy
+                whole[top : top + len(part) * dy : dy, x0::dx] = part
+        assert whole is not None  # the first pass is never empty
+        return whole
+
+
+def block_rows(*readers: MaskReader) -> int:
+    """Return how many rows to read at once from masks of one size."""
+    return min(_rows_of(reader.header, reader.header.width) for reader in readers)
+
+
+def _rows_of(header: Header, width: int) -> int:
+    return max(1, BLOCK_BYTES // max(width, header.row_bytes(width)))
+
+
+def _starts_of_runs(values: NDArray[Any]) -> IntArray:
+    new = np.empty(values.size, bool)
+    new[0] = True
+    np.not_equal(values[1:], values[:-1], out=new[1:])
+    return new.nonzero()[0]
+
+
+def _narrowest(highest: int) -> type[np.unsignedinteger[Any]]:
+    return np.uint8 if highest < 1 << 8 else np.uint16 if highest < 1 << 16 else np.uint32
+
+
+def _is_sparse(width: int, step: int) -> bool:
+    """Tell whether `_runs_of_sub` can sum up rows of this many pixels of ``step`` bytes."""
+    return step <= 3 and 255 * width < 1 << _FIELD[step]
+
+
+def _runs_of_sub(
+    raw: Bytes, rows: int, row_bytes: int, step: int
+) -> tuple[IntArray, IntArray, int]:
+    """Find the runs of rows that are all filtered Sub.
+
+    ``raw``: the filtered bytes, ``step``: bytes a pixel, as `_is_sparse` allows them. Returns the
+    first pixel of each run, counted row by row, their values (the bytes of the pixel, the first
+    one highest), and the number of pixels.
+    """
+    width = (row_bytes - 1) // step
+    # The byte of the filter is 1, so every row begins with an entry of its own.
+    at = places_of_nonzero(raw)
+    row = at // row_bytes
+    first = _starts_of_runs(row)
+    byte = at - row
+    byte -= 1
+    byte[first] += 1  # it counts for the first pixel of its row, and changes nothing there
+    delta = raw[at].astype(np.int64)
+    delta[first] = 0
+    pixel = byte
+    if step > 1:
+        pixel = byte // step
+        # One running sum for all bytes of a pixel: each has a field of its own in the sum, wide
+        # enough for a row. Across rows the fields run over, which differences take back.
+        delta <<= _FIELD[step] * (byte - pixel * step)
+    total = delta.cumsum()
+    # Several bytes of one pixel may change: its value is known after the last of them.
+    last = np.empty(at.size, bool)
+    last[-1] = True
+    np.not_equal(pixel[1:], pixel[:-1], out=last[:-1])
+    ends = last.nonzero()[0]
+    sums = total[ends] - total[first][row[ends]]
+    values = sums & 255
+    for channel in range(1, step):
+        values <<= 8
+        values |= sums >> _FIELD[step] * channel & 255
+    return pixel[ends], values, rows * width

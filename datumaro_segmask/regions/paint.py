@@ -1,0 +1,110 @@
+"""Shapes to the class mask and the instance mask of an item, without drawing either.
+
+A mask is known by its *changes*: the pixels that differ from the one above. They are the ends of
+the shapes' runs down the columns, as far as no later shape hides them, and all that
+`png.write` needs. So the cost of painting is that of the outlines, whatever the shapes' areas
+and however many they are. Source: docs/format.md, section 5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..colors import IntArray
+from ..png.write import Changes, Plane
+from .columns import ColumnRuns, Frame
+from .geometry import Bitmap, Ellipse, Geometry, Polygon, Rle, box, column_runs
+
+__all__ = ["Bitmap", "Changes", "Ellipse", "Geometry", "Plane", "Planes", "Polygon"]
+__all__ += ["Rle", "Shape", "box", "paint"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shape:
+    """One thing to paint.
+
+    ``label_value`` stands for its pixels in the class mask and ``number`` (0 for none) in the
+    instance mask; ``where`` names the annotation in errors, as in ``item 'a': annotation 3``.
+    """
+
+    geometry: Geometry
+    label_value: int
+    number: int
+    where: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Planes:
+    """The two masks of an item, and the positions (from 0) of the shapes that show no pixel."""
+
+    labels: Plane
+    numbers: Plane
+    hidden: IntArray
+
+
+def paint(shapes: Sequence[Shape], height: int, width: int, background_value: int) -> Planes:
+    """Paint ``shapes`` over one another, the last on top.
+
+    ``background_value`` stands in the class mask where no shape is. Raises UnpaintableError, with
+    the shape's ``where``, for what `geometry.column_runs` refuses.
+    """
+    frame = Frame(height, width)
+    geometries = [shape.geometry for shape in shapes]
+    runs = column_runs(geometries, [shape.where for shape in shapes], frame)
+    changes = _changes(runs, frame)
+    seen = np.bincount(changes.shape, minlength=len(shapes) + 1)
+    labels = [background_value, *(shape.label_value for shape in shapes)]
+    numbers = [0, *(shape.number for shape in shapes)]
+    return Planes(
+        Plane(changes, np.array(labels, np.int64)),
+        Plane(changes, np.array(numbers, np.int64)),
+        (seen[1:] == 0).nonzero()[0],
+    )
+
+
+def _changes(runs: ColumnRuns, frame: Frame) -> Changes:
+    # The ends of all runs and of the columns cut the image into cells of one topmost shape each.
+    columns = np.arange(frame.width + 1) * frame.height
+    cuts = np.sort(np.concatenate((columns, runs.begin, runs.end)))
+    cells = cuts[:-1][cuts[1:] != cuts[:-1]]
+    first = cells.searchsorted(runs.begin)
+    shape = _topmost(first, cells.searchsorted(runs.end), runs.shape, cells.size)
+    column = cells // frame.height
+    row = cells - column * frame.height
+    above = np.zeros_like(shape)
+    above[1:] = shape[:-1]
+    kept = ((row == 0) | (shape != above)).nonzero()[0]
+    # NumPy sorts 16-bit integers by radix.
+    rows = row[kept]
+    order = kept[
+        (rows.astype(np.uint16) if frame.height <= 1 << 16 else rows).argsort(kind="stable")
+    ]
+    return Changes(frame.height, frame.width, row[order], column[order], shape[order], above[order])
+
+
+def _topmost(first: IntArray, end: IntArray, shape: IntArray, cells: int) -> NDArray[np.int32]:
+    """Return the highest shape that covers each cell, 0 where there is none: (cells,).
+
+    Run ``i`` covers the cells from ``first[i]`` up to ``end[i]``; ``shape`` never falls. Instead of
+    visiting all cells of all runs, which deep stacks of shapes would make quadratic, each run is
+    noted as two overlapping stretches of ``2**level`` cells, and the levels are then halved down.
+    """
+    level = np.frexp(end - first)[1] - 1
+    top = np.zeros(cells, np.int32)
+    for size in 1 << np.arange(level.max(initial=0), -1, -1):
+        here = (level == np.frexp(size)[1] - 1).nonzero()[0]
+        for start in (first[here], end[here] - size):
+            noted = np.zeros(cells, np.int32)
+            # Where an index comes twice NumPy keeps the last, which is the higher shape.
+            noted[start] = shape[here]
+            np.maximum(top, noted, out=top)
+        half = int(size) // 2
+        if half:
+            halved = top.copy()
+            np.maximum(halved[half:], top[:-half], out=halved[half:])
+            top = halved
+    return top

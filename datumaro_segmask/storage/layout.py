@@ -1,0 +1,241 @@
+"""Names and places in the archive: ids, subset lists, safe joining (docs/format.md, section 1).
+
+Strings only: nothing here looks at a disk.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+
+from ..errors import SubsetListError, UnsafePathError
+
+LABEL_MAP = "labelmap.txt"
+SUBSETS = "ImageSets/Segmentation"
+CLASS_MASKS = "SegmentationClass"
+INSTANCE_MASKS = "SegmentationObject"
+IMAGES = "JPEGImages"
+UNFINISHED = "segmask-export-unfinished.txt"
+"""Stands in a folder while an export moves its files there; else it says that it was cut short."""
+STAGING = ".segmask-export"
+"""The folder, inside that of an export, where its files wait until all are written."""
+
+DEFAULT_SUBSET = "default"
+MASK_SUFFIX = ".png"
+LIST_SUFFIX = ".txt"
+IMAGE_SUFFIXES = frozenset(
+    [
+        ".jpg",
+        ".jpeg",
+        ".jpe",
+        ".jp2",
+        ".png",
+        ".bmp",
+        ".dib",
+        ".gif",
+        ".tif",
+        ".tiff",
+        ".webp",
+        ".ppm",
+        ".pgm",
+        ".pbm",
+        ".pnm",
+    ]
+)
+
+MAX_NAME = 250  # bytes; file systems have 255, with the suffix
+MAX_LINE = 4096  # characters; file systems stop at 255 a name and about 4,096 a path
+
+MAX_LINES = 1 << 22  # of a subset list
+_SHOWN = 200  # characters of a name in messages
+
+_STRANGER = re.compile(
+    r"(^|/)(__MACOSX|\.DS_Store|Thumbs\.db|desktop\.ini|\.segmask-export|\._[^/]*)(/|$)", re.I
+)
+_UNSAFE_CHARACTER = re.compile(r"[\x00-\x1f\x7f]")
+# To join such a part to a path on Windows is to leave that path, wherever the part stands.
+_DRIVE = re.compile(r"(^|/)[^/]:")
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
+_NOT_ON_WINDOWS = re.compile(
+    r"""[<>:"|?*]|[. ](/|$)|(^|/)(CON|PRN|AUX|NUL|(COM|LPT)[0-9\u00b9\u00b2\u00b3])\s*([./]|$)""",
+    re.I,
+)
+_EMPTY_PART = re.compile(r"(^|/)[. ]*(/|$)")
+
+
+def class_mask(item_id: str) -> str:
+    """Return the place of an item's class mask, relative to the root of the archive."""
+    return f"{CLASS_MASKS}/{item_id}{MASK_SUFFIX}"
+
+
+def instance_mask(item_id: str) -> str:
+    """Return the place of an item's instance mask, relative to the root of the archive."""
+    return f"{INSTANCE_MASKS}/{item_id}{MASK_SUFFIX}"
+
+
+def image(item_id: str, suffix: str) -> str:
+    """Return the place of an item's image; ``suffix`` includes the dot."""
+    return f"{IMAGES}/{item_id}{suffix}"
+
+
+def all_places(item_id: str) -> list[str]:
+    """Return all places where an item may have files."""
+    images = [image(item_id, s) for suffix in IMAGE_SUFFIXES for s in (suffix, suffix.upper())]
+    return [class_mask(item_id), instance_mask(item_id), *images]
+
+
+def subset_list(subset: str) -> str:
+    """Return the place of the list of a subset's items."""
+    return f"{SUBSETS}/{subset}{LIST_SUFFIX}"
+
+
+def is_stranger(name: str) -> bool:
+    """Tell whether a path is litter that operating systems leave in folders and zips."""
+    return _STRANGER.search(name) is not None
+
+
+def split_suffix(name: str) -> tuple[str, str]:
+    """Split off the suffix of the last part of a path (``a.b/c.png`` -> ``a.b/c``, ``.png``)."""
+    stem, dot, suffix = name.rpartition(".")
+    if not dot or "/" in suffix or stem.endswith("/") or not stem:
+        return name, ""
+    return stem, dot + suffix
+
+
+def problem_of_name(name: str) -> str:
+    """Say why a relative path must not be used, or return an empty string where it may.
+
+    The rule is the strictest of the systems that an archive may be unpacked on: no way up or
+    out, no absolute path, no drive, no control character.
+    """
+    if not name:
+        return "the name is empty"
+    if _UNSAFE_CHARACTER.search(name):
+        return "it holds a control character"
+    if "\\" in name:
+        return "it holds a backslash, which Windows takes for a path separator"
+    if name.startswith("/") or _DRIVE.search(name):
+        return "it is an absolute path or has a drive letter"
+    # Windows drops dots and spaces at the end of a name, so ".. " is ".." there.
+    if _EMPTY_PART.search(name):
+        return "a part of the path is empty, '.' or '..'"
+    return ""
+
+
+def problem_of_new_name(name: str) -> str:
+    """Say why a file of this name must not be made, suffix aside, or return an empty string."""
+    if _SURROGATE.search(name):
+        return "it is no valid Unicode text"
+    if any(len(part.encode()) > MAX_NAME for part in name.split("/")):
+        return f"a part of it is longer than {MAX_NAME} bytes in UTF-8"
+    if is_stranger(name + MASK_SUFFIX):
+        return "files of such a name are what systems leave behind, and are passed over"
+    return problem_of_name(name)
+
+
+def is_for_windows(name: str) -> bool:
+    """Tell whether Windows, too, can have a file of this name; `problem_of_name` has none."""
+    return _NOT_ON_WINDOWS.search(name) is None
+
+
+def check_name(name: str, where: str) -> str:
+    """Return ``name`` if it stays inside the archive; else raise UnsafePathError."""
+    problem = problem_of_name(name)
+    if problem:
+        raise UnsafePathError(
+            f"the name {name[:_SHOWN]!r} cannot be used: {problem}",
+            where,
+            "a path relative to the root of the archive, with '/' between folders",
+            "rename the item",
+        )
+    return name
+
+
+def parse_subset_list(
+    lines: Iterable[str], where: str, exists: Callable[[str], bool]
+) -> Iterator[str]:
+    """Yield the ids that the lines of a subset list name, in their order.
+
+    An id that stands there twice comes twice. ``exists`` tells whether an id has files: it settles
+    the lines that can be read in two ways. ``img.jpg`` means the item ``img`` unless there is a
+    mask of an item ``img.jpg``, and a line that begins with ``#`` is a comment (as it is for
+    Datumaro) unless there is a mask of that name. Raises SubsetListError and UnsafePathError,
+    naming the line. Rules: docs/format.md, section 1.
+    """
+    for number, raw in enumerate(lines, 1):
+        place = f"{where}:{number}"
+        if number > MAX_LINES:
+            raise SubsetListError(
+                f"the list has more than {MAX_LINES:,} lines",
+                place,
+                "the ids of one subset",
+                "check that this file is a list of items, or split it into several subsets",
+            )
+        line = raw.removeprefix("\ufeff" if number == 1 else "").strip()
+        if not line:
+            continue
+        if len(line) > MAX_LINE:
+            raise SubsetListError(
+                f"the line has {len(line):,} characters",
+                place,
+                f"one item id a line, of at most {MAX_LINE:,} characters",
+                "check that this file is a list of items",
+            )
+        if line.startswith("#") and not exists(line):
+            continue
+        # Lists written on Windows name sub-folders with backslashes.
+        item_id = check_name(line.replace("\\", "/").removeprefix("./"), place)
+        stem, suffix = split_suffix(item_id)
+        if suffix.lower() in IMAGE_SUFFIXES and not exists(item_id):
+            item_id = check_name(stem, place)  # "...png" is a file name, and ".." what is left
+        if is_stranger(item_id + MASK_SUFFIX):
+            raise SubsetListError(
+                f"the files of {item_id[:_SHOWN]!r} are what systems leave behind",
+                place,
+                "the id of an item",
+                "remove the line, or give the item another name",
+            )
+        yield item_id
+
+
+def list_line(item_id: str, has_mask: bool) -> str:
+    """Return the line that makes `parse_subset_list` give ``item_id`` back, without newline."""
+    if not has_mask and split_suffix(item_id)[1].lower() in IMAGE_SUFFIXES:
+        return item_id + MASK_SUFFIX
+    return item_id
+
+
+def problem_of_listed(item_id: str, has_mask: bool) -> str:
+    """Say why a subset list cannot hold an id, or return an empty string where it can."""
+    if item_id != item_id.strip():
+        return "an id in a list cannot begin or end with white space"
+    if item_id.startswith("\ufeff"):
+        return "it begins with a byte-order mark"
+    if item_id.startswith("#") and not has_mask:
+        return "a line that begins with '#' is a comment"
+    if len(item_id) > MAX_LINE - len(MASK_SUFFIX):
+        return f"it is longer than {MAX_LINE - len(MASK_SUFFIX)} characters"
+    return problem_of_new_name(item_id)
+
+
+def roots_of(names: Iterable[str], max_depth: int = 2) -> list[str]:
+    """Return the folders, among those of ``names``, in which an archive's layout begins.
+
+    A root ends in ``/`` but for the top, which is ``""``. Only the shallowest level that has any
+    counts. ``names``: file paths relative to the top, with ``/``.
+    """
+    marks = (f"{SUBSETS}/", f"{CLASS_MASKS}/", f"{INSTANCE_MASKS}/")
+    roots: dict[int, set[str]] = {}
+    known: tuple[str, ...] = ()  # where nearly all names of a large archive begin
+    for name in names:
+        if name.startswith(known) or is_stranger(name):
+            continue
+        parts = name.split("/")
+        for depth in range(min(len(parts) - 1, max_depth + 1)):
+            rest = "/".join(parts[depth:])
+            if rest.startswith(marks):
+                root = "".join(f"{part}/" for part in parts[:depth])
+                roots.setdefault(depth, set()).add(root)
+                known = known or tuple(root + mark for mark in marks)
+                break
+    return sorted(roots[min(roots)]) if roots else []

@@ -1,0 +1,119 @@
+"""Where an archive lies: in a folder, in a zip, or up to two folders down in either."""
+
+from __future__ import annotations
+
+import os
+
+from ..errors import ArchiveError, SegmaskImportError
+from . import layout
+from .read import FolderStorage, Storage
+from .zip import ZipStorage, open_zip, read_directory
+
+MAX_DEPTH = 2  # folders between the given path and the root of the archive
+
+
+def open_storage(path: str) -> Storage:
+    """Open the archive at ``path``: a folder, or a zip, or a folder that holds nothing but a zip.
+
+    The root may lie up to two folders down. Raises ArchiveError where there is none, or more
+    than one, or where an export was cut short.
+    """
+    if os.path.isfile(path):
+        return _open_zip(path)
+    roots = folder_roots(path)
+    lone = None if roots else lone_zip(path)
+    if lone is not None:
+        return _open_zip(lone)
+    if not roots and os.path.isdir(os.path.join(path, layout.STAGING)):
+        raise _unfinished(os.path.join(path, layout.STAGING))
+    root = _only_root(roots, path)
+    if os.path.exists(os.path.join(root, layout.UNFINISHED)):
+        raise _unfinished(os.path.join(root, layout.UNFINISHED))
+    return FolderStorage(root)
+
+
+def _unfinished(place: str) -> ArchiveError:
+    return ArchiveError(
+        "an export into this folder was cut short, so it may mix old and new masks",
+        place,
+        "a finished export",
+        "export again; if the folder is what you want all the same, remove this entry",
+    )
+
+
+def folder_roots(path: str) -> list[str]:
+    """Return the folders, up to two down from ``path``, where an archive's layout begins."""
+    marks = [layout.SUBSETS, layout.CLASS_MASKS, layout.INSTANCE_MASKS]
+    level = [path]
+    for _ in range(MAX_DEPTH + 1):
+        found = [f for f in level if any(os.path.isdir(os.path.join(f, mark)) for mark in marks)]
+        if found:
+            return found
+        level = [sub for folder in level for sub in _folders_in(folder)]
+    return []
+
+
+def _folders_in(folder: str) -> list[str]:
+    try:
+        with os.scandir(folder) as entries:
+            folders = [entry.path for entry in entries if entry.is_dir()]
+    except OSError:  # one that may not be read has no archive to offer
+        return []
+    return sorted(f for f in folders if not layout.is_stranger(os.path.basename(f)))
+
+
+def lone_zip(folder: str) -> str | None:
+    """Return the path of the only zip in a folder, None where there is none or more than one."""
+    try:
+        with os.scandir(folder) as entries:
+            zips = [e for e in entries if e.name.lower().endswith(".zip") and e.is_file()]
+    except OSError:
+        return None
+    paths = [entry.path for entry in zips if not layout.is_stranger(entry.name)]
+    return paths[0] if len(paths) == 1 else None
+
+
+def _only_root(roots: list[str], where: str) -> str:
+    if not roots:
+        raise ArchiveError(
+            "no archive of segmentation masks is here",
+            where,
+            f"the folders {layout.CLASS_MASKS} and {layout.SUBSETS}, here or up to {MAX_DEPTH} "
+            "folders down",
+            "check the path, and that CVAT exported 'Segmentation mask 1.1'",
+        )
+    if len(roots) > 1:
+        shown = ", ".join(repr(root.rstrip("/")) for root in roots[:5])
+        raise ArchiveError(
+            f"{len(roots)} archives lie side by side ({shown})",
+            where,
+            "one archive",
+            "import them one by one and join them with 'datum merge'",
+        )
+    return roots[0]
+
+
+def _open_zip(path: str) -> ZipStorage:
+    archive = open_zip(path)
+    try:
+        directory = read_directory(archive, path)
+        return ZipStorage(path, _only_root(layout.roots_of(directory), path), directory, archive)
+    except SegmaskImportError:
+        archive.close()
+        raise
+
+
+def holds_archive(path: str) -> bool:
+    """Tell whether an archive is at ``path``, wherever `open_storage` looks; never raises."""
+    if not os.path.isfile(path):
+        if folder_roots(path):
+            return True
+        lone = lone_zip(path)
+        if lone is None:
+            return False
+        path = lone
+    try:
+        with open_zip(path) as archive:
+            return bool(layout.roots_of(read_directory(archive, path)))
+    except SegmaskImportError:
+        return False

@@ -1,0 +1,448 @@
+"""`check`: every case of the table, judged by us and by CVAT, and the report as people see it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from datumaro_segmask.__main__ import main
+from datumaro_segmask.cli.check.findings import KINDS, SEVERITIES
+from datumaro_segmask.cli.check.survey import Survey, survey
+from datumaro_segmask.errors import SegmaskImportError
+
+from ..archives import CONTAINERS, LABELS, Files, archive, as_folder, as_zip, jpeg, png, rgb
+from ..cases import BAD, GOOD, Bad, Good
+
+needs_links = pytest.mark.skipif(sys.platform == "win32", reason="links need a privilege")
+STREET = Path(__file__).parents[2] / "examples" / "street.zip"
+NO_INSTANCE_MASK = "missing-instance-mask"  # most cases have none, and CVAT minds
+
+# What is found in archives that we read; cases that are not listed are clean.
+SEGMASK_FINDS = {
+    "unlisted-masks": {"unlisted-masks"},
+    "no-lists": {"no-lists"},
+    "listed-without-masks": {"listed-without-masks"},
+    "image-without-masks": {"listed-without-masks"},
+    "image-whose-size-cannot-be-read": {"unreadable-image"},
+    "voc-labels-where-there-is-no-label-map": {"no-label-map"},
+    "voc-ignored-is-255": {"no-label-map"},
+    "background-by-name-beside-black": {"background"},
+    "black-that-no-line-declares": {"no-background"},
+    "gray-is-a-line-not-the-colour-on-it": {"no-background"},
+    "300-labels": set(),
+    "gray-class-colour-instance": {"instance-over-labels"},
+    "instances-past-255": {"instance-number"},
+    "instances-of-any-colour": {"instance-number"},
+    "black-is-no-instance": {"class-without-instance"},
+    "things-and-stuff": {"class-without-instance"},
+    "instance-over-two-classes": {"instance-over-labels"},
+    "instance-over-background": {"instance-without-class"},
+    "instance-of-background-only": {"instance-without-class"},
+    "numbers-with-gaps": {"class-without-instance"},
+    "instance-mask-only": {"missing-class-mask"},
+}
+CVAT_FINDS = SEGMASK_FINDS | {
+    "subset-name-with-underscore": {"subset-name"},
+    "label-map-as-people-write-it": {"cvat-label-line"},
+    "background-by-name-not-by-line": {"undeclared-nothing"},
+    "background-in-any-case": {"undeclared-nothing"},
+    "black-that-no-line-declares": {"no-background", "undeclared-nothing"},
+    "void-that-no-line-declares": {"undeclared-nothing"},
+    "300-labels": {"many-labels", "sixteen-bits"},
+    "rgb-16-bits": {"sixteen-bits"},
+    "palette-by-index": {"palette-by-index"},
+    "instances-past-255": {"sixteen-bits"},
+}
+# What CVAT refuses, where we do not; all else it takes, if with losses.
+CVAT_REFUSES = {
+    "no-lists",
+    "label-map-as-people-write-it",
+    "background-by-name-not-by-line",
+    "background-in-any-case",
+    "black-that-no-line-declares",
+    "void-that-no-line-declares",
+    "palette-by-index",
+    "instances-of-any-colour",
+    "instance-mask-only",
+}
+UNREADABLE = {"neither-lists-nor-masks"}
+
+
+def survey_of(case: Good | Bad, folder: Path, for_cvat: bool) -> Survey:
+    options = {k: v for k, v in case.options.items() if k in ("ignore_index", "max_pixels")}
+    return survey(str(as_folder(case.files, folder / "task")), for_cvat=for_cvat, **options)
+
+
+def kinds(found: Survey) -> set[str]:
+    return {finding.kind for finding in found.findings}
+
+
+def found_in(files: Files, folder: Path, **options) -> list[tuple[str, str, int | None]]:
+    """The findings as tuples of kind, file, pixels."""
+    found = survey(str(as_folder(files, folder / "task")), **options)
+    return [(f.kind, f.file, f.pixels) for f in found.findings]
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_what_we_read(name: str, tmp_path: Path) -> None:
+    found = survey_of(GOOD[name], tmp_path, for_cvat=False)
+    assert kinds(found) == SEGMASK_FINDS.get(name, set())
+    assert found.totals()["error"] == 0
+    items = {(i, subset): masks for (i, subset), masks in GOOD[name].items.items()}
+    assert sum(count.items for count in found.subsets.values()) == len(items)
+    masks = [mask for of_item in items.values() for mask in of_item if mask[0] != "background"]
+    pixels = sum(mask[2].count("1") for mask in masks)
+    counts = [of for count in found.subsets.values() for of in count.labels.values()]
+    assert sum(of.pixels for of in counts) == pixels
+    assert sum(of.instances for of in counts) == sum(group > 0 for _, group, _ in masks)
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_what_cvat_makes_of_it(name: str, tmp_path: Path) -> None:
+    case = GOOD[name]
+    found = survey_of(case, tmp_path, for_cvat=True)
+    assert kinds(found) - {NO_INSTANCE_MASK} == CVAT_FINDS.get(name, set())
+    assert (found.totals()["error"] > 0) == (name in CVAT_REFUSES)
+    parts = [place.rpartition("SegmentationClass/") for place in case.files]
+    class_only = {
+        name.removesuffix(".png")
+        for root, mark, name in parts
+        if mark and name.endswith(".png") and f"{root}SegmentationObject/{name}" not in case.files
+    }
+    listed = {item_id for item_id, _ in case.items}
+    assert (NO_INSTANCE_MASK in kinds(found)) == bool(class_only & listed)
+
+
+@pytest.mark.parametrize("for_cvat", [False, True], ids=["segmask", "cvat"])
+@pytest.mark.parametrize("name", [name for name in BAD if name not in UNREADABLE])
+def test_what_we_do_not_read(name: str, for_cvat: bool, tmp_path: Path) -> None:
+    case = BAD[name]
+    found = survey_of(case, tmp_path, for_cvat)
+    assert found.totals()["error"] > 0
+    assert all(finding.what and finding.fix for finding in found.findings)
+    if case.item is not None:  # the faults of one item, and the two others are sound
+        errors = [f for f in found.findings if f.severity(for_cvat) == "error"]
+        assert {(f.item, f.subset) for f in errors} == {case.item}
+        (count,) = found.subsets.values()
+        assert (count.items, count.broken) == (3, 1)
+        # A size that differs is told of the second file, an import tells it of the first.
+        if not any(f.kind.endswith("-size") for f in errors):
+            assert errors[0].file == case.says[0]
+
+
+@pytest.mark.parametrize("name", sorted(UNREADABLE))
+def test_what_is_no_archive(name: str, tmp_path: Path) -> None:
+    with pytest.raises(SegmaskImportError, match=BAD[name].says[1]):
+        survey_of(BAD[name], tmp_path, for_cvat=False)
+
+
+def test_does_not_stop_at_the_first_fault(tmp_path: Path) -> None:
+    """Several faults in each file, in one item, and in several items."""
+    files = archive(
+        {"a": png(np.array([[(1, 2, 3), (9, 9, 9), (9, 9, 9)]], np.uint8)), "b": rgb("11")},
+        {"a": b"broken", "b": rgb("1 1"), "c": rgb("11")[:-9]},
+        labels="background:0,0,0\ncar:128,0,0\nbus:128,0,0\ncar:7,7,7\nred\nvan:1,2\n",
+        lists={"train": "a\n../x\nb\n/y\nc\n", "val": b"a\n\xe4\n"},
+        images={"b.jpg": jpeg(5, 7)},
+    )
+    assert set(found_in(files, tmp_path)) == {
+        ("duplicate-colour", "labelmap.txt:3", None),
+        ("label-map", "labelmap.txt:4", None),
+        ("label-map", "labelmap.txt:6", None),
+        ("subset-list", "ImageSets/Segmentation/train.txt:2", None),
+        ("subset-list", "ImageSets/Segmentation/train.txt:4", None),
+        ("subset-list", "ImageSets/Segmentation/val.txt:2", None),
+        ("undeclared-colour", "SegmentationClass/a.png", 2),
+        ("undeclared-colour", "SegmentationClass/a.png", 1),
+        ("unreadable-mask", "SegmentationObject/a.png", None),
+        ("mask-size", "SegmentationObject/b.png", None),
+        ("image-size", "JPEGImages/b.jpg", None),
+        ("unreadable-mask", "SegmentationObject/c.png", None),
+        ("listed-without-masks", "SegmentationClass/ä.png", None),
+    }
+
+
+def test_a_faulty_line_keeps_the_values_of_the_others(tmp_path: Path) -> None:
+    files = archive({"a": png(np.array([[0, 2]], np.uint8))}, labels="background\ncar:x\nroad\n")
+    assert found_in(files, tmp_path) == [("label-map", "labelmap.txt:2", None)]
+
+
+def test_pixels_are_counted(tmp_path: Path) -> None:
+    files = archive({"a": rgb("1122 1000")}, {"a": rgb("1110 0033")})
+    assert found_in(files, tmp_path) == [
+        ("instance-over-labels", "SegmentationObject/a.png", 1),
+        ("class-without-instance", "SegmentationClass/a.png", 2),
+        ("instance-without-class", "SegmentationObject/a.png", 2),
+    ]
+
+
+def test_many_colours_of_one_mask_are_summed_up(tmp_path: Path) -> None:
+    shades = np.arange(1, 101, dtype=np.uint8)
+    smooth = np.stack([shades, shades, shades], axis=1)[np.newaxis]
+    found = survey(str(as_folder(archive({"a": png(smooth)}), tmp_path / "task")))
+    assert len(found.findings) == 9
+    assert sum(finding.pixels or 0 for finding in found.findings) == 100
+    assert "smoothing" in found.findings[0].fix
+
+
+@pytest.mark.parametrize(
+    ("labels", "what"),
+    [
+        ("car:0,0,0::\nbackground:9,9,9::\n", "CVAT goes by the colour and takes 'car'"),
+        ("background:9,9,9::\nBackground:8,8,8::\n", "several labels have the name"),
+    ],
+    ids=["by-colour", "twice"],
+)
+def test_doubtful_background(labels: str, what: str, tmp_path: Path) -> None:
+    mask = png(np.array([[[9, 9, 9]]], np.uint8))
+    found = survey(str(as_folder(archive({"a": mask}, labels=labels), tmp_path / "task")))
+    assert [f.kind for f in found.findings if what in f.what] == ["background"]
+
+
+def test_nearest_of_the_lines_that_can_be_read(tmp_path: Path) -> None:
+    """A line that cannot be read has no colour of its own to be near to."""
+    files = archive({"a": rgb("3")}, labels="broken:x,y,z::\ncar:128,0,0::\n")
+    found = survey(str(as_folder(files, tmp_path / "task")))
+    (undeclared,) = [f for f in found.findings if f.kind == "undeclared-colour"]
+    assert undeclared.what.endswith("nearest: car 128,0,0")
+
+
+@needs_links
+def test_image_that_leads_out(tmp_path: Path) -> None:
+    path = as_folder(archive({"a": rgb("1")}), tmp_path / "task")
+    (tmp_path / "out.jpg").write_bytes(jpeg(1, 1))
+    (path / "JPEGImages").mkdir(exist_ok=True)
+    (path / "JPEGImages/a.jpg").symlink_to(tmp_path / "out.jpg")
+    found = survey(str(path))
+    assert [(f.file, f.item) for f in found.findings] == [("JPEGImages/a.jpg", "a")]
+    assert "leads out of the dataset" in found.findings[0].what
+
+
+@needs_links
+def test_label_map_that_leads_out(tmp_path: Path) -> None:
+    path = as_folder(archive({"a": rgb("1")}), tmp_path / "task")
+    (path / "labelmap.txt").rename(tmp_path / "out.txt")
+    (path / "labelmap.txt").symlink_to(tmp_path / "out.txt")
+    found = survey(str(path))
+    assert [(f.file, "leads out" in f.what) for f in found.findings] == [("labelmap.txt", True)]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such names")
+def test_mask_whose_name_is_no_id(tmp_path: Path) -> None:
+    path = as_folder(archive({"a": rgb("1")}), tmp_path / "task")
+    (path / "SegmentationClass/b\\c.png").write_bytes(rgb("1"))
+    found = survey(str(path))
+    assert [f.file for f in found.findings] == ["SegmentationClass"]
+    assert "backslash" in found.findings[0].what
+
+
+def test_damaged_inside_a_zip(tmp_path: Path) -> None:
+    path = as_zip(archive({"a": rgb("1"), "b": rgb("1")}), tmp_path / "task", compression=0)
+    data = path.read_bytes()
+    at = data.index(b"IDAT")
+    path.write_bytes(data[: at + 5] + b"\xff" + data[at + 6 :])
+    found = survey(str(path))
+    assert [(f.kind, f.file) for f in found.findings] == [
+        ("unreadable-file", "SegmentationClass/a.png")
+    ]
+    assert found.subsets["default"].labels["car"].pixels == 1
+
+
+# The command
+
+
+@pytest.mark.parametrize("write", CONTAINERS.values(), ids=CONTAINERS)
+@pytest.mark.parametrize(
+    ("masks", "status"),
+    [({"a": rgb("12")}, 0), ({"a": rgb("13")}, 1)],
+    ids=["sound", "undeclared"],
+)
+def test_exit_status(write, masks, status: int, tmp_path: Path, capsys) -> None:
+    path = write(archive(masks), tmp_path / "task")
+    assert main(["check", str(path)]) == status
+    report = capsys.readouterr().out
+    assert ("undeclared-colour" in report) == bool(status)
+    assert main(["check", str(path), "--json"]) == status
+    assert json.loads(capsys.readouterr().out)["status"] == status
+
+
+def test_notes_alone_are_no_fault(capsys) -> None:
+    assert main(["check", str(STREET)]) == 0
+    report = capsys.readouterr().out
+    assert "class pixels without an instance" in report
+    assert report.endswith("this archive is sound (11 notes)\n")
+    assert main(["check", str(STREET), "--for", "cvat"]) == 1
+    assert "CVAT takes this archive, but not as it is" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("content", [None, b"no zip"], ids=["nothing-there", "no-zip"])
+def test_no_archive(content: bytes | None, tmp_path: Path, capsys) -> None:
+    path = tmp_path / "task.zip"
+    if content is not None:
+        path.write_bytes(content)
+    assert main(["check", str(path)]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("error: ")
+    assert "To fix it: " in captured.err
+    assert main(["check", str(path), "--json"]) == 2
+    report = json.loads(capsys.readouterr().out)
+    assert report["status"] == 2
+    assert report["error"].keys() == {"file", "what", "fix"}
+
+
+def test_json(tmp_path: Path, capsys) -> None:
+    """The fields that docs/cli.md promises."""
+    path = as_folder(archive({"a": rgb("113"), "b": rgb("12")}), tmp_path / "task")
+    main(["check", str(path), "--json"])
+    report = json.loads(capsys.readouterr().out)
+    fix = "give these pixels a declared colour, or add the line 'name:128,128,0::'"
+    assert report == {
+        "path": str(path),
+        "for": "segmask",
+        "status": 1,
+        "totals": {"error": 1, "warning": 0, "note": 0},
+        "findings": [
+            {
+                "severity": "error",
+                "kind": "undeclared-colour",
+                "file": "SegmentationClass/a.png",
+                "what": "no label has the colour 128,128,0; nearest: car 128,0,0, road 0,128,0",
+                "fix": fix,
+                "item": "a",
+                "subset": "default",
+                "pixels": 1,
+                "value": "128,128,0",
+                "section": 2,
+            }
+        ],
+        "subsets": {
+            "default": {
+                "items": 2,
+                "annotated": 1,
+                "images": 0,
+                "broken": 1,
+                "labels": {
+                    "car": {"instances": 0, "items": 1, "pixels": 1},
+                    "road": {"instances": 0, "items": 1, "pixels": 1},
+                },
+            }
+        },
+        "labels": ["background", "car", "road"],
+    }
+
+
+def test_report_is_short_unless_asked(tmp_path: Path, capsys) -> None:
+    ids = [f"{i:02}" for i in range(30)]
+    files = archive({i: rgb("1") for i in ids}, {i: rgb("11") for i in ids})
+    path = str(as_folder(files, tmp_path / "task"))
+    main(["check", path])
+    report = capsys.readouterr().out
+    assert "SegmentationObject/02.png and 27 more" in report
+    main(["check", path, "--all"])
+    report = capsys.readouterr().out
+    assert all(f"SegmentationObject/{i}.png" in report for i in ids)
+
+
+def test_report_of_several_remedies(tmp_path: Path, capsys) -> None:
+    """Each stands with its finding where they differ, and no more than ten findings are shown."""
+    shades = np.arange(12, dtype=np.uint8)
+    masks = {f"{i:02}": png(np.array([[[9, 9, s]]], np.uint8)) for i, s in enumerate(shades)}
+    main(["check", str(as_folder(archive(masks), tmp_path / "task"))])
+    report = capsys.readouterr().out
+    assert report.count("    to fix it: give these pixels") == 10
+    assert "... and 2 more; --all shows them" in report
+    assert "\n  to fix it: give these pixels" not in report  # the first one is not for all
+
+
+@pytest.mark.parametrize(("forbidden", "colored"), [("", True), ("1", False)])
+def test_colours_on_a_terminal(
+    forbidden: str, colored: bool, tmp_path: Path, capsys, monkeypatch
+) -> None:
+    monkeypatch.setenv("NO_COLOR", forbidden)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    main(["check", str(as_folder(archive({"a": rgb("3")}), tmp_path / "task"))])
+    assert ("\033[" in capsys.readouterr().out) == colored
+
+
+def test_all_labels_in_use(tmp_path: Path, capsys) -> None:
+    files = archive({"a": rgb("01")}, labels="background:0,0,0::\ncar:128,0,0::\n")
+    main(["check", str(as_folder(files, tmp_path / "task"))])
+    assert "labels without pixels" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("files", "for_cvat", "says"),
+    [
+        (archive({"a": rgb("1")}, {"a": rgb("1")}), (), "this archive is sound"),
+        (
+            archive({"a": rgb("1")}, {"a": rgb("2")}),
+            ("--for", "cvat"),
+            "CVAT takes this archive as",
+        ),
+        (archive({"a": rgb("1")}), ("--for", "cvat"), "CVAT takes this archive, but not as it is"),
+        (archive({"a": rgb("3")}, {"a": rgb("1")}), ("--for", "cvat"), "CVAT refuses"),
+        (archive({"a": rgb("1")}, {"b": rgb("1")}), (), "can be read, but look at the warnings"),
+        (archive({"a": rgb("3")}, {"a": rgb("1")}), (), "cannot be read as it stands"),
+    ],
+    ids=["sound", "taken", "taken-with-losses", "refused", "doubtful", "unreadable"],
+)
+def test_verdict(files: Files, for_cvat: tuple[str, ...], says: str, tmp_path: Path, capsys):
+    main(["check", str(as_folder(files, tmp_path / "task")), *for_cvat])
+    assert says in capsys.readouterr().out
+
+
+def test_reader_that_has_seen_enough(tmp_path: Path) -> None:
+    """Such as `head`: the pipe breaks, and that is no error."""
+    path = as_folder(archive({"a": rgb("1")}), tmp_path / "task")
+    code = "import sys; from datumaro_segmask.__main__ import main; sys.exit(main())"
+    with subprocess.Popen(
+        [sys.executable, "-c", code, "check", str(path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 0
+
+
+def test_hostile_names_do_not_steer_the_terminal(tmp_path: Path, capsys) -> None:
+    files = archive({"a": rgb("1")}, labels=LABELS + "evil\u202e\x1b[2J:1,1,1::\n")
+    main(["check", str(as_folder(files, tmp_path / "task"))])
+    report = capsys.readouterr().out
+    assert "\x1b" not in report
+    assert "\u202e" not in report
+
+
+def test_kinds_are_graded() -> None:
+    for kind in KINDS.values():
+        assert kind.for_cvat in SEVERITIES
+        assert kind.severity in (*SEVERITIES, None)
+
+
+def test_kinds_are_documented() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "cli.md").read_text("utf-8")
+    rows = [row.split(" | ") for row in text.splitlines() if row.startswith("| `")]
+    found = {row[0].strip("|` "): row[1:4] for row in rows if len(row) == 5}
+    assert found == {
+        name: [kind.severity or "–", kind.for_cvat, str(kind.section)]
+        for name, kind in KINDS.items()
+    }
+
+
+# The program as a whole
+
+
+@pytest.mark.parametrize("flag", ["-h", "--help"])
+def test_overview(flag: str, capsys) -> None:
+    assert main([flag]) == 0
+    text = capsys.readouterr().out
+    for part in ("check", "preview", "from-masks", "selfcheck", "datum --help", "convert"):
+        assert part in text

@@ -1,0 +1,234 @@
+"""Many kinds of damage at once: a lenient import keeps all that is sound, a strict one stops."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+from datumaro.components.annotation import Bbox, Mask, Points
+from datumaro.components.dataset import Dataset
+from datumaro.components.dataset_base import DatasetItem
+from datumaro.components.errors import DatumaroError, ItemImportError
+from datumaro.components.exporter import ExportErrorPolicy
+from datumaro.components.importer import ImportErrorPolicy
+from datumaro.components.media import Image
+
+import datumaro_segmask
+from datumaro_segmask.errors import (
+    MaskSizeError,
+    PngError,
+    SegmaskExportError,
+    SegmaskImportError,
+    UndeclaredColorError,
+)
+
+from ..archives import (
+    COLORS,
+    CONTAINERS,
+    PALETTE,
+    Files,
+    archive,
+    as_folder,
+    chunk,
+    gray,
+    header,
+    jpeg,
+    palette_png,
+    plane,
+    png_of,
+    raw_png,
+    rgb,
+)
+
+datumaro_segmask.register()
+
+SOUND = rgb("012 012")
+
+# What is special: class mask, instance mask, image; the error, and part of what it says.
+Damage = tuple[bytes, bytes | None, bytes | None, type[SegmaskImportError], str]
+DAMAGE: Mapping[str, Damage] = {
+    "empty-file": (b"", None, None, PngError, "the file is empty"),
+    "no-png": (b"<html>404</html>", None, None, PngError, "the file is no PNG"),
+    "cut-short": (SOUND[:-20], None, None, PngError, "in the middle of the image"),
+    "wrong-checksum": (SOUND[:50] + b"!" + SOUND[51:], None, None, PngError, "checksum"),
+    "undeclared-color": (rgb("019 012"), None, None, UndeclaredColorError, "192,0,0 (1 pixel"),
+    "undeclared-value": (gray("019 012"), None, None, UndeclaredColorError, "9 (1 pixel)"),
+    "instance-mask-of-another-size": (SOUND, rgb("01 01"), None, MaskSizeError, "3 x 2"),
+    "image-of-another-size": (SOUND, None, jpeg(5, 7), MaskSizeError, "7 x 5"),
+    "broken-instance-mask": (SOUND, SOUND[:40], None, PngError, "SegmentationObject"),
+    "too-many-pixels": (png_of(header(1 << 20, 1 << 20)), None, None, PngError, "1,048,576"),
+    "index-past-the-palette": (
+        raw_png(plane("02 01")[..., None], 8, PALETTE, palette=bytes(6)),
+        None, None, PngError, "palette index 2",
+    ),
+    "no-pixels": (png_of(header(3, 2), chunk(b"IEND")), None, None, PngError, "no pixels"),
+}  # fmt: skip
+FINE = {
+    "fine-1": SOUND,
+    "fine-2": gray("012 012"),
+    "fine-3": palette_png(plane("012 012"), COLORS[:3].tolist()),
+}
+ORDER = ["fine-1", *list(DAMAGE)[:6], "fine-2", *list(DAMAGE)[6:], "no-masks", "fine-3"]
+
+
+def files() -> Files:
+    return archive(
+        {**FINE, **{name: damage[0] for name, damage in DAMAGE.items()}},
+        {name: damage[1] for name, damage in DAMAGE.items() if damage[1] is not None},
+        images={f"{name}.jpg": damage[2] for name, damage in DAMAGE.items() if damage[2]},
+        lists={"train": "".join(f"{name}\n" for name in ORDER), "val": "fine-1\n"},
+    )
+
+
+class Lenient(ImportErrorPolicy):
+    """Skips broken items, and notes what was reported."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.errors: list[ItemImportError] = []
+
+    def _handle_item_error(self, error: ItemImportError) -> None:
+        self.errors.append(error)
+
+
+@pytest.fixture(params=list(CONTAINERS.values()), ids=list(CONTAINERS))
+def path(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    made: Path = request.param(files(), tmp_path / "x")
+    return made
+
+
+def test_lenient_import_keeps_all_that_is_sound(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    policy = Lenient()
+    with caplog.at_level(logging.WARNING):
+        dataset = Dataset.import_from(str(path), "segmask", error_policy=policy)
+        items = [(item.id, item.subset, len(item.annotations)) for item in dataset]
+    assert items == [
+        ("fine-1", "train", 2),
+        ("fine-2", "train", 2),
+        ("no-masks", "train", 0),
+        ("fine-3", "train", 2),
+        ("fine-1", "val", 2),
+    ]
+    assert caplog.messages == []
+
+
+def test_each_broken_item_is_reported_once(path: Path) -> None:
+    policy = Lenient()
+    dataset = Dataset.import_from(str(path), "segmask", error_policy=policy)
+    for _ in range(2):
+        list(dataset)
+    assert [error.item_id for error in policy.errors] == [
+        (name, "train") for name in ORDER if name in DAMAGE
+    ]
+    for error in policy.errors:
+        cause = error.__cause__
+        _, _, _, kind, says = DAMAGE[error.item_id[0]]
+        assert type(cause) is kind
+        assert all((cause.what, cause.where, cause.expected, cause.remedy))
+        assert says in str(cause)
+        assert str(path) in str(cause)
+
+
+def test_strict_import_stops_at_the_first_with_the_whole_story(path: Path) -> None:
+    with pytest.raises(DatumaroError) as caught:
+        Dataset.import_from(str(path), "segmask").init_cache()
+    story = ""
+    error: BaseException | None = caught.value
+    while error is not None:
+        story += f"{error}\n"
+        error = error.__cause__
+    for part in ("empty-file", str(path), "the file is empty", "a PNG image", "draw this mask"):
+        assert part in story
+
+
+def test_policy_that_stops_after_some(path: Path) -> None:
+    """A policy may raise by itself; nothing swallows that."""
+
+    class Enough(Exception):
+        pass
+
+    class UpToThree(Lenient):
+        def _handle_item_error(self, error: ItemImportError) -> None:
+            super()._handle_item_error(error)
+            if len(self.errors) == 3:
+                raise Enough
+
+    policy = UpToThree()
+    with pytest.raises((Enough, DatumaroError)):
+        Dataset.import_from(str(path), "segmask", error_policy=policy).init_cache()
+    assert len(policy.errors) == 3
+
+
+def test_warnings_are_few_and_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """However many items give the same cause."""
+    many = {f"{number}": gray("012") for number in range(30)}
+    unlisted = {f"unlisted-{number}": gray("012") for number in range(40)}
+    made = archive({**unlisted}, many, lists={"default": "".join(f"{i}\n" for i in many)})
+    with caplog.at_level(logging.WARNING):
+        dataset = Dataset.import_from(str(as_folder(made, tmp_path / "x")), "segmask")
+        assert len(list(dataset)) == 30
+    assert len([r for r in caplog.records if r.levelno >= logging.WARNING]) <= 2
+    text = "\n".join(record.getMessage() for record in caplog.records)
+    assert "40 items" in text
+    assert "no class mask" in text
+
+
+# Export
+
+
+class LenientExport(ExportErrorPolicy):
+    def __init__(self) -> None:
+        super().__init__()
+        self.errors: list[Exception] = []
+
+    def _handle_item_error(self, error: Exception) -> None:
+        self.errors.append(error)
+
+    def _handle_annotation_error(self, error: Exception) -> None:
+        self.errors.append(error)
+
+
+def good(item_id: str) -> DatasetItem:
+    mask = Mask(plane("011 011").astype(bool), label=1, group=1)
+    image = Image.from_numpy(np.zeros((2, 3, 3), np.uint8))
+    return DatasetItem(item_id, annotations=[mask], media=image)
+
+
+def broken_dataset() -> Dataset:
+    items = [
+        good("a"),
+        good("#no\tname"),
+        DatasetItem("sizeless", annotations=[Bbox(0, 0, 1, 1, label=1)]),
+        good("b"),
+    ]
+    items[3].annotations += [Points([1, 1], label=1), Points([1, 2], label=1)]
+    return Dataset.from_iterable(items, categories=["background", "car"])
+
+
+def test_lenient_export_writes_all_that_is_sound(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    policy = LenientExport()
+    with caplog.at_level(logging.WARNING):
+        broken_dataset().export(str(tmp_path / "x"), "segmask", error_policy=policy)
+    assert len(policy.errors) == 2
+    for error in policy.errors:
+        assert isinstance(error.__cause__, SegmaskExportError)
+        assert error.__cause__.remedy
+    again = Dataset.import_from(str(tmp_path / "x"), "segmask")
+    assert [(item.id, len(item.annotations)) for item in again] == [("a", 1), ("b", 1)]
+    left_out = [message for message in caplog.messages if "Left out" in message]
+    assert len(left_out) == 1
+    assert "2 " in left_out[0]
+
+
+def test_strict_export_stops_and_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(DatumaroError) as caught:
+        broken_dataset().export(str(tmp_path / "x"), "segmask")
+    assert "no" in str(caught.value)
+    assert [p for p in tmp_path.rglob("*") if p.is_file()] == []

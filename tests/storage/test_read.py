@@ -1,0 +1,362 @@
+"""A folder or a zip to read from: what is there, what is damaged, what leads out."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import random
+import struct
+import sys
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from datumaro_segmask.errors import ArchiveError, MissingFileError, UnsafePathError
+from datumaro_segmask.storage.layout import UNFINISHED
+from datumaro_segmask.storage.open import folder_roots, holds_archive, open_storage
+from datumaro_segmask.storage.read import FolderStorage
+from datumaro_segmask.storage.zip import ZipStorage
+
+from ..archives import CONTAINERS, archive, as_folder, as_zip, gray
+
+MASK = "SegmentationClass/a.png"
+FILES = archive({"a": gray("01"), "b/c": gray("10")})
+
+containers = pytest.mark.parametrize("write", CONTAINERS.values(), ids=CONTAINERS)
+links = pytest.mark.skipif(sys.platform == "win32", reason="needs rights to make links")
+
+
+@containers
+@pytest.mark.parametrize("root", ["", "my task/", "x/y/"], ids=["top", "one-down", "two-down"])
+def test_reads(write, root: str, tmp_path: Path) -> None:
+    files = {root + name: data for name, data in FILES.items()}
+    storage = open_storage(str(write(files, tmp_path / "task")))
+    assert storage.exists(MASK)
+    assert not storage.exists("SegmentationClass/b.png")
+    assert not storage.exists("SegmentationClass")
+    assert storage.read(MASK) == gray("01")
+    with storage.open(MASK) as file:
+        assert file.read(8) == gray("01")[:8]
+    assert sorted(storage.files("SegmentationClass")) == [MASK, "SegmentationClass/b/c.png"]
+    assert list(storage.files("JPEGImages")) == []
+    assert MASK.rpartition("/")[2] in storage.place(MASK)
+    assert str(tmp_path) in storage.place()
+
+
+@containers
+def test_strangers_are_passed_over(write, tmp_path: Path) -> None:
+    files = FILES | {
+        "SegmentationClass/.DS_Store": b"x",
+        "SegmentationClass/._a.png": b"x",
+        "ImageSets/Segmentation/._default.txt": b"x",
+        "ImageSets/Segmentation/Thumbs.db": b"x",
+        "__MACOSX/SegmentationClass/._a.png": b"x",
+        "readme.md": b"x",
+    }
+    storage = open_storage(str(write(files, tmp_path / "task")))
+    assert sorted(storage.files("SegmentationClass")) == [MASK, "SegmentationClass/b/c.png"]
+    assert list(storage.files("ImageSets/Segmentation")) == ["ImageSets/Segmentation/default.txt"]
+
+
+@containers
+def test_missing_file(write, tmp_path: Path) -> None:
+    storage = open_storage(str(write(FILES, tmp_path / "task")))
+    with pytest.raises(MissingFileError) as caught:
+        storage.read("SegmentationClass/gone.png")
+    for part in ("gone.png", "cannot be read", "permissions"):
+        assert part in str(caught.value)
+
+
+@containers
+def test_limit(write, tmp_path: Path) -> None:
+    storage = open_storage(str(write(FILES | {MASK: bytes(1000)}, tmp_path / "task")))
+    assert len(storage.read(MASK, 1000)) == 1000
+    with pytest.raises(ArchiveError, match=r"a\.png: the file has more than 999 bytes"):
+        storage.read(MASK, 999)
+
+
+@containers
+def test_pickles(write, tmp_path: Path) -> None:
+    storage = open_storage(str(write(FILES, tmp_path / "task")))
+    storage.read(MASK)
+    assert pickle.loads(pickle.dumps(storage)).read(MASK) == gray("01")
+
+
+@containers
+def test_threads(write, tmp_path: Path) -> None:
+    files = FILES | {f"SegmentationClass/{n}.png": bytes([n]) * 50_000 for n in range(50)}
+    storage = open_storage(str(write(files, tmp_path / "task")))
+    with ThreadPoolExecutor(4) as pool:
+        read = list(pool.map(storage.read, [f"SegmentationClass/{n}.png" for n in range(50)] * 4))
+    assert read == [bytes([n]) * 50_000 for n in range(50)] * 4
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+@pytest.mark.filterwarnings("ignore:.*use of fork.*:DeprecationWarning")
+def test_forked_processes_open_the_zip_anew(tmp_path: Path) -> None:
+    """They would share one place to read at."""
+    storage = open_storage(str(as_zip(FILES, tmp_path / "task")))
+    assert isinstance(storage, ZipStorage)
+    storage.read(MASK)
+    mine = storage._archive
+    child = os.fork()
+    if not child:
+        code = 1
+        try:
+            code = 0 if storage.read(MASK) == gray("01") and storage._archive is not mine else 2
+        finally:
+            os._exit(code)
+    assert os.waitpid(child, 0)[1] == 0
+
+
+# What cannot be opened
+
+NOTHING_HERE = "no archive of segmentation masks is here"
+
+
+def failure(path: Path) -> str:
+    with pytest.raises(ArchiveError) as caught:
+        open_storage(str(path))
+    assert caught.value.expected
+    assert caught.value.remedy
+    return str(caught.value)
+
+
+def test_no_such_path(tmp_path: Path) -> None:
+    assert NOTHING_HERE in failure(tmp_path / "gone")
+
+
+def test_empty_folder(tmp_path: Path) -> None:
+    text = failure(tmp_path)
+    assert text.startswith(f"{tmp_path}: {NOTHING_HERE}")
+    assert "check the path" in text
+
+
+def test_folder_of_something_else(tmp_path: Path) -> None:
+    assert NOTHING_HERE in failure(as_folder({"a.jpg": b"x", "b/c.png": b"x"}, tmp_path))
+
+
+def test_zip_of_something_else(tmp_path: Path) -> None:
+    assert NOTHING_HERE in failure(as_zip({"a.jpg": b"x"}, tmp_path / "a"))
+
+
+@containers
+def test_archives_side_by_side(write, tmp_path: Path) -> None:
+    files = {f"{n}/{name}": data for n in ("one", "two") for name, data in FILES.items()}
+    text = failure(write(files, tmp_path / "tasks"))
+    for part in ("2 archives lie side by side", "one", "two", "datum merge"):
+        assert part in text
+
+
+def test_folder_with_one_zip(tmp_path: Path) -> None:
+    as_zip(FILES, tmp_path / "task")
+    (tmp_path / "._task.zip").write_bytes(b"what macOS leaves")
+    assert open_storage(str(tmp_path)).read(MASK) == gray("01")
+
+
+def test_folder_with_two_zips(tmp_path: Path) -> None:
+    as_zip(FILES, tmp_path / "a")
+    as_zip(FILES, tmp_path / "b")
+    assert NOTHING_HERE in failure(tmp_path)
+
+
+def test_unfinished_export(tmp_path: Path) -> None:
+    as_folder({**FILES, UNFINISHED: b""}, tmp_path)
+    text = failure(tmp_path)
+    for part in (UNFINISHED, "was cut short", "export again"):
+        assert part in text
+
+
+def test_roots(tmp_path: Path) -> None:
+    inner = as_folder(FILES, tmp_path / "x" / "task")
+    as_folder(FILES, tmp_path / "__MACOSX" / "task")
+    assert folder_roots(str(tmp_path)) == [str(inner)]
+    assert folder_roots(str(tmp_path / "gone")) == []
+
+
+def test_holds_archive(tmp_path: Path) -> None:
+    zipped = as_zip({f"x/{name}": data for name, data in FILES.items()}, tmp_path / "zips" / "a")
+    other = as_zip({"a.jpg": b"x"}, tmp_path / "other" / "a")
+    there = [as_folder(FILES, tmp_path / "task"), zipped, zipped.parent]
+    assert all(holds_archive(str(path)) for path in there)
+    missing = [other, other.parent, tmp_path / "gone", tmp_path / "gone.zip"]
+    assert not any(holds_archive(str(path)) for path in missing)
+
+
+# Links
+
+
+@links
+@pytest.mark.parametrize("what", ["file", "folder"])
+def test_link_that_leads_out(what: str, tmp_path: Path) -> None:
+    inside = as_folder(FILES, tmp_path / "task")
+    outside = as_folder({"secret/secret.png": b"secret"}, tmp_path / "other")
+    name = "SegmentationClass/secret.png" if what == "file" else "SegmentationClass/d/secret.png"
+    if what == "file":
+        (inside / name).symlink_to(outside / "secret/secret.png")
+    else:
+        (inside / name).parent.symlink_to(outside / "secret")
+    storage = open_storage(str(inside))
+    assert storage.exists(name)
+    for _ in range(2):
+        with pytest.raises(UnsafePathError) as caught:
+            storage.read(name)
+        for part in ("leads out of the dataset", "secret.png", "replace the link by a copy"):
+            assert part in str(caught.value)
+
+
+@links
+def test_links_that_stay_inside(tmp_path: Path) -> None:
+    task = as_folder(FILES, tmp_path / "task")
+    (task / "SegmentationClass/link.png").symlink_to(task / MASK)
+    (task / "SegmentationClass/d").symlink_to(task / "SegmentationClass/b")
+    (tmp_path / "dataset").symlink_to(task)
+    storage = open_storage(str(tmp_path / "dataset"))
+    assert storage.read("SegmentationClass/link.png") == gray("01")
+    assert storage.read("SegmentationClass/d/c.png") == gray("10")
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read everything"
+)
+def test_file_without_permission(tmp_path: Path) -> None:
+    task = as_folder(FILES, tmp_path / "task")
+    (task / MASK).chmod(0)
+    with pytest.raises(MissingFileError, match="Permission denied"):
+        FolderStorage(str(task)).read(MASK)
+
+
+# Zips
+
+
+def test_text_that_calls_itself_a_zip(tmp_path: Path) -> None:
+    path = tmp_path / "a.zip"
+    path.write_bytes(b"<html>not found</html>")
+    assert "the zip cannot be read (File is not a zip file)" in failure(path)
+    assert not holds_archive(str(path))
+
+
+def test_truncated_zip(tmp_path: Path) -> None:
+    path = as_zip(FILES, tmp_path / "a")
+    path.write_bytes(path.read_bytes()[:-30])
+    text = failure(path)
+    assert "the zip cannot be read" in text
+    assert "copy or export the archive again" in text
+
+
+def test_every_truncation_is_an_error_of_ours(tmp_path: Path) -> None:
+    path = as_zip(FILES, tmp_path / "a")
+    data = path.read_bytes()
+    for size in range(0, len(data), 7):
+        path.write_bytes(data[:size])
+        failure(path)
+
+
+def test_every_wrong_byte_is_an_error_or_no_matter(tmp_path: Path) -> None:
+    path = as_zip(archive({"a": gray("01")}), tmp_path / "a")
+    data = path.read_bytes()
+    for at in range(len(data)):
+        path.write_bytes(data[:at] + bytes([data[at] ^ 0x55]) + data[at + 1 :])
+        try:
+            storage = open_storage(str(path))
+            names = [
+                n for folder in ("SegmentationClass", "ImageSets") for n in storage.files(folder)
+            ]
+            for name in names:
+                assert storage.read(name) in (gray("01"), b"a\n")
+        except (ArchiveError, UnsafePathError, MissingFileError):
+            continue
+
+
+def test_data_behind_the_zip(tmp_path: Path) -> None:
+    """The comment of an archive, or what a server appended, is no matter."""
+    path = as_zip(FILES, tmp_path / "a")
+    with path.open("ab") as file:
+        file.write(b"\n")
+    assert open_storage(str(path)).read(MASK) == gray("01")
+
+
+@pytest.mark.parametrize(
+    "name", ["../evil.png", "a/../../evil.png", "/etc/evil", "C:/evil", "a//b", "a/./b"]
+)
+def test_names_that_lead_out_of_the_zip(name: str, tmp_path: Path) -> None:
+    path = as_zip({**FILES, name: b"x"}, tmp_path / "a")
+    with pytest.raises(UnsafePathError) as caught:
+        open_storage(str(path))
+    assert repr(name) in str(caught.value)
+    assert str(path) in str(caught.value)
+    assert not holds_archive(str(path))
+
+
+def test_backslashes_in_a_zip_are_separators(tmp_path: Path) -> None:
+    """Old Windows tools write them."""
+    path = as_zip({name.replace("/", "\\"): data for name, data in FILES.items()}, tmp_path / "a")
+    assert open_storage(str(path)).read("SegmentationClass/b/c.png") == gray("10")
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name:UserWarning")
+def test_name_twice_in_a_zip(tmp_path: Path) -> None:
+    path = as_zip([*FILES.items(), (MASK, b"other")], tmp_path / "a")
+    assert f"holds '{MASK}' twice" in failure(path)
+
+
+def test_encrypted_zip(tmp_path: Path) -> None:
+    path = as_zip(FILES, tmp_path / "a")
+    data = bytearray(path.read_bytes())
+    at = data.index(b"PK\1\2")
+    data[at + 8] |= 1
+    path.write_bytes(data)
+    text = failure(path)
+    assert "is encrypted" in text
+    assert "with the password" in text
+
+
+@pytest.mark.parametrize(
+    "compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA]
+)
+def test_damaged_file_in_a_zip(compression: int, tmp_path: Path) -> None:
+    noise = random.Random(0).randbytes(5000)
+    path = as_zip(FILES | {MASK: noise}, tmp_path / "a", compression)
+    storage = open_storage(str(path))
+    assert storage.read(MASK) == noise
+    data = bytearray(path.read_bytes())
+    at = data.index(MASK.encode()) + len(MASK) + 40
+    data[at : at + 400] = bytes(400)
+    path.write_bytes(data)
+    with pytest.raises(ArchiveError) as caught:
+        open_storage(str(path)).read(MASK)
+    for part in (str(path), MASK, "damaged inside the zip", "copy or export"):
+        assert part in str(caught.value)
+
+
+def test_file_larger_than_the_zip_says(tmp_path: Path) -> None:
+    """The size that counts is the one that comes out."""
+    path = as_zip(FILES | {MASK: bytes(100_000)}, tmp_path / "a")
+    data = bytearray(path.read_bytes())
+    entry = data.rindex(MASK.encode()) - 46
+    assert struct.unpack_from("<I", data, entry + 24) == (100_000,)
+    struct.pack_into("<I", data, entry + 24, 10)
+    path.write_bytes(data)
+    with pytest.raises(ArchiveError):
+        open_storage(str(path)).read(MASK)
+
+
+def test_zip_that_vanished(tmp_path: Path) -> None:
+    path = as_zip(FILES, tmp_path / "a")
+    copy = pickle.loads(pickle.dumps(open_storage(str(path))))
+    path.unlink()
+    with pytest.raises(MissingFileError, match=r"a\.zip: the file cannot be read"):
+        copy.read(MASK)
+
+
+def test_zip_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = as_zip(FILES, tmp_path / "x")
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(zipfile, "ZipFile", refuse)
+    with pytest.raises(MissingFileError, match=r"Permission denied.*permissions"):
+        open_storage(str(path))

@@ -1,0 +1,129 @@
+"""Every block of docs/recipes.md, run as it stands there."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parents[2]
+EXAMPLE = ROOT / "examples/street.zip"
+
+# Datumaro 1.11 refuses to convert a format into itself, and docs/recipes.md says so.
+CONVERTS_INTO_ITSELF = tuple(map(int, version("datumaro").split(".")[:2])) > (1, 11)
+INTO_ITSELF = {"Index masks for training", "Other labels, other colours"}
+
+SECTIONS = dict(
+    re.findall(
+        r"^## (.+?)\n(.*?)(?=^## |\Z)",
+        (ROOT / "docs/recipes.md").read_text(encoding="utf-8"),
+        re.MULTILINE | re.DOTALL,
+    )
+)
+# What each recipe leaves behind, as far as its blocks are meant for a shell.
+RESULTS = {
+    "COCO": ["coco/annotations/instances_train.json", "coco/images/train/street_01.jpg"],
+    "Pascal VOC": ["voc/SegmentationClass/street_01.png", "voc/JPEGImages/street_01.jpg"],
+    "YOLO, boxes": ["yolo/data.yaml", "yolo/images/train"],
+    "YOLO, segments": ["yolo-segments/labels/train/street_01.txt"],
+    "Index masks for training": ["training/SegmentationClass/street_01.png"],
+    "Other labels, other colours": ["recoloured/labelmap.txt"],
+    "Two tasks in one": ["merged/labelmap.txt", "merged/JPEGImages/street_01-1.jpg"],
+    "Train and validation": [
+        "split/ImageSets/Segmentation/train.txt",
+        "split/ImageSets/Segmentation/val.txt",
+    ],
+    "Predictions to CVAT": ["upload.zip", "upload/segmask.zip"],
+    "Instances out of class masks": ["parts-coco/annotations/instances_train.json"],
+    "Polygons in COCO, without a changed pixel": ["polygons-coco/annotations/instances_train.json"],
+    "A PyTorch dataset": [],
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    shutil.copy(EXAMPLE, tmp_path / "task.zip")
+    shutil.copy(EXAMPLE, tmp_path / "task2.zip")
+    (tmp_path / "names.txt").write_text("background\ncar\nroad\n")
+    (tmp_path / "predictions").mkdir()
+    mask = np.zeros((40, 60), np.uint8)
+    mask[5:10, 5:20] = 1
+    mask[20:30] = 2
+    cv2.imwrite(str(tmp_path / "predictions/one.png"), mask)
+    return tmp_path
+
+
+def run(arguments: list[str], folder: Path) -> None:
+    done = subprocess.run(
+        arguments,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert done.returncode == 0, f"{arguments}\n{done.stdout}{done.stderr}"
+
+
+def run_shell(block: str, folder: Path) -> None:
+    """Run the lines of a block, with the commands that this checkout provides."""
+    ours = f'"{sys.executable}" -m datumaro_segmask'
+    for line in block.strip().splitlines():
+        run(["sh", "-c", re.sub(r"^(datum|datumaro-segmask) ", f"{ours} ", line)], folder)
+
+
+def test_every_recipe_is_tried() -> None:
+    assert set(SECTIONS) == set(RESULTS)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the blocks are for a POSIX shell")
+@pytest.mark.parametrize("recipe", RESULTS)
+def test_recipe(recipe: str, folder: Path) -> None:
+    blocks = re.findall(r"```(\w+)\n(.*?)```", SECTIONS[recipe], re.DOTALL)
+    assert blocks
+    if recipe in INTO_ITSELF and not CONVERTS_INTO_ITSELF:
+        pytest.skip("Datumaro 1.11 does not convert a format into itself")
+    if recipe == "A PyTorch dataset":
+        pytest.importorskip("torch", reason="PyTorch is not installed")
+    if recipe == "Predictions to CVAT":
+        run_shell("datum convert -i task.zip -if segmask -f coco_instances -o coco", folder)
+    for language, block in blocks:
+        if language == "sh":
+            run_shell(block, folder)
+        else:
+            code = f"import datumaro_segmask; datumaro_segmask.register()\n{block}"
+            run([sys.executable, "-c", code], folder)
+    for name in RESULTS[recipe]:
+        assert (folder / name).exists(), name
+
+
+@pytest.mark.skipif(not CONVERTS_INTO_ITSELF, reason="Datumaro 1.11 does not convert so")
+def test_index_masks_hold_the_lines_of_the_label_map(folder: Path) -> None:
+    block = re.findall(r"```sh\n(.*?)```", SECTIONS["Index masks for training"], re.DOTALL)[0]
+    run_shell(block, folder)
+    mask = cv2.imread(
+        str(folder / "training/SegmentationClass/street_01.png"), cv2.IMREAD_UNCHANGED
+    )
+    assert mask is not None
+    assert mask.ndim == 2
+    values = set(mask.ravel().tolist())
+    assert {1, 255} <= values <= {1, 2, 3, 4, 255}
+
+
+def test_yolo_segments_are_the_polygons(folder: Path) -> None:
+    block = re.findall(r"```python\n(.*?)```", SECTIONS["YOLO, segments"], re.DOTALL)[0]
+    run([sys.executable, "-c", f"import datumaro_segmask as d; d.register()\n{block}"], folder)
+    text = (folder / "yolo-segments/labels/train/street_01.txt").read_text()
+    for line in text.splitlines():
+        label, *values = line.split()
+        assert 0 < int(label) < 10
+        assert len(values) >= 8
+        assert all(0 <= float(value) <= 1 for value in values)
