@@ -1,4 +1,4 @@
-"""The commands of our own beside those of ``datum``: check, preview, from-masks, selfcheck."""
+"""The commands of our own beside those of ``datum``, such as check and preview."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ COMMANDS = {
     "check": "say what is wrong with an archive, where, and how to mend it",
     "preview": "draw a contact sheet of an archive: an HTML page or a PNG",
     "from-masks": "make an archive that CVAT imports of a folder of masks",
+    "recover": "finish or undo an export into a folder that was cut short",
     "selfcheck": "say whether Datumaro finds the format, and with which versions",
 }
 """What each command does; it lives in the module of its name, with ``_`` for ``-``."""

@@ -6,18 +6,21 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import sys
-import tempfile
+from collections.abc import Iterator
 
+from datumaro.components.dataset_base import DatasetItem
 from datumaro.components.errors import DatumaroError
 from datumaro.components.importer import ImportContext, ImportErrorPolicy
 
 from ..errors import SegmaskExportError
 from ..plugin.base import COMPONENTS, SegmaskBase
-from ..plugin.exporter import ZIP_NAME, SegmaskExporter
+from ..plugin.exporter import SegmaskExporter
+from ..plugin.in_place import Place, Target
 from ..plugin.options import add_component_options
 from ..storage import layout
+from ..storage.journal import is_inside
+from ..storage.open import folder_roots, holds_archive
 from . import FAULTS, OK
 from .check.report import print_findings, printable, verdict
 from .check.survey import survey
@@ -85,7 +88,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     add_component_options(parser)
     parser.add_argument(
-        "--overwrite", action="store_true", help="Replace OUT (default: stop if it is there)"
+        "--overwrite", action="store_true", help="Replace OUT if it is an archive (default: stop)"
     )
 
 
@@ -103,13 +106,7 @@ class _Collected(ImportErrorPolicy):
 
 def run(options: argparse.Namespace) -> int:
     """Run the command; return its exit status."""
-    if os.path.lexists(options.output) and not options.overwrite:
-        raise SegmaskExportError(
-            "it is there already",
-            options.output,
-            "a path where nothing is",
-            "choose another one, or give the option --overwrite",
-        )
+    target = _target(options)
     archive = open_mask_folder(
         options.path,
         read_labels_file(options.labels),
@@ -118,7 +115,7 @@ def run(options: argparse.Namespace) -> int:
         subset=None if options.subset_folders else options.subset,
     )
     policy = _Collected()
-    masks = SegmaskBase(
+    masks = _AllOrNone(
         archive,
         instances=COMPONENTS,
         connectivity=options.connectivity,
@@ -126,7 +123,12 @@ def run(options: argparse.Namespace) -> int:
         ignore_index=options.ignore_index,
         ctx=ImportContext(error_policy=policy),
     )
-    if not _write(masks, policy, options.output, save_media=options.images is not None):
+    folder = os.path.dirname(target.place.path)
+    try:
+        exporter = SegmaskExporter(masks, folder, save_media=options.images is not None)
+        exporter.write_to(target, replace=True)
+    except _BrokenMasksError:
+        _print_errors(policy.errors, len(masks))
         return FAULTS
     found = survey(options.output, for_cvat=True)
     print_findings(found, shown=10)
@@ -138,21 +140,51 @@ def run(options: argparse.Namespace) -> int:
     return FAULTS if totals["error"] or totals["warning"] else OK
 
 
-def _write(masks: SegmaskBase, policy: _Collected, output: str, save_media: bool) -> bool:
-    """Write the archive, whole or not at all; return whether all masks could be read."""
-    folder = os.path.dirname(os.path.abspath(output))
-    os.makedirs(folder, exist_ok=True)
-    as_zip = output.lower().endswith(".zip")
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".from-masks-") as work:
-        target = os.path.join(work, "archive")
-        SegmaskExporter.convert(masks, target, zip=as_zip, save_media=save_media)
-        if policy.errors:
-            _print_errors(policy.errors, len(masks))
-            return False
-        if os.path.isdir(output) and not os.path.islink(output):
-            shutil.rmtree(output)
-        os.replace(os.path.join(target, ZIP_NAME) if as_zip else target, output)
-    return True
+class _BrokenMasksError(Exception):
+    """Masks could not be read, so the archive is not written."""
+
+
+class _AllOrNone(SegmaskBase):
+    """Items that end in `_BrokenMasksError` if any of them could not be read."""
+
+    def __iter__(self) -> Iterator[DatasetItem]:
+        yield from super().__iter__()
+        policy = self._ctx.error_policy
+        if isinstance(policy, _Collected) and policy.errors:
+            raise _BrokenMasksError
+
+
+def _target(options: argparse.Namespace) -> Target:
+    """Return what is to be written; raises SegmaskExportError where that could cost a file."""
+    output = os.path.realpath(options.output)
+    is_zip = options.output.lower().endswith(".zip")
+    inputs = [options.path, options.instances, options.images, options.labels]
+    for given in filter(None, inputs):
+        real = os.path.realpath(given)
+        inside = not is_zip and os.path.isdir(real) and is_inside(output, real)
+        if is_inside(real, output) or inside:
+            raise SegmaskExportError(
+                f"the output and the input {given} lie one in the other",
+                options.output,
+                "an output apart from everything that is read",
+                "choose another path for the output",
+            )
+    if os.path.lexists(output) and not _is_empty(output):
+        is_archive = os.path.isfile(output) == is_zip and (
+            holds_archive(output) if is_zip else folder_roots(output) == [output]
+        )
+        if not (options.overwrite and is_archive):
+            raise SegmaskExportError(
+                "it is there already" + ("" if is_archive else ", and is no archive of masks"),
+                options.output,
+                "a path where nothing is, or an archive of masks and the option --overwrite",
+                "choose another one" + (", or give the option --overwrite" if is_archive else ""),
+            )
+    return Target(Place(output, is_zip), in_place=False)
+
+
+def _is_empty(path: str) -> bool:
+    return os.path.isdir(path) and not os.listdir(path)
 
 
 def _print_errors(errors: list[DatumaroError], items: int) -> None:

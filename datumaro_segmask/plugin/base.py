@@ -19,7 +19,7 @@ from datumaro.components.annotation import (
 )
 from datumaro.components.dataset_base import CategoriesInfo, DatasetBase, DatasetItem
 from datumaro.components.importer import ImportContext, _ImportFail
-from datumaro.components.media import Image
+from datumaro.components.media import Image, ImageFromBytes, ImageFromNumpy
 
 from ..archive.item import Item, read_item
 from ..archive.labelmap import LabelMap
@@ -29,6 +29,7 @@ from ..errors import SegmaskImportError
 from ..png.container import MAX_PIXELS
 from ..regions.components import CONNECTIVITIES
 from ..storage import layout
+from ..storage.read import Storage
 from .annotations import make_mask
 from .memory import keep_freed_memory
 from .progress import track
@@ -184,12 +185,29 @@ class SegmaskBase(DatasetBase):
         storage = self._archive.storage
         if item.image is None:
             # Without data, but exports that need a width and a height find them here.
-            return Image.from_numpy(None, size=item.size) if item.size else None
+            return MissingImage(item.item_id, item.size) if item.size else None
         path = storage.path(item.image)
         if path is not None:
             return Image.from_file(path, size=item.size)
-        suffix = layout.split_suffix(item.image)[1]
-        return Image.from_bytes(partial(storage.read, item.image), ext=suffix, size=item.size)
+        return StoredImage(storage, item.image, item.size)
+
+
+class MissingImage(ImageFromNumpy):
+    """What stands for the image of an item that has none: its height and width in pixels."""
+
+    def __init__(self, item_id: str, size: tuple[int, int]) -> None:
+        super().__init__(None, size=size)
+        self.item_id = item_id
+
+
+class StoredImage(ImageFromBytes):
+    """An image inside a zip, which is read when it is asked for.
+
+    ``name`` is its place in the archive, ``size`` its height and width in pixels.
+    """
+
+    def __init__(self, storage: Storage, name: str, size: tuple[int, int] | None) -> None:
+        super().__init__(partial(storage.read, name), ext=layout.split_suffix(name)[1], size=size)
 
 
 def make_categories(label_map: LabelMap) -> CategoriesInfo:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from datumaro.components.dataset import Dataset
@@ -17,23 +18,17 @@ from datumaro.components.progress_reporting import NullProgressReporter
 
 from ..archive.encode import COLOR, MASK_MODES, MaskEncoder
 from ..archive.labelmap import format_label_map
-from ..archive.lists import has_masks, read_label_map
-from ..archive.meaning import ClassLookup
 from ..errors import SegmaskExportError, UnpaintableError
 from ..storage import layout
-from ..storage.open import folder_roots, lone_zip
-from ..storage.read import FolderStorage
 from ..storage.write import FolderSink, Sink, SubsetLists, ZipSink
 from .importer import NAME
-from .in_place import is_as_before, is_source_of
-from .item_files import ItemFiles, image_path
+from .in_place import ZIP_NAME, Before, Pictures, Target, find_target
+from .item_files import ItemFiles, place_of
 from .labels import SOURCE, make_export_labels
 from .memory import keep_freed_memory
 from .progress import track
 
 log = logging.getLogger(__name__)
-
-ZIP_NAME = f"{NAME}.zip"
 
 
 class SegmaskExporter(Exporter):
@@ -51,6 +46,8 @@ class SegmaskExporter(Exporter):
     """
 
     NAME = NAME
+    WRITES_FILES = True
+    """Lets a dataset be saved to the zip that it was imported from, see `host`."""
     DEFAULT_IMAGE_EXT = ".jpg"
 
     @classmethod
@@ -110,7 +107,7 @@ class SegmaskExporter(Exporter):
             report=self._report_annotation,
             stream=extractor.is_stream,
         )
-        self._zip = os.path.join(save_dir, ZIP_NAME) if zip else None
+        self._as_zip = zip
         self._rewrites = mask_mode != COLOR or ignore_label is not None
 
     @property
@@ -118,78 +115,106 @@ class SegmaskExporter(Exporter):
         return True
 
     @classmethod
-    def convert(cls, extractor: IDataset, save_dir: str, **options: Any) -> None:
-        """Export a dataset; over its own source (by whatever path it is called), as `patch`."""
-        if is_source_of(extractor, save_dir):
-            cls.patch(extractor, extractor.get_patch(), save_dir, **options)
-        else:
-            super().convert(extractor, save_dir, **options)
-
-    @classmethod
     def patch(cls, dataset: IDataset, patch: DatasetPatch, save_dir: str, **options: Any) -> None:
         """Save a dataset where it was imported from, changing no more than has changed.
 
         Masks of items that are as they were stay byte for byte, and images stay without
         ``save_media`` too, moving with their items. Only where the labels have changed, or the
-        options ask for another kind of masks, every mask is written anew.
+        options ask for another kind of masks, every mask is written anew. A zip is written again,
+        images and all.
         """
-        roots = folder_roots(save_dir)
-        lone = lone_zip(save_dir)
-        if len(roots) != 1:
-            # In a zip, all is written again, images and all; the old zip stays until then.
-            options |= {"zip": True, "save_media": True} if lone else {}
-            exporter = cls(dataset, save_dir, **options)
-            exporter._zip = lone or exporter._zip
-            exporter.apply()
-            return
-        exporter = cls(dataset, roots[0], **options)
-        if exporter._zip:
-            exporter.apply()
-        else:
-            exporter._patch_folder(roots[0], patch)
+        cls.convert(dataset, save_dir, **options)
 
     def _apply_impl(self) -> None:
-        os.makedirs(self._save_dir, exist_ok=True)
-        sink: Sink = ZipSink(self._zip) if self._zip else FolderSink(self._save_dir)
-        with SubsetLists() as lists:
-            try:
-                for item in self._items():
-                    self._export(item, sink, lists)
-                self._finish(sink, lists)
-            except BaseException:
-                sink.abandon()
-                raise
+        self.write_to(find_target(self._extractor, self._save_dir, self._as_zip))
 
-    def _patch_folder(self, root: str, patch: DatasetPatch) -> None:
-        storage = FolderStorage(root)
-        old_labels = read_label_map(storage)
-        lookup = ClassLookup(old_labels)
-        same_labels = old_labels.is_like(self._labels.label_map)
+    def write_to(self, target: Target, *, replace: bool = False) -> None:
+        """Export to this very target; with ``replace`` nothing of an archive there stays."""
+        place, saves = target.place, target.in_place and not self._extractor.is_stream
+        if place.is_zip and target.in_place:
+            self._save_media = True  # or the only copy of the images would go
+        sink: Sink = (
+            ZipSink(place.path) if place.is_zip else FolderSink(place.path, replace=replace)
+        )
+        self._pictures = Pictures(
+            None if place.is_zip or replace else place.path,
+            self._files,
+            self._find_image_ext,
+            save_media=self._save_media,
+            in_place=saves,
+        )
+        try:
+            with SubsetLists() as lists:
+                if saves and isinstance(sink, FolderSink):
+                    self._save(sink, lists)
+                else:
+                    for item in self._items():
+                        self._export(item, sink, lists)
+                    self._finish(sink, lists)
+        except BaseException:
+            sink.abandon()
+            raise
+        if saves:
+            self._pictures.settle(place)
+        for what, count in sorted(self._files.left_out.items()):
+            if count:
+                log.warning("Left out of the export: %d %s.", count, what)
+
+    def _save(self, sink: FolderSink, lists: SubsetLists) -> None:
+        """Write what has changed in the folder that the dataset was imported from."""
+        before = Before(sink.root)
+        updated = self._extractor.get_patch().updated_items
+        same_labels = before.label_map.is_like(self._labels.label_map)
         all_changed = self._rewrites or not same_labels
-        changed = {item_id for item_id, _ in patch.updated_items}
-        gone = {i for (i, _), how in patch.updated_items.items() if how == ItemStatus.removed}
-        sink = FolderSink(root)
-        with SubsetLists() as lists:
-            try:
-                for item in self._items():
-                    gone.discard(item.id)
-                    # Datumaro calls an item changed when a transform has merely looked at it.
-                    if all_changed or (
-                        item.id in changed and not is_as_before(item, storage, lookup)
-                    ):
-                        self._export(item, sink, lists, keep_image_in=root)
-                    else:
-                        lists.add(
-                            item.subset, layout.list_line(item.id, has_masks(storage, item.id))
-                        )
-                for item_id in gone:
-                    for name in layout.all_places(item_id):
-                        sink.discard(name)
-                keeps_labels = same_labels and storage.exists(layout.LABEL_MAP)
-                self._finish(sink, lists, keeps_labels=keeps_labels)
-            except BaseException:
-                sink.abandon()
-                raise
+        there = set()
+        for item in self._items():
+            key = (item.id, item.subset)
+            there.add(key)
+            if key not in before and key not in updated:
+                raise _changed_by_others(item, sink.root)
+            # Datumaro does not see what is changed inside of an item, and calls an item changed
+            # when a transform has merely looked at it. So the masks are read again.
+            kept = None
+            if not all_changed and before.has_same_masks(item):
+                kept = before.has_masks(item.id)
+            if not self._export(item, sink, lists, kept) and key in before:
+                lists.add(item.subset, layout.list_line(item.id, before.has_masks(item.id)))
+        self._discard_removed(sink, {item_id for item_id, _ in there}, updated)
+        self._keep_unread(before, lists, there, updated, all_changed)
+        self._finish(sink, lists, keeps_labels=same_labels and before.has_label_map)
+
+    def _discard_removed(
+        self, sink: FolderSink, there: set[str], updated: dict[tuple[str, str], ItemStatus]
+    ) -> None:
+        for (item_id, _), status in updated.items():
+            if status == ItemStatus.removed and item_id not in there:
+                self._discard_masks(item_id, sink)
+                for name in self._pictures.of(item_id):
+                    sink.discard(name)
+
+    def _keep_unread(
+        self,
+        before: Before,
+        lists: SubsetLists,
+        there: set[tuple[str, str]],
+        updated: dict[tuple[str, str], ItemStatus],
+        all_changed: bool,
+    ) -> None:
+        """Keep the lines of items that the import could not read, and lists without any."""
+        unread = 0
+        for subset, ids in before.subsets.items():
+            if not ids:
+                lists.keep(subset)
+            for item_id in ids:
+                if (item_id, subset) not in there and (item_id, subset) not in updated:
+                    lists.add(subset, layout.list_line(item_id, before.has_masks(item_id)))
+                    unread += 1
+        if unread and all_changed:
+            log.warning(
+                "%d items that the dataset does not have, such as those that an import has left "
+                "out for their faults, keep the masks that they have, in the old kind and colours.",
+                unread,
+            )
 
     def _items(self) -> Iterator[DatasetItem]:
         reporter = self._ctx.progress_reporter
@@ -201,49 +226,47 @@ class SegmaskExporter(Exporter):
         return track(self._extractor, reporter, "Exporting masks", total)
 
     def _export(
-        self,
-        item: DatasetItem,
-        sink: Sink,
-        lists: SubsetLists,
-        keep_image_in: str | None = None,
-    ) -> None:
+        self, item: DatasetItem, sink: Sink, lists: SubsetLists, kept: bool | None = None
+    ) -> bool:
+        """Write the files of an item; return whether that could be done.
+
+        ``kept`` tells of masks that stay as they lie there whether there are any.
+        """
         try:
-            masks = self._files.masks(item)
-            images = self._image(item, keep_image_in)
-            for name, data in {**masks, **images}.items():
+            masks = self._files.masks(item) if kept is None else {}
+            picture = self._pictures.plan(item, bool(masks))
+            has_masks = bool(masks) if kept is None else kept
+            self._files.check(item, has_masks, (kept, *masks.values()), picture)
+            for name, data in masks.items():
                 sink.put(name, data)
+            self._pictures.write(item, picture, sink)
         except SegmaskExportError as error:
             self._report_item(error, item)
-            return
-        for name in (layout.class_mask(item.id), layout.instance_mask(item.id)):
-            if name not in masks:
-                sink.discard(name)
-        lists.add(item.subset, layout.list_line(item.id, bool(masks)))
+            return False
+        if kept is None:
+            self._discard_masks(item.id, sink, masks)
+        lists.add(item.subset, layout.list_line(item.id, has_masks))
+        return True
 
-    def _image(self, item: DatasetItem, keep_in: str | None) -> dict[str, bytes]:
-        """Return the image to write: all with ``save_media``, else those that move in a folder."""
-        suffix = self._find_image_ext(item)
-        moves = False
-        path = image_path(item)
-        if keep_in is not None and path is not None and os.path.isfile(path):
-            place = os.path.relpath(path, keep_in).replace(os.sep, "/")
-            if place == layout.image(item.id, suffix):
-                return {}
-            moves = place.startswith(f"{layout.IMAGES}/")
-        return self._files.image(item, suffix) if self._save_media or moves else {}
+    def _discard_masks(self, item_id: str, sink: Sink, but: Collection[str] = ()) -> None:
+        for name in (layout.class_mask(item_id), layout.instance_mask(item_id)):
+            if name not in but:
+                sink.discard(name)
 
     def _finish(self, sink: Sink, lists: SubsetLists, *, keeps_labels: bool = False) -> None:
         """Write the lists, and the label map unless the folder keeps the one it has."""
-        texts = lists.texts()
+        if isinstance(sink, FolderSink):
+            sink.discard_lists()
+        for name, lines in lists.texts().items():
+            sink.put_lines(name, lines)
         if not keeps_labels:
-            # Dictionaries keep their order: the label map comes last.
-            texts[layout.LABEL_MAP] = self._label_lines
-        sink.finish(texts)
+            sink.put_lines(layout.LABEL_MAP, self._label_lines)
         if self._save_dataset_meta:
-            self._save_meta_file(self._save_dir)
-        for what, count in sorted(self._files.left_out.items()):
-            if count:
-                log.warning("Left out of the export: %d %s.", count, what)
+            with TemporaryDirectory() as folder:
+                self._save_meta_file(folder)
+                for path in Path(folder).iterdir():
+                    sink.put(path.name, path.read_bytes())
+        sink.finish()
 
     def _report_item(self, error: SegmaskExportError, item: DatasetItem) -> None:
         try:
@@ -257,3 +280,13 @@ class SegmaskExporter(Exporter):
             self._ctx.error_policy.report_annotation_error(error, item_id=(item.id, item.subset))
         except _ExportFail:
             raise _ExportFail from error
+
+
+def _changed_by_others(item: DatasetItem, root: str) -> SegmaskExportError:
+    return SegmaskExportError(
+        f"the lists of the folder do not name {place_of(item)} any more, so another program, or "
+        "another dataset of this one, has changed the folder since it was imported",
+        root,
+        "the folder as it was when it was imported",
+        "import it again and repeat the changes, or export to another folder",
+    )

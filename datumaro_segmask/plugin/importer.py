@@ -13,9 +13,12 @@ from ..archive.lists import check_archive
 from ..storage import layout
 from ..storage.open import folder_roots, holds_archive, lone_zip, open_storage
 from .base import ANNOTATIONS, INSTANCES
+from .host import let_datasets_save_to_files
 from .options import add_component_options, add_reading_options
 
 NAME = "segmask"
+
+let_datasets_save_to_files()
 
 
 class SegmaskImporter(Importer):

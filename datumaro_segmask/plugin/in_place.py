@@ -1,47 +1,265 @@
-"""What an export over its own source has to know: is it one, and what is there already?"""
+"""An export over its own source: whether it is one, what was there, and where pictures lie.
+
+All of it goes by real paths: a dataset may be called by a link, by a folder above it or by the
+zip that it lies in, and is the same one. Source: docs/format.md, section 5.
+"""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import lru_cache
 
 from datumaro.components.annotation import Mask
 from datumaro.components.dataset import Dataset
 from datumaro.components.dataset_base import DatasetItem, IDataset
+from datumaro.components.media import Image, ImageFromFile
 
-from ..archive.item import read_item
+from ..archive.item import read_image_size, read_item
+from ..archive.labelmap import LabelMap
+from ..archive.lists import find_lists, has_masks, read_label_map, unlisted_items
 from ..archive.meaning import ClassLookup
-from ..errors import SegmaskImportError
+from ..errors import SegmaskExportError, SegmaskImportError
 from ..png.container import MAX_PIXELS
 from ..regions.scan import Instance
-from ..storage.read import Storage
+from ..storage import layout
+from ..storage.journal import at, entries, is_inside
+from ..storage.open import folder_roots, lone_zip, open_storage
+from ..storage.read import FolderStorage
+from ..storage.write import FolderSink, Sink
 from .annotations import to_instance
+from .base import MissingImage, StoredImage
 from .importer import NAME
-from .item_files import image_path
+from .item_files import ItemFiles, place_of, size_of
+
+ZIP_NAME = f"{NAME}.zip"
 
 
-def is_source_of(dataset: IDataset, folder: str) -> bool:
-    """Tell whether a dataset was imported from ``folder``, by whatever path that is called."""
-    if not isinstance(dataset, Dataset) or dataset.is_stream or dataset.format != NAME:
-        return False
-    source = dataset.data_path
-    return bool(source) and os.path.realpath(source) == os.path.realpath(folder)
+@dataclass(frozen=True)
+class Place:
+    """Where an archive lies: the real path of its root folder, or of its zip."""
+
+    path: str
+    is_zip: bool
 
 
-def is_as_before(item: DatasetItem, storage: Storage, lookup: ClassLookup) -> bool:
-    """Tell whether the masks and the image of an item are those that its archive has for it."""
-    if not all(isinstance(a, Mask) and a.z_order == 0 for a in item.annotations):
-        return False
-    try:
-        old = read_item(storage, lookup, item.id, MAX_PIXELS)
-    except SegmaskImportError:
-        return False
-    old_image, image = storage.path(old.image) if old.image else None, image_path(item)
-    if (old_image or image) and os.path.realpath(old_image or "") != os.path.realpath(image or ""):
-        return False
-    new = sorted(_key(to_instance(mask)[0]) for mask in item.annotations)
-    return new == sorted(map(_key, old.instances))
+def place_of_archive(path: str) -> Place | None:
+    """Return where the archive at ``path`` lies, as an import finds it; None if there is none."""
+    if os.path.isfile(path):
+        return Place(os.path.realpath(path), True)
+    roots = folder_roots(path)
+    if len(roots) == 1:
+        return Place(os.path.realpath(roots[0]), False)
+    lone = None if roots else lone_zip(path)
+    return Place(os.path.realpath(lone), True) if lone else None
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where an export goes to, and whether the dataset was imported from there."""
+
+    place: Place
+    in_place: bool
+
+
+def find_target(dataset: IDataset, save_dir: str, as_zip: bool) -> Target:
+    """Return the target of an export of ``dataset`` to ``save_dir``; raises SegmaskExportError.
+
+    Over its own source it is that source, a zip too. Otherwise it is ``save_dir`` or, ``as_zip``,
+    the zip `ZIP_NAME` in it.
+    """
+    source = None
+    if isinstance(dataset, Dataset) and dataset.format == NAME and dataset.data_path:
+        source = place_of_archive(dataset.data_path)
+    if source is not None and source == place_of_archive(save_dir):
+        if source.is_zip or not as_zip:
+            return Target(source, in_place=True)
+    elif os.path.isfile(save_dir):
+        raise SegmaskExportError(
+            "it is a file", save_dir, "a folder, or a path where nothing is", "choose another path"
+        )
+    root = os.path.realpath(save_dir)
+    if not as_zip:
+        return Target(Place(root, False), in_place=False)
+    # A link of this name is replaced, and what it leads to stays as it is.
+    place = Place(os.path.join(root, ZIP_NAME), True)
+    return Target(place, in_place=place == source)
+
+
+class Before:
+    """What a folder holds that a dataset is saved over: its labels, its items, their masks."""
+
+    def __init__(self, root: str) -> None:
+        self._storage = FolderStorage(root)
+        self.has_label_map = self._storage.exists(layout.LABEL_MAP)
+        self.label_map: LabelMap = read_label_map(self._storage)
+        self._lookup = ClassLookup(self.label_map)
+        lists = find_lists(self._storage)
+        self.subsets = {subset: dict.fromkeys(read()) for subset, read in lists.items()}
+        if not lists:
+            self.subsets = {layout.DEFAULT_SUBSET: dict.fromkeys(unlisted_items(self._storage))}
+
+    def __contains__(self, key: tuple[str, str]) -> bool:
+        item_id, subset = key
+        return item_id in self.subsets.get(subset, ())
+
+    def has_masks(self, item_id: str) -> bool:
+        """Tell whether an item has a mask."""
+        return has_masks(self._storage, item_id)
+
+    def has_same_masks(self, item: DatasetItem) -> bool:
+        """Tell whether the masks of an item are those that the folder has for it."""
+        if not all(isinstance(a, Mask) and a.z_order == 0 for a in item.annotations):
+            return False
+        try:
+            old = read_item(self._storage, self._lookup, item.id, MAX_PIXELS)
+        except SegmaskImportError:
+            return False
+        new = sorted(_key(to_instance(mask)[0]) for mask in item.annotations)
+        return new == sorted(map(_key, old.instances))
 
 
 def _key(instance: Instance) -> tuple[int, int, bytes]:
     label = -1 if instance.label is None else instance.label
     return instance.number, label, instance.counts
+
+
+@dataclass(frozen=True)
+class Picture:
+    """The picture of an item: its place in the archive, and how it gets there.
+
+    As ``data``, or as a copy of the file at ``source``; with neither it lies there already.
+    """
+
+    name: str
+    data: bytes | None = None
+    source: str | None = None
+
+
+class Pictures:
+    """The pictures of an export: which are written, which move, which go.
+
+    A picture that lies in the folder ``root`` follows its item, with ``save_media`` or without;
+    ``root`` is None for a zip. ``in_place``: the dataset is saved over its own source. ``find_ext``
+    is the rule of Datumaro's exporter for a picture's extension.
+    """
+
+    def __init__(
+        self,
+        root: str | None,
+        files: ItemFiles,
+        find_ext: Callable[[DatasetItem], str],
+        *,
+        save_media: bool,
+        in_place: bool,
+    ) -> None:
+        self._root = root
+        self._files = files
+        self._find_ext = find_ext
+        self._save_media = save_media
+        self._in_place = in_place
+        self._moved: list[tuple[DatasetItem, str]] = []
+        self._in_folder: Callable[[str], dict[str, list[str]]] = lru_cache(64)(self._list)
+
+    def of(self, item_id: str) -> list[str]:
+        """Return the places of all pictures that lie in the folder for an item."""
+        folder, _, stem = layout.image(item_id, "").rpartition("/")
+        return [f"{folder}/{name}" for name in self._in_folder(folder).get(stem, ())]
+
+    def plan(self, item: DatasetItem, has_new_masks: bool) -> Picture | None:
+        """Return the picture that the item will have in the archive, None for none.
+
+        Raises SegmaskExportError for a picture that is gone, that cannot be encoded, or that lies
+        there from another dataset and does not fit the new masks.
+        """
+        path = item.media.path if isinstance(item.media, ImageFromFile) else None
+        place = None if path is None else self._place(path)
+        if place is not None and path is not None and os.path.isfile(path):
+            suffix = layout.split_suffix(place)[1]
+            wanted = self._find_ext(item)
+            if wanted.lower() != suffix.lower():
+                return self._encode(item, wanted)
+            name = layout.image(item.id, suffix)
+            return Picture(name) if name == place else Picture(name, source=path)
+        if place is not None and self._in_place:
+            raise SegmaskExportError(
+                f"its picture is gone: {place}",
+                place_of(item),
+                "the folder as it was when it was imported",
+                "import it again and repeat the changes, or export to another folder",
+            )
+        has_data = isinstance(item.media, Image) and item.media.has_data
+        # A picture that takes the place of one that lies there is written in any case: the one
+        # that goes must have a successor.
+        if self._save_media or (self._in_place and has_data and self.of(item.id)):
+            return self._encode(item, self._find_ext(item))
+        if has_new_masks and not self._in_place:
+            self._check_fit(item)
+        return None
+
+    def write(self, item: DatasetItem, picture: Picture | None, sink: Sink) -> None:
+        """Put the picture of an item where it belongs, and discard those that it replaces."""
+        if picture is None:
+            # Someone may have put a picture beside the masks of an item that had none.
+            had_none = isinstance(item.media, MissingImage) and item.media.item_id == item.id
+            if not self._in_place or had_none:
+                return
+        elif picture.data is not None:
+            sink.put(picture.name, picture.data)
+        elif picture.source is not None and isinstance(sink, FolderSink):
+            sink.copy(picture.name, picture.source)
+        else:
+            return
+        if picture is not None and self._in_place:
+            self._moved.append((item, picture.name))
+        for name in self.of(item.id):
+            if picture is None or name != picture.name:
+                sink.discard(name)
+
+    def settle(self, place: Place) -> None:
+        """Let the items of the dataset in memory know where their pictures are now."""
+        if not self._moved:
+            return
+        storage = open_storage(place.path) if place.is_zip else None
+        for item, name in self._moved:
+            if isinstance(item.media, ImageFromFile) and self._place(item.media.path) is not None:
+                item.media = Image.from_file(at(place.path, name), size=item.media.size)
+            elif isinstance(item.media, StoredImage) and storage is not None:
+                item.media = StoredImage(storage, name, item.media.size)
+
+    def _encode(self, item: DatasetItem, suffix: str) -> Picture | None:
+        data = self._files.image(item, suffix)
+        return None if data is None else Picture(layout.image(item.id, suffix), data)
+
+    def _place(self, path: str) -> str | None:
+        """Return the place of a picture file in the archive, None if it lies elsewhere."""
+        folder, name = os.path.split(path)  # the picture itself may be a link to elsewhere
+        folder = os.path.realpath(folder)
+        if self._root is None or not is_inside(folder, at(self._root, layout.IMAGES)):
+            return None
+        return os.path.relpath(os.path.join(folder, name), self._root).replace(os.sep, "/")
+
+    def _check_fit(self, item: DatasetItem) -> None:
+        old = self.of(item.id)
+        if not old or self._root is None:
+            return
+        found, size = read_image_size(FolderStorage(self._root), old[0]), size_of(item)
+        if found is not None and found != size:
+            raise SegmaskExportError(
+                f"a picture of another dataset lies there, of {found[1]} x {found[0]} pixels, and "
+                f"the masks have {size[1]} x {size[0]}",
+                at(self._root, old[0]),
+                "a picture of the size of its masks, or none",
+                "export the pictures too (save_media), or export to another folder",
+            )
+
+    def _list(self, folder: str) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        with suppress(OSError):  # no such folder
+            for entry in entries(at(self._root, folder)) if self._root is not None else ():
+                stem, suffix = layout.split_suffix(entry.name)
+                if suffix.lower() in layout.IMAGE_SUFFIXES and not entry.is_dir():
+                    found.setdefault(stem, []).append(entry.name)
+        return found

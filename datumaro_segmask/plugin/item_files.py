@@ -11,12 +11,12 @@ import os
 import sys
 import unicodedata
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from functools import partial
 
 from datumaro.components.annotation import Mask
 from datumaro.components.dataset_base import DatasetItem
-from datumaro.components.media import Image, ImageFromBytes, ImageFromFile
+from datumaro.components.media import Image, ImageFromBytes
 
 from ..archive.encode import MaskEncoder
 from ..errors import SegmaskExportError, UnpaintableError
@@ -63,19 +63,12 @@ class ItemFiles:
     def masks(self, item: DatasetItem) -> dict[str, bytes]:
         """Return the mask files of an item; none for an item without shapes.
 
-        Raises SegmaskExportError for an item that has no place in an archive.
+        Raises SegmaskExportError for an item that cannot be painted.
         """
-        masks = self._paint(item)
-        _check_name(item, bool(masks))
-        self._check_elsewhere(item)
-        self._check_repeated(item, masks)
-        return masks
-
-    def _paint(self, item: DatasetItem) -> dict[str, bytes]:
         annotations = in_paint_order(item.annotations, self.left_out)
         if not annotations and not self._empty_masks:
             return {}
-        size = _size(item)
+        size = size_of(item)
         painted = paint_annotations(
             annotations,
             size,
@@ -100,19 +93,24 @@ class ItemFiles:
             )
         return masks
 
-    def _check_repeated(self, item: DatasetItem, masks: dict[str, bytes]) -> None:
-        """The same id in two subsets means the same files, so the masks must be the same."""
-        itself, content = hash(item.id), hash((item.id, tuple(masks.items())))
-        if itself in self._seen and content not in self._seen:
+    def check(self, item: DatasetItem, has_masks: bool, *content: Hashable) -> None:
+        """Refuse an item that has no place in the archive beside those before it.
+
+        The same id in two subsets means the same files, so their ``content`` must be the same.
+        """
+        _check_name(item, has_masks)
+        self._check_elsewhere(item)
+        itself, whole = hash(item.id), hash((item.id, content))
+        if itself in self._seen and whole not in self._seen:
             raise SegmaskExportError(
-                "another subset has an item of this id with other masks, and both have the same "
-                "place in the archive",
+                "another subset has an item of this id with other masks or another picture, and "
+                "both have the same place in the archive",
                 place_of(item),
                 "an id of its own for every image",
                 "rename the items, for instance with 'datum transform -t rename'",
             )
         self._seen.add(itself)
-        self._seen.add(content)
+        self._seen.add(whole)
 
     def _check_elsewhere(self, item: DatasetItem) -> None:
         """Refuse ids that cannot be files on this system, and warn of those of other systems."""
@@ -137,15 +135,15 @@ class ItemFiles:
                 problem,
             )
 
-    def image(self, item: DatasetItem, suffix: str) -> dict[str, bytes]:
-        """Return the file of an item's image; none for an item without one.
+    def image(self, item: DatasetItem, suffix: str) -> bytes | None:
+        """Return the file of an item's image; None for an item without one.
 
         ``suffix`` decides how it is encoded, with the dot. Raises SegmaskExportError for an image
         that cannot be read or encoded.
         """
         if not isinstance(item.media, Image) or not item.media.has_data:
             self.left_out[NO_IMAGE] += 1
-            return {}
+            return None
         if "/" in suffix or layout.problem_of_name(f"name{suffix}"):
             raise SegmaskExportError(
                 f"its image has the extension {suffix!r}, which cannot stand in a file name",
@@ -155,7 +153,7 @@ class ItemFiles:
             )
         buffer = io.BytesIO()
         try:
-            if type(item.media) is ImageFromBytes and item.media.ext == suffix:
+            if isinstance(item.media, ImageFromBytes) and item.media.ext == suffix:
                 buffer.write(item.media.bytes)  # which Datumaro would decode and encode again
             else:
                 item.media.save(buffer, ext=suffix)
@@ -166,12 +164,7 @@ class ItemFiles:
                 f"an image that can be read and written as {suffix}",
                 "check the file, or export without save_media",
             ) from error
-        return {layout.image(item.id, suffix): buffer.getvalue()}
-
-
-def image_path(item: DatasetItem) -> str | None:
-    """Return the path of the file that an item's image is read from, None for other images."""
-    return item.media.path if isinstance(item.media, ImageFromFile) else None
+        return buffer.getvalue()
 
 
 def place_of(item: DatasetItem) -> str:
@@ -179,7 +172,8 @@ def place_of(item: DatasetItem) -> str:
     return f"item {item.id!r} of subset {item.subset!r}"
 
 
-def _size(item: DatasetItem) -> tuple[int, int]:
+def size_of(item: DatasetItem) -> tuple[int, int]:
+    """Return height and width of an item in pixels; raises SegmaskExportError if not known."""
     try:
         size = item.media.size if isinstance(item.media, Image) else None
     except Exception:  # Datumaro 1.13 raises AttributeError for an image that is no image

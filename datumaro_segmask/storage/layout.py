@@ -15,10 +15,11 @@ SUBSETS = "ImageSets/Segmentation"
 CLASS_MASKS = "SegmentationClass"
 INSTANCE_MASKS = "SegmentationObject"
 IMAGES = "JPEGImages"
-UNFINISHED = "segmask-export-unfinished.txt"
-"""Stands in a folder while an export moves its files there; else it says that it was cut short."""
-STAGING = ".segmask-export"
-"""The folder, inside that of an export, where its files wait until all are written."""
+TOP = (LABEL_MAP, "ImageSets", CLASS_MASKS, INSTANCE_MASKS, IMAGES)
+"""All that an archive has at its root."""
+
+STAGING = ".segmask-export-"
+"""How the names begin of what an export keeps in its target for itself (see `commit`)."""
 
 DEFAULT_SUBSET = "default"
 MASK_SUFFIX = ".png"
@@ -50,8 +51,9 @@ MAX_LINES = 1 << 22  # of a subset list
 _SHOWN = 200  # characters of a name in messages
 
 _STRANGER = re.compile(
-    r"(^|/)(__MACOSX|\.DS_Store|Thumbs\.db|desktop\.ini|\.segmask-export|\._[^/]*)(/|$)", re.I
+    r"(^|/)(__MACOSX|\.DS_Store|Thumbs\.db|desktop\.ini|\.segmask-export-[^/]*|\._[^/]*)(/|$)", re.I
 )
+_JOURNAL = re.compile(r"(^|/)\.segmask-export-[^/]*/journal$")
 _UNSAFE_CHARACTER = re.compile(r"[\x00-\x1f\x7f]")
 # To join such a part to a path on Windows is to leave that path, wherever the part stands.
 _DRIVE = re.compile(r"(^|/)[^/]:")
@@ -78,12 +80,6 @@ def image(item_id: str, suffix: str) -> str:
     return f"{IMAGES}/{item_id}{suffix}"
 
 
-def all_places(item_id: str) -> list[str]:
-    """Return all places where an item may have files."""
-    images = [image(item_id, s) for suffix in IMAGE_SUFFIXES for s in (suffix, suffix.upper())]
-    return [class_mask(item_id), instance_mask(item_id), *images]
-
-
 def subset_list(subset: str) -> str:
     """Return the place of the list of a subset's items."""
     return f"{SUBSETS}/{subset}{LIST_SUFFIX}"
@@ -92,6 +88,11 @@ def subset_list(subset: str) -> str:
 def is_stranger(name: str) -> bool:
     """Tell whether a path is litter that operating systems leave in folders and zips."""
     return _STRANGER.search(name) is not None
+
+
+def is_journal(name: str) -> bool:
+    """Tell whether a path is the journal of an export that has not ended (see `journal`)."""
+    return STAGING in name and _JOURNAL.search(name) is not None
 
 
 def split_suffix(name: str) -> tuple[str, str]:

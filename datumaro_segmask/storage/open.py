@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shlex
 
 from ..errors import ArchiveError, SegmaskImportError
 from . import layout
+from .journal import journaled, stagings
 from .read import FolderStorage, Storage
 from .zip import ZipStorage, open_zip, read_directory
 
@@ -21,24 +23,25 @@ def open_storage(path: str) -> Storage:
     if os.path.isfile(path):
         return _open_zip(path)
     roots = folder_roots(path)
+    check_finished(path, *roots)
     lone = None if roots else lone_zip(path)
     if lone is not None:
         return _open_zip(lone)
-    if not roots and os.path.isdir(os.path.join(path, layout.STAGING)):
-        raise _unfinished(os.path.join(path, layout.STAGING))
-    root = _only_root(roots, path)
-    if os.path.exists(os.path.join(root, layout.UNFINISHED)):
-        raise _unfinished(os.path.join(root, layout.UNFINISHED))
-    return FolderStorage(root)
+    return FolderStorage(_only_root(roots, path))
 
 
-def _unfinished(place: str) -> ArchiveError:
-    return ArchiveError(
-        "an export into this folder was cut short, so it may mix old and new masks",
-        place,
-        "a finished export",
-        "export again; if the folder is what you want all the same, remove this entry",
-    )
+def check_finished(*roots: str) -> None:
+    """Raise ArchiveError for a folder in which an export was cut short while it moved its files."""
+    for root in roots:
+        for staging in journaled(root):
+            raise ArchiveError(
+                "an export into this folder has not ended, so it may mix old and new masks",
+                staging,
+                "a finished export",
+                "wait if it is still at work; if it was cut short, "
+                f"'datumaro-segmask recover {shlex.quote(root)}' finishes it, and with --back it "
+                "is undone; nothing is lost",
+            )
 
 
 def folder_roots(path: str) -> list[str]:
@@ -74,6 +77,13 @@ def lone_zip(folder: str) -> str | None:
 
 
 def _only_root(roots: list[str], where: str) -> str:
+    if not roots and stagings(where):
+        raise ArchiveError(
+            "an export into this folder was cut short before its first file was in place",
+            where,
+            "a finished export",
+            "export again",
+        )
     if not roots:
         raise ArchiveError(
             "no archive of segmentation masks is here",

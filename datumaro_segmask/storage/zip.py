@@ -46,6 +46,13 @@ def read_directory(archive: zipfile.ZipFile, path: str) -> dict[str, zipfile.Zip
     for entry in entries:
         # Old Windows tools write backslashes; zipfile turns them into '/' on Windows only.
         name = entry.filename.replace("\\", "/")
+        if layout.is_journal(name):
+            raise ArchiveError(
+                "the zip was made of a folder in which an export was cut short",
+                f"{path}: {name}",
+                "the zip of a finished export",
+                "unpack it, run 'datumaro-segmask recover' on the folder, and pack that",
+            )
         if name.endswith("/") or layout.is_stranger(name):
             continue
         layout.check_name(name, path)

@@ -128,12 +128,40 @@ def test_first_broken_masks_are_named(tmp_path: Path, capsys) -> None:
 
 
 def test_output_that_is_there(tmp_path: Path, capsys) -> None:
-    (tmp_path / "t.zip").write_bytes(b"mine")
+    assert make(tmp_path, {"a.png": gray("2")}) == 0
     assert make(tmp_path, {"a.png": gray("1")}) == 2
     assert "--overwrite" in capsys.readouterr().err
-    assert (tmp_path / "t.zip").read_bytes() == b"mine"
     assert make(tmp_path, {"a.png": gray("1")}, "--overwrite") == 0
     assert content(tmp_path / "t.zip") == {("default", "a"): [("car", 1, 1)]}
+
+
+def test_overwrite_takes_no_file_that_is_no_archive(tmp_path: Path, capsys) -> None:
+    (tmp_path / "t.zip").write_bytes(b"mine")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/photo.jpg").write_bytes(b"mine")
+    for out in ("t.zip", "mine"):
+        assert make(tmp_path, {"a.png": gray("1")}, "--overwrite", out=out) == 2
+        assert "is no archive of masks" in capsys.readouterr().err
+    assert (
+        (tmp_path / "t.zip").read_bytes() == (tmp_path / "mine/photo.jpg").read_bytes() == b"mine"
+    )
+
+
+def test_overwrite_takes_no_folder_of_the_input(tmp_path: Path, capsys, monkeypatch) -> None:
+    masks = {"SegmentationClass/a.png": gray("1")}
+    for out in ("masks", ".", "masks/out", "masks/SegmentationClass"):
+        assert make(tmp_path, masks, "--overwrite", out=out) == 2
+        assert "lie one in the other" in capsys.readouterr().err
+    monkeypatch.chdir(tmp_path / "masks")
+    assert make(tmp_path, masks, "--overwrite", out=".") == 2
+    assert (tmp_path / "masks/SegmentationClass/a.png").read_bytes() == gray("1")
+
+
+def test_overwrite_keeps_what_is_not_of_the_archive(tmp_path: Path) -> None:
+    as_folder({"SegmentationClass/old.png": gray("1"), "notes.txt": b"mine"}, tmp_path / "task")
+    assert make(tmp_path, {"a.png": gray("1")}, "--overwrite", out="task") == 0
+    assert (tmp_path / "task/notes.txt").read_bytes() == b"mine"
+    assert not (tmp_path / "task/SegmentationClass/old.png").exists()
 
 
 def test_folder_that_is_there(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from datumaro_segmask.errors import ArchiveError, MissingFileError, UnsafePathError
-from datumaro_segmask.storage.layout import UNFINISHED
+from datumaro_segmask.storage.layout import STAGING
 from datumaro_segmask.storage.open import folder_roots, holds_archive, open_storage
 from datumaro_segmask.storage.read import FolderStorage
 from datumaro_segmask.storage.zip import ZipStorage
@@ -163,9 +163,9 @@ def test_folder_with_two_zips(tmp_path: Path) -> None:
 
 
 def test_unfinished_export(tmp_path: Path) -> None:
-    as_folder({**FILES, UNFINISHED: b""}, tmp_path)
+    as_folder({**FILES, f"{STAGING}x/journal": b""}, tmp_path)
     text = failure(tmp_path)
-    for part in (UNFINISHED, "was cut short", "export again"):
+    for part in (STAGING, "has not ended", "datumaro-segmask recover", str(tmp_path)):
         assert part in text
 
 

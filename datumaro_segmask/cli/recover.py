@@ -1,0 +1,46 @@
+"""Finish an export that was cut short while it moved its files into a folder, or undo it. Nothing
+is lost either way: the old files are kept beside the new ones until all of them are in place."""
+
+from __future__ import annotations
+
+import argparse
+import os
+
+from ..errors import ArchiveError
+from ..storage.journal import recover, stagings
+from ..storage.open import folder_roots
+from . import OK
+from .check.report import printable
+
+EPILOG = """\
+exit status:
+  0  the folder is whole
+  2  it is not: an export is at work there, or files are gone; which, is said
+
+examples:
+  datumaro-segmask recover dataset
+  datumaro-segmask recover dataset --back
+"""
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("path", metavar="PATH", help="Folder that an export went to")
+    parser.add_argument(
+        "--back",
+        action="store_true",
+        help="Undo the export, so that the old dataset is there again (default: finish it)",
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the command; return its exit status."""
+    if not os.path.isdir(options.path):
+        raise ArchiveError("there is no such folder", options.path, "a folder", "check the path")
+    roots = [root for root in (options.path, *folder_roots(options.path)) if stagings(root)]
+    exports = sum(recover(root, back=options.back) for root in dict.fromkeys(roots))
+    done = "undone" if options.back else "finished"
+    if exports:
+        print(f"{printable(options.path)}: the export is {done}.")
+    else:
+        print(f"{printable(options.path)}: nothing to do, no export was cut short here.")
+    return OK

@@ -1,0 +1,109 @@
+"""One writer at a time: who comes second gets an error that names the first."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import time
+from contextlib import suppress
+
+from filelock import FileLock, Timeout
+
+from ..errors import SegmaskExportError
+
+log = logging.getLogger(__name__)
+
+_FLAGS = os.O_CREAT | os.O_RDWR | getattr(os, "O_NOFOLLOW", 0)  # Windows has no such links
+
+
+class WriteLock:
+    """Keeps other writers away from ``target`` while it is held; ``path`` is the file that says so.
+
+    Taken when made. Raises SegmaskExportError at once where another process or thread has it. On a
+    file system that has no locks it warns and lets go on. The system frees the lock of a process
+    that is killed.
+    """
+
+    def __init__(self, path: str, target: str) -> None:
+        self._path = path
+        self._lock = FileLock(path, thread_local=False)
+        self._who = f"{path[: -len('.lock')]}.writer"
+        while True:
+            with suppress(OSError):
+                os.close(
+                    os.open(path, os.O_CREAT | os.O_RDWR | getattr(os, "O_NOFOLLOW", 0), 0o666)
+                )
+            before = _identity(path)
+            try:
+                self._lock.acquire(timeout=0)
+            except Timeout:
+                raise _busy(target, self._who) from None
+            except (OSError, NotImplementedError) as error:
+                if not os.access(os.path.dirname(path), os.W_OK):
+                    raise not_writable(target, error) from error
+                log.warning(
+                    "%s: it cannot be locked here (%s), so nothing keeps a second export out. "
+                    "Write into it from one place at a time.",
+                    target,
+                    error,
+                )
+                break
+            # The one before us may have removed the file between our opening and our locking it.
+            if before is not None and before == _identity(path):
+                break
+            self._lock.release()
+        try:
+            with suppress(OSError):
+                os.unlink(self._who)  # of one that was killed; or a link, to wherever it leads
+            with suppress(OSError), open(self._who, "x", encoding="utf-8") as file:
+                since = time.strftime("%Y-%m-%d %H:%M:%S")
+                file.write(f"process {os.getpid()} on {socket.gethostname()}, since {since}")
+        except BaseException:
+            self.release()
+            raise
+
+    def release(self) -> None:
+        """Let the next writer in, and leave nothing behind. Again is harmless."""
+        if not self._lock.is_locked:
+            return
+        for path in (self._who, self._path):
+            with suppress(OSError):  # Windows keeps a file that is open
+                os.unlink(path)
+        self._lock.release()
+        if os.name == "nt":
+            with suppress(OSError):
+                os.unlink(self._path)
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    try:
+        status = os.lstat(path)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _busy(target: str, who: str) -> SegmaskExportError:
+    try:
+        with open(who, encoding="utf-8") as file:
+            writer = file.read(200)
+    except OSError:  # it has just begun, or has just ended
+        writer = ""
+    return SegmaskExportError(
+        f"another export is writing there ({writer or 'it does not say which'})",
+        target,
+        "one export at a time",
+        "wait until it has ended, or export to another place",
+    )
+
+
+def not_writable(target: str, error: Exception) -> SegmaskExportError:
+    """Make the error for a folder that nothing can be written to."""
+    reason = getattr(error, "strerror", None) or str(error)
+    return SegmaskExportError(
+        f"nothing can be written there ({reason})",
+        target,
+        "a folder that this user may write to",
+        "check the permissions, or export to another folder",
+    )
