@@ -191,7 +191,7 @@ def test_next_export_finishes_what_was_cut_short(tmp_path: Path, caplog: Any) ->
 
 def test_export_that_had_not_begun_to_move_is_cleared_away(tmp_path: Path) -> None:
     out = as_folder(OLD, tmp_path / "out")
-    with pytest.raises(Killed), failing(out, 8, Killed()):
+    with pytest.raises(Killed), failing(out, 14, Killed()):
         save(out)()
     assert [p for p in out.iterdir() if p.name.startswith(STAGING)]
     Dataset.import_from(str(out), "segmask").init_cache()  # the old one, whole
@@ -201,7 +201,7 @@ def test_export_that_had_not_begun_to_move_is_cleared_away(tmp_path: Path) -> No
 
 def test_folder_of_a_first_export_that_was_killed(tmp_path: Path) -> None:
     out = tmp_path / "out"
-    with pytest.raises(Killed), failing(out, 8, Killed()):
+    with pytest.raises(Killed), failing(out, 14, Killed()):
         export_over(out, tmp_path)()
     with pytest.raises(SegmaskError, match="before its first file was in place"):
         Dataset.import_from(str(out), "segmask")
