@@ -1,22 +1,16 @@
 """What can go wrong, and how it is said: what was met, where, what was expected, what to do.
 
-The classes derive from Datumaro's own (``DatasetImportError``, ``DatasetExportError``), so that
-its error policies and its callers treat them as they treat every other format's errors.
+Plain exceptions. Where they leave the package through Datumaro, `plugin.host` makes them Datumaro's
+own too (``DatasetImportError``, ``DatasetExportError``), so that its error policies and its callers
+treat them as they treat every other format's errors.
 """
 
 from __future__ import annotations
 
 from typing import ClassVar
 
-from datumaro.components.errors import (
-    DatasetExportError,
-    DatasetImportError,
-    DatumaroError,
-    InvalidAnnotationError,
-)
 
-
-class SegmaskError(DatumaroError):
+class SegmaskError(Exception):
     """Base of all errors of this package.
 
     The four parts are attributes, so that a report can show them in columns:
@@ -26,18 +20,31 @@ class SegmaskError(DatumaroError):
     * ``expected``: what would have been right; may be empty;
     * ``remedy``: what the reader can do about it; may be empty.
 
-    ``section`` is that of docs/format.md with the rule, which the message ends with.
+    ``kind`` is a short name of the fault that does not change; for what an archive has wrong it is
+    that of `check` (docs/cli.md). ``section`` is that of docs/format.md with the rule, which the
+    message ends with.
     """
 
+    kind: str
     section: ClassVar[int]
 
-    def __init__(self, what: str, where: str, expected: str = "", remedy: str = "") -> None:
-        # All four go to args, for that is what pickling an exception keeps.
+    def __init__(
+        self,
+        what: str,
+        where: str,
+        expected: str = "",
+        remedy: str = "",
+        *,
+        kind: str | None = None,
+    ) -> None:
+        # All four go to args, for that is what pickling an exception keeps, beside its attributes.
         super().__init__(what, where, expected, remedy)
         self.what = what
         self.where = where
         self.expected = expected
         self.remedy = remedy
+        if kind is not None:
+            self.kind = kind
 
     def __str__(self) -> str:
         parts = [f"{self.where}: {self.what}."]
@@ -48,20 +55,24 @@ class SegmaskError(DatumaroError):
         return f"{' '.join(parts)} (docs/format.md, section {self.section})"
 
 
-class SegmaskImportError(SegmaskError, DatasetImportError):
+class SegmaskImportError(SegmaskError):
     """An archive, or one item of it, cannot be read as it stands."""
 
+    kind = "unreadable-file"
     section = 1
 
 
-class LabelMapError(SegmaskImportError, InvalidAnnotationError):
+class LabelMapError(SegmaskImportError):
     """``labelmap.txt`` breaks a rule of docs/format.md, section 2."""
 
+    kind = "label-map"
     section = 2
 
 
 class SubsetListError(SegmaskImportError):
     """A list under ``ImageSets/Segmentation`` cannot be read."""
+
+    kind = "subset-list"
 
 
 class ArchiveError(SegmaskImportError):
@@ -75,36 +86,55 @@ class MissingFileError(SegmaskImportError):
 class UnsafePathError(SegmaskImportError):
     """A name leads out of the dataset, or cannot be a file name."""
 
+    kind = "unsafe-path"
 
-class PngError(SegmaskImportError, InvalidAnnotationError):
+
+class PngError(SegmaskImportError):
     """The bytes of a mask are no sound PNG."""
 
+    kind = "unreadable-mask"
     section = 3
 
 
-class MaskLimitError(SegmaskImportError, InvalidAnnotationError):
+class MaskLimitError(SegmaskImportError):
     """A mask has more runs or instances than are taken apart: a photograph, noise, or an attack."""
 
+    kind = "unreadable-mask"
     section = 3
 
 
-class UndeclaredColorError(SegmaskImportError, InvalidAnnotationError):
+class UndeclaredColorError(SegmaskImportError):
     """A class mask holds colours or values that the label map does not declare."""
 
+    kind = "undeclared-color"
     section = 2
 
 
-class MaskSizeError(SegmaskImportError, InvalidAnnotationError):
+class MaskSizeError(SegmaskImportError):
     """The class mask, the instance mask and the image of an item differ in size."""
 
+    kind = "mask-size"
     section = 4
 
 
-class SegmaskExportError(SegmaskError, DatasetExportError):
+class SegmaskExportError(SegmaskError):
     """A dataset, or one item of it, cannot be written in this format."""
 
+    kind = "export"
     section = 5
 
 
 class UnpaintableError(SegmaskExportError):
     """One annotation has no place in the masks."""
+
+    kind = "unpaintable"
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number and what it counts, as messages have it: ``1 pixel``, ``2,000 pixels``."""
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
+def show_size(size: tuple[int, int]) -> str:
+    """Return a size (height and width) as messages have it: width x height."""
+    return f"{size[1]} x {size[0]}"

@@ -1,9 +1,16 @@
-"""Imports run one way: each wing knows only those before it, and each file only what it may."""
+"""Imports run one way: each wing knows only those before it, and each file only what it may.
+
+Five asserts: no arrow up, no circle, no crowd, light imports, a free start of Python.
+"""
 
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
+from collections import Counter
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1] / "datumaro_segmask"
@@ -39,3 +46,48 @@ def test_no_arrow_runs_up() -> None:
             theirs = rest.partition(".")[0]
             if package == "datumaro_segmask" and theirs in WINGS:
                 assert WINGS.index(theirs) <= mine, f"{path} imports {name}"
+
+
+def test_no_circle() -> None:
+    """Between the files of a wing; `sorted` would raise CycleError."""
+    modules = {"datumaro_segmask." + dotted(path): path for path in rooms()}
+    graph = {
+        name: {
+            other
+            for imported in imports(path)
+            for other in (imported, imported.rpartition(".")[0])
+            if other in modules and other != name
+        }
+        for name, path in modules.items()
+    }
+    assert set(TopologicalSorter(graph).static_order()) == set(modules)
+
+
+def dotted(path: Path) -> str:
+    return ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__")
+
+
+def test_no_crowd() -> None:
+    files = [path for path in rooms() if path.name != "__init__.py"]
+    per_folder = Counter(path.parent for path in files if path.parent != PACKAGE)
+    assert [folder for folder, count in per_folder.items() if count > 9] == []
+    lines = {path: len(path.read_text("utf-8").splitlines()) for path in PACKAGE.rglob("*.py")}
+    assert [path for path, count in lines.items() if count > 300] == []
+
+
+def test_light_imports() -> None:
+    """What knows no Datumaro does not load it, nor pandas, which comes with it."""
+    light = WINGS[: WINGS.index("plugin")]
+    names = [f"datumaro_segmask.{dotted(path)}" for path in rooms() if wing_of(path) in light]
+    code = f"import sys, {', '.join(names)}; print({{'datumaro', 'pandas'}} & set(sys.modules))"
+    run = [sys.executable, "-c", code]
+    done = subprocess.run(run, capture_output=True, text=True, check=True, cwd=PACKAGE.parent)
+    assert done.stdout == "set()\n"
+
+
+def test_start_of_python_is_free() -> None:
+    for name in ("__init__.py", "_startup.py"):
+        tree = ast.parse((PACKAGE / name).read_text("utf-8"))
+        always = [node for node in tree.body if isinstance(node, (ast.Import, ast.ImportFrom))]
+        found = {alias.name for node in always for alias in node.names}
+        assert found <= {"os", "sys"}

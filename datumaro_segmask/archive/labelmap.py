@@ -11,9 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from datumaro.plugins.data_formats.voc.format import VocLabel, VocTask, make_voc_label_map
-
-from ..colors import Rgb, voc_color
+from ..colors import VOID, Rgb, voc_color
 from ..errors import LabelMapError, SegmaskExportError
 from ..storage.layout import LABEL_MAP
 
@@ -22,6 +20,12 @@ log = logging.getLogger(__name__)
 HEADER = "# label:color_rgb:parts:actions"
 BACKGROUND = "background"
 BLACK: Rgb = (0, 0, 0)
+VOC_LABELS = (
+    *(BACKGROUND, "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair"),
+    *("cow", "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa"),
+    *("train", "tvmonitor"),
+)
+"""The labels of the VOC dataset but for ``ignored``; a test holds them against Datumaro's."""
 MAX_LABELS = 1 << 16  # as many values as a 16-bit gray mask has
 
 MAX_LINE = 1 << 16  # characters; parts and actions are lists
@@ -106,14 +110,9 @@ def find_background(names: Sequence[str]) -> int | None:
 
 def voc_label_map() -> LabelMap:
     """Return the labels of the VOC dataset, which hold where an archive has no label map."""
-    entries = make_voc_label_map(task=VocTask.voc_segmentation)
-    return LabelMap(
-        tuple(
-            Label(name, (int(color[0]), int(color[1]), int(color[2])), VocLabel[name].value)
-            for name, (color, _, _) in entries.items()
-        ),
-        "the VOC label map (there is no labelmap.txt)",
-    )
+    labels = [Label(name, voc_color(index), index) for index, name in enumerate(VOC_LABELS)]
+    ignored = Label("ignored", VOID, 255)
+    return LabelMap((*labels, ignored), "the VOC label map (there is no labelmap.txt)")
 
 
 def make_label_map(lines: Iterable[tuple[Label, int]], where: str) -> LabelMap:

@@ -10,14 +10,13 @@ import sys
 from collections.abc import Iterator
 
 from datumaro.components.dataset_base import DatasetItem
-from datumaro.components.errors import DatumaroError
-from datumaro.components.importer import ImportContext, ImportErrorPolicy
+from datumaro.components.importer import ImportContext
 
 from ..errors import SegmaskExportError
 from ..plugin.base import COMPONENTS, SegmaskBase
 from ..plugin.exporter import SegmaskExporter
+from ..plugin.host import CollectedErrors, add_component_options
 from ..plugin.in_place import Place, Target
-from ..plugin.options import add_component_options
 from ..storage import layout
 from ..storage.journal import is_inside
 from ..storage.open import folder_roots, holds_archive
@@ -92,18 +91,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-class _Collected(ImportErrorPolicy):
-    """Notes the errors of items instead of ending at the first."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.errors: list[DatumaroError] = []
-
-    def _handle_item_error(self, error: DatumaroError) -> None:
-        # Datumaro wraps the error, and names the item; ours names the file, and what to do.
-        self.errors.append(error.__cause__ or error)
-
-
 def run(options: argparse.Namespace) -> int:
     """Run the command; return its exit status."""
     target = _target(options)
@@ -114,7 +101,7 @@ def run(options: argparse.Namespace) -> int:
         images=options.images,
         subset=None if options.subset_folders else options.subset,
     )
-    policy = _Collected()
+    policy = CollectedErrors()
     masks = _AllOrNone(
         archive,
         instances=COMPONENTS,
@@ -150,7 +137,7 @@ class _AllOrNone(SegmaskBase):
     def __iter__(self) -> Iterator[DatasetItem]:
         yield from super().__iter__()
         policy = self._ctx.error_policy
-        if isinstance(policy, _Collected) and policy.errors:
+        if isinstance(policy, CollectedErrors) and policy.errors:
             raise _BrokenMasksError
 
 
@@ -187,7 +174,7 @@ def _is_empty(path: str) -> bool:
     return os.path.isdir(path) and not os.listdir(path)
 
 
-def _print_errors(errors: list[DatumaroError], items: int) -> None:
+def _print_errors(errors: list[BaseException], items: int) -> None:
     for error in errors[:_SHOWN]:
         print(f"error: {error}", file=sys.stderr)
     if len(errors) > _SHOWN:

@@ -18,7 +18,7 @@ from datumaro.components.annotation import (
     MaskCategories,
 )
 from datumaro.components.dataset_base import CategoriesInfo, DatasetBase, DatasetItem
-from datumaro.components.importer import ImportContext, _ImportFail
+from datumaro.components.importer import ImportContext
 from datumaro.components.media import Image, ImageFromBytes, ImageFromNumpy
 
 from ..archive.item import Item, read_item
@@ -31,8 +31,7 @@ from ..regions.components import CONNECTIVITIES
 from ..storage import layout
 from ..storage.read import Storage
 from .annotations import make_mask
-from .memory import keep_freed_memory
-from .progress import track
+from .host import border, keep_freed_memory, report_imported, set_subsets, track
 from .transforms import components_of, polygons_of
 
 log = logging.getLogger(__name__)
@@ -63,6 +62,7 @@ class SegmaskBase(DatasetBase):
     ``ctx``.
     """
 
+    @border()
     def __init__(
         self,
         path: str | Archive,
@@ -120,10 +120,11 @@ class SegmaskBase(DatasetBase):
             ((entry, partial(self._read_item, entry[0])) for entry in entries), self._num_workers
         )
         reporter = self._ctx.progress_reporter
-        for (item_id, subset), read in track(reads, reporter, "Importing masks", len(self)):
-            item = self._make(read, item_id, subset)
-            if item is not None:
-                yield item
+        with border():
+            for (item_id, subset), read in track(reads, reporter, "Importing masks", len(self)):
+                item = self._make(read, item_id, subset)
+                if item is not None:
+                    yield item
 
     def get(self, id: str, subset: str | None = None) -> DatasetItem | None:
         subset = subset or layout.DEFAULT_SUBSET
@@ -140,14 +141,14 @@ class SegmaskBase(DatasetBase):
             raise KeyError(f"no subset {name!r}, there are {sorted(self._archive.subsets)}")
         part = copy.copy(self)
         part._archive = replace(self._archive, subsets={name: self._archive.subsets[name]})
-        part._subsets = [name]
+        set_subsets(part, [name])
         return part
 
     def _make(self, read: Callable[[], Item], item_id: str, subset: str) -> DatasetItem | None:
         try:
             item = read()
         except SegmaskImportError as error:
-            self._report(error, item_id, subset)
+            report_imported(self._ctx.error_policy, error, item_id, subset)
             return None
         if not item.has_labels and item.instances:
             self._warn_of_missing_labels(item_id)
@@ -162,14 +163,6 @@ class SegmaskBase(DatasetBase):
         if self._components:
             annotations = components_of(annotations, *self._components)
         return polygons_of(annotations, self._tolerance) if self._as_polygons else annotations
-
-    def _report(self, error: SegmaskImportError, item_id: str, subset: str) -> None:
-        try:
-            self._ctx.error_policy.report_item_error(error, item_id=(item_id, subset))
-        except _ImportFail as fail:
-            # It has no text of its own, and Datumaro unwraps it in some places only: not in a
-            # stream, nor in a subset that an exporter reads.
-            raise fail.__cause__ or fail from error
 
     def _warn_of_missing_labels(self, item_id: str) -> None:
         if not self._warned_of_labels:
@@ -207,7 +200,13 @@ class StoredImage(ImageFromBytes):
     """
 
     def __init__(self, storage: Storage, name: str, size: tuple[int, int] | None) -> None:
-        super().__init__(partial(storage.read, name), ext=layout.split_suffix(name)[1], size=size)
+        read = partial(_read_image, storage, name)
+        super().__init__(read, ext=layout.split_suffix(name)[1], size=size)
+
+
+@border()
+def _read_image(storage: Storage, name: str) -> bytes:
+    return storage.read(name)
 
 
 def make_categories(label_map: LabelMap) -> CategoriesInfo:

@@ -13,7 +13,7 @@ from datumaro.components.dataset import Dataset
 from datumaro.components.dataset_base import DatasetItem, IDataset
 from datumaro.components.dataset_item_storage import ItemStatus
 from datumaro.components.dataset_storage import DatasetPatch
-from datumaro.components.exporter import Exporter, _ExportFail
+from datumaro.components.exporter import Exporter
 from datumaro.components.progress_reporting import NullProgressReporter
 
 from ..archive.encode import COLOR, MASK_MODES, MaskEncoder
@@ -21,12 +21,11 @@ from ..archive.labelmap import format_label_map
 from ..errors import SegmaskExportError, UnpaintableError
 from ..storage import layout
 from ..storage.write import FolderSink, Sink, SubsetLists, ZipSink
+from .host import border, keep_freed_memory, report_annotation, report_exported, track
 from .importer import NAME
 from .in_place import ZIP_NAME, Before, Pictures, Target, find_target
 from .item_files import ItemFiles, place_of
 from .labels import SOURCE, make_export_labels
-from .memory import keep_freed_memory
-from .progress import track
 
 log = logging.getLogger(__name__)
 
@@ -113,6 +112,11 @@ class SegmaskExporter(Exporter):
     @property
     def can_stream(self) -> bool:
         return True
+
+    @classmethod
+    @border()
+    def convert(cls, extractor: IDataset, save_dir: str, **options: Any) -> None:
+        super().convert(extractor, save_dir, **options)
 
     @classmethod
     def patch(cls, dataset: IDataset, patch: DatasetPatch, save_dir: str, **options: Any) -> None:
@@ -269,17 +273,10 @@ class SegmaskExporter(Exporter):
         sink.finish()
 
     def _report_item(self, error: SegmaskExportError, item: DatasetItem) -> None:
-        try:
-            self._ctx.error_policy.report_item_error(error, item_id=(item.id, item.subset))
-        except _ExportFail:
-            # Datumaro raises the cause, which would name the item and leave out the reason.
-            raise _ExportFail from error
+        report_exported(self._ctx.error_policy, error, item)
 
     def _report_annotation(self, item: DatasetItem, error: UnpaintableError) -> None:
-        try:
-            self._ctx.error_policy.report_annotation_error(error, item_id=(item.id, item.subset))
-        except _ExportFail:
-            raise _ExportFail from error
+        report_annotation(self._ctx.error_policy, error, item)
 
 
 def _changed_by_others(item: DatasetItem, root: str) -> SegmaskExportError:

@@ -1,14 +1,159 @@
-"""What is reached into of Datumaro from here, beside the bridge (`_bridge`)."""
+"""What we need of the program that runs us: Datumaro's errors, policies, progress; the allocator.
+
+This module and `_bridge` are the two that name what is private or unofficial in Datumaro. What
+stays for the whole process is here, too, and is no more than this: that glibc has been asked to
+keep freed memory (`keep_freed_memory`), the classes made of ours and Datumaro's errors, and
+whether a bar is on the screen, which tqdm itself knows.
+"""
 
 from __future__ import annotations
 
+import argparse
 import os
-from functools import wraps
-from typing import Any
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from functools import cache, wraps
+from typing import Any, NoReturn, TypeVar
 
+import numpy as np
 from datumaro.components.dataset import Dataset
-from datumaro.components.exporter import ExportContext, Exporter, _ExportFail
-from datumaro.components.progress_reporting import NullProgressReporter
+from datumaro.components.dataset_base import DatasetBase, DatasetItem
+from datumaro.components.errors import (
+    DatasetExportError,
+    DatasetImportError,
+    InvalidAnnotationError,
+)
+from datumaro.components.exporter import ExportContext, Exporter, ExportErrorPolicy, _ExportFail
+from datumaro.components.format_detection import FormatDetectionConfidence
+from datumaro.components.importer import ImportErrorPolicy, _ImportFail
+from datumaro.components.progress_reporting import NullProgressReporter, ProgressReporter
+from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
+
+from ..errors import (
+    LabelMapError,
+    MaskLimitError,
+    MaskSizeError,
+    PngError,
+    SegmaskError,
+    SegmaskExportError,
+    UndeclaredColorError,
+)
+from ..png.container import MAX_PIXELS
+from ..regions.components import CONNECTIVITIES
+
+T = TypeVar("T")
+E = TypeVar("E", bound=SegmaskError)
+
+ABOVE_MEDIUM = FormatDetectionConfidence.MEDIUM + 1
+"""The step of confidence above MEDIUM, for which Datumaro has no name."""
+
+# Errors
+
+
+@contextmanager
+def border() -> Iterator[None]:
+    """Make the errors that leave the package through Datumaro Datumaro's own, too.
+
+    A context, or a decorator of a function.
+    """
+    try:
+        yield
+    except SegmaskError as error:
+        as_datumaros(error)
+        raise
+
+
+def as_datumaros(error: E) -> E:
+    """Return the error itself, as one of Datumaro's classes beside its own."""
+    if not isinstance(error, (DatasetImportError, DatasetExportError)):
+        error.__class__ = _class_of(type(error))  # type: ignore[arg-type]
+    return error
+
+
+_OF_ANNOTATIONS = (LabelMapError, PngError, MaskLimitError, UndeclaredColorError, MaskSizeError)
+
+
+@cache
+def _class_of(ours: type[SegmaskError]) -> type[Any]:
+    theirs: type[Exception] = DatasetImportError
+    if issubclass(ours, SegmaskExportError):
+        theirs = DatasetExportError
+    elif issubclass(ours, _OF_ANNOTATIONS):
+        theirs = InvalidAnnotationError
+
+    class Both(ours, theirs):  # type: ignore[valid-type, misc]
+        # The class has no name to be found by, so a pickle holds one of ours, and comes here again.
+        def __reduce__(self) -> tuple[Any, ...]:
+            return _restore, (ours, self.args, self.__dict__)
+
+    Both.__name__, Both.__qualname__, Both.__module__ = (
+        ours.__name__,
+        ours.__name__,
+        ours.__module__,
+    )
+    Both.__doc__ = ours.__doc__
+    return Both
+
+
+def _restore(ours: type[E], args: tuple[str, ...], attributes: dict[str, Any]) -> E:
+    error = ours(*args)
+    error.__dict__.update(attributes)
+    return as_datumaros(error)
+
+
+def report_imported(
+    policy: ImportErrorPolicy, error: SegmaskError, item_id: str, subset: str
+) -> None:
+    """Tell an import's error policy of an item that cannot be read; returns if that goes on."""
+    try:
+        policy.report_item_error(as_datumaros(error), item_id=(item_id, subset))
+    except _ImportFail as fail:
+        # It has no text of its own, and Datumaro unwraps it in some places only: not in a stream,
+        # nor in a subset that an exporter reads.
+        raise fail.__cause__ or fail from error
+
+
+def report_exported(policy: ExportErrorPolicy, error: SegmaskError, item: DatasetItem) -> None:
+    """Tell an export's error policy of an item that cannot be written; returns if that goes on."""
+    try:
+        policy.report_item_error(as_datumaros(error), item_id=(item.id, item.subset))
+    except _ExportFail:
+        _fail(error)
+
+
+def report_annotation(policy: ExportErrorPolicy, error: SegmaskError, item: DatasetItem) -> None:
+    """Tell an export's error policy of an annotation without a place in the masks."""
+    try:
+        policy.report_annotation_error(as_datumaros(error), item_id=(item.id, item.subset))
+    except _ExportFail:
+        _fail(error)
+
+
+def _fail(error: SegmaskError) -> NoReturn:
+    # Datumaro raises the cause, which would name the item and leave out the reason.
+    raise _ExportFail from error
+
+
+class CollectedErrors(ImportErrorPolicy):
+    """Notes the errors of items instead of ending at the first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.errors: list[BaseException] = []
+
+    def _handle_item_error(self, error: Exception) -> None:
+        # Datumaro wraps the error, and names the item; ours names the file, and what to do.
+        self.errors.append(error.__cause__ or error)
+
+
+def set_subsets(base: DatasetBase, names: list[str]) -> None:
+    """Make a dataset have these subsets, for which Datumaro has a constructor only."""
+    base._subsets = names
+
+
+# Saving
 
 
 def let_datasets_save_to_files() -> None:
@@ -47,3 +192,91 @@ def let_datasets_save_to_files() -> None:
             self.flush_changes()
 
     Dataset.export = export
+
+
+# Progress
+
+_DELAY = 1.0  # seconds: what takes no longer needs no bar
+
+
+def track(
+    items: Iterable[T], reporter: ProgressReporter, desc: str, total: int | None
+) -> Iterator[T]:
+    """Yield the items and report how many have been; ``total`` is None where that is not known.
+
+    ``datum`` passes no reporter. So where Datumaro's silent default is all there is and the
+    messages go to a terminal, a tqdm bar appears after a second, and log lines are printed above
+    it. An import runs inside the export that asks for its items, and one bar is enough.
+    """
+    if not isinstance(reporter, NullProgressReporter):
+        yield from reporter.iter(items, total=total, desc=desc)
+        return
+    if getattr(tqdm, "_instances", None) or not sys.stderr.isatty():
+        yield from items
+        return
+    with logging_redirect_tqdm():
+        yield from tqdm(
+            items,
+            desc=desc,
+            total=total,
+            unit=" items",
+            delay=_DELAY,
+            leave=False,
+            file=sys.stderr,
+        )
+
+
+# Options that several parsers of the command line share, so that they read alike everywhere
+
+
+def add_reading_options(parser: argparse.ArgumentParser) -> None:
+    """Add ``--ignore-index`` and ``--max-pixels``, for what reads masks."""
+    parser.add_argument(
+        "--ignore-index",
+        type=int,
+        help="Value of gray class masks that means 'no annotation', such as 255 "
+        "(default: every value must be a line of the label map)",
+    )
+    parser.add_argument(
+        "--max-pixels",
+        type=int,
+        default=MAX_PIXELS,
+        help="Refuse masks with more pixels (default: %(default)s)",
+    )
+
+
+def add_component_options(parser: argparse.ArgumentParser) -> None:
+    """Add ``--connectivity`` and ``--min-area``, for what finds connected components."""
+    parser.add_argument(
+        "--connectivity",
+        type=int,
+        choices=CONNECTIVITIES,
+        default=CONNECTIVITIES[0],
+        help="Whether pixels that touch at a corner are one component (8) or not (4) "
+        "(default: %(default)s)",
+    )
+    parser.add_argument(
+        "--min-area",
+        type=int,
+        default=0,
+        help="Leave out components of fewer pixels (default: %(default)s)",
+    )
+
+
+# Memory
+
+_LARGEST = (32 << 20) - (1 << 16)  # bytes; glibc learns nothing from blocks above 32 MiB
+
+
+@cache
+def keep_freed_memory() -> None:
+    """Ask the allocator to keep what is freed, as images need the same memory again and again.
+
+    glibc gives large blocks back to the system when they are freed, and each page of the next one
+    is a page fault: measured, two thirds of the time of a conversion to COCO, and more than half of
+    that of an import. It lets larger blocks be kept once it has seen one freed (mallopt(3),
+    "dynamic mmap threshold"): here up to 64 MiB, for arrays of up to 32 MiB. A user who has set the
+    thresholds, such as by MALLOC_TRIM_THRESHOLD_, has the last word: they do not move then.
+    Elsewhere this does nothing, and costs nothing: the block that is freed is never written to.
+    """
+    np.empty(_LARGEST, np.uint8)

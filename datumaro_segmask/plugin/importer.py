@@ -13,8 +13,13 @@ from ..archive.lists import check_archive
 from ..storage import layout
 from ..storage.open import folder_roots, holds_archive, lone_zip, open_storage
 from .base import ANNOTATIONS, INSTANCES
-from .host import let_datasets_save_to_files
-from .options import add_component_options, add_reading_options
+from .host import (
+    ABOVE_MEDIUM,
+    add_component_options,
+    add_reading_options,
+    border,
+    let_datasets_save_to_files,
+)
 
 NAME = "segmask"
 
@@ -29,8 +34,8 @@ class SegmaskImporter(Importer):
 
     NAME = NAME
     # Datumaro's two VOC segmentation importers both take the bare layout for theirs, with what
-    # counts as MEDIUM, and there is no name for the step above it.
-    DETECT_CONFIDENCE = FormatDetectionConfidence.MEDIUM + 1
+    # counts as MEDIUM.
+    DETECT_CONFIDENCE = ABOVE_MEDIUM
     DETECTS_FILES = True
     """Tells the bridge (`_bridge`) to ask `detect` about files too, for a zip."""
 
@@ -109,6 +114,7 @@ class SegmaskImporter(Importer):
         return cls.DETECT_CONFIDENCE
 
     @classmethod
+    @border()
     def find_sources(cls, path: str) -> list[dict[str, Any]]:
         """Return one source for the whole archive; its subsets are read in one pass.
 

@@ -23,9 +23,8 @@ from ..errors import SegmaskExportError, UnpaintableError
 from ..regions.paint import paint
 from ..storage import layout
 from ..storage.ids import StoredHashes
-from .annotations import size_of_mask
+from .annotations import Painted, in_paint_order, paint_annotations, size_of_mask
 from .labels import ExportLabels
-from .shapes import Painted, in_paint_order, paint_annotations
 
 log = logging.getLogger(__name__)
 

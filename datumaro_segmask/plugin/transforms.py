@@ -13,7 +13,7 @@ from datumaro.components.transformer import ItemTransform
 from ..regions.components import split_components
 from ..regions.simplify import simplify_shared
 from .annotations import make_mask, make_polygons, size_of_mask, to_instance, to_rings
-from .options import add_component_options
+from .host import add_component_options, border
 
 
 class MasksToExactPolygons(ItemTransform, CliPlugin):
@@ -45,6 +45,7 @@ class MasksToExactPolygons(ItemTransform, CliPlugin):
         types: set[AnnotationType] = set(self._extractor.ann_types())
         return types - {AnnotationType.mask} | {AnnotationType.polygon}
 
+    @border()
     def transform_item(self, item: DatasetItem) -> DatasetItem:
         return self.wrap_item(item, annotations=polygons_of(item.annotations, self._tolerance))
 
@@ -102,6 +103,7 @@ class SplitComponents(ItemTransform, CliPlugin):
         self._min_area = min_area
         self._grouped = grouped
 
+    @border()
     def transform_item(self, item: DatasetItem) -> DatasetItem:
         annotations = components_of(
             item.annotations, self._connectivity, self._min_area, grouped=self._grouped

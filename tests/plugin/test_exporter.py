@@ -515,7 +515,7 @@ def streamed(source: Dataset) -> Dataset:
 
 
 def check_message(error: BaseException, kind: type[Exception], says: Any) -> None:
-    assert type(error) is kind
+    assert isinstance(error, kind)
     assert isinstance(error, SegmaskError)
     assert isinstance(error, DatasetExportError) or kind.__name__ == "LabelMapError"
     text = str(error)

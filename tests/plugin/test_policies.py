@@ -128,7 +128,7 @@ def test_each_broken_item_is_reported_once(path: Path) -> None:
     for error in policy.errors:
         cause = error.__cause__
         _, _, _, kind, says = DAMAGE[error.item_id[0]]
-        assert type(cause) is kind
+        assert isinstance(cause, kind)
         assert all((cause.what, cause.where, cause.expected, cause.remedy))
         assert says in str(cause)
         assert str(path) in str(cause)

@@ -52,7 +52,7 @@ def chain(error: BaseException) -> list[BaseException]:
 
 def check_message(case: Bad, error: BaseException, path: Path) -> None:
     (ours,) = [e for e in chain(error) if isinstance(e, SegmaskError)]
-    assert type(ours) is case.error
+    assert isinstance(ours, case.error)
     text = str(ours)
     assert [part for part in case.says if part not in text.replace("\\", "/")] == []
     assert str(path) in text

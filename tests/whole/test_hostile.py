@@ -42,7 +42,7 @@ from datumaro_segmask.errors import (
     UnsafePathError,
 )
 from datumaro_segmask.plugin.base import SegmaskBase
-from datumaro_segmask.plugin.memory import keep_freed_memory
+from datumaro_segmask.plugin.host import keep_freed_memory
 from datumaro_segmask.png.container import MAX_PIXELS
 from datumaro_segmask.storage import layout
 from datumaro_segmask.storage import read as storage

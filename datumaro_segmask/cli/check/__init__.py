@@ -8,7 +8,7 @@ import json
 import sys
 
 from ...errors import SegmaskImportError
-from ...plugin.options import add_reading_options
+from ...plugin.host import add_reading_options
 from .. import FAULTS, OK, UNREADABLE
 from .report import as_json, print_report
 from .survey import survey

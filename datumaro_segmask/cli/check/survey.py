@@ -14,7 +14,7 @@ from ...archive.item import Item
 from ...archive.labelmap import BACKGROUND, BLACK, LabelMap
 from ...archive.lists import unlisted_items
 from ...errors import ArchiveError, SegmaskImportError
-from ...plugin.progress import track
+from ...plugin.host import track
 from ...png.container import MAX_PIXELS
 from ...storage import layout
 from ...storage.open import open_storage

@@ -16,8 +16,7 @@ from ...archive.lists import Archive, open_archive
 from ...archive.meaning import ClassLookup
 from ...errors import SegmaskExportError
 from ...plugin.base import read_ahead
-from ...plugin.options import add_reading_options
-from ...plugin.progress import track
+from ...plugin.host import add_reading_options, track
 from .. import FAULTS, OK
 from ..check.report import printable
 from .drawing import Drawing, draw

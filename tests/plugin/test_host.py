@@ -1,22 +1,32 @@
-"""Progress reaches Datumaro's reporters, and a person at a terminal, and no log file."""
+"""Errors are Datumaro's, too; progress is seen by who watches; freed memory is kept."""
 
 from __future__ import annotations
 
 import io
 import logging
+import os
+import pickle
+import platform
+import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from datumaro.components.dataset import Dataset
+from datumaro.components.errors import (
+    DatasetExportError,
+    DatasetImportError,
+    InvalidAnnotationError,
+)
 from datumaro.components.progress_reporting import NullProgressReporter, ProgressReporter
 
 import datumaro_segmask
-from datumaro_segmask.plugin import progress
-from datumaro_segmask.plugin.progress import track
+from datumaro_segmask import errors
+from datumaro_segmask.plugin import host
+from datumaro_segmask.plugin.host import as_datumaros, border, track
 
-from ..archives import archive, as_folder, rgb
+from ..archives import archive, as_folder, as_zip, rgb
 
 FILES = archive({name: rgb("0110 0220") for name in ("a", "b", "c")})
 
@@ -59,6 +69,63 @@ def source(tmp_path: Path) -> str:
     return str(as_folder(FILES, tmp_path / "task"))
 
 
+# Errors
+
+OURS = [
+    kind for kind in vars(errors).values() if isinstance(kind, type) and hasattr(kind, "section")
+]
+
+
+@pytest.mark.parametrize("ours", OURS, ids=lambda kind: kind.__name__)
+def test_errors_are_datumaros_and_ours(ours: type[errors.SegmaskError]) -> None:
+    error = ours("what", "where", "expected", "remedy", kind="special")
+    theirs = (
+        DatasetExportError if isinstance(error, errors.SegmaskExportError) else DatasetImportError
+    )
+    with pytest.raises(theirs) as caught, border():
+        raise error
+    assert caught.value is error
+    assert isinstance(error, ours)
+    assert type(error).__name__ == ours.__name__
+    again = pickle.loads(pickle.dumps(error))
+    assert type(again) is type(error)
+    assert vars(again) == vars(error)
+    assert str(again) == str(error)
+
+
+def test_errors_of_annotations() -> None:
+    """Datumaro tells what is wrong with a file from what is wrong with an archive."""
+    found = {
+        kind for kind in OURS if isinstance(as_datumaros(kind("", "")), InvalidAnnotationError)
+    }
+    assert found == {
+        errors.LabelMapError,
+        errors.PngError,
+        errors.MaskLimitError,
+        errors.UndeclaredColorError,
+        errors.MaskSizeError,
+    }
+
+
+def test_other_errors_pass_the_border() -> None:
+    with pytest.raises(ZeroDivisionError), border():
+        raise ZeroDivisionError
+
+
+def test_image_that_is_gone(source: str) -> None:
+    """What a picture raises when it is asked for is Datumaro's, too."""
+    files = archive({"a": rgb("1")}, images={"a.png": rgb("1")})
+    path = as_zip(files, Path(source).with_name("zip"))
+    (item,) = Dataset.import_from(str(path), "segmask")
+    path.write_bytes(b"")
+    image = pickle.loads(pickle.dumps(item.media))  # as a worker gets it
+    with pytest.raises(DatasetImportError, match="the zip cannot be read"):
+        _ = image.bytes
+
+
+# Progress
+
+
 def test_import_tells_the_reporter_each_item(source: str) -> None:
     reporter = Reporter()
     Dataset.import_from(source, "segmask", progress_reporter=reporter)
@@ -78,8 +145,8 @@ def test_export_tells_the_reporter_each_item(source: str, tmp_path: Path) -> Non
 @pytest.fixture
 def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
     screen = Terminal()
-    monkeypatch.setattr(progress, "sys", SimpleNamespace(stderr=screen))
-    monkeypatch.setattr(progress, "_DELAY", 0.0)
+    monkeypatch.setattr(host, "sys", SimpleNamespace(stderr=screen))
+    monkeypatch.setattr(host, "_DELAY", 0.0)
     return screen
 
 
@@ -117,8 +184,8 @@ def test_log_lines_stay_whole_beside_the_bar(
 
 def test_pipe_shows_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     pipe = io.StringIO()
-    monkeypatch.setattr(progress, "sys", SimpleNamespace(stderr=pipe))
-    monkeypatch.setattr(progress, "_DELAY", 0.0)
+    monkeypatch.setattr(host, "sys", SimpleNamespace(stderr=pipe))
+    monkeypatch.setattr(host, "_DELAY", 0.0)
     assert list(track(range(3), NullProgressReporter(), "work", 3)) == [0, 1, 2]
     assert pipe.getvalue() == ""
 
@@ -128,3 +195,42 @@ def test_reporter_is_told_even_at_a_terminal(terminal: Terminal) -> None:
     list(track(range(2), reporter, "work", 2))
     assert reporter.told[0] == ("start", 2, "work")
     assert terminal.getvalue() == ""
+
+
+# Memory
+
+FAULTS = """
+import resource, sys
+import numpy as np
+from datumaro_segmask.plugin.host import keep_freed_memory
+if sys.argv[1] == "keep":
+    keep_freed_memory()
+for _ in range(3):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    arrays = [np.ones(3 << 20, np.uint8) for _ in range(4)]
+    del arrays
+    faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+print(faults)
+"""
+
+
+def faults(how: str, **environment: str) -> int:
+    """Return the page faults of 12 MiB that are allocated, filled and freed for the third time."""
+    done = subprocess.run(
+        [sys.executable, "-c", FAULTS, how],
+        env={"PYTHONPATH": os.pathsep.join(sys.path), **environment},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return int(done.stdout)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another allocator")
+def test_freed_memory_is_kept() -> None:
+    assert faults("keep") < 100 < faults("as it is")
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another allocator")
+def test_thresholds_of_the_user_stay() -> None:
+    assert faults("keep", MALLOC_TRIM_THRESHOLD_="131072") > 100
