@@ -7,7 +7,9 @@ treat them as they treat every other format's errors.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import ClassVar, TypeAlias
 
 
 class SegmaskError(Exception):
@@ -104,10 +106,14 @@ class MaskLimitError(SegmaskImportError):
 
 
 class UndeclaredColorError(SegmaskImportError):
-    """A class mask holds colours or values that the label map does not declare."""
+    """A class mask holds colours or values that the label map does not declare.
+
+    ``undeclared`` has these (packed colours or gray values) and the number of pixels of each.
+    """
 
     kind = "undeclared-color"
     section = 2
+    undeclared: Sequence[tuple[int, int]] = ()
 
 
 class MaskSizeError(SegmaskImportError):
@@ -128,6 +134,33 @@ class UnpaintableError(SegmaskExportError):
     """One annotation has no place in the masks."""
 
     kind = "unpaintable"
+
+
+Report: TypeAlias = Callable[[SegmaskImportError], None]
+"""Takes a fault that a reader has met. If it returns, reading goes on past it, as far as it can."""
+
+
+def stop(error: SegmaskImportError) -> None:
+    """End at the first fault: the report of everybody but `check`."""
+    raise error
+
+
+class reporting:  # noqa: N801, used like a function
+    """A context that reports the error that ends it, and so goes on behind it if that returns."""
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> bool:
+        if not isinstance(error, SegmaskImportError):
+            return False
+        self._report(error)
+        return True
 
 
 def counted(number: int, noun: str) -> str:

@@ -121,7 +121,7 @@ LAYOUT = {
     "unlisted-masks": Good(
         archive({**A, "b": rgb("1"), "c": b"broken"}, {"c": b"broken"}, lists={"default": "a\n"}),
         CAR_ROAD,
-        logs=("masks of 2 items", "'b'", "Add their ids"),
+        logs=("SegmentationClass/b.png", "no list names it", "2 items in all", "add its id"),
     ),
     "no-lists": Good(
         archive({"b": rgb("1"), "c/d": gray("2")}, {"c/d": gray("3")}, lists={}),

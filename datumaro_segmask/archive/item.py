@@ -1,23 +1,40 @@
 """The items of an archive, without Datumaro, one at a time.
 
-`read_item` is a plain function of values that can be pickled, so that a loop, a thread or another
-process may call it alike. Source: docs/format.md, sections 3 and 4.
+`read_item` and `scan_item` are plain functions of values that can be pickled, so that a loop, a
+thread or another process may call them alike. Source: docs/format.md, sections 3 and 4.
 """
 
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TypeAlias
 
 import imagesize
+import numpy as np
 
-from ..colors import color_to_number
-from ..errors import MaskSizeError
-from ..png.read import MaskReader, block_rows
+from ..colors import IntArray, color_to_number
+from ..errors import (
+    MaskSizeError,
+    Report,
+    SegmaskImportError,
+    UndeclaredColorError,
+    reporting,
+    show_size,
+    stop,
+)
+from ..png.container import GRAY, GRAY_ALPHA
+from ..png.read import MaskReader, Values, block_rows
 from ..regions.scan import Instance, Runs, Scanner, group_runs
 from ..storage import layout
 from ..storage.read import MAX_FILE_BYTES, Storage
-from .meaning import ClassLookup, numbers_of
+from .meaning import NOTHING, ClassLookup, numbers_of
+
+Size: TypeAlias = tuple[int, int]
+"""Height and width in pixels."""
+Explain: TypeAlias = Callable[[], UndeclaredColorError]
 
 # Bytes read of an image to learn its size: enough for most, for those of cameras, for all.
 _HEADS = (1 << 12, 1 << 16, MAX_FILE_BYTES)
@@ -36,10 +53,86 @@ class Item:
     """
 
     item_id: str
-    size: tuple[int, int] | None
+    size: Size | None
     image: str | None
     instances: list[Instance]
     has_labels: bool = True
+
+
+def _no_runs() -> IntArray:
+    return np.zeros(0, np.int64)
+
+
+@dataclass(frozen=True)
+class Scan:
+    """What the files of an item hold, before instances are made of it.
+
+    ``runs`` cover the image down its columns (`regions.scan`), None where there is no mask. Of each
+    run, ``values`` is what the class mask has there (see `ClassLookup`), ``labels`` the position of
+    the label or `meaning.NOTHING`, and ``numbers`` the instance number or 0.
+    """
+
+    item_id: str
+    image: str | None
+    image_size: Size | None
+    size: Size | None
+    class_reader: MaskReader | None
+    instance_reader: MaskReader | None
+    runs: Runs | None = None
+    labels: IntArray = field(default_factory=_no_runs)
+    numbers: IntArray = field(default_factory=_no_runs)
+
+    @property
+    def has_labels(self) -> bool:
+        return self.class_reader is not None
+
+    @property
+    def has_numbers(self) -> bool:
+        return self.instance_reader is not None
+
+    @property
+    def instance_is_gray(self) -> bool:
+        return self.instance_reader is not None and self.instance_reader.header.color_type in (
+            GRAY,
+            GRAY_ALPHA,
+        )
+
+    def pixels_of_values(self) -> dict[int, int]:
+        """Return how many pixels have each value of the class mask."""
+        return {} if self.runs is None else self._count(self.runs.values[0])
+
+    def pixels_of_numbers(self) -> dict[int, int]:
+        """Return how many pixels each instance has, whatever lies under it, by its number."""
+        return self._count(self.numbers)
+
+    def pixels_of_pairs(self) -> Iterator[tuple[int, int | None, int]]:
+        """Yield instance number, position of the label (or None), and how many pixels have both."""
+        base = int(self.labels.max()) + 2
+        for pair, pixels in self._count(self.numbers * base + self.labels + 1).items():
+            number, label = divmod(pair, base)
+            yield number, label - 1 if label else None, pixels
+
+    def _count(self, values: IntArray) -> dict[int, int]:
+        assert self.runs is not None
+        found, of_run = np.unique(values, return_inverse=True)
+        pixels = np.zeros(found.size, np.int64)
+        np.add.at(pixels, of_run.ravel(), self.runs.end - self.runs.begin)
+        return dict(zip(found.tolist(), pixels.tolist(), strict=True))
+
+    def item(self) -> Item:
+        """Sort the pixels into instances. Raises MaskLimitError."""
+        if self.runs is None or self.size is None:
+            return Item(self.item_id, self.size, self.image, [])
+        first = self.class_reader or self.instance_reader
+        assert first is not None
+        labels = self.labels
+        if not self.has_labels:  # one pretended label for all pixels of an instance
+            labels = np.where(self.numbers > 0, 0, NOTHING)
+        begin, end = self.runs.begin, self.runs.end
+        instances = group_runs(begin, end, self.numbers, labels, *self.size, first.where)
+        if not self.has_labels:
+            instances = [Instance(None, i.number, i.counts, i.area, i.bbox) for i in instances]
+        return Item(self.item_id, self.size, self.image, instances, self.has_labels)
 
 
 def read_item(storage: Storage, lookup: ClassLookup, item_id: str, max_pixels: int) -> Item:
@@ -48,75 +141,109 @@ def read_item(storage: Storage, lookup: ClassLookup, item_id: str, max_pixels: i
     Raises SegmaskImportError: PngError, UndeclaredColorError, MaskSizeError, MissingFileError,
     UnsafePathError, ArchiveError.
     """
+    return scan_item(storage, lookup, item_id, max_pixels).item()
+
+
+def scan_item(
+    storage: Storage, lookup: ClassLookup, item_id: str, max_pixels: int, report: Report = stop
+) -> Scan:
+    """Read the files of one item, each once. What is wrong with them goes to ``report``.
+
+    What comes after a fault is there to find the others, not to be used.
+    """
+    image, image_size = None, None
+    with reporting(report):
+        image = find_image(storage, item_id)
+        image_size = read_image_size(storage, image) if image else None
+    readers: dict[str, MaskReader] = {}
+    explain: Explain | None = None
     class_mask, instance_mask = layout.class_mask(item_id), layout.instance_mask(item_id)
-    image = find_image(storage, item_id)
-    image_size = read_image_size(storage, image) if image else None
-    readers = {
-        name: MaskReader(storage.read(name), storage.place(name), number_of, max_pixels)
-        for name, number_of in ((class_mask, lookup.number_of), (instance_mask, color_to_number))
-        if storage.exists(name)
-    }
-    if not readers:
-        return Item(item_id, image_size, image, [])
-    size = _common_size(storage, readers, image, image_size)
-    has_labels = class_mask in readers
-    if has_labels:
-        instances = _read_labels(list(readers.values()), size, lookup)
-        if instances is None:
-            raise lookup.error(storage.read(class_mask), storage.place(class_mask), max_pixels)
-    else:
-        instances = _read_numbers(readers[instance_mask], size)
-    return Item(item_id, size, image, instances, has_labels)
-
-
-def _common_size(
-    storage: Storage,
-    readers: dict[str, MaskReader],
-    image: str | None,
-    image_size: tuple[int, int] | None,
-) -> tuple[int, int]:
+    for name, number_of in ((class_mask, lookup.number_of), (instance_mask, color_to_number)):
+        if storage.exists(name):
+            with reporting(report):
+                data, where = storage.read(name), storage.place(name)
+                readers[name] = MaskReader(data, where, number_of, max_pixels)
+                if name == class_mask:
+                    explain = partial(lookup.error, data, where, max_pixels)
     sizes = {name: (read.header.height, read.header.width) for name, read in readers.items()}
     if image and image_size:
         sizes[image] = image_size
-    (first, size), *others = sizes.items()
-    for other, other_size in others:
-        if other_size != size:
-            raise MaskSizeError(
-                f"the size is {_show(size)}, but {other} has {_show(other_size)}",
-                storage.place(first),
-                "class mask, instance mask and image of one size (width x height)",
-                "export the item again, or scale the masks without smoothing (nearest neighbour)",
+    _check_sizes(storage, sizes, report)
+    size = next(iter(sizes.values()), None)
+    of_class, of_instance = readers.get(class_mask), readers.get(instance_mask)
+    scan = Scan(item_id, image, image_size, size, of_class, of_instance)
+    if size is None or not readers:
+        return scan
+    if len({sizes[name] for name in readers}) > 1:  # reported: each is looked at for itself
+        for reader, own in ((of_class, None), (None, of_instance)):
+            alone = next(part for part in (reader, own) if part is not None)
+            own_size = alone.header.height, alone.header.width
+            single = replace(scan, class_reader=reader, instance_reader=own, size=own_size)
+            _scan(single, lookup, explain, report)
+        return scan
+    return _scan(scan, lookup, explain, report)
+
+
+def _check_sizes(storage: Storage, sizes: dict[str, Size], report: Report) -> None:
+    for name, size in list(sizes.items())[1:]:
+        first, expected = next(iter(sizes.items()))
+        role = "class mask" if first.startswith(layout.CLASS_MASKS) else "instance mask"
+        if size != expected:
+            report(
+                MaskSizeError(
+                    f"the size is {show_size(size)}, that of the {role} is {show_size(expected)}",
+                    storage.place(name),
+                    f"the size (width x height) of {first}",
+                    "export the item again, or scale the masks without smoothing (nearest "
+                    "neighbour)",
+                    kind="image-size" if name.startswith(layout.IMAGES) else "mask-size",
+                )
             )
-    return size
 
 
-def _scan(readers: list[MaskReader], size: tuple[int, int]) -> Runs:
-    scanner = Scanner(*size, readers[0].where)
+def _scan(scan: Scan, lookup: ClassLookup, explain: Explain | None, report: Report) -> Scan:
+    """Read masks of one size in step, and what their values mean.
+
+    ``explain`` makes the error of undeclared values, which takes another look at the class mask.
+    """
+    assert scan.size is not None
+    readers = [read for read in (scan.class_reader, scan.instance_reader) if read is not None]
+    broken: list[MaskReader] = []
     rows = block_rows(*readers)
-    for blocks in zip(*(reader.blocks(rows) for reader in readers), strict=True):
-        scanner.add(*blocks)
-    return scanner.runs()
+    scanner = Scanner(*scan.size, readers[0].where)
+    with reporting(report):
+        for blocks in zip(*(_blocks(read, rows, report, broken) for read in readers), strict=True):
+            scanner.add(*blocks)
+        runs = scanner.runs()
+        nothing = np.zeros(runs.begin.size, np.int64)
+        labels, numbers = nothing, nothing
+        if scan.class_reader is not None and scan.class_reader not in broken:
+            found = lookup.labels_of(runs.values[0], scan.class_reader)
+            if found is not None:
+                labels = found
+            elif explain is not None:
+                raise explain()
+        if scan.instance_reader is not None:
+            numbers = numbers_of(runs.values[-1], scan.instance_reader)
+        return replace(scan, runs=runs, labels=labels, numbers=numbers)
+    return scan
 
 
-def _read_labels(
-    readers: list[MaskReader], size: tuple[int, int], lookup: ClassLookup
-) -> list[Instance] | None:
-    """Read a class mask and, if there is one, an instance mask; None if values are undeclared."""
-    runs = _scan(readers, size)
-    labels = lookup.labels_of(runs.values[0], readers[0])
-    if labels is None:
-        return None
-    numbers = labels * 0 if len(readers) == 1 else numbers_of(runs.values[1], readers[1])
-    return group_runs(runs.begin, runs.end, numbers, labels, *size, readers[0].where)
-
-
-def _read_numbers(reader: MaskReader, size: tuple[int, int]) -> list[Instance]:
-    """Read the instances of an item that has no class mask: they have no label."""
-    runs = _scan([reader], size)
-    numbers = numbers_of(runs.values[0], reader)
-    # One pretended label for all pixels of an instance; black ones belong to none.
-    found = group_runs(runs.begin, runs.end, numbers, (numbers > 0) - 1, *size, reader.where)
-    return [Instance(None, i.number, i.counts, i.area, i.bbox) for i in found]
+def _blocks(
+    reader: MaskReader, rows: int, report: Report, broken: list[MaskReader]
+) -> Iterator[Values]:
+    """Yield the blocks of a mask; behind a fault that is reported, blank ones."""
+    height, width = reader.header.height, reader.header.width
+    done = 0
+    try:
+        for block in reader.blocks(rows):
+            yield block
+            done += len(block)
+    except SegmaskImportError as error:
+        report(error)
+        broken.append(reader)
+        for top in range(done, height, rows):
+            yield np.zeros((min(rows, height - top), width), np.uint8)
 
 
 def find_image(storage: Storage, item_id: str) -> str | None:
@@ -125,7 +252,7 @@ def find_image(storage: Storage, item_id: str) -> str | None:
     return next((name for name in names if storage.exists(name)), None)
 
 
-def read_image_size(storage: Storage, name: str) -> tuple[int, int] | None:
+def read_image_size(storage: Storage, name: str) -> Size | None:
     """Return height and width of an image from its header, None where that cannot be read."""
     data = b""
     with storage.open(name) as file:
@@ -137,13 +264,9 @@ def read_image_size(storage: Storage, name: str) -> tuple[int, int] | None:
     return None
 
 
-def _parse_image_size(data: bytes) -> tuple[int, int] | None:
+def _parse_image_size(data: bytes) -> Size | None:
     try:
         width, height = imagesize.get(io.BytesIO(data))
     except Exception:  # imagesize 1 raises what it meets, imagesize 2 returns -1
         return None
     return (int(height), int(width)) if width > 0 and height > 0 else None
-
-
-def _show(size: tuple[int, int]) -> str:
-    return f"{size[1]} x {size[0]}"

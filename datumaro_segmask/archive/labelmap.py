@@ -1,21 +1,18 @@
 """``labelmap.txt`` and the labels it declares (docs/format.md, section 2).
 
-Works on strings; reading the file is `archive`'s business.
+Works on strings; `lists` reads the file.
 """
 
 from __future__ import annotations
 
-import logging
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
-from ..colors import VOID, Rgb, voc_color
-from ..errors import LabelMapError, SegmaskExportError
+from ..colors import COLORS, VOID, Rgb, voc_color
+from ..errors import LabelMapError, Report, SegmaskExportError, counted, stop
 from ..storage.layout import LABEL_MAP
-
-log = logging.getLogger(__name__)
 
 HEADER = "# label:color_rgb:parts:actions"
 BACKGROUND = "background"
@@ -44,7 +41,8 @@ class Label:
     """One line of the label map.
 
     ``index`` is its value in gray class masks: the index of its line, but for the label
-    ``ignored`` of the VOC dataset, which has 255.
+    ``ignored`` of the VOC dataset, which has 255. ``is_stand_in`` marks what keeps the place of a
+    line that could not be read, so that the indices of the others stay what they are.
     """
 
     name: str
@@ -52,11 +50,15 @@ class Label:
     index: int
     parts: tuple[str, ...] = ()
     actions: tuple[str, ...] = ()
+    is_stand_in: bool = False
 
 
 @dataclass(frozen=True)
 class LabelMap:
-    """The labels of an archive, in the order of the file; names and colours are unique."""
+    """The labels of an archive, in the order of the file; names and colours are unique.
+
+    There are none where the label map cannot be read, and that was reported.
+    """
 
     labels: tuple[Label, ...]
     where: str = LABEL_MAP
@@ -66,23 +68,16 @@ class LabelMap:
         """Position of the background label, if there is one.
 
         It is the label named ``background``, exactly or else in any case, and failing that the
-        black one. CVAT's documentation says so; its code looks for black first, so a label map
-        that has both gets a warning. Source: docs/format.md, section 2.
+        black one. CVAT's documentation says so; its code looks for black first, which
+        `diagnostics.background_doubts` tells. Source: docs/format.md, section 2.
         """
-        names = [label.name for label in self.labels]
-        black = next((i for i, label in enumerate(self.labels) if label.color == BLACK), None)
-        named = find_background(names)
-        if named is None:
-            return black
-        if black not in (None, named):
-            log.warning(
-                "%s: the label %r is taken for the background by its name, though %r is the "
-                "black one; CVAT goes by the colour. Make the background black to be read alike.",
-                self.where,
-                names[named],
-                names[black],
-            )
-        return named
+        named = find_background([label.name for label in self.labels])
+        return self.black if named is None else named
+
+    @property
+    def black(self) -> int | None:
+        """Position of the black label, if there is one."""
+        return next((i for i, label in enumerate(self.labels) if label.color == BLACK), None)
 
     def position(self, name: str) -> int | None:
         """Return the position of a label by its exact name."""
@@ -115,35 +110,50 @@ def voc_label_map() -> LabelMap:
     return LabelMap((*labels, ignored), "the VOC label map (there is no labelmap.txt)")
 
 
-def make_label_map(lines: Iterable[tuple[Label, int]], where: str) -> LabelMap:
+def make_label_map(
+    lines: Iterable[tuple[Label, int]], where: str, report: Report = stop
+) -> LabelMap:
     """Return a checked `LabelMap` of ``(label, line number)`` pairs.
 
-    Raises LabelMapError for a name or a colour that stands twice, and for no or too many labels.
+    A name or a colour that stands twice goes to ``report``, as LabelMapError; no or too many
+    labels raise it.
     """
     by_name: dict[str, int] = {}
     by_color: dict[Rgb, tuple[int, str]] = {}
-    labels = []
+    labels: list[Label] = []
     for label, line in lines:
-        if label.name in by_name:
+        if len(labels) == MAX_LABELS:
             raise LabelMapError(
+                f"the file declares {counted(MAX_LABELS + 1, 'label')} or more",
+                where,
+                f"at most {MAX_LABELS:,}, as many as a gray mask has values",
+                "split the label map",
+            )
+        fault = None
+        if label.name in by_name:
+            fault = LabelMapError(
                 f"the label {label.name[:_SHOWN]!r} stands there twice",
                 f"{where}:{line}",
                 f"each label once (the first is in line {by_name[label.name]})",
                 "remove or rename one of them",
             )
-        if label.color in by_color:
+        elif label.color in by_color:
             first, name = by_color[label.color]
-            raise LabelMapError(
+            fault = LabelMapError(
                 f"the colour {_show(label.color)} of {label.name[:_SHOWN]!r} is also the "
-                f"colour of {name[:_SHOWN]!r} "
-                f"(line {first})",
+                f"colour of {name[:_SHOWN]!r} (line {first})",
                 f"{where}:{line}",
                 "a colour of its own for every label, or their pixels cannot be told apart",
                 "give one of them another colour, in the masks too",
+                kind="duplicate-color",
             )
-        by_name[label.name] = line
-        by_color[label.color] = line, label.name
-        labels.append(label)
+        if fault is None:
+            by_name[label.name] = line
+            by_color[label.color] = line, label.name
+            labels.append(label)
+        else:
+            report(fault)
+            labels.append(_stand_in(line, label.index))
     if not labels:
         raise LabelMapError(
             "the file declares no label",
@@ -151,37 +161,37 @@ def make_label_map(lines: Iterable[tuple[Label, int]], where: str) -> LabelMap:
             "one line 'name:r,g,b::' for each label",
             "write the labels into it, or remove the file if the VOC labels are meant",
         )
-    if len(labels) > MAX_LABELS:
-        raise LabelMapError(
-            f"the file declares {len(labels):,} labels or more",
-            where,
-            f"at most {MAX_LABELS:,}, as many as a gray mask has values",
-            "split the label map",
-        )
     return LabelMap(tuple(labels), where)
 
 
-def parse_label_map(text: str, where: str) -> LabelMap:
+def _stand_in(line: int, index: int) -> Label:
+    # A colour that hardly any mask has: the last ones of VOC's.
+    return Label(f"(line {line})", voc_color(COLORS - 1 - line), index, is_stand_in=True)
+
+
+def parse_label_map(text: str, where: str, report: Report = stop) -> LabelMap:
     """Parse the text of a label map.
 
     Takes what people write: a byte-order mark, CRLF, blank and comment lines, trailing
     `` # comments``, spaces around fields, one to four fields, no colour at all (the VOC colour of
-    the line's index then holds), colons in names. Raises LabelMapError, naming file and line.
-    Rules: docs/format.md, section 2.
+    the line's index then holds), colons in names. A faulty line goes to ``report`` and keeps its
+    place, as LabelMapError that names it; a file without labels raises it. Rules: docs/format.md,
+    section 2.
     """
-    labels: list[tuple[Label, int]] = []
+    return make_label_map(_parse_lines(text, where, report), where, report)
+
+
+def _parse_lines(text: str, where: str, report: Report) -> Iterator[tuple[Label, int]]:
+    index = 0
     for number, raw in enumerate(text.removeprefix("\ufeff").split("\n"), 1):
-        if len(raw) > MAX_LINE:
-            raise LabelMapError(
-                f"the line has {len(raw):,} characters",
-                f"{where}:{number}",
-                f"one label a line, of at most {MAX_LINE:,} characters",
-                "check that this file is a label map",
-            )
-        line = _without_comment(raw.strip()).strip()
-        if line and not line.startswith("#") and len(labels) <= MAX_LABELS:
-            labels.append((_parse_line(line, len(labels), f"{where}:{number}"), number))
-    return make_label_map(labels, where)
+        try:
+            label = _parse_line(raw, index, f"{where}:{number}")
+        except LabelMapError as error:
+            report(error)
+            label = _stand_in(number, index)
+        if label is not None:
+            index += 1
+            yield label, number
 
 
 def _without_comment(line: str) -> str:
@@ -198,7 +208,18 @@ def _without_comment(line: str) -> str:
     return line[: comment.start()] if comment else line
 
 
-def _parse_line(line: str, index: int, place: str) -> Label:
+def _parse_line(raw: str, index: int, where: str) -> Label | None:
+    """Return the label of a line, None for a blank line or a comment."""
+    if len(raw) > MAX_LINE:
+        raise LabelMapError(
+            f"the line has {len(raw):,} characters",
+            where,
+            f"one label a line, of at most {MAX_LINE:,} characters",
+            "check that this file is a label map",
+        )
+    line = _without_comment(raw.strip()).strip()
+    if not line or line.startswith("#"):
+        return None
     parts = line.split(":")
     fields = [part.strip() for part in parts]
     at = _color_field(fields)
@@ -206,12 +227,12 @@ def _parse_line(line: str, index: int, place: str) -> Label:
     if not name:
         raise LabelMapError(
             f"the line {line[:_SHOWN]!r} has no label name",
-            place,
+            where,
             "'name:r,g,b:parts:actions'",
             "write the name before the first colon",
         )
     rest = fields[at:] + [""] * 3
-    color = _parse_color(rest[0], place) if rest[0] else voc_color(index)
+    color = _parse_color(rest[0], where) if rest[0] else voc_color(index)
     return Label(name, color, index, _split(rest[1]), _split(rest[2]))
 
 
@@ -222,12 +243,12 @@ def _color_field(fields: Sequence[str]) -> int:
     return next(numbers, candidates[0] if candidates else 1)
 
 
-def _parse_color(field: str, place: str) -> Rgb:
+def _parse_color(field: str, where: str) -> Rgb:
     values = [value.strip() for value in field.split(",")]
     if len(values) != 3 or not all(_INTEGER.fullmatch(value) for value in values):
         raise LabelMapError(
             f"{field[:_SHOWN]!r} is no colour",
-            place,
+            where,
             "three whole numbers from 0 to 255, 'r,g,b'",
             _REMEDY_COLOR,
         )
@@ -235,7 +256,7 @@ def _parse_color(field: str, place: str) -> Rgb:
     if max(red, green, blue) > 255:
         raise LabelMapError(
             f"the colour {field!r} has a value past 255",
-            place,
+            where,
             "three whole numbers from 0 to 255",
             _REMEDY_COLOR,
         )
@@ -260,7 +281,7 @@ def format_label_map(label_map: LabelMap) -> str:
             again = parse_label_map(line, LABEL_MAP).labels[0]
         except LabelMapError:
             again = None
-        if again is None or _content(again) != _content(label):
+        if again is None or replace(again, index=label.index) != label:
             raise SegmaskExportError(
                 f"the label {label.name!r} cannot be written as a line ({line!r})",
                 label_map.where,
@@ -270,10 +291,6 @@ def format_label_map(label_map: LabelMap) -> str:
             )
         lines.append(line)
     return "\n".join(lines) + "\n"
-
-
-def _content(label: Label) -> tuple[object, ...]:
-    return label.name, label.color, label.parts, label.actions
 
 
 def _show(color: Rgb) -> str:

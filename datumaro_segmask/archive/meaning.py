@@ -5,15 +5,15 @@ Colours are looked up once a run, indices once a distinct value. Source: docs/fo
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import numpy as np
 
 from .. import colors
 from ..colors import IntArray
-from ..errors import MaskLimitError, UndeclaredColorError
-from ..png.container import GRAY, GRAY_ALPHA, parse_header
+from ..errors import MaskLimitError, UndeclaredColorError, counted
+from ..png.container import GRAY, GRAY_ALPHA
 from ..png.read import MaskReader
 from .labelmap import MAX_LABELS, LabelMap
 
@@ -24,15 +24,9 @@ _UNDECLARED = -2
 MAX_VALUES = 1 << 19
 """Values of one mask that are counted to say which are not declared."""
 _SHOWN = 5  # colours that a message lists
+_SMOOTH = 32  # as many colours come from smoothing, not from a forgotten line
+_BINARY = 255  # what marks the objects of a binary mask, or pixels without a label
 _NEAREST = 2  # declared colours named beside each of them
-
-
-@dataclass(frozen=True)
-class Undeclared:
-    """A value that a class mask holds and the label map does not: a packed colour or an index."""
-
-    value: int
-    pixels: int
 
 
 class ClassLookup:
@@ -64,21 +58,29 @@ class ClassLookup:
                 )
             by_index[ignore_index] = NOTHING
         self._colors = np.array(sorted(meanings), np.int64)
-        self._of_color = np.array([meanings[c] for c in sorted(meanings)], np.int64)
-        self._of_index = np.full(max(by_index) + 1, _UNDECLARED, np.int64)
+        known = [meanings[color] for color in sorted(meanings)]
+        self._of_number = np.array([_UNDECLARED, *known], np.int64)
+        self._of_index = np.full(max(by_index, default=0) + 1, _UNDECLARED, np.int64)
         self._of_index[list(by_index)] = list(by_index.values())
 
     def number_of(self, packed: IntArray) -> IntArray:
-        """Return the meaning of packed colours, raised by 2 so that it is never negative."""
-        return self._by_color(packed) + 2
+        """Return small numbers for packed colours: from 1 for those that are known, else 0.
+
+        `labels_of` tells what they mean.
+        """
+        at = np.minimum(self._colors.searchsorted(packed), self._colors.size - 1)
+        return np.where(self._colors[at] == packed, at + 1, 0)
 
     def labels_of(self, values: IntArray, reader: MaskReader) -> IntArray | None:
         """Return the positions of the labels (or `NOTHING`) for values that ``reader`` gave.
 
-        None if the label map does not declare all of them.
+        None if the label map does not declare all of them. One that could not be read, and so has
+        no labels, is not held against the masks.
         """
+        if not self._map.labels:
+            return np.full(values.shape, NOTHING)
         if reader.header.is_color:
-            labels = values - 2
+            labels = self._of_number[values]
         elif reader.palette is None:
             labels = self._by_index(values)
         else:
@@ -95,80 +97,97 @@ class ClassLookup:
         return table[values]
 
     def _by_color(self, packed: IntArray) -> IntArray:
-        at = np.minimum(self._colors.searchsorted(packed), self._colors.size - 1)
-        return np.where(self._colors[at] == packed, self._of_color[at], _UNDECLARED)
+        return self._of_number[self.number_of(packed)]
 
     def _by_index(self, values: IntArray) -> IntArray:
         at = np.minimum(values, self._of_index.size - 1)
         return np.where(values < self._of_index.size, self._of_index[at], _UNDECLARED)
 
-    def undeclared(self, data: bytes, where: str, max_pixels: int) -> list[Undeclared]:
-        """Read a class mask again and count the pixels of each value that is not declared.
+    def colors_in(self, pixels: dict[int, int], reader: MaskReader) -> dict[int, int]:
+        """Return by packed colours how many pixels there are, given by the values of ``reader``.
+
+        The label map declares all of them. The mask is no gray one.
+        """
+        by_value = self._colors if reader.palette is None else colors.pack(reader.palette)
+        first = 1 if reader.palette is None else 0
+        by_color: Counter[int] = Counter()
+        for value, count in pixels.items():
+            by_color[int(by_value[value - first])] += count
+        return dict(by_color)
+
+    def error(self, data: bytes, where: str, max_pixels: int) -> UndeclaredColorError:
+        """Read a class mask again, and return the error that says what is not declared in it.
 
         Most pixels first. Indices of a palette count by their colours.
         """
         totals, is_gray = count_values(data, where, max_pixels)
         values = np.array(list(totals), np.int64)
         meanings = self._by_index(values) if is_gray else self._by_color(values)
-        bad = [
-            Undeclared(value, totals[value]) for value in values[meanings == _UNDECLARED].tolist()
-        ]
-        return sorted(bad, key=lambda found: -found.pixels)
+        bad = values[meanings == _UNDECLARED].tolist()
+        found = sorted(((value, totals[value]) for value in bad), key=lambda pair: -pair[1])
+        error = (
+            self._error_of_values(found, where) if is_gray else self._error_of_colors(found, where)
+        )
+        error.undeclared = found
+        return error
 
-    def error(self, data: bytes, where: str, max_pixels: int) -> UndeclaredColorError:
-        """Make the error that says which values of a class mask are not declared, and where."""
-        found = self.undeclared(data, where, max_pixels)
-        header = parse_header(data, where, max_pixels)
-        if header.color_type in (GRAY, GRAY_ALPHA):
-            return self._error_of_values(found, where)
-        return self._error_of_colors(found, where)
-
-    def _error_of_colors(self, found: list[Undeclared], where: str) -> UndeclaredColorError:
+    def _error_of_colors(self, found: list[tuple[int, int]], where: str) -> UndeclaredColorError:
         shown = [
-            f"{colors.show(bad.value)} ({_pixels(bad.pixels)}; nearest: {self.nearest(bad.value)})"
-            for bad in found[:_SHOWN]
+            f"{colors.show(value)} ({counted(pixels, 'pixel')}; nearest: {self.nearest(value)})"
+            for value, pixels in found[:_SHOWN]
         ]
-        remedy = f"add the line 'name:{colors.show(found[0].value)}::' to the label map"
-        if len(found) > 32:
-            remedy = (
-                "draw the mask without smoothing, scaling or JPEG, which blend colours, "
-                f"or {remedy}"
-            )
         return UndeclaredColorError(
-            f"{_count(len(found), 'colour')} of the mask {_is(found)} not in the label map: "
+            f"{counted(len(found), 'colour')} of the mask {_is(found)} not in the label map: "
             + _listed(shown, len(found)),
             where,
             f"only the {len(self._map.labels)} colours of {self._map.where}",
-            f"{remedy}, or give these pixels a declared colour",
+            remedy_of_color(found[0][0], len(found)),
         )
 
-    def _error_of_values(self, found: list[Undeclared], where: str) -> UndeclaredColorError:
-        shown = [f"{bad.value} ({_pixels(bad.pixels)})" for bad in found[:_SHOWN]]
+    def _error_of_values(self, found: list[tuple[int, int]], where: str) -> UndeclaredColorError:
+        shown = [f"{value} ({counted(pixels, 'pixel')})" for value, pixels in found[:_SHOWN]]
         last = max(label.index for label in self._map.labels)
-        remedy = "add the missing lines to the label map"
-        if any(bad.value == 255 for bad in found):
-            remedy = (
-                "import with ignore_index=255 if 255 marks pixels without a label, write 1 "
-                f"instead of 255 if the mask is a binary one, or {remedy}"
-            )
+        is_binary = any(value == _BINARY for value, _ in found)
         return UndeclaredColorError(
-            f"{_count(len(found), 'value')} of the gray mask {_is(found)} no line of the label "
+            f"{counted(len(found), 'value')} of the gray mask {_is(found)} no line of the label "
             f"map: " + _listed(shown, len(found)),
             where,
             f"the index of a line of {self._map.where}, from 0 to {last}",
-            remedy,
+            remedy_of_value(_BINARY if is_binary else found[0][0]),
+            kind="undeclared-value",
         )
 
     def nearest(self, packed: int) -> str:
         """Name the declared colours that come nearest to a packed one, the nearest first."""
         color = colors.unpack(packed)
         ranked = sorted(
-            self._map.labels,
+            (label for label in self._map.labels if not label.is_stand_in),
             key=lambda label: sum((a - b) ** 2 for a, b in zip(label.color, color, strict=True)),
         )
         return ", ".join(
             f"{label.name} {','.join(map(str, label.color))}" for label in ranked[:_NEAREST]
         )
+
+
+def remedy_of_color(packed: int, count: int) -> str:
+    """Return what to do about a colour that is not declared, one of ``count`` in its mask."""
+    smooth = "draw the mask without smoothing, scaling or JPEG, which blend colours, or "
+    return (
+        (smooth if count > _SMOOTH else "")
+        + f"add the line 'name:{colors.show(packed)}::' to the label map, or give these pixels a "
+        "declared colour"
+    )
+
+
+def remedy_of_value(value: int) -> str:
+    """Return what to do about a value of gray masks that is no line of the label map."""
+    remedy = "add the missing lines to the label map"
+    if value == _BINARY:
+        remedy = (
+            f"import with ignore_index={_BINARY} if {_BINARY} marks pixels without a label, write "
+            f"1 instead of {_BINARY} if the mask is a binary one, or {remedy}"
+        )
+    return remedy
 
 
 def count_values(data: bytes, where: str, max_pixels: int) -> tuple[dict[int, int], bool]:
@@ -213,15 +232,7 @@ def numbers_of(values: IntArray, reader: MaskReader) -> IntArray:
     return table[values]
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" + ("" if number == 1 else "s")
-
-
-def _pixels(number: int) -> str:
-    return _count(number, "pixel")
-
-
-def _is(found: list[Undeclared]) -> str:
+def _is(found: list[tuple[int, int]]) -> str:
     return "is" if len(found) == 1 else "are"
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datumaro.components.annotation import AnnotationType, LabelCategories, MaskCategories
 from datumaro.components.dataset_base import CategoriesInfo
 
+from ..archive.diagnostics import background_doubts, log_findings
 from ..archive.labelmap import BACKGROUND, BLACK, Label, LabelMap, find_background, voc_label_map
 from ..archive.lists import read_label_map_file
 from ..colors import Rgb, voc_color
@@ -62,6 +63,7 @@ def make_export_labels(categories: CategoriesInfo, label_map: str) -> ExportLabe
             f"'{SOURCE}', '{VOC}' or the path of a label map",
             "check the path",
         )
+    log_findings(lambda _: target.where, background_doubts(target))
     return ExportLabels(target, tuple(target.position(label.name) for label in source.items))
 
 

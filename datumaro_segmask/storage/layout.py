@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator
 
-from ..errors import SubsetListError, UnsafePathError
+from ..errors import Report, SegmaskImportError, SubsetListError, UnsafePathError, stop
 
 LABEL_MAP = "labelmap.txt"
 SUBSETS = "ImageSets/Segmentation"
@@ -20,6 +20,9 @@ TOP = (LABEL_MAP, "ImageSets", CLASS_MASKS, INSTANCE_MASKS, IMAGES)
 
 STAGING = ".segmask-export-"
 """How the names begin of what an export keeps in its target for itself (see `commit`)."""
+
+MAX_DEPTH = 2
+"""Folders between the path that is given and the root of the archive."""
 
 DEFAULT_SUBSET = "default"
 MASK_SUFFIX = ".png"
@@ -50,7 +53,7 @@ MAX_LINE = 4096  # characters; file systems stop at 255 a name and about 4,096 a
 MAX_LINES = 1 << 22  # of a subset list
 _SHOWN = 200  # characters of a name in messages
 
-_STRANGER = re.compile(
+_LITTER = re.compile(
     r"(^|/)(__MACOSX|\.DS_Store|Thumbs\.db|desktop\.ini|\.segmask-export-[^/]*|\._[^/]*)(/|$)", re.I
 )
 _JOURNAL = re.compile(r"(^|/)\.segmask-export-[^/]*/journal$")
@@ -85,9 +88,16 @@ def subset_list(subset: str) -> str:
     return f"{SUBSETS}/{subset}{LIST_SUFFIX}"
 
 
-def is_stranger(name: str) -> bool:
+def subset_of(place: str) -> str | None:
+    """Return the subset whose list is at a place of the archive, None where that is no list."""
+    subset = place.removeprefix(f"{SUBSETS}/").removesuffix(LIST_SUFFIX)
+    is_list = place == subset_list(subset) and "/" not in subset
+    return subset if is_list else None
+
+
+def is_litter(name: str) -> bool:
     """Tell whether a path is litter that operating systems leave in folders and zips."""
-    return _STRANGER.search(name) is not None
+    return _LITTER.search(name) is not None
 
 
 def is_journal(name: str) -> bool:
@@ -103,8 +113,8 @@ def split_suffix(name: str) -> tuple[str, str]:
     return stem, dot + suffix
 
 
-def problem_of_name(name: str) -> str:
-    """Say why a relative path must not be used, or return an empty string where it may.
+def problem_of_name(name: str) -> str | None:
+    """Say why a relative path must not be used, or return None where it may.
 
     The rule is the strictest of the systems that an archive may be unpacked on: no way up or
     out, no absolute path, no drive, no control character.
@@ -120,16 +130,16 @@ def problem_of_name(name: str) -> str:
     # Windows drops dots and spaces at the end of a name, so ".. " is ".." there.
     if _EMPTY_PART.search(name):
         return "a part of the path is empty, '.' or '..'"
-    return ""
+    return None
 
 
-def problem_of_new_name(name: str) -> str:
-    """Say why a file of this name must not be made, suffix aside, or return an empty string."""
+def problem_of_new_name(name: str) -> str | None:
+    """Say why a file of this name must not be made, suffix aside, or return None."""
     if _SURROGATE.search(name):
         return "it is no valid Unicode text"
     if any(len(part.encode()) > MAX_NAME for part in name.split("/")):
         return f"a part of it is longer than {MAX_NAME} bytes in UTF-8"
-    if is_stranger(name + MASK_SUFFIX):
+    if is_litter(name + MASK_SUFFIX):
         return "files of such a name are what systems leave behind, and are passed over"
     return problem_of_name(name)
 
@@ -139,7 +149,7 @@ def is_for_windows(name: str) -> bool:
     return _NOT_ON_WINDOWS.search(name) is None
 
 
-def check_name(name: str, where: str) -> str:
+def check_name(name: str, where: str, kind: str | None = None) -> str:
     """Return ``name`` if it stays inside the archive; else raise UnsafePathError."""
     problem = problem_of_name(name)
     if problem:
@@ -148,20 +158,21 @@ def check_name(name: str, where: str) -> str:
             where,
             "a path relative to the root of the archive, with '/' between folders",
             "rename the item",
+            kind=kind,
         )
     return name
 
 
 def parse_subset_list(
-    lines: Iterable[str], where: str, exists: Callable[[str], bool]
+    lines: Iterable[str], where: str, exists: Callable[[str], bool], report: Report = stop
 ) -> Iterator[str]:
     """Yield the ids that the lines of a subset list name, in their order.
 
     An id that stands there twice comes twice. ``exists`` tells whether an id has files: it settles
     the lines that can be read in two ways. ``img.jpg`` means the item ``img`` unless there is a
     mask of an item ``img.jpg``, and a line that begins with ``#`` is a comment (as it is for
-    Datumaro) unless there is a mask of that name. Raises SubsetListError and UnsafePathError,
-    naming the line. Rules: docs/format.md, section 1.
+    Datumaro) unless there is a mask of that name. A faulty line goes to ``report``, as
+    SubsetListError or UnsafePathError that names it. Rules: docs/format.md, section 1.
     """
     for number, raw in enumerate(lines, 1):
         place = f"{where}:{number}"
@@ -173,30 +184,38 @@ def parse_subset_list(
                 "check that this file is a list of items, or split it into several subsets",
             )
         line = raw.removeprefix("\ufeff" if number == 1 else "").strip()
-        if not line:
+        if not line or (line.startswith("#") and len(line) <= MAX_LINE and not exists(line)):
             continue
-        if len(line) > MAX_LINE:
-            raise SubsetListError(
-                f"the line has {len(line):,} characters",
-                place,
-                f"one item id a line, of at most {MAX_LINE:,} characters",
-                "check that this file is a list of items",
-            )
-        if line.startswith("#") and not exists(line):
-            continue
-        # Lists written on Windows name sub-folders with backslashes.
-        item_id = check_name(line.replace("\\", "/").removeprefix("./"), place)
-        stem, suffix = split_suffix(item_id)
-        if suffix.lower() in IMAGE_SUFFIXES and not exists(item_id):
-            item_id = check_name(stem, place)  # "...png" is a file name, and ".." what is left
-        if is_stranger(item_id + MASK_SUFFIX):
-            raise SubsetListError(
-                f"the files of {item_id[:_SHOWN]!r} are what systems leave behind",
-                place,
-                "the id of an item",
-                "remove the line, or give the item another name",
-            )
-        yield item_id
+        try:
+            item_id = _parse_id(line, place, exists)
+        except SegmaskImportError as error:
+            report(error)
+        else:
+            yield item_id
+
+
+def _parse_id(line: str, where: str, exists: Callable[[str], bool]) -> str:
+    if len(line) > MAX_LINE:
+        raise SubsetListError(
+            f"the line has {len(line):,} characters",
+            where,
+            f"one item id a line, of at most {MAX_LINE:,} characters",
+            "check that this file is a list of items",
+        )
+    # Lists written on Windows name sub-folders with backslashes.
+    item_id = check_name(line.replace("\\", "/").removeprefix("./"), where, SubsetListError.kind)
+    stem, suffix = split_suffix(item_id)
+    if suffix.lower() in IMAGE_SUFFIXES and not exists(item_id):
+        # "...png" is a file name, and ".." what is left
+        item_id = check_name(stem, where, SubsetListError.kind)
+    if is_litter(item_id + MASK_SUFFIX):
+        raise SubsetListError(
+            f"the files of {item_id[:_SHOWN]!r} are what systems leave behind",
+            where,
+            "the id of an item",
+            "remove the line, or give the item another name",
+        )
+    return item_id
 
 
 def list_line(item_id: str, has_mask: bool) -> str:
@@ -206,8 +225,8 @@ def list_line(item_id: str, has_mask: bool) -> str:
     return item_id
 
 
-def problem_of_listed(item_id: str, has_mask: bool) -> str:
-    """Say why a subset list cannot hold an id, or return an empty string where it can."""
+def problem_of_listed(item_id: str, has_mask: bool) -> str | None:
+    """Say why a subset list cannot hold an id, or return None where it can."""
     if item_id != item_id.strip():
         return "an id in a list cannot begin or end with white space"
     if item_id.startswith("\ufeff"):
@@ -219,7 +238,7 @@ def problem_of_listed(item_id: str, has_mask: bool) -> str:
     return problem_of_new_name(item_id)
 
 
-def roots_of(names: Iterable[str], max_depth: int = 2) -> list[str]:
+def roots_of(names: Iterable[str], max_depth: int = MAX_DEPTH) -> list[str]:
     """Return the folders, among those of ``names``, in which an archive's layout begins.
 
     A root ends in ``/`` but for the top, which is ``""``. Only the shallowest level that has any
@@ -229,7 +248,7 @@ def roots_of(names: Iterable[str], max_depth: int = 2) -> list[str]:
     roots: dict[int, set[str]] = {}
     known: tuple[str, ...] = ()  # where nearly all names of a large archive begin
     for name in names:
-        if name.startswith(known) or is_stranger(name):
+        if name.startswith(known) or is_litter(name):
             continue
         parts = name.split("/")
         for depth in range(min(len(parts) - 1, max_depth + 1)):

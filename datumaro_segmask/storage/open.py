@@ -11,8 +11,6 @@ from .journal import journaled, stagings
 from .read import FolderStorage, Storage
 from .zip import ZipStorage, open_zip, read_directory
 
-MAX_DEPTH = 2  # folders between the given path and the root of the archive
-
 
 def open_storage(path: str) -> Storage:
     """Open the archive at ``path``: a folder, or a zip, or a folder that holds nothing but a zip.
@@ -48,7 +46,7 @@ def folder_roots(path: str) -> list[str]:
     """Return the folders, up to two down from ``path``, where an archive's layout begins."""
     marks = [layout.SUBSETS, layout.CLASS_MASKS, layout.INSTANCE_MASKS]
     level = [path]
-    for _ in range(MAX_DEPTH + 1):
+    for _ in range(layout.MAX_DEPTH + 1):
         found = [f for f in level if any(os.path.isdir(os.path.join(f, mark)) for mark in marks)]
         if found:
             return found
@@ -62,7 +60,7 @@ def _folders_in(folder: str) -> list[str]:
             folders = [entry.path for entry in entries if entry.is_dir()]
     except OSError:  # one that may not be read has no archive to offer
         return []
-    return sorted(f for f in folders if not layout.is_stranger(os.path.basename(f)))
+    return sorted(f for f in folders if not layout.is_litter(os.path.basename(f)))
 
 
 def lone_zip(folder: str) -> str | None:
@@ -72,7 +70,7 @@ def lone_zip(folder: str) -> str | None:
             zips = [e for e in entries if e.name.lower().endswith(".zip") and e.is_file()]
     except OSError:
         return None
-    paths = [entry.path for entry in zips if not layout.is_stranger(entry.name)]
+    paths = [entry.path for entry in zips if not layout.is_litter(entry.name)]
     return paths[0] if len(paths) == 1 else None
 
 
@@ -88,8 +86,8 @@ def _only_root(roots: list[str], where: str) -> str:
         raise ArchiveError(
             "no archive of segmentation masks is here",
             where,
-            f"the folders {layout.CLASS_MASKS} and {layout.SUBSETS}, here or up to {MAX_DEPTH} "
-            "folders down",
+            f"the folders {layout.CLASS_MASKS} and {layout.SUBSETS}, here or up to "
+            f"{layout.MAX_DEPTH} folders down",
             "check the path, and that CVAT exported 'Segmentation mask 1.1'",
         )
     if len(roots) > 1:

@@ -110,7 +110,7 @@ class FolderStorage:
                     name = f"{below}/{entry.name}"
                     if entry.is_dir(follow_symlinks=False):
                         folders.append(name)
-                    elif layout.is_stranger(name) or (
+                    elif layout.is_litter(name) or (
                         entry.is_symlink() and os.path.isdir(entry.path)  # may lead in circles
                     ):
                         continue

@@ -53,7 +53,7 @@ def read_directory(archive: zipfile.ZipFile, path: str) -> dict[str, zipfile.Zip
                 "the zip of a finished export",
                 "unpack it, run 'datumaro-segmask recover' on the folder, and pack that",
             )
-        if name.endswith("/") or layout.is_stranger(name):
+        if name.endswith("/") or layout.is_litter(name):
             continue
         layout.check_name(name, path)
         if name in directory:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-
 import pytest
 from datumaro.plugins.data_formats.voc.format import VocLabel, make_voc_label_map
 from datumaro.plugins.data_formats.voc.format import parse_label_map as parse_as_datumaro
@@ -170,17 +168,6 @@ def test_background(text: str, name: str | None, caplog: pytest.LogCaptureFixtur
     position = found.background
     assert (None if position is None else found.labels[position].name) == name
     assert not caplog.records
-
-
-def test_background_by_name_beside_a_black_label(caplog: pytest.LogCaptureFixture) -> None:
-    """CVAT's documentation goes by name, its code by colour."""
-    found = parse("void:0,0,0::\nbackground:9,9,9::\n")
-    with caplog.at_level(logging.WARNING):
-        assert found.background == 1
-        assert found.background == 1
-    (record,) = caplog.records
-    for part in (WHERE, "'background'", "'void'", "black"):
-        assert part in record.getMessage()
 
 
 def test_voc_labels() -> None:

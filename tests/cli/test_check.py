@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from datumaro_segmask.__main__ import main
-from datumaro_segmask.cli.check.findings import KINDS, SEVERITIES
+from datumaro_segmask.cli.check.kinds import KINDS, SEVERITIES, severity_of
 from datumaro_segmask.cli.check.survey import Survey, survey
 from datumaro_segmask.errors import SegmaskImportError
 
@@ -126,7 +126,7 @@ def test_what_we_do_not_read(name: str, for_cvat: bool, tmp_path: Path) -> None:
     assert found.totals()["error"] > 0
     assert all(finding.what and finding.fix for finding in found.findings)
     if case.item is not None:  # the faults of one item, and the two others are sound
-        errors = [f for f in found.findings if f.severity(for_cvat) == "error"]
+        errors = [f for f in found.findings if severity_of(f, for_cvat) == "error"]
         assert {(f.item, f.subset) for f in errors} == {case.item}
         (count,) = found.subsets.values()
         assert (count.items, count.broken) == (3, 1)
@@ -151,14 +151,14 @@ def test_does_not_stop_at_the_first_fault(tmp_path: Path) -> None:
         images={"b.jpg": jpeg(5, 7)},
     )
     assert set(found_in(files, tmp_path)) == {
-        ("duplicate-colour", "labelmap.txt:3", None),
+        ("duplicate-color", "labelmap.txt:3", None),
         ("label-map", "labelmap.txt:4", None),
         ("label-map", "labelmap.txt:6", None),
         ("subset-list", "ImageSets/Segmentation/train.txt:2", None),
         ("subset-list", "ImageSets/Segmentation/train.txt:4", None),
         ("subset-list", "ImageSets/Segmentation/val.txt:2", None),
-        ("undeclared-colour", "SegmentationClass/a.png", 2),
-        ("undeclared-colour", "SegmentationClass/a.png", 1),
+        ("undeclared-color", "SegmentationClass/a.png", 2),
+        ("undeclared-color", "SegmentationClass/a.png", 1),
         ("unreadable-mask", "SegmentationObject/a.png", None),
         ("mask-size", "SegmentationObject/b.png", None),
         ("image-size", "JPEGImages/b.jpg", None),
@@ -208,7 +208,7 @@ def test_nearest_of_the_lines_that_can_be_read(tmp_path: Path) -> None:
     """A line that cannot be read has no colour of its own to be near to."""
     files = archive({"a": rgb("3")}, labels="broken:x,y,z::\ncar:128,0,0::\n")
     found = survey(str(as_folder(files, tmp_path / "task")))
-    (undeclared,) = [f for f in found.findings if f.kind == "undeclared-colour"]
+    (undeclared,) = [f for f in found.findings if f.kind == "undeclared-color"]
     assert undeclared.what.endswith("nearest: car 128,0,0")
 
 
@@ -237,7 +237,9 @@ def test_mask_whose_name_is_no_id(tmp_path: Path) -> None:
     path = as_folder(archive({"a": rgb("1")}), tmp_path / "task")
     (path / "SegmentationClass/b\\c.png").write_bytes(rgb("1"))
     found = survey(str(path))
-    assert [f.file for f in found.findings] == ["SegmentationClass"]
+    assert [(f.kind, f.file) for f in found.findings] == [
+        ("unsafe-path", "SegmentationClass/b\\c.png")
+    ]
     assert "backslash" in found.findings[0].what
 
 
@@ -266,7 +268,7 @@ def test_exit_status(write, masks, status: int, tmp_path: Path, capsys) -> None:
     path = write(archive(masks), tmp_path / "task")
     assert main(["check", str(path)]) == status
     report = capsys.readouterr().out
-    assert ("undeclared-colour" in report) == bool(status)
+    assert ("undeclared-color" in report) == bool(status)
     assert main(["check", str(path), "--json"]) == status
     assert json.loads(capsys.readouterr().out)["status"] == status
 
@@ -301,7 +303,7 @@ def test_json(tmp_path: Path, capsys) -> None:
     path = as_folder(archive({"a": rgb("113"), "b": rgb("12")}), tmp_path / "task")
     main(["check", str(path), "--json"])
     report = json.loads(capsys.readouterr().out)
-    fix = "give these pixels a declared colour, or add the line 'name:128,128,0::'"
+    fix = "add the line 'name:128,128,0::' to the label map, or give these pixels a declared colour"
     assert report == {
         "path": str(path),
         "for": "segmask",
@@ -310,7 +312,7 @@ def test_json(tmp_path: Path, capsys) -> None:
         "findings": [
             {
                 "severity": "error",
-                "kind": "undeclared-colour",
+                "kind": "undeclared-color",
                 "file": "SegmentationClass/a.png",
                 "what": "no label has the colour 128,128,0; nearest: car 128,0,0, road 0,128,0",
                 "fix": fix,
@@ -355,9 +357,9 @@ def test_report_of_several_remedies(tmp_path: Path, capsys) -> None:
     masks = {f"{i:02}": png(np.array([[[9, 9, s]]], np.uint8)) for i, s in enumerate(shades)}
     main(["check", str(as_folder(archive(masks), tmp_path / "task"))])
     report = capsys.readouterr().out
-    assert report.count("    to fix it: give these pixels") == 10
+    assert report.count("    to fix it: add the line") == 10
     assert "... and 2 more; --all shows them" in report
-    assert "\n  to fix it: give these pixels" not in report  # the first one is not for all
+    assert "\n  to fix it: add the line" not in report  # the first one is not for all
 
 
 @pytest.mark.parametrize(("forbidden", "colored"), [("", True), ("1", False)])

@@ -12,7 +12,7 @@ from datumaro_segmask.errors import SegmaskImportError, SubsetListError, UnsafeP
 from datumaro_segmask.storage import layout
 from datumaro_segmask.storage.layout import (
     check_name,
-    is_stranger,
+    is_litter,
     list_line,
     parse_subset_list,
     problem_of_listed,
@@ -127,7 +127,7 @@ def test_line_gives_the_id_back(item_id: str, has_mask: bool) -> None:
     ],
 )
 def test_ids_that_no_list_holds(item_id: str, has_mask: bool, says: str) -> None:
-    assert says in problem_of_listed(item_id, has_mask)
+    assert says in str(problem_of_listed(item_id, has_mask))
 
 
 @given(st.text(max_size=200), st.booleans())
@@ -167,12 +167,12 @@ def test_check_name_returns_what_is_safe() -> None:
     "name", ["__MACOSX/a.png", "a/.DS_Store", "a/Thumbs.db", "THUMBS.DB", "a/._b.png", "._a/b"]
 )
 def test_stranger(name: str) -> None:
-    assert is_stranger(name)
+    assert is_litter(name)
 
 
 @pytest.mark.parametrize("name", ["a.png", "x__MACOSX/a", "a._b", "a/.hidden", "Thumbs.db.png"])
 def test_no_stranger(name: str) -> None:
-    assert not is_stranger(name)
+    assert not is_litter(name)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What CVAT's own reader makes of an archive that `segmask` reads (docs/format.md, section 7).
+"""What CVAT's own reader makes of what `segmask` reads (docs/format.md, sections 1 to 4).
 
 CVAT knows the colours of the label map and the first 256 of VOC, takes 8 bits of everything, and
 splits the lines of a label map at every colon.
@@ -6,18 +6,18 @@ splits the lines of a label map at every colon.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
 from ... import colors
+from ...archive.diagnostics import Finding
+from ...archive.item import Scan
 from ...archive.labelmap import LabelMap
-from ...archive.meaning import count_values
-from ...png.container import parse_header
+from ...archive.meaning import ClassLookup
+from ...png.read import MaskReader
 from ...storage import layout
 from ...storage.read import Storage
-from .findings import Finding
-from .tolerant import is_stand_in
 
 _LAST_8_BIT = 255
 _NOTHING = {
@@ -46,7 +46,7 @@ def cvat_label_map_findings(storage: Storage, label_map: LabelMap) -> Iterator[F
     no_colors = not any(color for _, color in fields)
     for (i, _), (name, color), label in zip(lines, fields, label_map.labels, strict=False):
         same_color = no_colors or _color(color) == label.color
-        if not is_stand_in(label) and (name != label.name or not same_color):
+        if not label.is_stand_in and (name != label.name or not same_color):
             what = f"CVAT reads the name {name!r} and the colour {color!r}"
             fix = f"write '{label.name.replace(':', ' ')}:{','.join(map(str, label.color))}::'"
             yield Finding("cvat-label-line", f"{layout.LABEL_MAP}:{i}", what, fix)
@@ -59,7 +59,7 @@ def _color(field: str) -> tuple[int, ...] | None:
         return None
 
 
-def cvat_subset_findings(subsets: dict[str, list[str]]) -> Iterator[Finding]:
+def cvat_subset_findings(subsets: Iterable[str]) -> Iterator[Finding]:
     """Yield the subsets whose lists the VOC reader of CVAT passes over."""
     for name in subsets:
         if "_" in name:
@@ -68,37 +68,35 @@ def cvat_subset_findings(subsets: dict[str, list[str]]) -> Iterator[Finding]:
             yield Finding("subset-name", layout.subset_list(name), what, fix, subset=name)
 
 
-def cvat_findings(
-    storage: Storage, label_map: LabelMap, item_id: str, max_pixels: int
-) -> Iterator[Finding]:
-    """Yield what CVAT reads otherwise, or not at all, in the masks of an item that we can read.
+def cvat_findings(scan: Scan, label_map: LabelMap, lookup: ClassLookup) -> list[Finding]:
+    """Return what CVAT reads otherwise, or not at all, in the masks of an item that we can read.
 
     Instance numbers past 255 are not among them: they are a finding in any case.
     """
-    for name in (layout.class_mask(item_id), layout.instance_mask(item_id)):
-        if not storage.exists(name):
-            continue
-        data, place = storage.read(name), storage.place(name)
-        header = parse_header(data, place, max_pixels)
-        if header.depth == 16 and header.is_color:
-            what = "the colours have 16 bits a channel"
-            yield Finding("sixteen-bits", name, what, "save the mask with 8 bits", item_id)
-        elif name == layout.class_mask(item_id):
-            yield from _class_mask_findings(
-                *count_values(data, place, max_pixels), label_map, item_id, name
-            )
+    class_mask, instance_mask = layout.class_mask(scan.item_id), layout.instance_mask(scan.item_id)
+    found = []
+    for name, reader in ((class_mask, scan.class_reader), (instance_mask, scan.instance_reader)):
+        if reader is not None and reader.header.depth == 16 and reader.header.is_color:
+            what, fix = "the colours have 16 bits a channel", "save the mask with 8 bits"
+            found.append(Finding("sixteen-bits", name, what, fix, scan.item_id))
+        elif reader is not None and name == class_mask:
+            found += _class_mask_findings(scan, reader, label_map, lookup)
+    return found
 
 
 def _class_mask_findings(
-    totals: dict[int, int], is_gray: bool, label_map: LabelMap, item_id: str, name: str
+    scan: Scan, reader: MaskReader, label_map: LabelMap, lookup: ClassLookup
 ) -> Iterator[Finding]:
-    if is_gray:
+    name, item_id = layout.class_mask(scan.item_id), scan.item_id
+    totals = scan.pixels_of_values()
+    if not reader.header.is_color and reader.palette is None:
         high = sum(pixels for value, pixels in totals.items() if value > _LAST_8_BIT)
         if high:
             what = "CVAT takes values past 255 modulo 256"
             fix = "save the mask in the colours of the label map"
             yield Finding("sixteen-bits", name, what, fix, item_id, pixels=high)
         return
+    totals = lookup.colors_in(totals, reader)
     declared = {int(colors.pack(np.array(label.color))) for label in label_map.labels}
     missing = {value: pixels for value, pixels in totals.items() if value not in declared}
     if missing.keys() - _NOTHING.keys():

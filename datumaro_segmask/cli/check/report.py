@@ -9,9 +9,12 @@ from dataclasses import asdict
 from itertools import groupby
 from typing import Any
 
+from ...archive.diagnostics import Finding
 from ...archive.labelmap import BACKGROUND
-from .findings import ERROR, KINDS, NOTE, WARNING, Finding
-from .survey import SubsetCount, Survey
+from ...errors import counted
+from .items import NO_LABEL, SubsetCount
+from .kinds import ERROR, KINDS, NOTE, WARNING, severity_of
+from .survey import Survey
 
 _COLORS = {ERROR: "1;31", WARNING: "1;33", NOTE: "1;36"}
 _FILES = 3  # named for one and the same fault
@@ -26,7 +29,7 @@ def as_json(path: str, status: int, survey: Survey) -> dict[str, Any]:
         "totals": survey.totals(),
         "findings": [
             {
-                "severity": finding.severity(survey.for_cvat),
+                "severity": severity_of(finding, survey.for_cvat),
                 **asdict(finding),
                 "section": KINDS[finding.kind].section,
             }
@@ -41,8 +44,8 @@ def print_report(path: str, survey: Survey, shown: int) -> None:
     """Print the report; of each kind of findings the first ``shown``."""
     items = sum(count.items for count in survey.subsets.values())
     print(
-        f"{printable(path)}: {_count(items, 'item')} in {_count(len(survey.subsets), 'subset')}, "
-        f"{_count(len(survey.labels), 'label')}\n"
+        f"{printable(path)}: {counted(items, 'item')} in {counted(len(survey.subsets), 'subset')}, "
+        f"{counted(len(survey.labels), 'label')}\n"
     )
     print_findings(survey, shown)
     for line in _lines_of_counts(survey):
@@ -59,9 +62,9 @@ def print_findings(survey: Survey, shown: int) -> None:
 
 
 def _lines_of_kind(kind: str, findings: list[Finding], for_cvat: bool, shown: int) -> Iterator[str]:
-    severity = str(findings[0].severity(for_cvat))
+    severity = str(severity_of(findings[0], for_cvat))
     pixels = [finding.pixels for finding in findings if finding.pixels is not None]
-    total = f" ({_count(sum(pixels), 'pixel')})" if pixels else ""
+    total = f" ({counted(sum(pixels), 'pixel')})" if pixels else ""
     section = f"docs/format.md, section {KINDS[kind].section}"
     yield f"{_colored(severity)}: {KINDS[kind].title}{total} [{kind}; {section}]"
     alike: dict[tuple[str, str], list[Finding]] = {}
@@ -87,7 +90,7 @@ def _files(findings: list[Finding], shown: int) -> str:
 
 def _pixels(findings: list[Finding]) -> str:
     pixels = [finding.pixels for finding in findings if finding.pixels is not None]
-    return f" - {_count(sum(pixels), 'pixel')}" if pixels else ""
+    return f" - {counted(sum(pixels), 'pixel')}" if pixels else ""
 
 
 def _lines_of_counts(survey: Survey) -> Iterator[str]:
@@ -95,7 +98,7 @@ def _lines_of_counts(survey: Survey) -> Iterator[str]:
     for name, count in survey.subsets.items():
         yield _subset_line(name, count)
         used |= count.labels.keys()
-        order = [label for label in (*survey.labels, "(no label)") if label in count.labels]
+        order = [label for label in (*survey.labels, NO_LABEL) if label in count.labels]
         rows = [("label", "instances", "items", "pixels")]
         for label in order:
             of = count.labels[label]
@@ -114,7 +117,7 @@ def _lines_of_counts(survey: Survey) -> Iterator[str]:
 def _subset_line(name: str, count: SubsetCount) -> str:
     broken = f", {count.broken:,} cannot be read" if count.broken else ""
     return (
-        f"subset {printable(name)}: {_count(count.items, 'item')}, {count.annotated:,} with "
+        f"subset {printable(name)}: {counted(count.items, 'item')}, {count.annotated:,} with "
         f"annotations, {count.images:,} with an image{broken}"
     )
 
@@ -122,7 +125,7 @@ def _subset_line(name: str, count: SubsetCount) -> str:
 def verdict(survey: Survey) -> str:
     """Return the report in one line."""
     totals = survey.totals()
-    found = ", ".join(_count(number, severity) for severity, number in totals.items() if number)
+    found = ", ".join(counted(number, severity) for severity, number in totals.items() if number)
     if survey.for_cvat:
         verdict = "CVAT takes this archive as it is"
         if totals[WARNING]:
@@ -147,7 +150,3 @@ def _colored(severity: str) -> str:
     if not sys.stdout.isatty() or os.environ.get("NO_COLOR"):
         return severity
     return f"\033[{_COLORS[severity]}m{severity}\033[0m"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" + ("" if number == 1 else "s")

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ...archive.diagnostics import Finding
+
 ERROR, WARNING, NOTE = SEVERITIES = ("error", "warning", "note")
 
 
@@ -24,9 +26,9 @@ class Kind:
 
 KINDS = {
     "label-map": Kind("the label map breaks a rule", ERROR, ERROR, 2),
-    "duplicate-colour": Kind("two labels have one colour", ERROR, WARNING, 2),
+    "duplicate-color": Kind("two labels have one colour", ERROR, WARNING, 2),
     "cvat-label-line": Kind("CVAT reads a line of the label map otherwise", None, ERROR, 2),
-    "many-labels": Kind("CVAT mixes up more than 256 labels", None, WARNING, 7),
+    "many-labels": Kind("CVAT mixes up more than 256 labels", None, WARNING, 2),
     "no-label-map": Kind("there is no label map", NOTE, NOTE, 2),
     "background": Kind("it is in doubt which label is the background", WARNING, WARNING, 2),
     "no-background": Kind("no label is the background", NOTE, NOTE, 2),
@@ -41,7 +43,7 @@ KINDS = {
     "unreadable-image": Kind("images whose size cannot be read", WARNING, NOTE, 4),
     "mask-size": Kind("class and instance masks of different sizes", ERROR, ERROR, 4),
     "image-size": Kind("images of another size than their masks", ERROR, ERROR, 4),
-    "undeclared-colour": Kind("colours that the label map does not declare", ERROR, ERROR, 2),
+    "undeclared-color": Kind("colours that the label map does not declare", ERROR, ERROR, 2),
     "undeclared-value": Kind("gray values that are no line of the label map", ERROR, ERROR, 2),
     "undeclared-nothing": Kind("black or void that the label map does not declare", None, ERROR, 2),
     "palette-by-index": Kind("palettes whose colours are not those of the labels", None, ERROR, 3),
@@ -61,25 +63,7 @@ KINDS = {
 """All kinds of findings, in the order of a report. The names are stable."""
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One finding.
-
-    ``file`` is the place in the archive, with the line where there are lines. ``what`` says what
-    was met, ``fix`` what to do. ``pixels`` is how many pixels it is about, None where it is not
-    about pixels. ``value`` is the colour or gray value it is about, as text.
-    """
-
-    kind: str
-    file: str
-    what: str
-    fix: str
-    item: str | None = None
-    subset: str | None = None
-    pixels: int | None = None
-    value: str | None = None
-
-    def severity(self, for_cvat: bool) -> str | None:
-        """Return how grave it is, None where it is nothing."""
-        kind = KINDS[self.kind]
-        return kind.for_cvat if for_cvat else kind.severity
+def severity_of(finding: Finding, for_cvat: bool) -> str | None:
+    """Return how grave a finding is, None where it is nothing."""
+    kind = KINDS[finding.kind]
+    return kind.for_cvat if for_cvat else kind.severity
