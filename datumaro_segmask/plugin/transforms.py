@@ -11,6 +11,7 @@ from datumaro.components.dataset_base import DatasetItem, IDataset
 from datumaro.components.transformer import ItemTransform
 
 from ..regions.components import split_components
+from ..regions.polygons import Ring
 from ..regions.simplify import simplify_shared
 from .annotations import make_mask, make_polygons, size_of_mask, to_instance, to_rings
 from .host import add_component_options, border
@@ -58,8 +59,8 @@ def polygons_of(annotations: list[Annotation], tolerance: float = 0.0) -> list[A
     """
     masks = [annotation for annotation in annotations if isinstance(annotation, Mask)]
     rings = [to_rings(mask) for mask in masks]
-    if tolerance > 0 and masks:
-        rings = simplify_shared(rings, tolerance, *size_of_mask(masks[0]))
+    if tolerance > 0:
+        rings = _simplified(rings, tolerance, [size_of_mask(mask) for mask in masks])
     group = _last_group(annotations)
     result: list[Annotation] = []
     of_mask = iter(rings)
@@ -69,6 +70,19 @@ def polygons_of(annotations: list[Annotation], tolerance: float = 0.0) -> list[A
             result += make_polygons(next(of_mask), annotation, group)
         else:
             result.append(annotation)
+    return result
+
+
+def _simplified(
+    rings: list[list[Ring]], tolerance: float, sizes: list[tuple[int, int]]
+) -> list[list[Ring]]:
+    """Simplify the polygons of masks, those of one size (height and width) together."""
+    result = list(rings)
+    for size in set(sizes):
+        of_size = [i for i, other in enumerate(sizes) if other == size]
+        simple = simplify_shared([rings[i] for i in of_size], tolerance, *size)
+        for i, part in zip(of_size, simple, strict=True):
+            result[i] = part
     return result
 
 

@@ -164,6 +164,19 @@ def test_tolerance() -> None:
     assert corners[1] < corners[0]
 
 
+def test_tolerance_of_masks_of_two_sizes() -> None:
+    """Each is simplified in its own frame, whichever comes first."""
+    small, large = mask("10 11"), mask(" ".join("1" * n + "0" * (9 - n) for n in range(1, 10)))
+    options = {"tolerance": 1.0}
+
+    def points(*masks: Mask) -> list[list[float]]:
+        found = transformed("masks_to_exact_polygons", *masks, **options)
+        return sorted(polygon.points for polygon in found)
+
+    alone = sorted(points(small) + points(large))
+    assert points(small, large) == points(large, small) == alone
+
+
 def test_types_of_annotation_are_known() -> None:
     made = dataset([item(mask("1111 1111"))])
     made.init_cache()
