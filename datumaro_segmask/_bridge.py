@@ -1,20 +1,18 @@
-"""The table of our plugins, and how Datumaro comes to read it and every other such table.
+"""The table of our plugins, and how Datumaro comes to read it.
 
-The contract is the entry-point group ``datumaro.plugins``: an entry's value is a sequence of
-rows in the shape of Datumaro's own ``specs.json``. Listing them imports no plugin.
+The contract is the entry-point group ``datumaro.plugins``, where setup.cfg declares the table: rows
+in the shape of Datumaro's own ``specs.json``. Listing them imports no plugin. For as long as
+Datumaro does not read that group, the table is given to it here.
 
-This is the one module that reaches into Datumaro: it replaces two of its functions,
-``plugins.specs.get_lazy_plugins`` and ``components.format_detection.apply_format_detector``.
+This module replaces two functions of Datumaro, ``plugins.specs.get_lazy_plugins`` and
+``components.format_detection.apply_format_detector``; `plugin.host` has all else that is private.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from functools import cache
-from importlib.metadata import Distribution, EntryPoint, distributions
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, NoReturn, TypedDict
 
@@ -64,13 +62,9 @@ PLUGINS = (
     _spec("plugin.transforms.SplitComponents", "split_components", "Transform"),
 )
 
-GROUP = "datumaro.plugins"
-# Our entry as setup.cfg declares it, for a source tree that is on the path but not installed.
-_OURS = "datumaro-segmask", EntryPoint("segmask", f"{__name__}:PLUGINS", GROUP)
-
 
 def extend(specs: ModuleType) -> bool:
-    """Let the module ``datumaro.plugins.specs`` list the entry points too; False if it does.
+    """Let the module ``datumaro.plugins.specs`` list our plugins too; False if it does already.
 
     Lets detectors that ask for it see files, by the way (`_let_detectors_see_files`).
     """
@@ -79,7 +73,7 @@ def extend(specs: ModuleType) -> bool:
         return False
 
     def get_lazy_plugins() -> list[type[LazyPlugin]]:
-        return [*builtin(), *_lazy_plugins(_entries())]
+        return [*builtin(), *_lazy_plugins()]
 
     specs.get_lazy_plugins = get_lazy_plugins  # type: ignore[attr-defined]
     _let_detectors_see_files()
@@ -98,75 +92,23 @@ def register_in(env: Environment | None) -> None:
     if "segmask" not in env.importers:
         # Lazy plugins, never the classes: one real importer class among the lazy ones, and
         # Datumaro's detection fails for every format.
-        env.register_plugins(_lazy_plugins([_OURS]))
+        env.register_plugins(_lazy_plugins())
 
 
-def _lazy_plugins(entries: Iterable[tuple[str, EntryPoint]]) -> list[type[LazyPlugin]]:
-    """The plugins of *entries*; an import path that two of them have counts once.
-
-    Of a broken entry, the rows from the broken one on are left out, with a warning; Datumaro
-    and all the other formats go on.
-    """
-    plugins: dict[str, type[LazyPlugin] | None] = {}
-    for distribution, entry in entries:
-        try:
-            for spec in entry.load():
-                if spec["import_path"] not in plugins:
-                    plugins[spec["import_path"]] = _lazy_plugin(spec)
-        except Exception as error:
-            log.warning(
-                "Datumaro goes on without plugins of entry point %r (%s) of distribution %r, "
-                "which is broken: %s: %s. Update or uninstall that distribution",
-                *(entry.name, entry.value, distribution, type(error).__name__, error),
-            )
-    return [plugin for plugin in plugins.values() if plugin is not None]
-
-
-def _entries() -> Iterator[tuple[str, EntryPoint]]:
-    """Our own entry, then those of the group in every distribution, with its name."""
-    yield _OURS
-    for distribution in distributions():
-        try:
-            entries = [entry for entry in distribution.entry_points if entry.group == GROUP]
-        except Exception as error:
-            log.warning(
-                "Datumaro goes on without plugins of distribution %r, whose entry points "
-                "cannot be read: %s: %s. Reinstall that distribution",
-                *(_name(distribution), type(error).__name__, error),
-            )
-        else:
-            yield from ((_name(distribution), entry) for entry in entries)
-
-
-def _name(distribution: Distribution) -> str:
-    """Its name, or where it lies if its metadata has none."""
-    with suppress(Exception):
-        if name := distribution.metadata["Name"]:
-            return name
-    return str(distribution.locate_file(""))
-
-
-def _lazy_plugin(spec: PluginSpec) -> type[LazyPlugin] | None:
-    """The row as Datumaro's registries take it; None where an extra dependency is missing.
-
-    Raises for what would make every registration fail, of whatever plugin.
-    """
+def _lazy_plugins() -> list[type[LazyPlugin]]:
+    """Return the rows of the table as Datumaro's registries take them."""
     from datumaro.components.lazy_plugin import get_lazy_plugin
 
-    role, metadata = spec["plugin_type"], spec.get("metadata", {})
-    if role == "Importer" and "file_extensions" not in metadata:
-        raise ValueError(f"the importer {spec['plugin_name']!r} has no metadata['file_extensions']")
-    plugin: type[LazyPlugin] | None = get_lazy_plugin(
-        spec["import_path"], spec["plugin_name"], role, spec.get("extra_deps", []), metadata
-    )
-    return _detectable(plugin) if role == "Importer" and plugin is not None else plugin
+    plugins = []
+    for spec in PLUGINS:
+        row = spec["import_path"], spec["plugin_name"], spec["plugin_type"], spec["extra_deps"]
+        plugin = get_lazy_plugin(*row, spec["metadata"])
+        plugins.append(_detectable(plugin) if spec["plugin_type"] == "Importer" else plugin)
+    return plugins
 
 
 def _detectable(plugin: type[LazyPlugin]) -> type[LazyPlugin]:
-    """The same importer, made so that detection goes on if it cannot be imported.
-
-    Detection imports every importer whose extensions match, and would end at the first error.
-    """
+    """The importer, made so that detection of other formats goes on if it cannot be imported."""
 
     class DetectableImporter(plugin):
         @classmethod
@@ -175,21 +117,21 @@ def _detectable(plugin: type[LazyPlugin]) -> type[LazyPlugin]:
             try:
                 importer: type[Importer] = super().get_plugin_cls()
             except Exception as error:
-                importer = _stand_in(cls.NAME, error)
+                importer = _stand_in(error)
             return importer
 
     return DetectableImporter
 
 
-def _stand_in(name: str, error: Exception) -> type[Importer]:
+def _stand_in(error: Exception) -> type[Importer]:
     """An importer that rejects every dataset; asked for by its name, it raises *error*."""
     from datumaro.components.importer import Importer
 
-    reason = f"the format {name!r} cannot be imported: {type(error).__name__}: {error}"
+    reason = f"the format 'segmask' cannot be imported: {type(error).__name__}: {error}"
     log.warning("Datumaro's detection leaves out a format; %s", reason)
 
     class BrokenImporter(Importer):
-        NAME = name
+        NAME = "segmask"
 
         @classmethod
         def detect(cls, context: FormatDetectionContext) -> None:

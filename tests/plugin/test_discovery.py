@@ -1,8 +1,7 @@
 """How Datumaro finds the format: entry points, start-up file, `register`, ``python -m``.
 
 What a test changes in an interpreter would outlive it, so most of them start one of their own.
-Such an interpreter gets what a user gets, from ``PYTHONPATH``: this source tree, and the
-distributions that the test has made up.
+Such an interpreter gets what a user gets, from ``PYTHONPATH``.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ import subprocess
 import sys
 import venv
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from configparser import ConfigParser
 from functools import partial
 from importlib import import_module
@@ -27,28 +26,9 @@ from textwrap import dedent
 import pytest
 
 from datumaro_segmask import _startup
-from datumaro_segmask._bridge import GROUP, PLUGINS, _entries, _lazy_plugins
+from datumaro_segmask._bridge import PLUGINS
 
 ROOT = Path(__file__).parents[2]
-IMPORTER = """
-    from datumaro.components.importer import Importer
-
-    class AcmeImporter(Importer):
-        NAME = "acme"
-
-        @classmethod
-        def detect(cls, context):
-            context.require_file("*.acme")
-"""
-ROW = {
-    "import_path": "acme.AcmeImporter",
-    "plugin_name": "acme",
-    "plugin_type": "Importer",
-    "metadata": {"file_extensions": [".acme"]},
-}
-BARE_ROW = {"import_path": "bad.Bad", "plugin_name": "bad", "plugin_type": "Importer"}
-ODD_ROW = {"import_path": "bad.Bad", "plugin_name": "bad", "plugin_type": "Wizard"}
-
 LISTED = "from datumaro.components.environment import Environment; env = Environment(); "
 IMPORTERS = (  # those that detection asks about the given extensions
     "groups = env.importers and env.importers.extension_groups; "
@@ -56,7 +36,6 @@ IMPORTERS = (  # those that detection asks about the given extensions
 )
 INSTALLED = "from datumaro_segmask import _startup; _startup.install(); "
 
-Served = Callable[[], list[str]]
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
@@ -104,21 +83,11 @@ def zipped(archive: Path) -> Path:
     return target
 
 
-def distribute(folder: Path, name: str, entry_points: str, **modules: str) -> None:
-    """Lay a distribution into *folder* as an installer would: its metadata and its modules."""
-    info = folder / f"{name}-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(f"[{GROUP}]\n{entry_points}\n")
-    for module, text in modules.items():
-        (folder / f"{module}.py").write_text(dedent(text))
-
-
 class TestTable:
     def test_setup_cfg_declares_it(self) -> None:
         config = ConfigParser()
         config.read(ROOT / "setup.cfg", encoding="utf-8")
-        declared = config["options.entry_points"][GROUP].strip()
+        declared = config["options.entry_points"]["datumaro.plugins"].strip()
         assert declared == "segmask = datumaro_segmask._bridge:PLUGINS"
 
     def test_has_the_shape_of_datumaros_own(self) -> None:
@@ -230,115 +199,30 @@ class TestStartup:
         assert run("main.py").stdout.split() == ["True"]
 
 
-class TestEntryPoints:
-    """What the bridge does with the entries of others."""
+BROKEN = "import of datumaro_segmask.plugin.importer halted; None in sys.modules"
 
-    @pytest.fixture
-    def served(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
-        """List the formats that the bridge adds, with the distributions in *tmp_path*."""
-        monkeypatch.syspath_prepend(tmp_path)
-        known = set(sys.modules)
-        yield lambda: [plugin.NAME for plugin in _lazy_plugins(_entries())]
-        for module in set(sys.modules) - known:
-            del sys.modules[module]
 
-    def test_are_served(
-        self, served: Served, tmp_path: Path, caplog: pytest.LogCaptureFixture
+class TestBroken:
+    def test_importer_that_cannot_be_imported_leaves_detection_alone(
+        self, run: Run, archive: Path
     ) -> None:
-        distribute(tmp_path, "acme", "a = acme:ROWS", acme=f"ROWS = [{ROW}]")
-        assert served() == [row["plugin_name"] for row in PLUGINS] + ["acme"]
-        assert not caplog.records
-
-    def test_with_missing_extra_dependency_are_passed_over(
-        self, served: Served, tmp_path: Path, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        row = {**ROW, "extra_deps": ["no_such_module"]}
-        distribute(tmp_path, "acme", "a = acme:ROWS", acme=f"ROWS = [{row}]")
-        assert "acme" not in served()
-        assert not caplog.records
-
-    def test_same_import_path_counts_once(self, served: Served, tmp_path: Path) -> None:
-        distribute(tmp_path, "acme", "a = acme:ROWS\nb = acme:ROWS", acme=f"ROWS = [{ROW}]")
-        distribute(tmp_path, "acme_again", "a = acme:ROWS")
-        distribute(tmp_path, "ours_again", "segmask = datumaro_segmask._bridge:PLUGINS")
-        assert served() == [row["plugin_name"] for row in PLUGINS] + ["acme"]
-
-    @pytest.mark.parametrize(
-        ("entry", "rows", "message"),
-        [
-            pytest.param("no_such_module:ROWS", "", "ModuleNotFoundError", id="no module"),
-            pytest.param("bad:NO_SUCH_NAME", "", "AttributeError", id="no such name"),
-            pytest.param("bad:ROWS", "ROWS = 1 / 0", "ZeroDivisionError", id="raises"),
-            pytest.param("bad:ROWS", "ROWS = None", "TypeError", id="no table"),
-            pytest.param("bad:ROWS", "ROWS = [{}]", "KeyError", id="empty row"),
-            pytest.param("bad:ROWS", f"ROWS = [{BARE_ROW}]", "file_extensions", id="no extensions"),
-            pytest.param("bad:ROWS", f"ROWS = [{ODD_ROW}]", "KeyError: 'Wizard'", id="odd type"),
-        ],
-    )
-    def test_broken_one_warns(
-        self,
-        served: Served,
-        tmp_path: Path,
-        caplog: pytest.LogCaptureFixture,
-        entry: str,
-        rows: str,
-        message: str,
-    ) -> None:
-        distribute(tmp_path, "broken", f"bad_entry = {entry}", bad=rows)
-        distribute(tmp_path, "sound", "a = sound:ROWS", sound=f"ROWS = [{ROW}]")
-        assert served() == [row["plugin_name"] for row in PLUGINS] + ["acme"]
-        (record,) = caplog.records
-        for part in ("'bad_entry'", f"({entry})", "'broken'", message):
-            assert part in record.getMessage()
-
-    @pytest.mark.parametrize("name", ["broken", None], ids=["name", "no metadata"])
-    def test_unreadable_ones_warn(
-        self, served: Served, tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str | None
-    ) -> None:
-        distribute(tmp_path, "broken", "a line that is no entry point")
-        if name is None:
-            (tmp_path / "broken-1.0.dist-info" / "METADATA").unlink()
-        distribute(tmp_path, "sound", "a = sound:ROWS", sound=f"ROWS = [{ROW}]")
-        assert served() == [row["plugin_name"] for row in PLUGINS] + ["acme"]
-        (record,) = caplog.records
-        assert repr(name or str(tmp_path)) in record.getMessage()
-
-    def test_broken_one_takes_nothing_down(self, run: Run, tmp_path: Path) -> None:
-        distribute(tmp_path, "broken", "bad_entry = bad:ROWS", bad=f"ROWS = [{BARE_ROW}]")
-        distribute(tmp_path, "sound", "a = sound:ROWS", sound=f"ROWS = [{ROW}]")
-        names = "print(*(n for n in ('acme', 'bad', 'segmask', 'coco') if n in env.importers))"
-        result = run("-c", INSTALLED + LISTED + names)
-        assert result.stdout.split() == ["acme", "segmask", "coco"]
-        assert "entry point 'bad_entry' (bad:ROWS) of distribution 'broken'" in result.stderr
-
-    def test_unimportable_importer_leaves_detection_alone(
-        self, run: Run, tmp_path: Path, archive: Path
-    ) -> None:
-        rows = [{**ROW, "metadata": {"file_extensions": [".txt", ".acme"]}}]
-        distribute(
-            tmp_path, "acme", "a = table:ROWS", table=f"ROWS = {rows}", acme="import nothing"
-        )
-        (archive / "b.acme").touch()
         code = """
+            import sys; sys.modules["datumaro_segmask.plugin.importer"] = None
             from datumaro_segmask import _startup; _startup.install()
             from datumaro.components.dataset import Dataset
-            print(Dataset.detect("archive"))
+            from datumaro.components.errors import DatumaroError
             try:
-                Dataset.import_from("archive", "acme")
+                print(Dataset.detect("archive"))
+            except DatumaroError as error:
+                print(type(error).__name__)
+            try:
+                Dataset.import_from("archive", "segmask")
             except ModuleNotFoundError as error:
                 print(error)
         """
         result = run("-c", dedent(code))
-        assert result.stdout.split() == ["segmask", "No", "module", "named", "'nothing'"]
-        assert result.stderr.count("leaves out a format; the format 'acme' cannot be imported") == 1
-
-    def test_sound_importer_detects(self, run: Run, tmp_path: Path) -> None:
-        rows = dedent(IMPORTER) + f"ROWS = [{ROW}]\n"
-        distribute(tmp_path, "acme", "a = acme:ROWS", acme=rows)
-        (tmp_path / "data").mkdir()
-        (tmp_path / "data" / "a.acme").touch()
-        code = "from datumaro.components.dataset import Dataset; print(Dataset.detect('data'))"
-        assert run("-c", INSTALLED + code).stdout.split() == ["acme"]
+        assert result.stdout.splitlines() == ["MultipleFormatsMatchError", BROKEN]
+        assert result.stderr.count("leaves out a format; the format 'segmask'") == 1
 
 
 class TestRegister:
