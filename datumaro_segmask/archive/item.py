@@ -215,15 +215,17 @@ def _scan(scan: Scan, lookup: ClassLookup, explain: Explain | None, report: Repo
         for blocks in zip(*(_blocks(read, rows, report, broken) for read in readers), strict=True):
             scanner.add(*blocks)
         runs = scanner.runs()
-        nothing = np.zeros(runs.begin.size, np.int64)
-        labels, numbers = nothing, nothing
-        if scan.class_reader is not None and scan.class_reader not in broken:
+        if scan.class_reader is None or scan.class_reader in broken:
+            labels = np.full(runs.begin.size, NOTHING)
+        else:
             found = lookup.labels_of(runs.values[0], scan.class_reader)
-            if found is not None:
-                labels = found
-            elif explain is not None:
+            if found is None:
+                assert explain is not None
                 raise explain()
-        if scan.instance_reader is not None:
+            labels = found
+        if scan.instance_reader is None:
+            numbers = np.zeros(runs.begin.size, np.int64)
+        else:
             numbers = numbers_of(runs.values[-1], scan.instance_reader)
         return replace(scan, runs=runs, labels=labels, numbers=numbers)
     return scan

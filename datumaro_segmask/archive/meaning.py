@@ -171,10 +171,13 @@ class ClassLookup:
 
 def remedy_of_color(packed: int, count: int) -> str:
     """Return what to do about a colour that is not declared, one of ``count`` in its mask."""
-    smooth = "draw the mask without smoothing, scaling or JPEG, which blend colours, or "
+    if count > _SMOOTH:
+        return (
+            "draw the mask without smoothing, scaling or JPEG, which blend colours, or add the "
+            "missing colours to the label map"
+        )
     return (
-        (smooth if count > _SMOOTH else "")
-        + f"add the line 'name:{colors.show(packed)}::' to the label map, or give these pixels a "
+        f"add the line 'name:{colors.show(packed)}::' to the label map, or give these pixels a "
         "declared colour"
     )
 
