@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeAlias
 
@@ -63,7 +63,7 @@ def _no_runs() -> IntArray:
     return np.zeros(0, np.int64)
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Scan:
     """What the files of an item hold, before instances are made of it.
 
@@ -171,24 +171,21 @@ def scan_item(
     _check_sizes(storage, sizes, report)
     size = next(iter(sizes.values()), None)
     of_class, of_instance = readers.get(class_mask), readers.get(instance_mask)
-    scan = Scan(item_id, image, image_size, size, of_class, of_instance)
-    if size is None or not readers:
-        return scan
-    if len({sizes[name] for name in readers}) > 1:  # reported: each is looked at for itself
-        for reader, own in ((of_class, None), (None, of_instance)):
-            alone = next(part for part in (reader, own) if part is not None)
-            own_size = alone.header.height, alone.header.width
-            single = replace(scan, class_reader=reader, instance_reader=own, size=own_size)
-            _scan(single, lookup, explain, report)
-        return scan
-    return _scan(scan, lookup, explain, report)
+    pairs = [(of_class, of_instance)] if readers else []
+    if of_class and of_instance and sizes[class_mask] != sizes[instance_mask]:
+        pairs = [(of_class, None), (None, of_instance)]  # reported: each is looked at for itself
+    pixels: tuple[Runs, IntArray, IntArray] | None = None
+    for pair in pairs:
+        with reporting(report):
+            pixels = _read_pixels(*pair, lookup, explain, report)
+    return Scan(item_id, image, image_size, size, of_class, of_instance, *(pixels or ()))
 
 
 def _check_sizes(storage: Storage, sizes: dict[str, Size], report: Report) -> None:
-    for name, size in list(sizes.items())[1:]:
-        first, expected = next(iter(sizes.items()))
-        role = "class mask" if first.startswith(layout.CLASS_MASKS) else "instance mask"
-        if size != expected:
+    first, expected = next(iter(sizes.items()), ("", None))
+    for name, size in sizes.items():
+        if size != expected and expected is not None:
+            role = "class mask" if first.startswith(layout.CLASS_MASKS) else "instance mask"
             report(
                 MaskSizeError(
                     f"the size is {show_size(size)}, that of the {role} is {show_size(expected)}",
@@ -201,34 +198,36 @@ def _check_sizes(storage: Storage, sizes: dict[str, Size], report: Report) -> No
             )
 
 
-def _scan(scan: Scan, lookup: ClassLookup, explain: Explain | None, report: Report) -> Scan:
-    """Read masks of one size in step, and what their values mean.
+def _read_pixels(
+    of_class: MaskReader | None,
+    of_instance: MaskReader | None,
+    lookup: ClassLookup,
+    explain: Explain | None,
+    report: Report,
+) -> tuple[Runs, IntArray, IntArray]:
+    """Read masks of one size in step; return their runs, and the label and number of each.
 
     ``explain`` makes the error of undeclared values, which takes another look at the class mask.
     """
-    assert scan.size is not None
-    readers = [read for read in (scan.class_reader, scan.instance_reader) if read is not None]
+    readers = [reader for reader in (of_class, of_instance) if reader is not None]
     broken: list[MaskReader] = []
     rows = block_rows(*readers)
-    scanner = Scanner(*scan.size, readers[0].where)
-    with reporting(report):
-        for blocks in zip(*(_blocks(read, rows, report, broken) for read in readers), strict=True):
-            scanner.add(*blocks)
-        runs = scanner.runs()
-        if scan.class_reader is None or scan.class_reader in broken:
-            labels = np.full(runs.begin.size, NOTHING)
-        else:
-            found = lookup.labels_of(runs.values[0], scan.class_reader)
-            if found is None:
-                assert explain is not None
-                raise explain()
-            labels = found
-        if scan.instance_reader is None:
-            numbers = np.zeros(runs.begin.size, np.int64)
-        else:
-            numbers = numbers_of(runs.values[-1], scan.instance_reader)
-        return replace(scan, runs=runs, labels=labels, numbers=numbers)
-    return scan
+    header = readers[0].header
+    scanner = Scanner(header.height, header.width, readers[0].where)
+    for blocks in zip(*(_blocks(read, rows, report, broken) for read in readers), strict=True):
+        scanner.add(*blocks)
+    runs = scanner.runs()
+    labels: IntArray | None
+    if of_class is None or of_class in broken:
+        labels = np.full(runs.begin.size, NOTHING)
+    else:
+        labels = lookup.labels_of(runs.values[0], of_class)
+    if labels is None:
+        assert explain is not None
+        raise explain()
+    if of_instance is None:
+        return runs, labels, np.zeros(runs.begin.size, np.int64)
+    return runs, labels, numbers_of(runs.values[-1], of_instance)
 
 
 def _blocks(

@@ -83,18 +83,12 @@ def _class_of(ours: type[SegmaskError]) -> type[Any]:
     elif issubclass(ours, _OF_ANNOTATIONS):
         theirs = InvalidAnnotationError
 
-    class Both(ours, theirs):  # type: ignore[valid-type, misc]
-        # The class has no name to be found by, so a pickle holds one of ours, and comes here again.
-        def __reduce__(self) -> tuple[Any, ...]:
-            return _restore, (ours, self.args, self.__dict__)
+    # The class has no name to be found by, so a pickle holds one of ours, and comes here again.
+    def reduce(error: SegmaskError) -> tuple[Any, ...]:
+        return _restore, (ours, error.args, error.__dict__)
 
-    Both.__name__, Both.__qualname__, Both.__module__ = (
-        ours.__name__,
-        ours.__name__,
-        ours.__module__,
-    )
-    Both.__doc__ = ours.__doc__
-    return Both
+    body = {"__module__": ours.__module__, "__doc__": ours.__doc__, "__reduce__": reduce}
+    return type(ours.__name__, (ours, theirs), body)
 
 
 def _restore(ours: type[E], args: tuple[str, ...], attributes: dict[str, Any]) -> E:
