@@ -1,0 +1,289 @@
+"""Any sequence of edits and saves gives what an export into an empty folder gives, pictures too.
+
+`STEPS` in the environment asks for about as many steps as it says, instead of some 2,000.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import hypothesis.strategies as st
+import numpy as np
+import PIL.Image
+from datumaro.components.annotation import AnnotationType, LabelCategories, Mask, Polygon
+from datumaro.components.dataset import Dataset
+from datumaro.components.dataset_base import DatasetItem
+from datumaro.components.media import Image
+from hypothesis import HealthCheck, settings
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
+
+import datumaro_segmask
+from datumaro_segmask.storage.layout import STAGING
+
+from ..archives import archive, as_folder, as_zip, jpeg, rgb
+
+STEPS_A_RUN = 50
+IDS = st.sampled_from(["1", "2", "3", "a/4", "a.b", "five"])
+SUBSETS = st.sampled_from(["train", "val", "test_2"])
+SHADES = st.integers(0, 255)
+EXTENSIONS = st.sampled_from([".png", ".bmp"])  # which keep a shade as it is
+
+FILES = archive(
+    {
+        "1": rgb("0110 0220"),
+        "2": rgb("2200 2200"),
+        "3": rgb("1111 2222"),
+        "a/4": rgb("0000 0000"),
+    },
+    {"1": rgb("0110 0220"), "2": rgb("1100 2200")},
+    lists={"train": "1\n2\n", "val": "3\na/4\n", "empty": ""},
+    images={"1.jpg": jpeg(2, 4, 10), "2.png": b"", "3.jpg": jpeg(2, 4, 250)},
+)
+
+
+def shade_of(data: bytes) -> int | bytes:
+    """Return the one shade of a picture that was made here, or the bytes of any other."""
+    with PIL.Image.open(io.BytesIO(data)) as image:
+        if image.format == "JPEG":
+            return data
+        return int(np.asarray(image.convert("L"))[0, 0])
+
+
+def gray_png(shade: int) -> bytes:
+    file = io.BytesIO()
+    PIL.Image.new("L", (4, 2), shade).save(file, "PNG")
+    return file.getvalue()
+
+
+class Edits(RuleBasedStateMachine):
+    """``pictures``: by id the picture that an item has in memory, and whether it is a file yet."""
+
+    items = Bundle("items")
+
+    @initialize(zipped=st.booleans())
+    def start(self, zipped: bool) -> None:
+        datumaro_segmask.register()
+        base = "/dev/shm" if os.path.isdir("/dev/shm") else None
+        self.top = Path(tempfile.mkdtemp(dir=base))
+        self.zipped = zipped
+        files = {**FILES, "JPEGImages/2.png": gray_png(99)}
+        self.root = self.top / "given/my task"
+        if zipped:
+            self.zip = as_zip(files, self.top / "zips/task.zip")
+        else:
+            as_folder(files, self.root)
+        self.pictures: dict[str, tuple[int | bytes, bool]] = {
+            name.removeprefix("JPEGImages/").rpartition(".")[0]: (shade_of(data), True)
+            for name, data in files.items()
+            if name.startswith("JPEGImages/")
+        }
+        self.on_disk = dict(self.pictures)
+        self.open({}, "root")
+
+    def open(self, options: dict[str, Any], way: str) -> None:
+        path = self.root
+        if self.zipped:
+            path = self.zip.parent if way == "parent" else self.zip
+        elif way == "parent":
+            path = self.top / "given"
+        elif way == "link" and sys.platform != "win32":
+            path = self.top / "link"
+            if not path.is_symlink():
+                path.symlink_to(self.root)
+        self.dataset = Dataset.import_from(str(path), "segmask", **options)
+
+    # What can be done to the items
+
+    def any_item(self, data: st.DataObject) -> DatasetItem | None:
+        items = sorted(self.dataset, key=lambda item: item.id)
+        return data.draw(st.sampled_from(items)) if items else None
+
+    def ids(self) -> set[str]:
+        return {item.id for item in self.dataset}
+
+    def labels(self) -> LabelCategories:
+        labels: LabelCategories = self.dataset.categories()[AnnotationType.label]
+        return labels
+
+    @rule(item_id=IDS, subset=SUBSETS, shade=SHADES, ext=EXTENSIONS, kind=st.integers(0, 3))
+    def put(self, item_id: str, subset: str, shade: int, ext: str, kind: int) -> None:
+        """A new item, or another one in the place of an old one."""
+        for item in list(self.dataset):
+            if item.id == item_id:
+                self.dataset.remove(item.id, item.subset)
+        media = None
+        self.pictures.pop(item_id, None)
+        if kind % 2:
+            media = Image.from_numpy(np.full((2, 4, 3), shade, np.uint8), ext=ext)
+            self.pictures[item_id] = shade, False
+        pixels = np.zeros((2, 4), np.uint8)
+        pixels[:, : shade % 4] = 1
+        masks = [Mask(pixels, label=shade % len(self.labels()), group=shade % 3)]
+        self.dataset.put(
+            DatasetItem(item_id, subset=subset, media=media, annotations=masks * (kind > 1))
+        )
+
+    @rule(data=st.data())
+    def remove(self, data: st.DataObject) -> None:
+        if item := self.any_item(data):
+            self.dataset.remove(item.id, item.subset)
+            self.pictures.pop(item.id, None)
+
+    @rule(data=st.data(), item_id=IDS)
+    def rename(self, data: st.DataObject, item_id: str) -> None:
+        item = self.any_item(data)
+        if item and item_id not in self.ids():
+            self.dataset.remove(item.id, item.subset)
+            self.dataset.put(item.wrap(id=item_id))
+            if item.id in self.pictures:
+                self.pictures[item_id] = self.pictures.pop(item.id)
+
+    @rule(data=st.data())
+    def swap(self, data: st.DataObject) -> None:
+        first, second = self.any_item(data), self.any_item(data)
+        if first and second and first.id != second.id:
+            self.dataset.remove(first.id, first.subset)
+            self.dataset.remove(second.id, second.subset)
+            self.dataset.put(first.wrap(id=second.id))
+            self.dataset.put(second.wrap(id=first.id))
+            mine, theirs = (self.pictures.pop(i.id, None) for i in (first, second))
+            for item_id, picture in ((second.id, mine), (first.id, theirs)):
+                if picture is not None:
+                    self.pictures[item_id] = picture
+
+    @rule(data=st.data(), subset=SUBSETS)
+    def move(self, data: st.DataObject, subset: str) -> None:
+        if item := self.any_item(data):
+            self.dataset.remove(item.id, item.subset)
+            self.dataset.put(item.wrap(subset=subset))
+
+    @rule(data=st.data(), inside=st.booleans())
+    def relabel(self, data: st.DataObject, inside: bool) -> None:
+        """Through Datumaro, or in the annotation itself, of which Datumaro learns nothing."""
+        item = self.any_item(data)
+        if item and item.annotations:
+            label = data.draw(st.integers(0, len(self.labels()) - 1))
+            if inside:
+                item.annotations[0].label = label
+            else:
+                changed = [item.annotations[0].wrap(label=label), *item.annotations[1:]]
+                self.dataset.put(item.wrap(annotations=changed))
+
+    @rule(names=st.permutations(["car", "road", "tree"]))
+    def rename_labels(self, names: list[str]) -> None:
+        old = [label.name for label in self.labels() if label.name != "background"]
+        mapping = dict(zip(old, names, strict=False))
+        self.dataset.transform("remap_labels", mapping=mapping, default="keep")
+
+    @rule(data=st.data(), shade=SHADES, ext=EXTENSIONS)
+    def replace_picture(self, data: st.DataObject, shade: int, ext: str) -> None:
+        if item := self.any_item(data):
+            media = Image.from_numpy(np.full((2, 4, 3), shade, np.uint8), ext=ext)
+            self.dataset.put(item.wrap(media=media))
+            self.pictures[item.id] = shade, False
+
+    @rule(data=st.data(), shade=SHADES)
+    def replace_picture_by_a_file(self, data: st.DataObject, shade: int) -> None:
+        if item := self.any_item(data):
+            path = self.top / f"{shade}.png"
+            path.write_bytes(gray_png(shade))
+            self.dataset.put(item.wrap(media=Image.from_file(str(path))))
+            self.pictures[item.id] = shade, False
+
+    @rule(data=st.data())
+    def drop_picture(self, data: st.DataObject) -> None:
+        item = self.any_item(data)
+        if item and not any(isinstance(a, Polygon) for a in item.annotations):
+            self.dataset.put(item.wrap(media=None))
+            self.pictures.pop(item.id, None)
+
+    # Saving
+
+    @rule(save_media=st.booleans(), mode=st.sampled_from(["color", "palette", "index"]))
+    def save(self, save_media: bool, mode: str) -> None:
+        # Of a zip all pictures are written: its only copy would go with it.
+        written = {
+            item_id: (picture, True)
+            for item_id, (picture, is_file) in self.pictures.items()
+            if is_file or save_media or self.zipped or item_id in self.on_disk
+        }
+        expected = self.exported(self.top / "model", list(self.dataset))
+        self.dataset.save(save_media=save_media, mask_mode=mode)
+        self.on_disk = written
+        self.compare(expected)
+
+    def exported(self, folder: Path, items: list[DatasetItem]) -> dict[Any, Any]:
+        copy = Dataset.from_iterable(items, categories=self.dataset.categories())
+        copy.export(str(folder), "segmask")
+        found = self.content(folder)
+        shutil.rmtree(folder)
+        return found
+
+    def content(self, path: Path) -> dict[Any, Any]:
+        dataset = Dataset.import_from(str(path), "segmask")
+        labels = dataset.categories()[AnnotationType.label]
+        return {
+            (item.id, item.subset): sorted(
+                (labels[mask.label].name, mask.group, mask.rle["counts"])
+                for mask in item.annotations
+            )
+            for item in dataset
+        }
+
+    def compare(self, expected: dict[Any, Any]) -> None:
+        assert self.content(self.zip if self.zipped else self.root) == expected
+        assert self.pictures_there() == {i: picture for i, (picture, _) in self.on_disk.items()}
+
+    def pictures_there(self) -> dict[str, int | bytes]:
+        if self.zipped:
+            with zipfile.ZipFile(self.zip) as archive:
+                files = {name: archive.read(name) for name in archive.namelist()}
+        else:
+            files = {
+                path.relative_to(self.root).as_posix(): path.read_bytes()
+                for path in self.root.rglob("*")
+                if path.is_file()
+            }
+        found: dict[str, int | bytes] = {}
+        for name, data in files.items():
+            assert STAGING not in name
+            if name.startswith("JPEGImages/"):
+                item_id = name.removeprefix("JPEGImages/").rpartition(".")[0]
+                assert item_id not in found, f"{item_id} has two pictures"
+                found[item_id] = shade_of(data)
+        return found
+
+    @rule(
+        way=st.sampled_from(["root", "link", "parent"]),
+        options=st.sampled_from([{}, {}, {"instances": "components"}, {"annotation": "polygon"}]),
+    )
+    def save_and_open(self, way: str, options: dict[str, Any]) -> None:
+        self.save(save_media=True, mode="color")
+        self.pictures = dict(self.on_disk)
+        self.open(options, way)
+
+    @invariant()
+    def nothing_is_lost_between_saves(self) -> None:
+        if hasattr(self, "on_disk"):
+            assert self.pictures_there() == {i: picture for i, (picture, _) in self.on_disk.items()}
+
+    def teardown(self) -> None:
+        if hasattr(self, "top"):
+            shutil.rmtree(self.top)
+
+
+TestEdits = Edits.TestCase
+TestEdits.settings = settings(
+    max_examples=max(1, int(os.environ.get("STEPS", "2000")) // STEPS_A_RUN),
+    stateful_step_count=STEPS_A_RUN,
+    derandomize="STEPS" not in os.environ,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)
