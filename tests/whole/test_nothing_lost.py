@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import threading
@@ -19,6 +20,7 @@ from datumaro.components.importer import ImportErrorPolicy
 from datumaro.components.media import Image
 
 from datumaro_segmask.errors import SegmaskExportError
+from datumaro_segmask.plugin import item_files
 from datumaro_segmask.storage.layout import STAGING
 from datumaro_segmask.storage.write import FolderSink, SubsetLists, ZipSink
 
@@ -128,6 +130,42 @@ def test_folder_in_the_way_of_a_list(source: Path) -> None:
     assert "1.jpg" not in pictures(source)
 
 
+@pytest.mark.parametrize(
+    ("patch", "says"),
+    [("stat", "lies on another disk"), ("access", "permission denied"), ("rename", "cross-device")],
+)
+def test_picture_folder_that_takes_no_files(
+    patch: str, says: str, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On another disk, read-only, or a mount that shows only when a file is to move there."""
+    real: Any = getattr(os, patch)
+
+    folder = str(source / "JPEGImages")
+
+    def fails(path: Any, *args: Any, **options: Any) -> Any:
+        inside = str(path).startswith(folder)
+        if inside == (patch == "rename" and str(args[0]).startswith(folder)):
+            return real(path, *args, **options)
+        if patch == "stat":
+            status = list(real(path, *args, **options))
+            status[2] += 1  # the device
+            return os.stat_result(status)
+        if patch == "access":
+            return False
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    dataset = load(source)
+    rename(dataset, ("1", "x"), ("2", "1"))
+    with monkeypatch.context() as patched:
+        patched.setattr(os, patch, fails)
+        with pytest.raises((DatasetExportError, OSError), match=says):
+            dataset.save()
+    assert pictures(source) == {f"{i}.jpg": PICTURES[i] for i in IDS}
+    assert [path.name for path in source.iterdir() if path.name.startswith(STAGING)] == []
+    dataset.save()
+    assert pictures(source)["1.jpg"] == PICTURES["2"]
+
+
 # 5, one writer at a time
 
 
@@ -200,6 +238,24 @@ def test_same_id_and_masks_with_other_pictures(tmp_path: Path) -> None:
     with pytest.raises(DatasetExportError, match="other masks or another picture"):
         dataset.export(str(tmp_path / "out"), "segmask", save_media=True)
     dataset.export(str(tmp_path / "out"), "segmask")  # without the pictures they are alike
+
+
+def test_ids_that_look_the_same_are_found_in_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = as_folder(archive({"a": rgb("0110"), "b": rgb("0110")}), tmp_path / "task")
+    dataset = load(source)
+    item = dataset.get("b", "default")
+    dataset.remove("b", "default")
+    dataset.put(item.wrap(id="A"))
+    with monkeypatch.context() as patched:
+        patched.setattr(item_files, "FOLDS_CASE", True)
+        with pytest.raises(DatasetExportError, match="looks the same"):
+            dataset.save()
+    assert (source / "SegmentationClass/b.png").exists()
+    if not item_files.FOLDS_CASE:
+        dataset.save()
+        assert "looks the same" in caplog.text
 
 
 # 8 and 9, pictures that come and go
