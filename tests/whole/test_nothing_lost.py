@@ -16,6 +16,7 @@ from datumaro.components.annotation import Bbox
 from datumaro.components.dataset import Dataset
 from datumaro.components.dataset_base import DatasetItem
 from datumaro.components.errors import DatasetExportError, DatasetImportError
+from datumaro.components.exporter import ExportErrorPolicy
 from datumaro.components.importer import ImportErrorPolicy
 from datumaro.components.media import Image
 
@@ -393,6 +394,22 @@ def test_items_that_were_not_read_stay_in_their_lists(source: Path) -> None:
     assert (lists / "empty.txt").read_text() == ""
     assert (source / "SegmentationClass/2.png").read_bytes() == b"broken"
     assert pictures(source)["2.jpg"] == PICTURES["2"]
+
+
+class _LenientExport(ExportErrorPolicy):
+    def _handle_item_error(self, error: Exception) -> None:
+        pass
+
+
+def test_item_that_cannot_be_saved_stays_as_it_was(source: Path) -> None:
+    dataset = load(source)
+    bare = DatasetItem("1", subset="train", annotations=[Bbox(0, 0, 1, 1, label=1)])  # no size
+    dataset.put(bare)
+    dataset.put(bare.wrap(id="new"))
+    dataset.save(error_policy=_LenientExport())
+    assert (source / "ImageSets/Segmentation/train.txt").read_text() == "1\n2\n3\n4\n"
+    for name in ("SegmentationClass/1.png", "SegmentationObject/1.png", "JPEGImages/1.jpg"):
+        assert (source / name).read_bytes() == FILES[name]
 
 
 def test_second_dataset_of_a_folder_that_has_changed(source: Path) -> None:
