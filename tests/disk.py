@@ -48,7 +48,7 @@ _disk: _Disk | None = None  # one for all tests: an audit hook stays as long as 
 
 @contextmanager
 def failing(root: Path, at: int, error: BaseException) -> Iterator[_Disk]:
-    """Raise ``error`` at the change number ``at``, from 1, below ``root``.
+    """Raise ``error`` at the change number ``at``, from 1, below ``root``; at none with 0.
 
     What is yielded has ``left``, which is 0 once the error has been raised.
     """
@@ -75,7 +75,7 @@ def failing(root: Path, at: int, error: BaseException) -> Iterator[_Disk]:
 
 def _refuse(rmtree: Any, disk: _Disk) -> Any:
     def remove(path: Any, *args: Any, **options: Any) -> None:
-        if disk.left > 0:  # alive
+        if disk.left > 0 and disk.root is not None:  # alive
             rmtree(path, *args, **options)
 
     return remove
@@ -84,7 +84,6 @@ def _refuse(rmtree: Any, disk: _Disk) -> Any:
 def _let_go_of_folder(sink: Any) -> None:
     """Free what the system frees: files that are open, and the lock."""
     commit = sink._commit
-    commit._flusher.cancel()
     commit._removals.close()
     commit._lock._lock.release()
 

@@ -23,6 +23,8 @@ from datumaro.components.media import Image
 
 from datumaro_segmask.__main__ import main
 from datumaro_segmask.errors import SegmaskError
+from datumaro_segmask.storage import journal
+from datumaro_segmask.storage.commit import Commit
 from datumaro_segmask.storage.journal import journaled, recover
 from datumaro_segmask.storage.layout import STAGING
 from datumaro_segmask.storage.write import FolderSink
@@ -175,11 +177,35 @@ def _after_kill(out: Path, old: Files, new: Files, *, back: bool) -> str:
     return "old" if left == without_staging(old) else "new"
 
 
+def kill_while_moving(out: Path, work: Work) -> None:
+    do, steps = journal._do, iter(range(5))
+
+    def some(*args: Any) -> None:
+        if next(steps, None) is None:
+            raise Killed
+        do(*args)
+
+    _kill(out, work, journal, "_do", some)
+
+
+def kill_before_moving(out: Path, work: Work) -> None:
+    def killed(*_: Any) -> None:
+        raise Killed
+
+    _kill(out, work, Commit, "_write_journal", killed)
+
+
+def _kill(out: Path, work: Work, target: object, name: str, by: Callable[..., None]) -> None:
+    with pytest.MonkeyPatch.context() as patch, failing(out, 0, Killed()):
+        patch.setattr(target, name, by)
+        with pytest.raises(Killed):
+            work()
+
+
 def test_next_export_finishes_what_was_cut_short(tmp_path: Path, caplog: Any) -> None:
     out = as_folder(OLD, tmp_path / "out")
     work = save(out)
-    with pytest.raises(Killed), failing(out, 60, Killed()):
-        work()
+    kill_while_moving(out, work)
     assert journaled(str(out))
     export_over(out, tmp_path)()
     assert "is finished now" in caplog.text
@@ -191,8 +217,7 @@ def test_next_export_finishes_what_was_cut_short(tmp_path: Path, caplog: Any) ->
 
 def test_export_that_had_not_begun_to_move_is_cleared_away(tmp_path: Path) -> None:
     out = as_folder(OLD, tmp_path / "out")
-    with pytest.raises(Killed), failing(out, 14, Killed()):
-        save(out)()
+    kill_before_moving(out, save(out))
     assert [p for p in out.iterdir() if p.name.startswith(STAGING)]
     Dataset.import_from(str(out), "segmask").init_cache()  # the old one, whole
     assert main(["recover", str(out)]) == 0
@@ -201,8 +226,7 @@ def test_export_that_had_not_begun_to_move_is_cleared_away(tmp_path: Path) -> No
 
 def test_folder_of_a_first_export_that_was_killed(tmp_path: Path) -> None:
     out = tmp_path / "out"
-    with pytest.raises(Killed), failing(out, 14, Killed()):
-        export_over(out, tmp_path)()
+    kill_before_moving(out, export_over(out, tmp_path))
     with pytest.raises(SegmaskError, match="before its first file was in place"):
         Dataset.import_from(str(out), "segmask")
 
@@ -211,8 +235,7 @@ def test_recover_says_what_it_did(tmp_path: Path, capsys: Any) -> None:
     out = as_folder(OLD, tmp_path / "out")
     assert main(["recover", str(out)]) == 0
     assert "nothing to do" in capsys.readouterr().out
-    with pytest.raises(Killed), failing(out, 60, Killed()):
-        save(out)()
+    kill_while_moving(out, save(out))
     assert main(["recover", str(out), "--back"]) == 0
     assert "undone" in capsys.readouterr().out
     assert files_in(out) == OLD
@@ -236,8 +259,7 @@ def test_journal_of_somebody_else_moves_nothing(tmp_path: Path) -> None:
 
 def test_zip_of_a_folder_that_was_cut_short_is_refused(tmp_path: Path) -> None:
     out = as_folder(OLD, tmp_path / "out")
-    with pytest.raises(Killed), failing(out, 60, Killed()):
-        save(out)()
+    kill_while_moving(out, save(out))
     path = as_zip(files_in(out), tmp_path / "task.zip")
     with pytest.raises(SegmaskError, match="cut short"):
         Dataset.import_from(str(path), "segmask")
