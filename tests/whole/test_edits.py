@@ -178,9 +178,12 @@ class Edits(RuleBasedStateMachine):
 
     @rule(names=st.permutations(["car", "road", "tree"]))
     def rename_labels(self, names: list[str]) -> None:
+        if not list(self.dataset):  # Datumaro forgets the labels of a dataset without items
+            return
         old = [label.name for label in self.labels() if label.name != "background"]
         mapping = dict(zip(old, names, strict=False))
         self.dataset.transform("remap_labels", mapping=mapping, default="keep")
+        self.dataset.init_cache()
 
     @rule(data=st.data(), shade=SHADES, ext=EXTENSIONS)
     def replace_picture(self, data: st.DataObject, shade: int, ext: str) -> None:
