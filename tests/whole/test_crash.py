@@ -6,6 +6,7 @@ Every change of the disk is made to fail in turn. What is compared are all files
 from __future__ import annotations
 
 import errno
+import json
 import os
 import shutil
 import signal
@@ -229,6 +230,17 @@ def test_folder_of_a_first_export_that_was_killed(tmp_path: Path) -> None:
     kill_before_moving(out, export_over(out, tmp_path))
     with pytest.raises(SegmaskError, match="before its first file was in place"):
         Dataset.import_from(str(out), "segmask")
+
+
+def test_label_map_and_lists_move_last(tmp_path: Path) -> None:
+    """They are what makes an archive of the masks, to readers that know of no journal."""
+    out = as_folder({"ImageSets/x": b"", "JPEGImages/x": b"", "SegmentationClass/x": b""}, tmp_path)
+    kill_while_moving(out, export_over(out, tmp_path))
+    (staging,) = journaled(str(out))
+    lines = (Path(staging) / "journal").read_text().splitlines()
+    names = [name for step, name in map(json.loads, lines) if step == journal.PUT]
+    assert names[-2:] == ["ImageSets/Segmentation", "labelmap.txt"]
+    assert "SegmentationClass/four.png" in names[:-2]
 
 
 def test_recover_says_what_it_did(tmp_path: Path, capsys: Any) -> None:
