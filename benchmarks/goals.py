@@ -33,6 +33,7 @@ def _limits(voc: float, city: float, aerial: float) -> dict[str, float]:
 GOALS = (
     Goal("import, color", SPEEDUP, "import", "rgb", DATUMARO, _limits(16, 28, 65)),
     Goal("import, color", TIME, "import", "rgb", DECODE, _limits(0.5, 0.35, 0.2)),
+    Goal("import, color, wide rows", TIME, "import", "rgb", DECODE, {"wide": 0.3}),
     Goal("import, palette", TIME, "import", "palette", DECODE, _limits(0.7, 0.45, 0.5)),
     Goal("import, gray", TIME, "import", "gray", DECODE, _limits(0.7, 0.45, 0.5)),
     Goal("convert to coco_instances", SPEEDUP, "convert", "rgb", DATUMARO, _limits(10, 16, 20)),

@@ -1,16 +1,41 @@
-"""Finds the few bytes that are not zero among many that are: where a mask changes."""
+"""Types of arrays, and what several wings do with them: runs, groups, orders, rings.
+
+A run is a stretch of equal neighbours. *Starts* are sorted indices, each the first of a run, a
+group or a ring; the elements between two of them, or the last and the end, belong together.
+"""
 
 from __future__ import annotations
+
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .colors import IntArray
+IntArray: TypeAlias = NDArray[np.int64]
+BoolArray: TypeAlias = NDArray[np.bool_]
+Bytes: TypeAlias = NDArray[np.uint8]
+Values: TypeAlias = NDArray[np.unsignedinteger[Any]]
+"""(rows, width) values of pixels, in as few bytes as they need."""
 
 _FEW = 1 << 15  # bytes; below, two calls of NumPy are faster than ten
 
 
-def places_of_nonzero(data: NDArray[np.uint8] | NDArray[np.bool_]) -> IntArray:
+class Size(NamedTuple):
+    """The size of an image in pixels, in NumPy's order; as text it is width x height."""
+
+    height: int
+    width: int
+
+    @property
+    def pixels(self) -> int:
+        """The number of pixels."""
+        return self.height * self.width
+
+    def __str__(self) -> str:
+        return f"{self.width} x {self.height}"
+
+
+def places_of_nonzero(data: Bytes | BoolArray) -> IntArray:
     """Return the places of the bytes that are not zero: (n,) contiguous bytes -> sorted integers.
 
     Of many, looks at eight at a time first, which halves the time where most are zero.
@@ -27,3 +52,61 @@ def places_of_nonzero(data: NDArray[np.uint8] | NDArray[np.bool_]) -> IntArray:
     places |= inner & 7
     rest = data[whole:].nonzero()[0]
     return np.concatenate([places, rest + whole]) if rest.size else places
+
+
+def starts_of_runs(values: NDArray[Any]) -> IntArray:
+    """Return the starts of the runs of ``values``: (n,)."""
+    new = np.ones(values.size, bool)
+    np.not_equal(values[1:], values[:-1], out=new[1:])
+    return new.nonzero()[0]
+
+
+def ends_of(starts: IntArray, size: int) -> IntArray:
+    """Return where each run ends (exclusive): where the next one starts, the last at ``size``."""
+    ends = np.empty_like(starts)
+    ends[:-1] = starts[1:]
+    ends[-1:] = size
+    return ends
+
+
+def lengths_of(starts: IntArray, size: int) -> IntArray:
+    """Return the number of elements of each run, of ``size`` in all."""
+    return ends_of(starts, size) - starts
+
+
+def starts_of(lengths: IntArray) -> IntArray:
+    """Return where runs of these lengths start, one behind the other."""
+    return lengths.cumsum() - lengths
+
+
+def ranges(begins: IntArray | int, lengths: IntArray) -> IntArray:
+    """Return begins[0], begins[0] + 1, ..., for ``lengths[0]`` numbers, then begins[1], ...
+
+    With 0 for ``begins`` that is the place of every element in its run.
+    """
+    numbers = np.arange(int(lengths.sum()), dtype=np.int64)
+    numbers += (begins - starts_of(lengths)).repeat(lengths)
+    return numbers
+
+
+def running_sums(values: IntArray, starts: IntArray) -> IntArray:
+    """Return the sums of ``values`` (n,) so far, beginning anew in each run: (n,)."""
+    sums: IntArray = values.cumsum()
+    before = sums[starts] - values[starts]
+    return sums - before.repeat(lengths_of(starts, values.size))
+
+
+def following(starts: IntArray, size: int) -> IntArray:
+    """Return the index of the next element in a ring, for rings that stand in a row: (size,)."""
+    index = np.arange(1, size + 1)
+    index[ends_of(starts, size) - 1] = starts
+    return index
+
+
+def stable_order(values: IntArray) -> IntArray:
+    """Return the order that sorts integers >= 0, equal ones as they stand.
+
+    NumPy sorts 16-bit integers by radix, in a fraction of the time.
+    """
+    narrow = int(values.max(initial=0)) < 1 << 16
+    return (values.astype(np.uint16) if narrow else values).argsort(kind="stable")

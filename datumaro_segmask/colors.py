@@ -16,7 +16,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-IntArray: TypeAlias = NDArray[np.int64]
+from .arrays import IntArray
+
 Rgb: TypeAlias = tuple[int, int, int]
 
 COLORS = 1 << 24  # as many colours, and so numbers, as there are

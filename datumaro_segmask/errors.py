@@ -166,8 +166,3 @@ class reporting:  # noqa: N801, used like a function
 def counted(number: int, noun: str) -> str:
     """Return a number and what it counts, as messages have it: ``1 pixel``, ``2,000 pixels``."""
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
-
-
-def show_size(size: tuple[int, int]) -> str:
-    """Return a size (height and width) as messages have it: width x height."""
-    return f"{size[1]} x {size[0]}"

@@ -25,8 +25,7 @@ from datumaro_segmask.errors import (
     SegmaskExportError,
     SegmaskImportError,
 )
-from datumaro_segmask.png.container import GRAY, RGB, RGBA
-from datumaro_segmask.png.read import MaskReader
+from datumaro_segmask.png import GRAY, RGB, RGBA, MaskReader
 from datumaro_segmask.storage import layout
 from datumaro_segmask.storage.open import open_storage
 from datumaro_segmask.storage.read import MAX_FILE_BYTES

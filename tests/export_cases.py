@@ -494,10 +494,10 @@ def cut(polygon: Polygon) -> Polygon:
 
 ANNOTATIONS = {
     "mask-of-another-size": refused(
-        mask("11 11 11", id=17), "a mask of 3 x 2 pixels",
-        "the size of the image, 2 x 4 pixels (height x width)", "resize the mask",
+        mask("11 11 11", id=17), "a mask of 2 x 3 pixels",
+        "the size of the image, 4 x 2 (width x height)", "resize the mask",
     ),
-    "rle-mask-of-another-size": refused(rle("111"), "a mask of 1 x 3 pixels", "resize the mask"),
+    "rle-mask-of-another-size": refused(rle("111"), "a mask of 3 x 1 pixels", "resize the mask"),
     "rle-that-is-too-short": refused(
         RleMask({"size": [2, 4], "counts": [2, 3]}, label=CAR), "its RLE covers 5 pixels",
         "runs that cover 8 pixels", "encode the mask again",

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datumaro_segmask import arrays as nonzero
+from datumaro_segmask import arrays
 from datumaro_segmask.arrays import places_of_nonzero
 
 data = st.one_of(
@@ -19,7 +19,7 @@ data = st.one_of(
 @pytest.fixture(params=["few", "many"], autouse=True)
 def _both_ways(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if request.param == "many":
-        monkeypatch.setattr(nonzero, "_FEW", 1)
+        monkeypatch.setattr(arrays, "_FEW", 1)
 
 
 @given(data, st.integers(0, 9))

@@ -7,9 +7,9 @@ import logging
 import numpy as np
 
 from .. import colors
-from ..colors import IntArray
+from ..arrays import IntArray
 from ..errors import SegmaskExportError
-from ..png.write import Plane, encode_gray, encode_palette, encode_rgb
+from ..png import Plane, encode_gray, encode_palette, encode_rgb
 from .labelmap import LabelMap
 from .numbering import LAST_SHARED
 

@@ -15,25 +15,22 @@ from typing import TypeAlias
 import imagesize
 import numpy as np
 
-from ..colors import IntArray, color_to_number
+from ..arrays import IntArray, Size, Values
+from ..colors import color_to_number
 from ..errors import (
     MaskSizeError,
     Report,
     SegmaskImportError,
     UndeclaredColorError,
     reporting,
-    show_size,
     stop,
 )
-from ..png.container import GRAY, GRAY_ALPHA
-from ..png.read import MaskReader, Values, block_rows
-from ..regions.scan import Instance, Runs, Scanner, group_runs
+from ..png import MaskReader, block_rows
+from ..regions import Instance, Runs, Scanner, group_runs
 from ..storage import layout
 from ..storage.read import MAX_FILE_BYTES, Storage
 from .meaning import NOTHING, ClassLookup, numbers_of
 
-Size: TypeAlias = tuple[int, int]
-"""Height and width in pixels."""
 Explain: TypeAlias = Callable[[], UndeclaredColorError]
 
 # Bytes read of an image to learn its size: enough for most, for those of cameras, for all.
@@ -92,10 +89,7 @@ class Scan:
 
     @property
     def instance_is_gray(self) -> bool:
-        return self.instance_reader is not None and self.instance_reader.header.color_type in (
-            GRAY,
-            GRAY_ALPHA,
-        )
+        return self.instance_reader is not None and self.instance_reader.header.is_gray
 
     def pixels_of_values(self) -> dict[int, int]:
         """Return how many pixels have each value of the class mask."""
@@ -128,8 +122,7 @@ class Scan:
         labels = self.labels
         if not self.has_labels:  # one pretended label for all pixels of an instance
             labels = np.where(self.numbers > 0, 0, NOTHING)
-        begin, end = self.runs.begin, self.runs.end
-        instances = group_runs(begin, end, self.numbers, labels, *self.size, first.where)
+        instances = group_runs(self.runs, self.numbers, labels, first.where)
         if not self.has_labels:
             instances = [Instance(None, i.number, i.counts, i.area, i.bbox) for i in instances]
         return Item(self.item_id, self.size, self.image, instances, self.has_labels)
@@ -165,7 +158,7 @@ def scan_item(
                 readers[name] = MaskReader(data, where, number_of, max_pixels)
                 if name == class_mask:
                     explain = partial(lookup.error, data, where, max_pixels)
-    sizes = {name: (read.header.height, read.header.width) for name, read in readers.items()}
+    sizes = {name: read.header.size for name, read in readers.items()}
     if image and image_size:
         sizes[image] = image_size
     _check_sizes(storage, sizes, report)
@@ -188,7 +181,7 @@ def _check_sizes(storage: Storage, sizes: dict[str, Size], report: Report) -> No
             role = "class mask" if first.startswith(layout.CLASS_MASKS) else "instance mask"
             report(
                 MaskSizeError(
-                    f"the size is {show_size(size)}, that of the {role} is {show_size(expected)}",
+                    f"the size is {size}, that of the {role} is {expected}",
                     storage.place(name),
                     f"the size (width x height) of {first}",
                     "export the item again, or scale the masks without smoothing (nearest "
@@ -212,8 +205,7 @@ def _read_pixels(
     readers = [reader for reader in (of_class, of_instance) if reader is not None]
     broken: list[MaskReader] = []
     rows = block_rows(*readers)
-    header = readers[0].header
-    scanner = Scanner(header.height, header.width, readers[0].where)
+    scanner = Scanner(*readers[0].header.size, readers[0].where)
     for blocks in zip(*(_blocks(read, rows, report, broken) for read in readers), strict=True):
         scanner.add(*blocks)
     runs = scanner.runs()
@@ -234,7 +226,7 @@ def _blocks(
     reader: MaskReader, rows: int, report: Report, broken: list[MaskReader]
 ) -> Iterator[Values]:
     """Yield the blocks of a mask; behind a fault that is reported, blank ones."""
-    height, width = reader.header.height, reader.header.width
+    height, width = reader.header.size
     done = 0
     try:
         for block in reader.blocks(rows):
@@ -270,4 +262,4 @@ def _parse_image_size(data: bytes) -> Size | None:
         width, height = imagesize.get(io.BytesIO(data))
     except Exception:  # imagesize 1 raises what it meets, imagesize 2 returns -1
         return None
-    return (int(height), int(width)) if width > 0 and height > 0 else None
+    return Size(int(height), int(width)) if width > 0 and height > 0 else None

@@ -11,10 +11,9 @@ from collections.abc import Iterable
 import numpy as np
 
 from .. import colors
-from ..colors import IntArray
+from ..arrays import IntArray
 from ..errors import MaskLimitError, UndeclaredColorError, counted
-from ..png.container import GRAY, GRAY_ALPHA
-from ..png.read import MaskReader
+from ..png import MaskReader
 from .labelmap import MAX_LABELS, LabelMap
 
 NOTHING = -1
@@ -219,7 +218,7 @@ def count_values(data: bytes, where: str, max_pixels: int) -> tuple[dict[int, in
         packed = colors.pack(reader.palette).tolist()
         for index, count in by_index.items():
             by_value[packed[index]] = by_value.get(packed[index], 0) + count
-    return by_value, reader.header.color_type in (GRAY, GRAY_ALPHA)
+    return by_value, reader.header.is_gray
 
 
 def numbers_of(values: IntArray, reader: MaskReader) -> IntArray:

@@ -27,12 +27,10 @@ from datumaro.components.annotation import (
 from numpy.typing import NDArray
 from pycocotools import mask as mask_utils
 
+from .. import regions
 from ..archive.numbering import Member, instance_numbers
 from ..errors import UnpaintableError
-from ..regions import paint as painting
-from ..regions.polygons import Ring, rle_to_polygons
-from ..regions.rle import decode_box
-from ..regions.scan import Instance
+from ..regions import Instance, Ring, decode_box, rle_to_polygons
 from .labels import ExportLabels
 
 PAINTED = (Mask, Polygon, Bbox, RotatedBbox, Ellipse)
@@ -171,7 +169,7 @@ def size_of_mask(mask: Mask) -> tuple[int, int]:
 class Painted:
     """The masks of an item. ``has_labels`` is False where no shape has a label."""
 
-    planes: painting.Planes
+    planes: regions.Planes
     has_labels: bool
 
 
@@ -211,7 +209,7 @@ def paint_annotations(
     shapes = _shapes(annotations, labels, where, report, left_out)
     while shapes:
         try:
-            planes = painting.paint([shape for shape, _ in shapes], *size, background)
+            planes = regions.paint([shape for shape, _ in shapes], *size, background)
         except UnpaintableError as error:
             report(error)
             shapes = [(shape, label) for shape, label in shapes if shape.where != error.where]
@@ -227,7 +225,7 @@ def _shapes(
     where: str,
     report: Callable[[UnpaintableError], None],
     left_out: Counter[str],
-) -> list[tuple[painting.Shape, int | None]]:
+) -> list[tuple[regions.Shape, int | None]]:
     """Give each annotation its geometry, its value and its number; also return its position."""
     kept: list[tuple[str, Annotation, int | None]] = []
     has_labels = any(annotation.label is not None for _, annotation in annotations)
@@ -255,7 +253,7 @@ def _shapes(
     for place, annotation, position in kept:
         # Shapes of the background label cut holes in both masks.
         is_hole = position is not None and position == background
-        shape = painting.Shape(
+        shape = regions.Shape(
             _geometry(annotation),
             position or 0,
             0 if is_hole else next(numbers),
@@ -265,19 +263,19 @@ def _shapes(
     return shapes
 
 
-def _geometry(annotation: Annotation) -> painting.Geometry:
+def _geometry(annotation: Annotation) -> regions.Geometry:
     if isinstance(annotation, RleMask):
         rle = annotation.rle
-        return painting.Rle(rle["size"], rle["counts"])
+        return regions.Rle(rle["size"], rle["counts"])
     if isinstance(annotation, Mask):
-        return painting.Bitmap(annotation.image)
+        return regions.Bitmap(annotation.image)
     if isinstance(annotation, Bbox):
-        return painting.box(annotation.x, annotation.y, annotation.w, annotation.h)
+        return regions.box(annotation.x, annotation.y, annotation.w, annotation.h)
     if isinstance(annotation, RotatedBbox):
-        return painting.Polygon(annotation.as_polygon())
+        return regions.Polygon(annotation.as_polygon())
     if isinstance(annotation, Ellipse):
-        return painting.Ellipse(*annotation.points)
-    return painting.Polygon(annotation.points)
+        return regions.Ellipse(*annotation.points)
+    return regions.Polygon(annotation.points)
 
 
 def _place(where: str, index: int, annotation: Annotation) -> str:

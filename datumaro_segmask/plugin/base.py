@@ -26,8 +26,8 @@ from ..archive.labelmap import LabelMap
 from ..archive.lists import Archive, open_archive
 from ..archive.meaning import ClassLookup
 from ..errors import SegmaskImportError
-from ..png.container import MAX_PIXELS
-from ..regions.components import CONNECTIVITIES
+from ..png import MAX_PIXELS
+from ..regions import CONNECTIVITIES
 from ..storage import layout
 from ..storage.read import Storage
 from .annotations import make_mask

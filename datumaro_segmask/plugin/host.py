@@ -40,8 +40,8 @@ from ..errors import (
     SegmaskExportError,
     UndeclaredColorError,
 )
-from ..png.container import MAX_PIXELS
-from ..regions.components import CONNECTIVITIES
+from ..png import MAX_PIXELS
+from ..regions import CONNECTIVITIES
 
 T = TypeVar("T")
 E = TypeVar("E", bound=SegmaskError)

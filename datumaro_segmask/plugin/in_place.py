@@ -22,8 +22,8 @@ from ..archive.labelmap import LabelMap
 from ..archive.lists import find_lists, has_masks, read_label_map, unlisted_items
 from ..archive.meaning import ClassLookup
 from ..errors import SegmaskExportError, SegmaskImportError
-from ..png.container import MAX_PIXELS
-from ..regions.scan import Instance
+from ..png import MAX_PIXELS
+from ..regions import Instance
 from ..storage import layout
 from ..storage.journal import at, entries, is_inside
 from ..storage.open import folder_roots, lone_zip, open_storage

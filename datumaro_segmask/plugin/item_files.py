@@ -20,7 +20,7 @@ from datumaro.components.media import Image, ImageFromBytes
 
 from ..archive.encode import MaskEncoder
 from ..errors import SegmaskExportError, UnpaintableError
-from ..regions.paint import paint
+from ..regions import paint
 from ..storage import layout
 from ..storage.ids import StoredHashes
 from .annotations import Painted, in_paint_order, paint_annotations, size_of_mask

@@ -10,9 +10,7 @@ from datumaro.components.cli_plugin import CliPlugin
 from datumaro.components.dataset_base import DatasetItem, IDataset
 from datumaro.components.transformer import ItemTransform
 
-from ..regions.components import split_components
-from ..regions.polygons import Ring
-from ..regions.simplify import simplify_shared
+from ..regions import Ring, simplify_shared, split_components
 from .annotations import make_mask, make_polygons, size_of_mask, to_instance, to_rings
 from .host import add_component_options, border
 

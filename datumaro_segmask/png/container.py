@@ -10,8 +10,8 @@ import struct
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..arrays import Bytes, Size
 from ..errors import PngError
 from . import deflate
 
@@ -23,7 +23,8 @@ MAX_SIDE = 1_000_000
 
 _INPUT_PIECE = 1 << 16  # compressed bytes handed to zlib at once
 
-SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_HEADER = struct.Struct(">IIBBBBB")
 GRAY, RGB, PALETTE, GRAY_ALPHA, RGBA = 0, 2, 3, 4, 6
 CHANNELS = {GRAY: 1, RGB: 3, PALETTE: 1, GRAY_ALPHA: 2, RGBA: 4}
 _DEPTHS = {
@@ -35,6 +36,7 @@ _DEPTHS = {
 }
 
 REDRAW = "export or draw this mask again"
+_RENEW = "copy or export the file again, it is damaged"
 
 
 @dataclass(frozen=True)
@@ -45,12 +47,27 @@ class Header:
     height: int
     depth: int
     color_type: int
-    interlaced: bool
+    interlaced: bool = False
+
+    @property
+    def size(self) -> Size:
+        """The size in pixels."""
+        return Size(self.height, self.width)
 
     @property
     def is_color(self) -> bool:
         """Whether pixels hold colours, and not indices or gray values."""
         return self.color_type in (RGB, RGBA)
+
+    @property
+    def is_gray(self) -> bool:
+        """Whether pixels hold gray values."""
+        return self.color_type in (GRAY, GRAY_ALPHA)
+
+    @property
+    def has_alpha(self) -> bool:
+        """Whether the last channel says how opaque a pixel is."""
+        return self.color_type in (GRAY_ALPHA, RGBA)
 
     @property
     def pixel_bits(self) -> int:
@@ -68,22 +85,20 @@ def parse_header(data: bytes, where: str, max_pixels: int = MAX_PIXELS) -> Heade
     Raises PngError for what is no PNG, has more than ``max_pixels`` pixels, or a side of more than
     `MAX_SIDE`.
     """
-    if data[:8] != SIGNATURE:
+    if data[:8] != _SIGNATURE:
         what = "the file is empty" if not data else "the file is no PNG"
         raise PngError(what, where, "a PNG image", REDRAW)
     if len(data) < 33 or data[8:16] != b"\0\0\0\rIHDR":
         raise PngError("the file does not begin with a PNG header", where, "a PNG image", REDRAW)
-    width, height, depth, color_type, compression, filtering, interlace = struct.unpack_from(
-        ">IIBBBBB", data, 16
-    )
+    width, height, depth, color_type, *methods = _HEADER.unpack_from(data, 16)
     if deflate.crc32(data[12:29]) != int.from_bytes(data[29:33], "big"):
         raise PngError("the checksum of its header is wrong", where, "a sound file", REDRAW)
     if not (0 < width < 1 << 31 and 0 < height < 1 << 31):
         raise PngError(f"its size is {width} x {height}", where, "at least 1 x 1", REDRAW)
-    if depth not in _DEPTHS.get(color_type, ()) or compression or filtering or interlace > 1:
+    if depth not in _DEPTHS.get(color_type, ()) or methods not in ([0, 0, 0], [0, 0, 1]):
         raise PngError(
-            f"its header has colour type {color_type}, depth {depth}, compression {compression}, "
-            f"filter method {filtering}, interlace method {interlace}",
+            f"its header has colour type {color_type}, depth {depth}, compression {methods[0]}, "
+            f"filter method {methods[1]}, interlace method {methods[2]}",
             where,
             "a combination that the PNG specification knows",
             REDRAW,
@@ -102,13 +117,13 @@ def parse_header(data: bytes, where: str, max_pixels: int = MAX_PIXELS) -> Heade
             f"at most {max_pixels:,} pixels",
             "raise the option max_pixels if this file can be trusted",
         )
-    return Header(width, height, depth, color_type, interlace == 1)
+    return Header(width, height, depth, color_type, methods[2] == 1)
 
 
 @dataclass(frozen=True)
 class Container:
     header: Header
-    palette: NDArray[np.uint8] | None  # (n, 3), red, green, blue
+    palette: Bytes | None  # (n, 3), red, green, blue
     pieces: list[memoryview]  # of the compressed pixels
 
 
@@ -134,7 +149,7 @@ def parse_container(data: bytes, where: str, max_pixels: int) -> Container:
                     f"the checksum of its {kind.decode('latin-1')!r} chunk at byte {at:,} is wrong",
                     where,
                     "a sound file",
-                    "copy or export the file again, it is damaged",
+                    _RENEW,
                 )
             if kind == b"IDAT" and (not pieces or previous == b"IDAT"):
                 pieces.append(view[at + 8 : end - 4])
@@ -203,12 +218,16 @@ class Inflater:
             raise self._broken(f"its compressed pixels are broken ({error})") from error
 
     def _broken(self, what: str) -> PngError:
-        return PngError(
-            what, self._where, "a sound file", "copy or export the file again, it is damaged"
-        )
+        return PngError(what, self._where, "a sound file", _RENEW)
 
 
-def chunk(kind: bytes, body: bytes) -> bytes:
-    return (
-        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", deflate.crc32(kind + body))
-    )
+def write_png(header: Header, pieces: list[bytes], palette: bytes = b"") -> bytes:
+    """Return a PNG; ``pieces``: of the compressed rows, ``palette``: red, green, blue, red, ...."""
+    ihdr = _HEADER.pack(header.width, header.height, header.depth, header.color_type, 0, 0, 0)
+    chunks = [(b"IHDR", ihdr), (b"PLTE", palette), (b"IDAT", b"".join(pieces)), (b"IEND", b"")]
+    parts = [_SIGNATURE]
+    for kind, body in chunks:
+        if body or kind != b"PLTE":
+            crc = deflate.crc32(body, deflate.crc32(kind))
+            parts += [len(body).to_bytes(4, "big"), kind, body, crc.to_bytes(4, "big")]
+    return b"".join(parts)

@@ -5,17 +5,12 @@ Source: the PNG specification (third edition), section 9.
 
 from __future__ import annotations
 
-import struct
-from typing import TypeAlias
-
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from ..arrays import Bytes
 from . import deflate
-from .container import GRAY, RGB, RGBA, SIGNATURE, chunk
-
-Bytes: TypeAlias = NDArray[np.uint8]
+from .container import GRAY, RGB, RGBA, Header, write_png
 
 NONE, SUB, UP, PAETH = 0, 1, 2, 4
 
@@ -61,13 +56,8 @@ def unfilter_any(lines: Bytes, above: Bytes | None, step: int) -> Bytes:
     }[step]
     if above is not None:
         lines = np.vstack([np.concatenate(([np.uint8(NONE)], above)), lines])
-    data = b"".join([
-        SIGNATURE,
-        chunk(b"IHDR", struct.pack(
-            ">IIBBBBB", count // step, len(lines), depth, color_type, 0, 0, 0)),
-        chunk(b"IDAT", _store(lines.tobytes())),
-        chunk(b"IEND", b""),
-    ])  # fmt: skip
+    header = Header(count // step, len(lines), depth, color_type)
+    data = write_png(header, [_store(lines.tobytes())])
     image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if image is None:
         raise AssertionError("OpenCV did not take rows that were checked before")

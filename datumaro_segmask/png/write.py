@@ -8,22 +8,16 @@ neighbour. Deflate then needs to look for nothing but runs of one byte.
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..colors import IntArray
+from ..arrays import Bytes, IntArray, Size
 from . import deflate
-
-Bytes: TypeAlias = NDArray[np.uint8]
-
-SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_GRAY, _RGB, _PALETTE = 0, 2, 3  # colour types
-_SUB, _UP = 1, 2  # filter types
+from .container import GRAY, PALETTE, RGB, Header, write_png
+from .filters import SUB, UP
 
 _BLOCK = 1 << 18  # bytes of filtered rows at a time: what a processor's cache holds
 _Z_RLE = 3  # strategy: runs of one byte are all that is looked for; the level then has no say
@@ -40,8 +34,7 @@ class Changes:
     row 0 means nothing.
     """
 
-    height: int
-    width: int
+    size: Size
     row: IntArray
     column: IntArray
     shape: NDArray[np.int32]
@@ -56,18 +49,12 @@ class Plane:
     values: IntArray
 
 
-class _Kind(NamedTuple):
-    bits: int  # of a sample
-    color_type: int
-    depth: int  # bytes of a pixel
-
-
 def encode_rgb(plane: Plane, color_of: Callable[[IntArray], IntArray]) -> bytes:
     """Return a PNG of 8-bit RGB.
 
     ``color_of`` gives the packed colour (see `colors`) of each value of the plane.
     """
-    return _encode(plane.changes, color_of(plane.values), _Kind(8, _RGB, 3))
+    return _encode(plane.changes, color_of(plane.values), 8, RGB)
 
 
 def encode_palette(plane: Plane, palette: Bytes) -> bytes:
@@ -80,7 +67,7 @@ def encode_palette(plane: Plane, palette: Bytes) -> bytes:
         raise ValueError(f"a palette has at most 256 colours, got {len(palette)}")
     _check(plane.values, len(palette) - 1)
     used = palette[: int(plane.values.max()) + 1]
-    return _encode(plane.changes, plane.values, _Kind(8, _PALETTE, 1), used.tobytes())
+    return _encode(plane.changes, plane.values, 8, PALETTE, used.tobytes())
 
 
 def encode_gray(plane: Plane, bits: int) -> bytes:
@@ -89,7 +76,7 @@ def encode_gray(plane: Plane, bits: int) -> bytes:
     Raises ValueError for a value that does not fit.
     """
     _check(plane.values, (1 << bits) - 1)
-    return _encode(plane.changes, plane.values, _Kind(bits, _GRAY, bits // 8))
+    return _encode(plane.changes, plane.values, bits, GRAY)
 
 
 def _check(values: IntArray, last: int) -> None:
@@ -97,68 +84,60 @@ def _check(values: IntArray, last: int) -> None:
         raise ValueError(f"values go from 0 to {last}, got {values.min()} to {values.max()}")
 
 
-def _encode(changes: Changes, pixels: IntArray, kind: _Kind, palette: bytes = b"") -> bytes:
+def _encode(
+    changes: Changes, pixels: IntArray, depth: int, color_type: int, palette: bytes = b""
+) -> bytes:
     """Return the file; ``pixels``: the bytes of a pixel, as one integer, by its topmost shape."""
-    size = changes.width, changes.height
-    ihdr = struct.pack(">IIBBBBB", *size, kind.bits, kind.color_type, 0, 0, 0)
+    header = Header(changes.size.width, changes.size.height, depth, color_type)
     compressor = deflate.compressobj(_LEVEL, 8, _WINDOW, _MEMORY, _Z_RLE)
-    rows = _filtered(changes, pixels, kind.depth)
-    data = b"".join([*map(compressor.compress, rows), compressor.flush()])
-    plte = [_chunk(b"PLTE", palette)] if palette else []
-    return b"".join(
-        [SIGNATURE, _chunk(b"IHDR", ihdr), *plte, _chunk(b"IDAT", data), _chunk(b"IEND", b"")]
-    )
+    rows = _filtered(changes, pixels, header.pixel_bits // 8)
+    return write_png(header, [*map(compressor.compress, rows), compressor.flush()], palette)
 
 
-def _chunk(name: bytes, body: bytes) -> bytes:
-    crc = deflate.crc32(body, deflate.crc32(name))
-    return b"".join([struct.pack(">I", len(body)), name, body, struct.pack(">I", crc)])
-
-
-def _filtered(changes: Changes, pixels: IntArray, depth: int) -> Iterator[Bytes]:
+def _filtered(changes: Changes, pixels: IntArray, step: int) -> Iterator[Bytes]:
     """Yield the filtered rows in blocks of whole rows: uint8, one buffer that is used again.
 
-    ``pixels``: (shapes + 1,) the ``depth`` bytes of a pixel as one integer.
+    ``pixels``: (shapes + 1,) the ``step`` bytes of a pixel as one integer.
     """
-    height, row = changes.height, changes.row
-    stride = 1 + changes.width * depth
+    (height, width), row = changes.size, changes.row
+    stride = 1 + width * step
     now, above = pixels[changes.shape], pixels[changes.above]
-    above[: changes.width] = 0  # to the filters, the row over the first one is zeros
-    differences = _differences(now, above, depth)
+    above[:width] = 0  # to the filters, the row over the first one is zeros
+    differences = _differences(now, above, step)
     vertical = np.bincount(row[now != above], minlength=height)
-    flat = _flat_rows(changes, now, vertical, depth)
+    flat = _flat_rows(changes, now, vertical, step)
     y, line = next(flat, (height, []))
 
-    offset = row * stride + changes.column * depth + 1
+    offset = row * stride + changes.column * step + 1
     rows = max(1, _BLOCK // stride)
     buffer = np.empty(min(rows, height) * stride, np.uint8)
     for start in range(0, height, rows):
         stop = min(start + rows, height)
         block = buffer[: (stop - start) * stride]
         block[:] = 0
-        block[::stride] = _UP
+        block[::stride] = UP
         a, b = row.searchsorted((start, stop))
         at = offset[a:b] - start * stride
         for byte, difference in enumerate(differences):
             block[at + byte] = difference[a:b]
         while y < stop:
             filtered = block[(y - start) * stride :][:stride]
-            filtered[0] = _SUB
+            filtered[0] = SUB
             for byte, difference in enumerate(line):
-                filtered[1 + byte :: depth] = difference
+                filtered[1 + byte :: step] = difference
             y, line = next(flat, (height, []))
         yield block
 
 
-def _differences(pixels: IntArray, others: IntArray, depth: int) -> list[Bytes]:
+def _differences(pixels: IntArray, others: IntArray, step: int) -> list[Bytes]:
     """Return by how much each byte of ``pixels`` differs from that of ``others``, modulo 256."""
-    shifts = range(8 * depth - 8, -1, -8)
+    shifts = range(8 * step - 8, -1, -8)
     # What is left of the higher bytes falls off in the cast, and so does what is borrowed.
     return [((pixels >> shift) - (others >> shift)).astype(np.uint8) for shift in shifts]
 
 
 def _flat_rows(
-    changes: Changes, now: IntArray, vertical: IntArray, depth: int
+    changes: Changes, now: IntArray, vertical: IntArray, step: int
 ) -> Iterator[tuple[int, list[Bytes]]]:
     """Yield the rows that change less along themselves than from the row above.
 
@@ -166,12 +145,13 @@ def _flat_rows(
     really do. Yields the index of a row and its `_differences` from the left.
     """
     # A pixel of zeros on the left is the neighbour of the first one.
-    line = np.zeros(1 + changes.width, np.int64)
+    width = changes.size.width
+    line = np.zeros(1 + width, np.int64)
     done = 0
-    for y in (vertical > max(8, changes.width // _BUSY)).nonzero()[0].tolist():
+    for y in (vertical > max(8, width // _BUSY)).nonzero()[0].tolist():
         upto = int(changes.row.searchsorted(y, side="right"))
         # Where a column comes twice NumPy keeps the last, which is the lowest row.
         line[1 + changes.column[done:upto]] = now[done:upto]
         done = upto
         if np.count_nonzero(line[1:] != line[:-1]) < vertical[y]:
-            yield y, _differences(line[1:], line[:-1], depth)
+            yield y, _differences(line[1:], line[:-1], step)

@@ -1,0 +1,15 @@
+"""Sets of pixels: runs, shapes, polygons, instances; knows no files."""
+
+from .components import CONNECTIVITIES, split_components
+from .geometry import Bitmap, Ellipse, Geometry, Polygon, Rle, box
+from .painting import Planes, Shape, paint
+from .polygons import Ring, mask_to_polygons, polygons_to_rle, rle_to_polygons
+from .rle import decode_box
+from .scan import Instance, Runs, Scanner, group_runs
+from .simplify import simplify_shared
+
+__all__ = [
+    "CONNECTIVITIES", "Bitmap", "Ellipse", "Geometry", "Instance", "Planes", "Polygon", "Ring",
+    "Rle", "Runs", "Scanner", "Shape", "box", "decode_box", "group_runs", "mask_to_polygons",
+    "paint", "polygons_to_rle", "rle_to_polygons", "simplify_shared", "split_components",
+]  # fmt: skip

@@ -7,13 +7,10 @@ All chains go through this together, round by round.
 
 from __future__ import annotations
 
-from typing import TypeAlias
-
 import numpy as np
 from numpy.typing import NDArray
 
-IntArray: TypeAlias = NDArray[np.int64]
-BoolArray: TypeAlias = NDArray[np.bool_]
+from ..arrays import BoolArray, IntArray, lengths_of, ranges, starts_of_runs
 
 # Split at the farthest corner only, a chord may take as many rounds as it has corners (a comb).
 # After these many it is halved as well, or takes its exact course.
@@ -43,14 +40,6 @@ def keep_corners(points: IntArray, begins: IntArray, tolerance: float) -> BoolAr
     return kept
 
 
-def ranges(begins: IntArray, lengths: IntArray) -> IntArray:
-    """Return begins[0], begins[0] + 1, ..., for ``lengths[0]`` numbers, then begins[1], ..."""
-    offsets = np.cumsum(lengths) - lengths
-    numbers = np.arange(int(lengths.sum()), dtype=np.int64)
-    numbers += np.repeat(begins - offsets, lengths)
-    return numbers
-
-
 def _split_far(points: IntArray, kept: BoolArray, tolerance: float) -> BoolArray:
     """Return what to keep so that no other point is farther than ``tolerance`` from its chord."""
     kept = kept.copy()
@@ -59,7 +48,7 @@ def _split_far(points: IntArray, kept: BoolArray, tolerance: float) -> BoolArray
     while active.size:
         distance, group = _distances(points, np.flatnonzero(kept), active)
         firsts, farthest = _farthest(distance, group)
-        sizes = np.diff(firsts, append=len(active))
+        sizes = lengths_of(firsts, len(active))
         far = distance[farthest] > tolerance**2
         kept[active[farthest[far]]] = True
         if rounds > _FREE_ROUNDS:
@@ -91,10 +80,9 @@ def _distances(
 
 def _farthest(distance: NDArray[np.float64], group: IntArray) -> tuple[IntArray, IntArray]:
     """Return where each of the sorted groups begins and where in it the distance is greatest."""
-    firsts = np.flatnonzero(np.diff(group, prepend=-1))
+    firsts = starts_of_runs(group)
     greatest = np.maximum.reduceat(distance, firsts)
-    sizes = np.diff(firsts, append=len(group))
-    at = np.flatnonzero(distance == np.repeat(greatest, sizes))
+    at = np.flatnonzero(distance == np.repeat(greatest, lengths_of(firsts, len(group))))
     return firsts, at[np.searchsorted(at, firsts)]
 
 
@@ -163,7 +151,7 @@ def _spans(
     key = chord * line + np.minimum(points[index, 1], points[index + 1, 1])
     order = np.argsort(key, kind="stable")
     key, x = key[order], points[index[order], 0]
-    firsts = np.flatnonzero(np.diff(key, prepend=-1))
+    firsts = starts_of_runs(key)
     chord, row = np.divmod(key[firsts], line)
     left, right = np.minimum.reduceat(x, firsts), np.maximum.reduceat(x, firsts)
     begin, end = points[begins[chord]], points[begins[chord] + sizes[chord]]

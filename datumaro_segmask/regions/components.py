@@ -10,9 +10,9 @@ from collections.abc import Iterable
 import cv2
 import numpy as np
 
-from ..colors import IntArray
+from ..arrays import IntArray, Size
 from .rle import decode_box
-from .scan import Instance, Scanner, group_runs
+from .scan import Instance, Runs, Scanner, group_runs
 
 CONNECTIVITIES = (8, 4)
 
@@ -33,6 +33,7 @@ def split_components(
     ``min_area`` pixels are left out. The order is that of the masks, and within each that of the
     components' first pixels, row by row.
     """
+    size = Size(height, width)
     found: list[Instance] = []
     for instance in instances:
         if not instance.area:
@@ -44,11 +45,11 @@ def split_components(
         scanner.add(labels.astype(np.uint32))
         runs = scanner.runs()
         # From the columns of the window to those of the image: only the rows above differ.
-        shift = (runs.begin // rows + x) * height + y - runs.begin // rows * rows
+        column = runs.begin // rows
+        shift = (column + x) * height + y - column * rows
+        in_image = Runs(size, runs.begin + shift, runs.end + shift, runs.values)
         numbers = _rank_by_first_pixel(runs.values[0], runs.begin, rows, columns)
-        parts = group_runs(
-            runs.begin + shift, runs.end + shift, numbers, np.minimum(numbers, 1) - 1, height, width
-        )
+        parts = group_runs(in_image, numbers, np.where(numbers > 0, 0, -1))
         assert len(parts) == count - 1
         for part in parts:
             if part.area >= min_area:
@@ -61,7 +62,7 @@ def _rank_by_first_pixel(numbers: IntArray, begin: IntArray, rows: int, columns:
     """Number components by their first pixels, row by row; 0 stays. OpenCV has an order of its own.
 
     ``numbers``, ``begin``: (n,) the component of each run of a window and where it begins, as in
-    `runs.Runs`.
+    `scan.Runs`.
     """
     column, row = np.divmod(begin, rows)
     first = np.full(int(numbers.max()) + 1, rows * columns)

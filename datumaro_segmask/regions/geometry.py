@@ -15,16 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as mask_utils
 
+from ..arrays import Size
 from ..errors import UnpaintableError
-from .columns import (
-    ColumnRuns,
-    Frame,
-    check_text,
-    join,
-    parse_texts,
-    runs_of_counts,
-    runs_of_pixels,
-)
+from .rle import ColumnRuns, check_text, join, parse_texts, runs_of_counts, runs_of_pixels
 
 FARTHEST = 1 << 20  # pixels; pycocotools walks an outline in fifths of a pixel, in 32 bits
 
@@ -69,12 +62,12 @@ def box(x: float, y: float, w: float, h: float) -> Polygon:
     return Polygon((x, y, x, y + h, x + w, y + h, x + w, y))
 
 
-def column_runs(geometries: Sequence[Geometry], wheres: Sequence[str], frame: Frame) -> ColumnRuns:
-    """Return the runs of all shapes within the frame, sorted by shape.
+def column_runs(geometries: Sequence[Geometry], wheres: Sequence[str], size: Size) -> ColumnRuns:
+    """Return the runs of all shapes within an image of this size, sorted by shape.
 
     ``wheres`` names the annotation of each for the errors. Raises UnpaintableError for
     coordinates that are no finite numbers or lie more than `FARTHEST` pixels out, polygons of
-    less than three points, masks of another size than the frame, and broken RLE.
+    less than three points, masks of another size than the image, and broken RLE.
     """
     rings: dict[int, NDArray[np.float64]] = {}
     texts: dict[int, bytes] = {}
@@ -83,23 +76,23 @@ def column_runs(geometries: Sequence[Geometry], wheres: Sequence[str], frame: Fr
         if isinstance(geometry, Polygon):
             rings[number] = _ring(geometry, where)
         elif isinstance(geometry, Ellipse):
-            parts.append(_ellipse_runs(geometry, number, frame, where))
+            parts.append(_ellipse_runs(geometry, number, size, where))
         elif isinstance(geometry, Bitmap):
-            parts.append(_bitmap_runs(geometry, number, frame, where))
+            parts.append(_bitmap_runs(geometry, number, size, where))
         else:
-            _check_size(geometry.size, frame, where)
+            _check_size(geometry.size, size, where)
             if isinstance(geometry.counts, (bytes, str)):
                 texts[number] = check_text(geometry.counts, where)
             else:
                 # No count at all covers as many pixels as a count of 0, and is refused like it.
                 counts = np.array([*geometry.counts] or [0], np.int64)
-                parts.append(runs_of_counts(counts, np.full(counts.size, number), frame, wheres))
+                parts.append(runs_of_counts(counts, np.full(counts.size, number), size, wheres))
     if rings:
-        # pycocotools walks outlines and not pixels, so the whole frame costs no more than a
+        # pycocotools walks outlines and not pixels, so the whole image costs no more than a
         # window does; and points shifted into a window would round to other fifths of a pixel.
-        rles = mask_utils.frPyObjects(list(rings.values()), frame.height, frame.width)
+        rles = mask_utils.frPyObjects(list(rings.values()), *size)
         texts.update(zip(rings, (rle["counts"] for rle in rles), strict=True))
-    parts.append(runs_of_counts(*parse_texts(texts, wheres), frame, wheres))
+    parts.append(runs_of_counts(*parse_texts(texts, wheres), size, wheres))
     return join(parts)
 
 
@@ -128,35 +121,35 @@ def _check_coordinates(values: NDArray[np.float64], where: str) -> None:
         )
 
 
-def _check_size(size: Sequence[int], frame: Frame, where: str) -> None:
-    if tuple(size) != (frame.height, frame.width):
+def _check_size(found: Sequence[int], size: Size, where: str) -> None:
+    if tuple(found) != size:
         raise UnpaintableError(
-            f"a mask of {' x '.join(map(str, size))} pixels",
+            f"a mask of {' x '.join(map(str, [*found[1::-1], *found[2:]]))} pixels",
             where,
-            f"the size of the image, {frame}",
+            f"the size of the image, {size} (width x height)",
             "resize the mask, or correct the size of the image",
         )
 
 
-def _ellipse_runs(ellipse: Ellipse, number: int, frame: Frame, where: str) -> ColumnRuns:
+def _ellipse_runs(ellipse: Ellipse, number: int, size: Size, where: str) -> ColumnRuns:
     """Fill an ellipse as CVAT does: ``cv2.ellipse`` with centre and half axes rounded."""
     corners = np.array((ellipse.x1, ellipse.y1, ellipse.x2, ellipse.y2), np.float64)
     _check_coordinates(corners, where)
     x1, y1, x2, y2 = corners.tolist()
     center_x, center_y = round((x1 + x2) / 2), round((y1 + y2) / 2)
     half_x, half_y = round(abs(x2 - x1) / 2), round(abs(y2 - y1) / 2)
-    left, right = max(center_x - half_x, 0), min(center_x + half_x + 1, frame.width)
-    top, bottom = max(center_y - half_y, 0), min(center_y + half_y + 1, frame.height)
+    left, right = max(center_x - half_x, 0), min(center_x + half_x + 1, size.width)
+    top, bottom = max(center_y - half_y, 0), min(center_y + half_y + 1, size.height)
     window = np.zeros((max(bottom - top, 0), max(right - left, 0)), np.uint8)
     if window.size:
         center = center_x - left, center_y - top
         cv2.ellipse(window, center, (half_x, half_y), 0, 0, 360, 1, thickness=-1)
-    return runs_of_pixels(window, left, top, frame, number)
+    return runs_of_pixels(window, left, top, size.height, number)
 
 
-def _bitmap_runs(bitmap: Bitmap, number: int, frame: Frame, where: str) -> ColumnRuns:
+def _bitmap_runs(bitmap: Bitmap, number: int, size: Size, where: str) -> ColumnRuns:
     pixels = bitmap.pixels
-    _check_size(pixels.shape, frame, where)
+    _check_size(pixels.shape, size, where)
     if pixels.dtype not in (np.bool_, np.uint8):
         pixels = pixels != 0
     on = pixels.view(np.uint8)
@@ -165,4 +158,4 @@ def _bitmap_runs(bitmap: Bitmap, number: int, frame: Frame, where: str) -> Colum
     else:
         on = np.ascontiguousarray(on)
         x, y, width, height = cv2.boundingRect(on)
-    return runs_of_pixels(on[y : y + height, x : x + width], x, y, frame, number)
+    return runs_of_pixels(on[y : y + height, x : x + width], x, y, size.height, number)

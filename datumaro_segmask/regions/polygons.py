@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as mask_utils
 
+from ..arrays import IntArray
 from .rle import decode_box
 
-IntArray: TypeAlias = NDArray[np.int64]
 Mask: TypeAlias = NDArray[np.bool_] | NDArray[np.uint8]
 Ring: TypeAlias = NDArray[np.int32]
 

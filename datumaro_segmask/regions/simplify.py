@@ -10,14 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
-from .chords import BoolArray, IntArray, keep_corners, ranges
-
-Ring: TypeAlias = NDArray[np.int32]
+from ..arrays import BoolArray, IntArray, following, lengths_of, ranges, starts_of
+from .chords import keep_corners
+from .polygons import Ring
 
 
 def simplify_shared(
@@ -63,39 +61,32 @@ class _Arcs:
     begins: IntArray
 
 
-def _following(starts: IntArray, size: int) -> IntArray:
-    """Return the index of the next element in a ring, for rings that stand in a row."""
-    following = np.arange(1, size + 1, dtype=np.int64)
-    following[np.append(starts[1:], size) - 1] = starts
-    return following
-
-
 def _unit_edges(rings: Sequence[Ring]) -> tuple[IntArray, IntArray]:
     """Return where each unit edge of the rings begins, (n, 2), and where each ring does."""
     vertices = np.concatenate(rings).astype(np.int64)
     sizes = np.array([len(ring) for ring in rings], np.int64)
-    starts = np.cumsum(sizes) - sizes
-    step = vertices[_following(starts, len(vertices))] - vertices
+    starts = starts_of(sizes)
+    step = vertices[following(starts, len(vertices))] - vertices
     lengths = np.abs(step).sum(axis=1)
-    nth = ranges(np.zeros_like(lengths), lengths)
+    nth = ranges(0, lengths)
     points: IntArray = np.repeat(vertices, lengths, axis=0)
     points += np.repeat(np.sign(step), lengths, axis=0) * nth[:, None]
-    return points, (np.cumsum(lengths) - lengths)[starts]
+    return points, starts_of(lengths)[starts]
 
 
 def _cut(
     points: IntArray, starts: IntArray, height: int, width: int
 ) -> tuple[IntArray, IntArray, BoolArray]:
     """Return the points and starts with each ring turned to begin at a fixed corner; the fixed."""
-    following = _following(starts, len(points))
+    after = following(starts, len(points))
     key = points[:, 1] * (width + 1) + points[:, 0]
-    fixed = _junctions(key, key[following]) | _leaves_frame(points, following, height, width)
-    sizes = np.diff(starts, append=len(points))
+    fixed = _junctions(key, key[after]) | _leaves_frame(points, after, height, width)
+    sizes = lengths_of(starts, len(points))
     free = np.flatnonzero(~np.logical_or.reduceat(fixed, starts))
     fixed[_anchors(points, key, starts[free], sizes[free])] = True
     at = np.flatnonzero(fixed)
     shift = at[np.searchsorted(at, starts)] - starts
-    nth = ranges(np.zeros_like(sizes), sizes)
+    nth = ranges(0, sizes)
     turned = np.repeat(starts, sizes) + (nth + np.repeat(shift, sizes)) % np.repeat(sizes, sizes)
     return points[turned], starts, fixed[turned]
 
@@ -103,8 +94,8 @@ def _cut(
 def _junctions(key: IntArray, next_key: IntArray) -> BoolArray:
     """Return for each corner whether more than two edges meet there, of whatever mask."""
     corners, corner = np.unique(key, return_inverse=True)
-    following = np.searchsorted(corners, next_key)
-    low, high = np.minimum(corner, following), np.maximum(corner, following)
+    other = np.searchsorted(corners, next_key)
+    low, high = np.minimum(corner, other), np.maximum(corner, other)
     edges = np.unique(low * len(corners) + high)
     degree = np.bincount(edges // len(corners), minlength=len(corners))
     degree += np.bincount(edges % len(corners), minlength=len(corners))
@@ -112,11 +103,11 @@ def _junctions(key: IntArray, next_key: IntArray) -> BoolArray:
     return meet
 
 
-def _leaves_frame(points: IntArray, following: IntArray, height: int, width: int) -> BoolArray:
+def _leaves_frame(points: IntArray, after: IntArray, height: int, width: int) -> BoolArray:
     """Return for each point whether an outline turns there on the frame."""
-    step = points[following] - points
+    step = points[after] - points
     turns = np.empty(len(points), bool)
-    turns[following] = (step != step[following]).any(axis=1)
+    turns[after] = (step != step[after]).any(axis=1)
     leaves: BoolArray = turns & ((points == 0) | (points == [width, height])).any(axis=1)
     return leaves
 
@@ -128,7 +119,7 @@ def _anchors(points: IntArray, key: IntArray, starts: IntArray, sizes: IntArray)
     """
     index = ranges(starts, sizes)
     ring = np.repeat(np.arange(len(starts)), sizes)
-    firsts = np.cumsum(sizes) - sizes
+    firsts = starts_of(sizes)
     top = index[np.lexsort((key[index], ring))[firsts]]
     distance = ((points[index] - points[top][ring]) ** 2).sum(axis=1)
     farthest = index[np.lexsort((key[index], -distance, ring))[firsts]]
@@ -139,12 +130,12 @@ def _share(
     points: IntArray, starts: IntArray, fixed: BoolArray, width: int
 ) -> tuple[_Arcs, IntArray]:
     """Find the arcs that are walks of one chain; return them and the points of the chains."""
-    following = _following(starts, len(points))
+    after = following(starts, len(points))
     key = points[:, 1] * (width + 1) + points[:, 0]
-    low = np.minimum(key, key[following])
-    edge = 2 * low + (points[:, 0] == points[following, 0])
+    low = np.minimum(key, key[after])
+    edge = 2 * low + (points[:, 0] == points[after, 0])
     firsts = np.flatnonzero(fixed)
-    sizes = np.diff(firsts, append=len(points))
+    sizes = lengths_of(firsts, len(points))
     # Every edge belongs to one chain, so the least of its edges tells a chain.
     least = np.minimum.reduceat(edge, firsts)
     at = np.flatnonzero(edge == np.repeat(least, sizes))
@@ -153,7 +144,7 @@ def _share(
     lengths = sizes[origin] + 1
     chain = ranges(firsts[origin], lengths)
     ends = np.cumsum(lengths) - 1
-    chain[ends] = following[chain[ends] - 1]
+    chain[ends] = after[chain[ends] - 1]
     return (
         _Arcs(firsts, chains, forward != forward[origin][chains], ends + 1 - lengths),
         points[chain],
@@ -164,17 +155,17 @@ def _reassemble(chain: IntArray, kept: BoolArray, arcs: _Arcs, starts: IntArray)
     """Return the rings that begin at ``starts``, of the kept points of their arcs."""
     at = np.flatnonzero(kept)
     firsts = np.searchsorted(at, arcs.begins)
-    chords = np.diff(firsts, append=len(at)) - 1
+    chords = lengths_of(firsts, len(at)) - 1
     sizes = chords[arcs.chains]
     first = firsts[arcs.chains] + np.where(arcs.reverse, sizes, 0)
-    nth = ranges(np.zeros_like(sizes), sizes)
+    nth = ranges(0, sizes)
     index = np.repeat(first, sizes) + np.repeat(np.where(arcs.reverse, -1, 1), sizes) * nth
     points = chain[at[index]]
-    starts = (np.cumsum(sizes) - sizes)[np.searchsorted(arcs.firsts, starts)]
-    following = _following(starts, len(points))
-    ahead = points[following] - points
+    starts = starts_of(sizes)[np.searchsorted(arcs.firsts, starts)]
+    after = following(starts, len(points))
+    ahead = points[after] - points
     behind = np.empty_like(ahead)
-    behind[following] = ahead
+    behind[after] = ahead
     cross = ahead[:, 0] * behind[:, 1] - ahead[:, 1] * behind[:, 0]
     bends = (cross != 0) | ((ahead * behind).sum(axis=1) < 0)
     starts = (np.cumsum(bends) - bends)[starts]

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from pycocotools import mask as mask_utils
 
 from datumaro_segmask.plugin.annotations import KnownRle, SegmaskMask
-from datumaro_segmask.regions.scan import Scanner, group_runs
+from datumaro_segmask.regions import Scanner, group_runs
 
 from ..archives import plane
 
@@ -38,7 +38,7 @@ def ours(pixels: NDArray[Any], **fields: Any) -> SegmaskMask:
     scanner.add(pixels.astype(np.uint8))
     runs = scanner.runs()
     labels = runs.values[0] - 1
-    (found,) = group_runs(runs.begin, runs.end, labels * 0, labels, height, width)
+    (found,) = group_runs(runs, np.zeros_like(labels), labels)
     rle = KnownRle(found.counts, height, width, found.area, found.bbox)
     return SegmaskMask(rle=rle, **fields)  # type: ignore[call-arg]  # attrs of an untyped base
 

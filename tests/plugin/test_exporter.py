@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from datumaro_segmask.archive.encode import MaskEncoder
 from datumaro_segmask.errors import SegmaskError, SegmaskExportError
 from datumaro_segmask.plugin.labels import make_export_labels
-from datumaro_segmask.regions.paint import Rle, Shape, paint
+from datumaro_segmask.regions import Rle, Shape, paint
 
 from ..archives import archive, as_folder, gray, jpeg, picture, plane
 from ..export_cases import (

@@ -265,3 +265,30 @@ def test_max_pixels() -> None:
     MaskReader(data, WHERE, same, max_pixels=20)
     with pytest.raises(PngError, match="at most 19 pixels"):
         MaskReader(data, WHERE, same, max_pixels=19)
+
+
+@pytest.mark.parametrize("color_type", [GRAY, GRAY_ALPHA, RGB, RGBA])
+@pytest.mark.parametrize("width", [8_224, 8_225, 70_000])
+def test_wide_rows_of_few_changes(color_type: int, width: int) -> None:
+    """However far apart the changes of a row are, and however much they add up to."""
+    rng = np.random.default_rng(width)
+    samples = np.zeros((4, width, CHANNELS[color_type]), np.int64)
+    for row in samples:
+        for start in rng.integers(0, width, 60).tolist():
+            row[start:] = rng.integers(0, 256, CHANNELS[color_type])
+    samples[2, ::1000] = 255
+    data = raw_png(samples, 8, color_type, filters=(1,))
+    assert (read(data, rows=3) == expected(samples, 8, color_type)).all()
+
+
+@pytest.mark.parametrize("color_type", [GRAY, GRAY_ALPHA, RGB, RGBA])
+@pytest.mark.parametrize("width", [257, 258, 8_224, 8_225, 9_000])
+def test_wide_rows_that_change_in_every_pixel(color_type: int, width: int) -> None:
+    """Each by as much as a byte can, so that sums of all changes are as large as they get."""
+    falling = -np.arange(1, width + 1) % 256
+    samples = np.repeat(falling[None, :, None], CHANNELS[color_type], axis=2)
+    samples = np.concatenate([samples, np.zeros_like(samples), samples])
+    for filters in ((1,), (1, 1, 2)):
+        data = raw_png(samples, 8, color_type, filters=filters)
+        assert (read(data, rows=1) == expected(samples, 8, color_type)).all()
+        assert (read(data, rows=3) == expected(samples, 8, color_type)).all()

@@ -15,10 +15,17 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from datumaro_segmask.colors import IntArray, number_to_color, pack
-from datumaro_segmask.png import deflate
+from datumaro_segmask.arrays import IntArray, Size
+from datumaro_segmask.colors import number_to_color, pack
+from datumaro_segmask.png import (
+    Changes,
+    Plane,
+    deflate,
+    encode_gray,
+    encode_palette,
+    encode_rgb,
+)
 from datumaro_segmask.png import write as png_write
-from datumaro_segmask.png.write import Changes, Plane, encode_gray, encode_palette, encode_rgb
 
 Pixels = NDArray[Any]
 PALETTE = np.random.default_rng(1).integers(0, 256, (256, 3), np.uint8)
@@ -37,7 +44,7 @@ def plane_of(shapes: Pixels, values: IntArray | None = None) -> Plane:
     tops = shapes[changed].astype(np.int32), above[changed].astype(np.int32)
     if values is None:
         values = np.arange(int(shapes.max()) + 1)
-    return Plane(Changes(height, width, row, column, *tops), values)
+    return Plane(Changes(Size(height, width), row, column, *tops), values)
 
 
 def read_by_opencv(png: bytes) -> Pixels:

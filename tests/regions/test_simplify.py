@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 
+from datumaro_segmask.arrays import IntArray
 from datumaro_segmask.regions import chords
 from datumaro_segmask.regions.polygons import Ring, mask_to_polygons
 from datumaro_segmask.regions.simplify import simplify_shared
@@ -237,7 +238,7 @@ def test_long_searches_end(monkeypatch: pytest.MonkeyPatch) -> None:
     rounds: list[int] = []
     distances = chords._distances
 
-    def counted(*args: chords.IntArray) -> tuple[NDArray[np.float64], chords.IntArray]:
+    def counted(*args: IntArray) -> tuple[NDArray[np.float64], IntArray]:
         rounds.append(1)
         return distances(*args)
 

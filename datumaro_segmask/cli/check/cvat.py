@@ -15,7 +15,7 @@ from ...archive.diagnostics import Finding
 from ...archive.item import Scan
 from ...archive.labelmap import LabelMap
 from ...archive.meaning import ClassLookup
-from ...png.read import MaskReader
+from ...png import MaskReader
 from ...storage import layout
 from ...storage.read import Storage
 

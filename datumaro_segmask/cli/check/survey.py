@@ -14,7 +14,7 @@ from ...archive.lists import open_archive
 from ...archive.meaning import ClassLookup
 from ...errors import SegmaskImportError
 from ...plugin.host import track
-from ...png.container import MAX_PIXELS
+from ...png import MAX_PIXELS
 from .cvat import cvat_label_map_findings, cvat_subset_findings
 from .items import SubsetCount, check_item
 from .kinds import KINDS, SEVERITIES, severity_of

@@ -19,10 +19,15 @@ from numpy.typing import NDArray
 from ...archive.item import Item, read_item
 from ...archive.meaning import ClassLookup
 from ...errors import SegmaskImportError
-from ...regions.polygons import Ring, rle_to_polygons
-from ...regions.rle import decode_box
-from ...regions.scan import Instance, Scanner, group_runs
-from ...regions.simplify import simplify_shared
+from ...regions import (
+    Instance,
+    Ring,
+    Scanner,
+    decode_box,
+    group_runs,
+    rle_to_polygons,
+    simplify_shared,
+)
 from ...storage.read import Storage
 
 Point: TypeAlias = tuple[int, int]
@@ -134,7 +139,7 @@ def _shapes(item: Item, plane: NDArray[np.int32]) -> list[Shape]:
     scanner.add(plane.astype(np.uint32))
     runs = scanner.runs()
     values = runs.values[0]
-    found = group_runs(runs.begin, runs.end, values, np.minimum(values, 1) - 1, height, width)
+    found = group_runs(runs, values, np.where(values > 0, 0, -1))
     outlines = [
         rle_to_polygons({"size": [height, width], "counts": small.counts}, small.bbox)
         for small in found

@@ -2,7 +2,7 @@
 
 A mask is known by its *changes*: the pixels that differ from the one above. They are the ends of
 the shapes' runs down the columns, as far as no later shape hides them, and all that
-`png.write` needs. So the cost of painting is that of the outlines, whatever the shapes' areas
+`png` needs. So the cost of painting is that of the outlines, whatever the shapes' areas
 and however many they are. Source: docs/format.md, section 5.
 """
 
@@ -14,13 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..colors import IntArray
-from ..png.write import Changes, Plane
-from .columns import ColumnRuns, Frame
-from .geometry import Bitmap, Ellipse, Geometry, Polygon, Rle, box, column_runs
-
-__all__ = ["Bitmap", "Changes", "Ellipse", "Geometry", "Plane", "Planes", "Polygon"]
-__all__ += ["Rle", "Shape", "box", "paint"]
+from ..arrays import IntArray, Size, stable_order, starts_of_runs
+from ..png import Changes, Plane
+from .geometry import Geometry, column_runs
+from .rle import ColumnRuns
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,10 +49,10 @@ def paint(shapes: Sequence[Shape], height: int, width: int, background_value: in
     ``background_value`` stands in the class mask where no shape is. Raises UnpaintableError, with
     the shape's ``where``, for what `geometry.column_runs` refuses.
     """
-    frame = Frame(height, width)
+    size = Size(height, width)
     geometries = [shape.geometry for shape in shapes]
-    runs = column_runs(geometries, [shape.where for shape in shapes], frame)
-    changes = _changes(runs, frame)
+    runs = column_runs(geometries, [shape.where for shape in shapes], size)
+    changes = _changes(runs, size)
     seen = np.bincount(changes.shape, minlength=len(shapes) + 1)
     labels = [background_value, *(shape.label_value for shape in shapes)]
     numbers = [0, *(shape.number for shape in shapes)]
@@ -66,24 +63,20 @@ def paint(shapes: Sequence[Shape], height: int, width: int, background_value: in
     )
 
 
-def _changes(runs: ColumnRuns, frame: Frame) -> Changes:
+def _changes(runs: ColumnRuns, size: Size) -> Changes:
     # The ends of all runs and of the columns cut the image into cells of one topmost shape each.
-    columns = np.arange(frame.width + 1) * frame.height
+    columns = np.arange(size.width + 1) * size.height
     cuts = np.sort(np.concatenate((columns, runs.begin, runs.end)))
-    cells = cuts[:-1][cuts[1:] != cuts[:-1]]
+    cells = cuts[starts_of_runs(cuts)][:-1]
     first = cells.searchsorted(runs.begin)
     shape = _topmost(first, cells.searchsorted(runs.end), runs.shape, cells.size)
-    column = cells // frame.height
-    row = cells - column * frame.height
+    column = cells // size.height
+    row = cells - column * size.height
     above = np.zeros_like(shape)
     above[1:] = shape[:-1]
     kept = ((row == 0) | (shape != above)).nonzero()[0]
-    # NumPy sorts 16-bit integers by radix.
-    rows = row[kept]
-    order = kept[
-        (rows.astype(np.uint16) if frame.height <= 1 << 16 else rows).argsort(kind="stable")
-    ]
-    return Changes(frame.height, frame.width, row[order], column[order], shape[order], above[order])
+    order = kept[stable_order(row[kept])]
+    return Changes(size, row[order], column[order], shape[order], above[order])
 
 
 def _topmost(first: IntArray, end: IntArray, shape: IntArray, cells: int) -> NDArray[np.int32]:

@@ -15,18 +15,18 @@ from numpy.typing import NDArray
 from pycocotools import mask as mask_utils
 
 from datumaro_segmask.errors import UnpaintableError
-from datumaro_segmask.regions import paint as painting
-from datumaro_segmask.regions.geometry import FARTHEST
-from datumaro_segmask.regions.paint import (
+from datumaro_segmask.png import Plane
+from datumaro_segmask.regions import (
     Bitmap,
     Ellipse,
     Geometry,
-    Plane,
     Polygon,
     Rle,
     Shape,
     box,
+    paint,
 )
+from datumaro_segmask.regions.geometry import FARTHEST
 
 Pixels = NDArray[Any]
 BACKGROUND = 7
@@ -35,7 +35,7 @@ BACKGROUND = 7
 def pixels(plane: Plane) -> Pixels:
     """Return the plane as an array: (height, width)."""
     changes = plane.changes
-    shape = np.zeros((changes.height, changes.width), np.int64)
+    shape = np.zeros(changes.size, np.int64)
     rows, columns = changes.row.tolist(), changes.column.tolist()
     for row, column, top in zip(rows, columns, changes.shape, strict=True):
         shape[row:, column] = top
@@ -62,7 +62,7 @@ def by_opencv(ellipse: Ellipse, height: int, width: int) -> Pixels:
 def painted(geometries: Sequence[Geometry], height: int, width: int) -> Pixels:
     """Paint shapes with the numbers 1, 2, … and return the instance mask."""
     shapes = [Shape(geometry, 0, i) for i, geometry in enumerate(geometries, 1)]
-    return pixels(painting.paint(shapes, height, width, BACKGROUND).numbers)
+    return pixels(paint(shapes, height, width, BACKGROUND).numbers)
 
 
 sizes = st.tuples(st.integers(1, 40), st.integers(1, 40))
@@ -200,7 +200,7 @@ def test_the_last_is_on_top(size: tuple[int, int], seed: int, n: int) -> None:
         expected[covers] = i
     assert np.array_equal(painted(geometries, *size), expected)
     shapes = [Shape(g, i + 100, i % 3) for i, g in enumerate(geometries, 1)]
-    planes = painting.paint(shapes, *size, BACKGROUND)
+    planes = paint(shapes, *size, BACKGROUND)
     assert np.array_equal(pixels(planes.labels), np.where(expected > 0, expected + 100, BACKGROUND))
     assert np.array_equal(pixels(planes.numbers), expected % 3)
     assert (planes.hidden + 1).tolist() == sorted({*range(1, n + 1)} - {*expected.ravel()})
@@ -216,7 +216,7 @@ def test_deep_stack(order: int) -> None:
 
 
 def test_no_shape_at_all() -> None:
-    planes = painting.paint([], 3, 4, BACKGROUND)
+    planes = paint([], 3, 4, BACKGROUND)
     assert np.array_equal(pixels(planes.labels), np.full((3, 4), BACKGROUND))
     assert not pixels(planes.numbers).any()
     assert planes.hidden.size == 0
@@ -224,7 +224,7 @@ def test_no_shape_at_all() -> None:
 
 def test_shapes_that_show_no_pixel_are_told() -> None:
     shapes = [box(0, 0, 2, 2), box(50, 50, 2, 2), box(3, 3, 1, 1), box(0, 0, 3, 3)]
-    planes = painting.paint([Shape(shape, 1, 1) for shape in shapes], 9, 9, 0)
+    planes = paint([Shape(shape, 1, 1) for shape in shapes], 9, 9, 0)
     assert planes.hidden.tolist() == [0, 1]
 
 
@@ -234,7 +234,7 @@ def test_no_frame_is_ever_drawn() -> None:
     shapes += [Shape(Ellipse(100, 100, 900, 700), 2, 91), Shape(box(0, 0, 250, 350), 2, 92)]
     tracemalloc.start()
     try:
-        planes = painting.paint(shapes, height, width, 0)
+        planes = paint(shapes, height, width, 0)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -259,8 +259,8 @@ TRIANGLE = [1.0, 1.0, 5.0, 1.0, 5.0, 5.0]
         pytest.param(box(1, 1, INFINITE, 3), "coordinate inf", id="infinite box"),
         pytest.param(Ellipse(1, 1, NAN, 3), "coordinate nan", id="ellipse not a number"),
         pytest.param(Ellipse(1, 1, 1e7, 3), "coordinate 10000000.0", id="ellipse far off"),
-        pytest.param(Rle([9, 8], [72]), "mask of 9 x 8 pixels", id="RLE of another size"),
-        pytest.param(Bitmap(np.ones((8, 9))), "mask of 8 x 9 pixels", id="bitmap of another size"),
+        pytest.param(Rle([9, 8], [72]), "mask of 8 x 9 pixels", id="RLE of another size"),
+        pytest.param(Bitmap(np.ones((8, 9))), "mask of 9 x 8 pixels", id="bitmap of another size"),
         pytest.param(Bitmap(np.ones(9)), "mask of 9 pixels", id="bitmap of one dimension"),
         pytest.param(Bitmap(np.ones((9, 9, 3))), "9 x 9 x 3 pixels", id="bitmap with channels"),
         pytest.param(Rle([9, 9], [40, 40]), "covers 80 pixels", id="counts too few"),
@@ -279,7 +279,7 @@ def test_unpaintable(geometry: Geometry, what: str) -> None:
     good = [Shape(Polygon(TRIANGLE), 1, 1, "the first"), Shape(Rle([9, 9], [80, 1]), 1, 2, "2nd")]
     shapes = [*good, Shape(geometry, 1, 3, "item 'a': annotation 3"), *good]
     with pytest.raises(UnpaintableError) as caught:
-        painting.paint(shapes, 9, 9, 0)
+        paint(shapes, 9, 9, 0)
     assert caught.value.where == "item 'a': annotation 3"
     assert what in caught.value.what
     assert caught.value.expected
