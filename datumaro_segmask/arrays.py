@@ -56,9 +56,18 @@ def places_of_nonzero(data: Bytes | BoolArray) -> IntArray:
 
 def starts_of_runs(values: NDArray[Any]) -> IntArray:
     """Return the starts of the runs of ``values``: (n,)."""
-    new = np.ones(values.size, bool)
+    new = np.empty(values.size, bool)
+    new[:1] = True
     np.not_equal(values[1:], values[:-1], out=new[1:])
     return new.nonzero()[0]
+
+
+def lasts_of_runs(values: NDArray[Any]) -> IntArray:
+    """Return the index of the last element of each run of ``values``: (n,)."""
+    last = np.empty(values.size, bool)
+    last[-1:] = True
+    np.not_equal(values[1:], values[:-1], out=last[:-1])
+    return last.nonzero()[0]
 
 
 def ends_of(starts: IntArray, size: int) -> IntArray:
@@ -71,7 +80,10 @@ def ends_of(starts: IntArray, size: int) -> IntArray:
 
 def lengths_of(starts: IntArray, size: int) -> IntArray:
     """Return the number of elements of each run, of ``size`` in all."""
-    return ends_of(starts, size) - starts
+    lengths = np.empty_like(starts)
+    np.subtract(starts[1:], starts[:-1], out=lengths[:-1])
+    lengths[-1:] = size - starts[-1:]
+    return lengths
 
 
 def starts_of(lengths: IntArray) -> IntArray:
@@ -103,10 +115,9 @@ def following(starts: IntArray, size: int) -> IntArray:
     return index
 
 
-def stable_order(values: IntArray) -> IntArray:
-    """Return the order that sorts integers >= 0, equal ones as they stand.
+def stable_order(values: IntArray, limit: int) -> IntArray:
+    """Return the order that sorts integers from 0 to below ``limit``, equal ones as they stand.
 
     NumPy sorts 16-bit integers by radix, in a fraction of the time.
     """
-    narrow = int(values.max(initial=0)) < 1 << 16
-    return (values.astype(np.uint16) if narrow else values).argsort(kind="stable")
+    return (values.astype(np.uint16) if limit <= 1 << 16 else values).argsort(kind="stable")

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from datumaro_segmask import arrays
-from datumaro_segmask.arrays import places_of_nonzero
+from datumaro_segmask.arrays import (
+    ends_of,
+    following,
+    lasts_of_runs,
+    lengths_of,
+    places_of_nonzero,
+    ranges,
+    running_sums,
+    starts_of,
+    starts_of_runs,
+)
 
 data = st.one_of(
     st.binary(max_size=100),
@@ -37,3 +49,26 @@ def test_each_place(at: int) -> None:
     values = np.zeros(20, np.uint8)
     values[at] = 255
     assert places_of_nonzero(values).tolist() == [at]
+
+
+@given(st.lists(st.integers(0, 2), max_size=20))
+def test_runs(values: list[int]) -> None:
+    array = np.array(values, np.int64)
+    groups = [len(list(group)) for _, group in itertools.groupby(values)]
+    cuts = [0, *itertools.accumulate(groups)]
+    pairs = [*itertools.pairwise(cuts)]
+    starts = starts_of_runs(array)
+    assert starts.tolist() == cuts[:-1]
+    assert ends_of(starts, len(values)).tolist() == cuts[1:]
+    assert lasts_of_runs(array).tolist() == [cut - 1 for cut in cuts[1:]]
+    lengths = lengths_of(starts, len(values))
+    assert lengths.tolist() == groups
+    assert starts_of(lengths).tolist() == cuts[:-1]
+    places = [place for length in groups for place in range(length)]
+    assert ranges(0, lengths).tolist() == places
+    spread = [10 * a + place for a, b in pairs for place in range(b - a)]
+    assert ranges(10 * starts, lengths).tolist() == spread
+    sums = [total for a, b in pairs for total in itertools.accumulate(values[a:b])]
+    assert running_sums(array, starts).tolist() == sums
+    after = [a + (place + 1) % (b - a) for a, b in pairs for place in range(b - a)]
+    assert following(starts, len(values)).tolist() == after

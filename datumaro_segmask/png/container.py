@@ -85,39 +85,35 @@ def parse_header(data: bytes, where: str, max_pixels: int = MAX_PIXELS) -> Heade
     Raises PngError for what is no PNG, has more than ``max_pixels`` pixels, or a side of more than
     `MAX_SIDE`.
     """
+
     if data[:8] != _SIGNATURE:
-        what = "the file is empty" if not data else "the file is no PNG"
+        what = "the file is no PNG" if data else "the file is empty"
         raise PngError(what, where, "a PNG image", REDRAW)
     if len(data) < 33 or data[8:16] != b"\0\0\0\rIHDR":
         raise PngError("the file does not begin with a PNG header", where, "a PNG image", REDRAW)
-    width, height, depth, color_type, *methods = _HEADER.unpack_from(data, 16)
     if deflate.crc32(data[12:29]) != int.from_bytes(data[29:33], "big"):
         raise PngError("the checksum of its header is wrong", where, "a sound file", REDRAW)
-    if not (0 < width < 1 << 31 and 0 < height < 1 << 31):
+    width, height, depth, color_type, compression, filtering, interlace = _HEADER.unpack_from(
+        data, 16
+    )
+    if not width or not height:
         raise PngError(f"its size is {width} x {height}", where, "at least 1 x 1", REDRAW)
-    if depth not in _DEPTHS.get(color_type, ()) or methods not in ([0, 0, 0], [0, 0, 1]):
+    if depth not in _DEPTHS.get(color_type, ()) or compression or filtering or interlace > 1:
         raise PngError(
-            f"its header has colour type {color_type}, depth {depth}, compression {methods[0]}, "
-            f"filter method {methods[1]}, interlace method {methods[2]}",
+            f"its header has colour type {color_type}, depth {depth}, compression {compression}, "
+            f"filter method {filtering}, interlace method {interlace}",
             where,
             "a combination that the PNG specification knows",
             REDRAW,
         )
-    if max(width, height) > MAX_SIDE:
-        raise PngError(
-            f"the mask has {width:,} x {height:,} pixels",
-            where,
-            f"at most {MAX_SIDE:,} columns and as many rows",
-            "cut the image into tiles",
-        )
-    if width * height > max_pixels:
-        raise PngError(
-            f"the mask has {width:,} x {height:,} pixels",
-            where,
-            f"at most {max_pixels:,} pixels",
-            "raise the option max_pixels if this file can be trusted",
-        )
-    return Header(width, height, depth, color_type, methods[2] == 1)
+    if max(width, height) > MAX_SIDE or width * height > max_pixels:
+        expected = f"at most {max_pixels:,} pixels"
+        remedy = "raise the option max_pixels if this file can be trusted"
+        if max(width, height) > MAX_SIDE:
+            expected = f"at most {MAX_SIDE:,} columns and as many rows"
+            remedy = "cut the image into tiles"
+        raise PngError(f"the mask has {width:,} x {height:,} pixels", where, expected, remedy)
+    return Header(width, height, depth, color_type, interlace == 1)
 
 
 @dataclass(frozen=True)
@@ -145,31 +141,28 @@ def parse_container(data: bytes, where: str, max_pixels: int) -> Container:
             )
         if not kind[0] & 32:  # critical: the pixels cannot be had without it
             if deflate.crc32(view[at + 4 : end - 4]) != int.from_bytes(data[end - 4 : end], "big"):
-                raise PngError(
-                    f"the checksum of its {kind.decode('latin-1')!r} chunk at byte {at:,} is wrong",
-                    where,
-                    "a sound file",
-                    _RENEW,
-                )
+                what = f"the checksum of its {_name(kind, at)} is wrong"
+                raise PngError(what, where, "a sound file", _RENEW)
             if kind == b"IDAT" and (not pieces or previous == b"IDAT"):
                 pieces.append(view[at + 8 : end - 4])
             elif kind == b"PLTE" and palette is None and not pieces and 0 < length <= 768:
                 palette = np.frombuffer(data, np.uint8, length, at + 8)[: length // 3 * 3]
                 palette = palette.reshape(-1, 3)
             elif kind != b"IEND":
-                raise PngError(
-                    f"its chunk {kind.decode('latin-1')!r} at byte {at:,} stands in a wrong place, "
-                    "has a wrong length or is unknown",
-                    where,
-                    "header, palette, pixels and end, in this order",
-                    REDRAW,
-                )
+                name = _name(kind, at)
+                what = f"its {name} stands in a wrong place, has a wrong length or is unknown"
+                expected = "header, palette, pixels and end, in this order"
+                raise PngError(what, where, expected, REDRAW)
         at, previous = end, kind
     if not pieces or (header.color_type == PALETTE and palette is None):
         missing = "pixels" if not pieces else "palette"
         raise PngError(f"the file has no {missing}", where, "a whole image", REDRAW)
     # Gray masks have no palette, and that of a coloured one is a mere hint.
     return Container(header, palette if header.color_type == PALETTE else None, pieces)
+
+
+def _name(kind: bytes, at: int) -> str:
+    return f"{kind.decode('latin-1')!r} chunk at byte {at:,}"
 
 
 class Inflater:

@@ -25,7 +25,6 @@ from ..arrays import (
     lengths_of,
     ranges,
     running_sums,
-    stable_order,
     starts_of_runs,
 )
 from ..errors import UnpaintableError
@@ -137,7 +136,7 @@ class ColumnRuns:
 def join(parts: Sequence[ColumnRuns]) -> ColumnRuns:
     """Return all runs, sorted by shape."""
     shape = np.concatenate([part.shape for part in parts])
-    order = stable_order(shape)
+    order = shape.argsort(kind="stable")
     return ColumnRuns(
         np.concatenate([part.begin for part in parts])[order],
         np.concatenate([part.end for part in parts])[order],

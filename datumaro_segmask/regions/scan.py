@@ -107,7 +107,7 @@ class Scanner:
         places = np.concatenate(self._places)
         y = places // self._size.width
         x = places - y * self._size.width
-        order = stable_order(x)
+        order = stable_order(x, self._size.width)
         starts = (x * self._size.height + y)[order]
         planes = zip(*self._values, strict=True)
         return Runs(
@@ -132,7 +132,7 @@ def group_runs(
         return []
     base = int(labels.max()) + 1
     keys = numbers[kept] * base + labels[kept]
-    order = stable_order(keys)
+    order = stable_order(keys, int(keys.max()) + 1)
     keys, kept = keys[order], kept[order]
     begin, end = runs.begin[kept], runs.end[kept]
     # Runs that touch (across a column's end, or parted by the other plane only) become one.

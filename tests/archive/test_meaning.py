@@ -92,6 +92,15 @@ def test_palette(indices: str, palette: list[list[int]], labels: list[int] | Non
     assert found == (None if labels is None else [labels])
 
 
+def test_last_index_of_a_palette() -> None:
+    """By its colour, and by its index where the colours are strange."""
+    last = np.array([[255]])
+    found = lookup("".join(f"label {n}\n" for n in range(256)))
+    strange = [[9, 9, 9]] * 256
+    assert meaning(palette_png(last, strange), found) == [[255]]
+    assert meaning(palette_png(last, [*strange[1:], [128, 0, 0]]), lookup()) == [[1]]
+
+
 def test_undeclared_values_are_none() -> None:
     assert meaning(rgb("013"), lookup()) is None
     assert meaning(gray("013"), lookup()) is None
@@ -166,6 +175,13 @@ def test_message_for_blended_colours() -> None:
     assert "without smoothing, scaling or JPEG" in text
 
 
+@pytest.mark.parametrize(("count", "blended"), [(32, False), (33, True)])
+def test_many_colours_are_called_blended(count: int, blended: bool) -> None:
+    pixels = np.zeros((1, count, 3), np.uint8)
+    pixels[0, :, 0] = np.arange(1, count + 1)
+    assert ("without smoothing" in message(png(pixels), lookup())) == blended
+
+
 def test_message_for_values() -> None:
     text = message(gray("0344"), lookup())
     for part in (
@@ -218,3 +234,8 @@ def test_numbers_of_gray_values() -> None:
 
 def test_numbers_of_a_palette_are_those_of_its_colours() -> None:
     assert numbers(palette_png(plane("0120"), COLORS[[0, 5, 1]].tolist())) == [[0, 5, 1, 0]]
+
+
+def test_number_of_the_last_colour_of_a_palette() -> None:
+    palette = [[0, 0, 0]] * 255 + [[0, 128, 0]]
+    assert numbers(palette_png(np.array([[255, 0]]), palette)) == [[2, 0]]

@@ -116,6 +116,19 @@ def test_pixels_are_the_samples(made: tuple[bytes, Plane, int, int], rows: int) 
     assert (read(data, rows) == expected(samples, depth, color_type)).all()
 
 
+@pytest.mark.parametrize("block", [1, 20, 60])
+@pytest.mark.parametrize(("color_type", "depth"), KINDS)
+def test_passes_of_many_blocks(
+    color_type: int, depth: int, block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pass of an interlaced image is read in blocks as well."""
+    monkeypatch.setattr("datumaro_segmask.png.read.BLOCK_BYTES", block)
+    samples = random_samples(1, 43, 29, CHANNELS[color_type], depth)
+    palette = bytes(3 << depth) if color_type == PALETTE else b""
+    data = raw_png(samples, depth, color_type, filters=(1, 2, 4), interlaced=True, palette=palette)
+    assert (read(data) == expected(samples, depth, color_type)).all()
+
+
 @given(pngs())
 def test_pixels_are_those_of_others(made: tuple[bytes, Plane, int, int]) -> None:
     data, _, depth, color_type = made

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 
-from datumaro_segmask.arrays import IntArray
 from datumaro_segmask.regions import chords
 from datumaro_segmask.regions.polygons import Ring, mask_to_polygons
 from datumaro_segmask.regions.simplify import simplify_shared
@@ -105,6 +104,23 @@ def test_fewer_vertices_the_larger_the_tolerance() -> None:
     counts = [vertices(simplified(labels, tolerance)) for tolerance in (0.75, 1.5, 4)]
     assert [exact, *counts] == sorted([exact, *counts], reverse=True)
     assert counts[1] < exact / 4
+
+
+def waves(seed: int) -> LabelMap:
+    """Bands whose borders wind, with notches, drawn in whole numbers only."""
+    rng = np.random.default_rng(seed)
+    steps = rng.integers(-2, 3, (90, 5)).cumsum(axis=0) + np.arange(15, 90, 15)
+    steps[rng.integers(0, 90, 9)] += rng.integers(-6, 7, (9, 1))
+    labels: LabelMap = (np.arange(90) >= steps[..., None]).sum(axis=1).astype(np.uint8)
+    return labels
+
+
+@pytest.mark.parametrize(
+    ("seed", "most"), [(0, {0.5: 1053, 1.0: 524, 3.0: 240}), (1, {0.5: 1046, 1.0: 484, 3.0: 236})]
+)
+def test_no_more_vertices_than_before(seed: int, most: dict[float, int]) -> None:
+    found = {t: vertices(simplified(waves(seed), t)) for t in most}
+    assert all(found[t] <= most[t] for t in most), found
 
 
 def test_neighbours_share_their_border() -> None:
@@ -235,13 +251,8 @@ def test_long_searches_end(monkeypatch: pytest.MonkeyPatch) -> None:
     teeth = 300
     tooth = [(0, 1)] * 6 + [(1, 0)] * 2 + [(0, -1)] * 6 + [(1, 0)] * 2
     points = np.cumsum([(0, 0), *tooth * teeth], axis=0)
-    rounds: list[int] = []
-    distances = chords._distances
-
-    def counted(*args: IntArray) -> tuple[NDArray[np.float64], IntArray]:
-        rounds.append(1)
-        return distances(*args)
-
-    monkeypatch.setattr(chords, "_distances", counted)
-    chords.keep_corners(points, np.array([0]), 1.0)
-    assert len(rounds) < teeth
+    ended = chords.keep_corners(points, np.array([0]), 1.0)
+    monkeypatch.setattr(chords, "_FREE_ROUNDS", 2 * teeth)
+    patient = chords.keep_corners(points, np.array([0]), 1.0)
+    # Chords that were halved on the way keep more than the corners of the teeth.
+    assert ended.sum() > patient.sum() >= 4 * teeth
