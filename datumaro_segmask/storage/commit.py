@@ -103,7 +103,7 @@ class Commit:
             file.writelines(parts)
 
     def remove(self, name: str) -> None:
-        """Note a file of the folder for removal, unless one of its name is put."""
+        """Note a file of the folder for removal; one of its name that is put takes its place."""
         if os.path.lexists(at(self.root, name)):
             self._removals.write(json.dumps(name) + "\n")
 
@@ -126,9 +126,6 @@ class Commit:
             if os.path.lexists(os.path.join(self._staging, JOURNAL)):
                 end(self._staging, back=True)
             shutil.rmtree(self._staging, ignore_errors=True)
-            if self._made_root:
-                with suppress(OSError):
-                    os.rmdir(self.root)
         except OSError as error:
             log.error(
                 "%s: an export failed, and what it had moved cannot be moved back (%s). Nothing is "
@@ -139,6 +136,9 @@ class Commit:
             )
         finally:
             self._lock.release()
+        if self._made_root:
+            with suppress(OSError):
+                os.rmdir(self.root)
 
     def _open(self, name: str) -> IO[bytes]:
         path = at(self._staging, NEW, name)
@@ -190,10 +190,7 @@ class Commit:
 
     def _removed(self) -> Iterator[str]:
         self._removals.seek(0)
-        for line in self._removals:
-            name = json.loads(line)
-            if not os.path.lexists(at(self._staging, NEW, name)):
-                yield name
+        return map(json.loads, self._removals)
 
     def _places(self, folder: str) -> Iterator[str]:
         """Yield what moves into its place: files, and folders that are not there yet, whole."""

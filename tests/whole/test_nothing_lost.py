@@ -181,6 +181,23 @@ def test_second_writer_is_told_of_the_first(make: Any, tmp_path: Path) -> None:
     make(str(tmp_path)).abandon()
 
 
+def test_folder_that_was_made_in_vain_goes(tmp_path: Path) -> None:
+    sink = FolderSink(str(tmp_path / "new"))
+    sink.put("a/b", b"")
+    sink.abandon()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_discarded_file_that_is_put_as_well_is_the_new_one(tmp_path: Path) -> None:
+    as_folder({"a": b"old", "b": b"old"}, tmp_path)
+    sink = FolderSink(str(tmp_path))
+    sink.discard("a")
+    sink.discard("b")
+    sink.put("a", b"new")
+    sink.finish()
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"a": b"new"}
+
+
 @pytest.mark.parametrize("writers", [2, 4, 8])
 @pytest.mark.parametrize("zipped", [False, True], ids=["folder", "zip"])
 def test_many_writers(writers: int, zipped: bool, tmp_path: Path) -> None:
