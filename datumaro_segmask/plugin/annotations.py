@@ -30,7 +30,7 @@ from pycocotools import mask as mask_utils
 from .. import regions
 from ..archive.numbering import Member, instance_numbers
 from ..errors import UnpaintableError
-from ..regions import Instance, Ring, decode_box, rle_to_polygons
+from ..regions import Instance, Ring, decode_box, texts_to_polygons
 from .labels import ExportLabels
 
 PAINTED = (Mask, Polygon, Bbox, RotatedBbox, Ellipse)
@@ -132,12 +132,16 @@ def to_instance(mask: Mask) -> tuple[Instance, int, int]:
     return found, int(height), int(width)
 
 
-def to_rings(mask: Mask) -> list[Ring]:
-    """Return the exact polygons of a mask annotation (docs/format.md, section 6)."""
-    instance, height, width = to_instance(mask)
-    if not instance.area:
-        return []
-    return rle_to_polygons({"size": [height, width], "counts": instance.counts}, instance.bbox)
+def to_rings(masks: Sequence[Mask]) -> list[list[Ring]]:
+    """Return the exact polygons of each mask annotation (docs/format.md, section 6)."""
+    instances = [to_instance(mask) for mask in masks]
+    rings: list[list[Ring]] = [[] for _ in masks]
+    for size in dict.fromkeys((height, width) for _, height, width in instances):
+        of_size = [i for i, (_, *its) in enumerate(instances) if tuple(its) == size]
+        found = texts_to_polygons([instances[i][0].counts for i in of_size], *size)
+        for i, polygons in zip(of_size, found, strict=True):
+            rings[i] = polygons
+    return rings
 
 
 def make_polygons(rings: Sequence[Ring], mask: Mask, group: int) -> list[Polygon]:

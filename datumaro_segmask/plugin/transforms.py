@@ -56,7 +56,7 @@ def polygons_of(annotations: list[Annotation], tolerance: float = 0.0) -> list[A
     the item together, so that neighbours keep a common border.
     """
     masks = [annotation for annotation in annotations if isinstance(annotation, Mask)]
-    rings = [to_rings(mask) for mask in masks]
+    rings = to_rings(masks)
     if tolerance > 0:
         rings = _simplified(rings, tolerance, [size_of_mask(mask) for mask in masks])
     group = _last_group(annotations)

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..arrays import BoolArray, IntArray, following, lengths_of, ranges, starts_of
 from .chords import keep_corners
-from .polygons import Ring
+from .outlines import Ring
 
 
 def simplify_shared(

@@ -15,7 +15,12 @@ from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 from pycocotools import mask as mask_utils
 
-from datumaro_segmask.regions.polygons import mask_to_polygons, polygons_to_rle, rle_to_polygons
+from datumaro_segmask.regions.polygons import (
+    mask_to_polygons,
+    polygons_to_rle,
+    rle_to_polygons,
+    texts_to_polygons,
+)
 
 from ..archives import plane
 
@@ -159,9 +164,24 @@ def test_rle_gives_the_polygons_of_its_mask(mask: Mask) -> None:
     rle = mask_utils.encode(np.asfortranarray(mask))
     as_text = {**rle, "counts": rle["counts"].decode()}
     expected = [ring.tolist() for ring in mask_to_polygons(mask)]
-    box = mask_utils.toBbox(rle)
-    assert [ring.tolist() for ring in rle_to_polygons(rle, box)] == expected
-    assert [ring.tolist() for ring in rle_to_polygons(as_text, box.tolist())] == expected
+    assert [ring.tolist() for ring in rle_to_polygons(rle)] == expected
+    assert [ring.tolist() for ring in rle_to_polygons(as_text)] == expected
+
+
+@given(st.lists(arrays.arrays(np.uint8, (7, 9), elements=st.integers(0, 1)), max_size=5))
+def test_masks_of_an_image_give_the_polygons_of_each(planes: list[Mask]) -> None:
+    texts = [mask_utils.encode(np.asfortranarray(mask))["counts"] for mask in planes]
+    together = texts_to_polygons(texts, 7, 9)
+    assert [[ring.tolist() for ring in rings] for rings in together] == [
+        [ring.tolist() for ring in mask_to_polygons(mask)] for mask in planes
+    ]
+
+
+def test_runs_that_touch_are_one() -> None:
+    """Counts of 0 are sound, though pycocotools writes none of a mask."""
+    rle = mask_utils.frPyObjects({"size": [3, 3], "counts": [1, 1, 0, 1, 0, 2, 4]}, 3, 3)
+    expected = mask_to_polygons(plane("010 110 100"))
+    assert [r.tolist() for r in rle_to_polygons(rle)] == [r.tolist() for r in expected]
 
 
 @given(masks, st.integers(0, 9), st.integers(0, 9))

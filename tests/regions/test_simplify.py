@@ -12,7 +12,8 @@ from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 
 from datumaro_segmask.regions import chords
-from datumaro_segmask.regions.polygons import Ring, mask_to_polygons
+from datumaro_segmask.regions.outlines import Ring
+from datumaro_segmask.regions.polygons import mask_to_polygons
 from datumaro_segmask.regions.simplify import simplify_shared
 
 from ..archives import plane

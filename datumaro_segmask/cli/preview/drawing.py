@@ -141,8 +141,7 @@ def _shapes(item: Item, plane: NDArray[np.int32]) -> list[Shape]:
     values = runs.values[0]
     found = group_runs(runs, values, np.where(values > 0, 0, -1))
     outlines = [
-        rle_to_polygons({"size": [height, width], "counts": small.counts}, small.bbox)
-        for small in found
+        rle_to_polygons({"size": [height, width], "counts": small.counts}) for small in found
     ]
     simple = simplify_shared(outlines, _TOLERANCE, height, width)
     return [
