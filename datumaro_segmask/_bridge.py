@@ -5,18 +5,23 @@ in the shape of Datumaro's own ``specs.json``. Listing them imports no plugin. F
 Datumaro does not read that group, the table is given to it here.
 
 This module replaces two functions of Datumaro, ``plugins.specs.get_lazy_plugins`` and
-``components.format_detection.apply_format_detector``; `plugin.host` has all else that is private.
+``components.format_detection.apply_format_detector``, and the importing of ``datum convert`` while
+one runs with options of an import; `plugin.host` has all else that is private.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
+from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, NoReturn, TypedDict
 
 if TYPE_CHECKING:
+    from datumaro.components.dataset import Dataset
     from datumaro.components.environment import Environment
     from datumaro.components.format_detection import (
         FormatDetectionConfidence,
@@ -58,6 +63,8 @@ PLUGINS = (
     _spec("plugin.importer.SegmaskImporter", "segmask", "Importer", file_extensions=_EXTENSIONS),
     _spec("plugin.base.SegmaskBase", "segmask", "DatasetBase"),
     _spec("plugin.exporter.SegmaskExporter", "segmask", "Exporter"),
+    _spec("plugin.training.coco.CocoSegmentsExporter", "coco_segments", "Exporter"),
+    _spec("plugin.training.yolo.YoloSegmentsExporter", "yolo_segments", "Exporter"),
     _spec("plugin.transforms.MasksToExactPolygons", "masks_to_exact_polygons", "Transform"),
     _spec("plugin.transforms.SplitComponents", "split_components", "Transform"),
 )
@@ -166,3 +173,32 @@ def _let_detectors_see_files() -> None:
         return detector(context) or format_detection.FormatDetectionConfidence.MEDIUM
 
     format_detection.apply_format_detector = apply_format_detector
+
+
+@contextmanager
+def import_with(
+    options: dict[str, Any], format: str, refuse: Callable[[str], Exception]
+) -> Iterator[None]:
+    """Let ``datum convert`` import with ``options`` of a format, which it has no way to be given.
+
+    Where there are any and the dataset is of another format, raises what ``refuse`` makes of it.
+    """
+    if not options:
+        yield
+        return
+    convert = import_module("datumaro.cli.commands.convert")
+    theirs = convert.Dataset
+
+    class Importing:
+        @staticmethod
+        def import_from(path: str, found: str, **others: Any) -> Dataset:
+            if found != format:
+                raise refuse(found)
+            imported: Dataset = theirs.import_from(path, found, **others, **options)
+            return imported
+
+    convert.Dataset = Importing  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        convert.Dataset = theirs  # type: ignore[attr-defined]

@@ -7,9 +7,44 @@ treat them as they treat every other format's errors.
 
 from __future__ import annotations
 
+import os
+import re
+import sys
 from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import ClassVar, TypeAlias
+
+_OPTION = re.compile(r"\b(option|with|without) ([a-z]+(?:_[a-z]+)*)(?:=(\w+))?")
+_OF_IMPORTS = {
+    "annotation", "connectivity", "ignore_index", "instances", "keep_background", "max_pixels",
+    "min_area", "num_workers", "tolerance",
+}  # fmt: skip
+
+
+def as_typed(text: str) -> str:
+    """Return a message with its options as they are typed where the reader is.
+
+    Messages have them as in Python: ``the option mask_mode``, ``with ignore_index=255``, ``without
+    save_media``. On a command line that is ``--ignore-index 255``; and Datumaro's own has none of
+    the options of an import.
+    """
+    program = os.path.basename(sys.argv[0] if sys.argv else "").removesuffix(".exe")
+    if program == "__main__.py":
+        program = os.path.basename(os.path.dirname(sys.argv[0]))
+    ours, theirs = program in ("datumaro-segmask", "datumaro_segmask"), program == "datum"
+
+    def typed(match: re.Match[str]) -> str:
+        word, name, value = match.groups()
+        if word != "option" and "_" not in name:
+            return match[0]
+        option = f"{word} --{name.replace('_', '-')}"
+        if value is not None and value != "True":
+            option += f" {value}"
+        if theirs and name in _OF_IMPORTS:
+            option += " of 'datumaro-segmask convert'"
+        return option
+
+    return _OPTION.sub(typed, text) if ours or theirs else text
 
 
 class SegmaskError(Exception):
@@ -54,7 +89,7 @@ class SegmaskError(Exception):
             parts.append(f"Expected {self.expected}.")
         if self.remedy:
             parts.append(f"To fix it: {self.remedy}.")
-        return f"{' '.join(parts)} (docs/format.md, section {self.section})"
+        return f"{as_typed(' '.join(parts))} (docs/format.md, section {self.section})"
 
 
 class SegmaskImportError(SegmaskError):

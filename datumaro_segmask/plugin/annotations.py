@@ -30,7 +30,7 @@ from pycocotools import mask as mask_utils
 from .. import regions
 from ..archive.numbering import Member, instance_numbers
 from ..errors import UnpaintableError
-from ..regions import Instance, Ring, decode_box, texts_to_polygons
+from ..regions import Instance, decode_box
 from .labels import ExportLabels
 
 PAINTED = (Mask, Polygon, Bbox, RotatedBbox, Ellipse)
@@ -64,7 +64,7 @@ class KnownRle(dict[str, Any]):
         return KnownRle, (self["counts"], height, width, self.area, self.bbox)
 
 
-@attrs(slots=True, eq=False, order=False)
+@attrs(slots=True, eq=False, order=False, repr=False)
 class SegmaskMask(RleMask):
     """An ``RleMask`` that knows its area and box and decodes only the columns of its box.
 
@@ -73,9 +73,21 @@ class SegmaskMask(RleMask):
 
     @property
     def image(self) -> NDArray[np.uint8]:
-        """The mask: (height, width) uint8 of 0 and 1, columns contiguous as pycocotools has it."""
+        """The mask: (height, width) uint8 of 0 and 1, columns contiguous as pycocotools has it.
+
+        As an index it would pick rows 0 and 1: write ``mask.image.astype(bool)``. It is uint8 in
+        every ``RleMask``, and a bool array here breaks Datumaro's own ``resize`` and whatever
+        hands masks to OpenCV or pycocotools.
+        """
         rle = self.rle
         return decode(rle) if isinstance(rle, KnownRle) else mask_utils.decode(rle)
+
+    def __repr__(self) -> str:
+        x, y, width, height = map(int, self.get_bbox())
+        return (
+            f"{type(self).__name__}(label={self.label}, group={self.group}, "
+            f"area={self.get_area()}, bbox=({x}, {y}, {width}, {height}))"
+        )
 
     def get_area(self) -> int:
         rle = self.rle
@@ -130,37 +142,6 @@ def to_instance(mask: Mask) -> tuple[Instance, int, int]:
         (x, y, columns, rows),
     )
     return found, int(height), int(width)
-
-
-def to_rings(masks: Sequence[Mask]) -> list[list[Ring]]:
-    """Return the exact polygons of each mask annotation (docs/format.md, section 6)."""
-    instances = [to_instance(mask) for mask in masks]
-    rings: list[list[Ring]] = [[] for _ in masks]
-    for size in dict.fromkeys((height, width) for _, height, width in instances):
-        of_size = [i for i, (_, *its) in enumerate(instances) if tuple(its) == size]
-        found = texts_to_polygons([instances[i][0].counts for i in of_size], *size)
-        for i, polygons in zip(of_size, found, strict=True):
-            rings[i] = polygons
-    return rings
-
-
-def make_polygons(rings: Sequence[Ring], mask: Mask, group: int) -> list[Polygon]:
-    """Return rings as polygon annotations that stand for ``mask``.
-
-    They get the group of the mask, or ``group`` where it has none and there are several: a group
-    is what holds them together.
-    """
-    return [
-        Polygon(
-            ring.ravel().tolist(),
-            label=mask.label,
-            z_order=mask.z_order,
-            group=mask.group or (group if len(rings) > 1 else 0),
-            id=mask.id,
-            attributes=mask.attributes,
-        )
-        for ring in rings
-    ]
 
 
 def size_of_mask(mask: Mask) -> tuple[int, int]:
@@ -234,14 +215,14 @@ def _shapes(
     kept: list[tuple[str, Annotation, int | None]] = []
     has_labels = any(annotation.label is not None for _, annotation in annotations)
     for i, annotation in annotations:
-        place = _place(where, i, annotation)
+        place = place_of_annotation(where, i, annotation)
         try:
             position = labels.position(annotation.label)
         except IndexError:
-            report(_label_error(f"its label is {annotation.label}", place))
+            report(label_error(f"its label is {annotation.label}", place))
             continue
         if annotation.label is None and has_labels:
-            report(_label_error("it has no label, though others of the item have", place))
+            report(label_error("it has no label, though others of the item have", place))
         elif annotation.label is not None and position is None:
             left_out[OF_OTHER_LABELS] += 1
         else:
@@ -258,7 +239,7 @@ def _shapes(
         # Shapes of the background label cut holes in both masks.
         is_hole = position is not None and position == background
         shape = regions.Shape(
-            _geometry(annotation),
+            geometry_of(annotation),
             position or 0,
             0 if is_hole else next(numbers),
             place,
@@ -267,7 +248,8 @@ def _shapes(
     return shapes
 
 
-def _geometry(annotation: Annotation) -> regions.Geometry:
+def geometry_of(annotation: Annotation) -> regions.Geometry:
+    """Return the shape that an annotation of one of the types `PAINTED` is painted as."""
     if isinstance(annotation, RleMask):
         rle = annotation.rle
         return regions.Rle(rle["size"], rle["counts"])
@@ -282,11 +264,13 @@ def _geometry(annotation: Annotation) -> regions.Geometry:
     return regions.Polygon(annotation.points)
 
 
-def _place(where: str, index: int, annotation: Annotation) -> str:
+def place_of_annotation(where: str, index: int, annotation: Annotation) -> str:
+    """Return how to call an annotation of the item ``where`` in a message."""
     return f"{where}, annotations[{index}] ({annotation.type.name}, id {annotation.id})"
 
 
-def _label_error(what: str, where: str) -> UnpaintableError:
+def label_error(what: str, where: str) -> UnpaintableError:
+    """Make the error of an annotation with a label that the dataset does not have."""
     return UnpaintableError(
         what,
         where,

@@ -14,6 +14,8 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache, wraps
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NoReturn, TypeVar
 
 import numpy as np
@@ -130,6 +132,15 @@ def _fail(error: SegmaskError) -> NoReturn:
     raise _ExportFail from error
 
 
+@contextmanager
+def without_policy() -> Iterator[None]:
+    """Raise what ended an export that nobody but us has started, as `Dataset.export` would."""
+    try:
+        yield
+    except _ExportFail as fail:
+        raise fail.__cause__ or fail from None
+
+
 class CollectedErrors(ImportErrorPolicy):
     """Notes the errors of items instead of ending at the first."""
 
@@ -148,6 +159,15 @@ def set_subsets(base: DatasetBase, names: list[str]) -> None:
 
 
 # Saving
+
+
+def meta_files(exporter: Exporter) -> dict[str, bytes]:
+    """Return what ``save_dataset_meta`` asks an exporter to write, by its place in the folder."""
+    if not exporter._save_dataset_meta:
+        return {}
+    with TemporaryDirectory() as folder:
+        exporter._save_meta_file(folder)
+        return {path.name: path.read_bytes() for path in Path(folder).iterdir()}
 
 
 def let_datasets_save_to_files() -> None:

@@ -143,27 +143,35 @@ class ItemFiles:
         if not isinstance(item.media, Image) or not item.media.has_data:
             self.left_out[NO_IMAGE] += 1
             return None
-        if "/" in suffix or layout.problem_of_name(f"name{suffix}"):
-            raise SegmaskExportError(
-                f"its image has the extension {suffix!r}, which cannot stand in a file name",
-                place_of(item),
-                "an extension such as '.jpg'",
-                "choose one with image_ext, or export without save_media",
-            )
-        buffer = io.BytesIO()
-        try:
-            if isinstance(item.media, ImageFromBytes) and item.media.ext == suffix:
-                buffer.write(item.media.bytes)  # which Datumaro would decode and encode again
-            else:
-                item.media.save(buffer, ext=suffix)
-        except Exception as error:  # Datumaro's backends raise what they meet, AttributeError too
-            raise SegmaskExportError(
-                f"its image cannot be saved ({error})",
-                place_of(item),
-                f"an image that can be read and written as {suffix}",
-                "check the file, or export without save_media",
-            ) from error
-        return buffer.getvalue()
+        return image_data(item, suffix)
+
+
+def image_data(item: DatasetItem, suffix: str) -> bytes:
+    """Return the file of an item's image, encoded as ``suffix`` says.
+
+    Raises SegmaskExportError for an image that cannot be read or encoded.
+    """
+    if "/" in suffix or layout.problem_of_name(f"name{suffix}"):
+        raise SegmaskExportError(
+            f"its image has the extension {suffix!r}, which cannot stand in a file name",
+            place_of(item),
+            "an extension such as '.jpg'",
+            "choose one with image_ext, or export without save_media",
+        )
+    buffer = io.BytesIO()
+    try:
+        if isinstance(item.media, ImageFromBytes) and item.media.ext == suffix:
+            buffer.write(item.media.bytes)  # which Datumaro would decode and encode again
+        else:
+            item.media.save(buffer, ext=suffix)
+    except Exception as error:  # Datumaro's backends raise what they meet, AttributeError too
+        raise SegmaskExportError(
+            f"its image cannot be saved ({error})",
+            place_of(item),
+            f"an image that can be read and written as {suffix}",
+            "check the file, or export without save_media",
+        ) from error
+    return buffer.getvalue()
 
 
 def place_of(item: DatasetItem) -> str:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from typing import Any
 
-from datumaro.components.annotation import Annotation, AnnotationType, Mask
+from datumaro.components.annotation import Annotation, AnnotationType, Mask, Polygon
 from datumaro.components.cli_plugin import CliPlugin
 from datumaro.components.dataset_base import DatasetItem, IDataset
 from datumaro.components.transformer import ItemTransform
 
-from ..regions import Ring, simplify_shared, split_components
-from .annotations import make_mask, make_polygons, size_of_mask, to_instance, to_rings
+from ..regions import Ring, simplify_shared, split_components, texts_to_polygons
+from .annotations import make_mask, size_of_mask, to_instance
 from .host import add_component_options, border
 
 
@@ -56,7 +57,7 @@ def polygons_of(annotations: list[Annotation], tolerance: float = 0.0) -> list[A
     the item together, so that neighbours keep a common border.
     """
     masks = [annotation for annotation in annotations if isinstance(annotation, Mask)]
-    rings = to_rings(masks)
+    rings = _to_rings(masks)
     if tolerance > 0:
         rings = _simplified(rings, tolerance, [size_of_mask(mask) for mask in masks])
     group = _last_group(annotations)
@@ -65,10 +66,22 @@ def polygons_of(annotations: list[Annotation], tolerance: float = 0.0) -> list[A
     for annotation in annotations:
         if isinstance(annotation, Mask):
             group += 1
-            result += make_polygons(next(of_mask), annotation, group)
+            result += _make_polygons(next(of_mask), annotation, group)
         else:
             result.append(annotation)
     return result
+
+
+def _to_rings(masks: Sequence[Mask]) -> list[list[Ring]]:
+    """Return the exact polygons of each mask annotation (docs/format.md, section 6)."""
+    instances = [to_instance(mask) for mask in masks]
+    rings: list[list[Ring]] = [[] for _ in masks]
+    for size in dict.fromkeys((height, width) for _, height, width in instances):
+        of_size = [i for i, (_, *its) in enumerate(instances) if tuple(its) == size]
+        found = texts_to_polygons([instances[i][0].counts for i in of_size], *size)
+        for i, polygons in zip(of_size, found, strict=True):
+            rings[i] = polygons
+    return rings
 
 
 def _simplified(
@@ -82,6 +95,25 @@ def _simplified(
         for i, part in zip(of_size, simple, strict=True):
             result[i] = part
     return result
+
+
+def _make_polygons(rings: Sequence[Ring], mask: Mask, group: int) -> list[Polygon]:
+    """Return rings as polygon annotations that stand for ``mask``.
+
+    They get the group of the mask, or ``group`` where it has none and there are several: a group
+    is what holds them together.
+    """
+    return [
+        Polygon(
+            ring.ravel().tolist(),
+            label=mask.label,
+            z_order=mask.z_order,
+            group=mask.group or (group if len(rings) > 1 else 0),
+            id=mask.id,
+            attributes=mask.attributes,
+        )
+        for ring in rings
+    ]
 
 
 class SplitComponents(ItemTransform, CliPlugin):

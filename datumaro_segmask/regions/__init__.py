@@ -1,7 +1,7 @@
 """Sets of pixels: runs, shapes, polygons, instances; knows no files."""
 
 from .components import CONNECTIVITIES, split_components
-from .geometry import Bitmap, Ellipse, Geometry, Polygon, Rle, box
+from .geometry import Bitmap, Ellipse, Geometry, Polygon, Rle, box, column_runs
 from .outlines import Ring
 from .painting import Planes, Shape, paint
 from .polygons import mask_to_polygons, polygons_to_rle, rle_to_polygons, texts_to_polygons
@@ -11,7 +11,7 @@ from .simplify import simplify_shared
 
 __all__ = [
     "CONNECTIVITIES", "Bitmap", "Ellipse", "Geometry", "Instance", "Planes", "Polygon", "Ring",
-    "Rle", "Runs", "Scanner", "Shape", "box", "decode_box", "group_runs", "mask_to_polygons",
-    "paint", "polygons_to_rle", "rle_to_polygons", "simplify_shared", "split_components",
-    "texts_to_polygons",
+    "Rle", "Runs", "Scanner", "Shape", "box", "column_runs", "decode_box", "group_runs",
+    "mask_to_polygons", "paint", "polygons_to_rle", "rle_to_polygons", "simplify_shared",
+    "split_components", "texts_to_polygons",
 ]  # fmt: skip

@@ -205,32 +205,14 @@ def unit_edges(outlines: Outlines) -> Edges:
     for axis in (0, 1):
         points[:, axis] = outlines.points[:, axis].repeat(lengths)
         points[:, axis] += sign[:, axis].repeat(lengths) * nth
-    sides = np.where(sign[:, 0] == 0, EAST + (sign[:, 1] + 1), NORTH + (sign[:, 0] + 1))
-    return Edges(points, sides.repeat(lengths), corners[outlines.starts], corners)
+    return Edges(points, sides_of(step).repeat(lengths), corners[outlines.starts], corners)
 
 
-def ways_to_holes(edges: Edges, of_hole: BoolArray, ends: IntArray) -> tuple[IntArray, IntArray]:
-    """Return the two ends of all straight ways through shapes that may lead to a hole.
-
-    ``of_hole``: (n,) the edges of holes; ``ends``: (n,) the index to take as the end at each edge.
-    No two shapes may have a row or a column in common. Every row and column of pixels of a shape
-    leads from one edge to another; wanted are those in which it has a hole. The way up from the
-    top of a hole ends on a ring with a higher top, so none is left out.
-    """
-    a, b = [], []
-    for across, along in ((1, 0), (0, 1)):  # rows, columns
-        sides = np.flatnonzero(edges.sides & 1 == along)
-        # The lesser end of the edge; sides that go up, or left, begin at the greater.
-        level = edges.points[sides, across] - (edges.sides[sides] < WEST)
-        holed = np.zeros(int(level.max(initial=0)) + 1, bool)
-        holed[level[of_hole[sides]]] = True
-        wanted = holed[level]
-        sides, level = sides[wanted], level[wanted]
-        place = edges.points[sides, along]
-        order = ends[sides[np.argsort(level * (int(place.max(initial=0)) + 1) + place)]]
-        a.append(order[::2])
-        b.append(order[1::2])
-    return np.concatenate(a), np.concatenate(b)
+def sides_of(step: IntArray) -> IntArray:
+    """Return which side of its pixels each edge is, given from begin to end: (n, 2) -> (n,)."""
+    x, y = np.sign(step).T
+    sides: IntArray = np.where(x == 0, EAST + (y + 1), NORTH + (x + 1))
+    return sides
 
 
 def shortest_links(ring: IntArray, a: IntArray, b: IntArray, length: IntArray) -> list[Link]:

@@ -15,16 +15,16 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as mask_utils
 
-from ..arrays import IntArray, Size, following
+from ..arrays import BoolArray, IntArray, Size, following
 from .outlines import (
     WEST,
+    Edges,
     Outlines,
     Ring,
     shortest_links,
     splice,
     trace,
     unit_edges,
-    ways_to_holes,
 )
 from .rle import ColumnRuns, parse_texts, runs_of_counts, runs_of_pixels
 
@@ -120,6 +120,30 @@ def _join_holes(outlines: Outlines) -> Outlines:
     return Outlines(
         points, starts, outlines.shapes[outer], outlines.shifts[outer], outlines.holes[outer]
     )
+
+
+def ways_to_holes(edges: Edges, of_hole: BoolArray, ends: IntArray) -> tuple[IntArray, IntArray]:
+    """Return the two ends of all straight ways through shapes that may lead to a hole.
+
+    ``of_hole``: (n,) the edges of holes; ``ends``: (n,) the index to take as the end at each edge.
+    No two shapes may have a row or a column in common. Every row and column of pixels of a shape
+    leads from one edge to another; wanted are those in which it has a hole. The way up from the
+    top of a hole ends on a ring with a higher top, so none is left out.
+    """
+    a, b = [], []
+    for across, along in ((1, 0), (0, 1)):  # rows, columns
+        sides = np.flatnonzero(edges.sides & 1 == along)
+        # The lesser end of the edge; sides that go up, or left, begin at the greater.
+        level = edges.points[sides, across] - (edges.sides[sides] < WEST)
+        holed = np.zeros(int(level.max(initial=0)) + 1, bool)
+        holed[level[of_hole[sides]]] = True
+        wanted = holed[level]
+        sides, level = sides[wanted], level[wanted]
+        place = edges.points[sides, along]
+        order = ends[sides[np.argsort(level * (int(place.max(initial=0)) + 1) + place)]]
+        a.append(order[::2])
+        b.append(order[1::2])
+    return np.concatenate(a), np.concatenate(b)
 
 
 def _meetings(points: IntArray) -> IntArray:

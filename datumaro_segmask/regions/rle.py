@@ -99,7 +99,8 @@ def parse_texts(texts: Mapping[int, bytes], wheres: Sequence[str]) -> tuple[IntA
     numbers that are too long.
     """
     counts, ends, lengths = _parse_numbers(b"".join(texts.values()))
-    shape = np.repeat(list(texts), [len(text) for text in texts.values()])[ends]
+    numbers = np.array([*texts], np.int64)
+    shape = numbers.repeat([len(text) for text in texts.values()])[ends]
     if lengths.max(initial=0) > _LONGEST:
         at = int(lengths.argmax())
         raise UnpaintableError(

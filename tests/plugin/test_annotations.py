@@ -21,8 +21,8 @@ from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 from pycocotools import mask as mask_utils
 
-from datumaro_segmask.plugin.annotations import KnownRle, SegmaskMask
-from datumaro_segmask.regions import Scanner, group_runs
+from datumaro_segmask.plugin.annotations import KnownRle, SegmaskMask, make_mask
+from datumaro_segmask.regions import Instance, Scanner, group_runs
 
 from ..archives import plane
 
@@ -225,3 +225,13 @@ def test_exports(name: str, options: dict[str, Any], tmp_path: Path) -> None:
     mine = files_of(tmp_path / "ours")
     assert mine
     assert mine == files_of(tmp_path / "plain")
+
+
+def test_mask_shows_itself_in_a_line() -> None:
+    instance = Instance(2, 7, mask_utils.encode(np.ones((3, 4), np.uint8, order="F"))["counts"], 12,
+                        (0, 0, 4, 3))  # fmt: skip
+    mask = make_mask(instance, 3, 4)
+    assert repr(mask) == "SegmaskMask(label=2, group=7, area=12, bbox=(0, 0, 4, 3))"
+    assert repr([mask.wrap(label=None)]).startswith("[SegmaskMask(label=None, ")
+    changed = mask.wrap(rle=mask_utils.encode(np.eye(3, dtype=np.uint8, order="F")))
+    assert repr(changed) == "SegmaskMask(label=2, group=7, area=3, bbox=(0, 0, 3, 3))"

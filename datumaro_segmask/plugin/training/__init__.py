@@ -1,0 +1,1 @@
+"""Datumaro's side of `datumaro_segmask.training`."""

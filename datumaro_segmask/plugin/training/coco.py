@@ -1,0 +1,107 @@
+"""The format ``coco_segments``: COCO instances, as training code reads them."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from typing import Any
+
+from datumaro.components.dataset_base import DatasetItem, IDataset
+
+from ...training import SEGMENTATIONS, CocoText, annotation_lines, image_line, simplified
+from ...training.coco import is_own_text
+from .exporter import TrainingExporter, check_choice, check_names
+
+ANNOTATIONS, IMAGES = "annotations", "images"
+WITHOUT_SIZE = "items without image and without masks, whose width and height nobody knows"
+WITHOUT_IMAGE = "images that the dataset does not have"
+
+
+class CocoSegmentsExporter(TrainingExporter):
+    """Exports instances as COCO has them, for training: all of them count (iscrowd 0).
+
+    One annotation for each pair of instance and label, categories from 1 on without the background,
+    area and box of the pixels. ``segmentation`` is ``polygons``, which pycocotools paints to the
+    very same pixels, or ``rle``, compressed. ``tolerance``: pixels by which such polygons may be
+    simplified. Source: docs/training.md.
+    """
+
+    NAME = "coco_segments"
+
+    @classmethod
+    def build_cmdline_parser(cls, **kwargs: Any) -> argparse.ArgumentParser:
+        parser = super().build_cmdline_parser(**kwargs)
+        parser.add_argument(
+            "--segmentation",
+            choices=SEGMENTATIONS,
+            default=SEGMENTATIONS[0],
+            help="'polygons' (every reader takes them, pycocotools paints the same pixels) or "
+            "'rle' (compressed, a fifth of the size) (default: %(default)s)",
+        )
+        parser.add_argument(
+            "--tolerance",
+            type=float,
+            default=0.0,
+            help="Leave out corners of polygons that lie no further than this from the outline, "
+            "in pixels (default: %(default)s, exact)",
+        )
+        return parser
+
+    def __init__(
+        self,
+        extractor: IDataset,
+        save_dir: str,
+        *,
+        segmentation: str = SEGMENTATIONS[0],
+        tolerance: float = 0.0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(extractor, save_dir, **kwargs)
+        check_choice("segmentation", segmentation, SEGMENTATIONS)
+        self._segmentation = segmentation
+        self._tolerance = tolerance
+        self._texts: dict[str, CocoText] = {}
+        self._images = self._annotations = 0
+
+    def _apply_impl(self) -> None:
+        try:
+            super()._apply_impl()
+            # Datumaro's importer insists on it.
+            os.makedirs(os.path.join(self._save_dir, IMAGES), exist_ok=True)
+        finally:
+            for text in self._texts.values():
+                text.close()
+
+    def _export(self, item: DatasetItem) -> None:
+        check_names(item)
+        segments, size = self._segments(item)
+        if size is None:
+            self._left_out[WITHOUT_SIZE] += 1
+            return
+        if self._tolerance > 0:
+            segments = simplified(segments, size, self._tolerance)
+        file_name = self._make_image_filename(item).replace(os.sep, "/")
+        if not self._put_image(item, f"{IMAGES}/{item.subset}/{file_name}"):
+            self._left_out[WITHOUT_IMAGE] += 1
+        self._images += 1
+        lines = annotation_lines(
+            segments, size, self._images, self._annotations + 1, self._segmentation
+        )
+        self._annotations += len(segments)
+        self._text(item.subset).add(image_line(self._images, file_name, size), lines)
+
+    def _text(self, subset: str) -> CocoText:
+        if subset not in self._texts:
+            self._texts[subset] = CocoText()
+        return self._texts[subset]
+
+    def _finish(self) -> None:
+        for name in self._files_in(ANNOTATIONS):
+            if name.endswith(".json") and is_own_text(self._head_of(name)):
+                self._sink.discard(name)
+        categories = list(zip(self._classes.names, self._classes.parents, strict=True))
+        if not self._texts:
+            self._text("default")
+        for subset, text in self._texts.items():
+            name = f"{ANNOTATIONS}/instances_{subset}.json"
+            self._sink.put_lines(name, text.lines(categories))

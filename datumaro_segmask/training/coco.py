@@ -1,0 +1,123 @@
+"""Objects as COCO has them: the texts of ``instances_<subset>.json``, line by line.
+
+Every object of training has ``iscrowd`` 0, for trainers pass over the others. Polygons, which every
+reader takes, give the very same pixels when pycocotools paints them; RLEs are its compressed ones.
+Source: docs/training.md.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from typing import IO
+
+from ..arrays import Size
+from ..regions import Ring, texts_to_polygons
+from .segments import Segment
+
+POLYGONS, RLE = SEGMENTATIONS = ("polygons", "rle")
+
+_HEAD = '{"info":{"description":"datumaro-segmask, coco_segments"},'
+"""How every file begins that is written here."""
+_encode = json.JSONEncoder(separators=(",", ":")).encode
+
+
+def annotation_lines(
+    segments: Sequence[Segment], size: Size, image_id: int, first_id: int, segmentation: str
+) -> Iterator[str]:
+    """Yield the JSON of each segment of an image, numbered from ``first_id`` on.
+
+    ``segmentation`` is one of `SEGMENTATIONS`; crowds have an RLE in both, as in COCO itself.
+    ``area`` is the number of pixels, ``bbox`` the smallest box around them.
+    """
+    texts = _segmentations(segments, size, segmentation)
+    for number, (segment, text) in enumerate(zip(segments, texts, strict=True), first_id):
+        instance = segment.instance
+        yield (
+            f'{{"id":{number},"image_id":{image_id},"category_id":{segment.label + 1},'
+            f'"segmentation":{text},"area":{instance.area},"bbox":{_encode(instance.bbox)},'
+            f'"iscrowd":{segment.is_crowd:d}}}'
+        )
+
+
+def _segmentations(segments: Sequence[Segment], size: Size, segmentation: str) -> Iterator[str]:
+    def is_traced(segment: Segment) -> bool:
+        return segmentation == POLYGONS and not segment.is_crowd and segment.outlines is None
+
+    traced = [segment.instance.counts for segment in segments if is_traced(segment)]
+    rings = iter(texts_to_polygons(traced, *size) if traced else ())
+    for segment in segments:
+        if is_traced(segment):
+            yield f"[{','.join(map(_ring, next(rings)))}]"
+        elif segmentation == POLYGONS and not segment.is_crowd:
+            yield _encode(segment.outlines)
+        else:
+            counts = segment.instance.counts.decode().replace("\\", "\\\\")
+            yield f'{{"size":[{size.height},{size.width}],"counts":"{counts}"}}'
+
+
+def _ring(ring: Ring) -> str:
+    return _encode(ring.ravel().tolist())
+
+
+def image_line(image_id: int, file_name: str, size: Size) -> str:
+    """Return the JSON of an image; ``file_name`` is its place below the folder of the images."""
+    image = {"id": image_id, "file_name": file_name, "width": size.width, "height": size.height}
+    return _encode(image)
+
+
+class CocoText:
+    """The text of one file, of lines that come image by image and lie on the disk until then."""
+
+    def __init__(self) -> None:
+        self._images, self._annotations = _temporary(), _temporary()
+
+    def add(self, image: str, annotations: Iterator[str]) -> None:
+        """Append an image, and what is on it, as JSON."""
+        self._images.write(f"{image}\n")
+        self._annotations.writelines(f"{line}\n" for line in annotations)
+
+    def lines(self, categories: Sequence[tuple[str, str]]) -> Iterator[str]:
+        """Yield the lines of the file. ``categories``: name and supercategory, from id 1 on."""
+        entries = [
+            _encode({"id": number, "name": name, "supercategory": above})
+            for number, (name, above) in enumerate(categories, 1)
+        ]
+        yield f'{_HEAD}"licenses":[],'
+        yield '"categories":['
+        yield from _listed(iter(entries))
+        yield '],"images":['
+        yield from _listed(_read(self._images))
+        yield '],"annotations":['
+        yield from _listed(_read(self._annotations))
+        yield "]}"
+
+    def close(self) -> None:
+        """Forget all that was added."""
+        self._images.close()
+        self._annotations.close()
+
+
+def is_own_text(head: bytes) -> bool:
+    """Tell by its first bytes, of which 100 are enough, whether a file was written here."""
+    return head.startswith(_HEAD.encode())
+
+
+def _temporary() -> IO[str]:
+    return tempfile.TemporaryFile("w+", encoding="utf-8", newline="\n")
+
+
+def _read(file: IO[str]) -> Iterator[str]:
+    file.seek(0)
+    return (line.removesuffix("\n") for line in file)
+
+
+def _listed(entries: Iterator[str]) -> Iterator[str]:
+    """Yield entries with a comma behind all but the last."""
+    before = next(entries, None)
+    for entry in chain(entries, [None]):
+        if before is not None:
+            yield before + ("" if entry is None else ",")
+        before = entry

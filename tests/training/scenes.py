@@ -1,0 +1,99 @@
+"""Images full of random objects, and what pycocotools and OpenCV make of their texts."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from pycocotools import mask as mask_utils
+from pycocotools.coco import COCO
+
+from datumaro_segmask.archive.item import read_item
+from datumaro_segmask.archive.lists import open_archive
+from datumaro_segmask.archive.meaning import ClassLookup
+from datumaro_segmask.arrays import Size
+from datumaro_segmask.regions import Instance, Runs, Scanner, group_runs
+from datumaro_segmask.training import Segment
+
+Mask = NDArray[np.uint8]
+MANY = int(os.environ.get("SEGMASK_MANY", "300"))
+"""Random images of a test; 10,000 take minutes, and are for those who change how pixels go."""
+REAL_ARCHIVES = Path(__file__).parents[3] / "shared" / "data"
+
+
+def instance_of(mask: Mask, label: int = 0, number: int = 1) -> Instance:
+    """Return a mask as an instance, by pycocotools."""
+    rle = mask_utils.encode(np.asfortranarray(mask))
+    x, y, w, h = (int(value) for value in mask_utils.toBbox(rle))
+    return Instance(label, number, rle["counts"], int(mask_utils.area(rle)), (x, y, w, h))
+
+
+def decode(instance: Instance, size: Size) -> Mask:
+    return np.asarray(mask_utils.decode({"size": [*size], "counts": instance.counts}))
+
+
+def random_scenes(count: int) -> Iterator[tuple[list[Segment], Size]]:
+    """Blobs, noise and stripes, cut from one another, of up to six objects an image."""
+    rng = np.random.default_rng(19)
+    for i in range(count):
+        size = Size(*(int(side) for side in rng.integers(1, 28 if i % 50 else 120, 2)))
+        noise = rng.random(size)
+        if i % 3:
+            noise = np.asarray(cv2.GaussianBlur(noise, (0, 0), rng.uniform(0.4, 3)), np.float64)
+            noise = (noise - noise.min()) / (np.ptp(noise) or 1)
+        objects = int(rng.integers(1, 7))
+        plane = (noise * objects).astype(np.uint32)
+        scanner = Scanner(*size)
+        scanner.add(plane)
+        runs: Runs = scanner.runs()
+        numbers = runs.values[0]
+        found = group_runs(runs, numbers, np.where(numbers > 0, numbers % 3, -1))
+        yield [Segment(instance) for instance in found], size
+
+
+def real_scenes() -> Iterator[tuple[list[Segment], Size]]:
+    """All items of all the archives of others that lie beside the checkout."""
+    for root in sorted({path.parent for path in REAL_ARCHIVES.rglob("SegmentationClass")}):
+        archive = open_archive(str(root))
+        lookup = ClassLookup(archive.label_map)
+        for ids in archive.subsets.values():
+            for item_id in ids:
+                item = read_item(archive.storage, lookup, item_id, 1 << 28)
+                if item.size and item.has_labels:
+                    yield [Segment(instance) for instance in item.instances], Size(*item.size)
+
+
+def read_coco(content: Path | dict[str, Any]) -> COCO:
+    """Read annotations by pycocotools, which prints."""
+    with redirect_stdout(io.StringIO()):
+        coco = COCO(str(content) if isinstance(content, Path) else None)
+        if not isinstance(content, Path):
+            coco.dataset = content
+            coco.createIndex()
+    return coco
+
+
+def parse(lines: Sequence[str]) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in lines]
+
+
+def paint_yolo(line: str, size: Size) -> Mask:
+    """Paint a line of a label file as Ultralytics does: scale, truncate, fill."""
+    values = np.array([float(text) for text in line.split()[1:]], np.float32).reshape(-1, 2)
+    points = (values * np.array([size.width, size.height], np.float32)).astype(np.int32)
+    canvas = np.zeros(size, np.uint8)
+    cv2.fillPoly(canvas, [points], color=1)
+    return canvas
+
+
+def parts_of(mask: Mask) -> int:
+    """Return the number of 8-connected parts."""
+    return int(cv2.connectedComponents(mask, connectivity=8)[0]) - 1

@@ -1,0 +1,153 @@
+"""Objects in COCO's words, read by pycocotools (docs/training.md)."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterable
+from contextlib import redirect_stdout
+
+import numpy as np
+import pytest
+from pycocotools import mask as mask_utils
+from pycocotools.cocoeval import COCOeval
+
+from datumaro_segmask.arrays import Size
+from datumaro_segmask.training import (
+    SEGMENTATIONS,
+    CocoText,
+    Segment,
+    annotation_lines,
+    image_line,
+    simplified,
+)
+from datumaro_segmask.training.coco import is_own_text
+
+from ..archives import plane
+from .scenes import (
+    MANY,
+    REAL_ARCHIVES,
+    decode,
+    instance_of,
+    parse,
+    random_scenes,
+    read_coco,
+    real_scenes,
+)
+
+SQUARE = instance_of(plane("000 011 011"), label=1)
+SIZE = Size(3, 3)
+
+
+def text_of(scenes: Iterable[tuple[list[Segment], Size]], segmentation: str) -> str:
+    """Return the whole file of some images."""
+    text, count = CocoText(), 1
+    for image_id, (segments, size) in enumerate(scenes, 1):
+        lines = annotation_lines(segments, size, image_id, count, segmentation)
+        text.add(image_line(image_id, f"{image_id}.jpg", size), lines)
+        count += len(segments)
+    whole = "\n".join(text.lines([("a", ""), ("b", ""), ("c", "")]))
+    text.close()
+    return whole
+
+
+def assert_pixels_come_back(scenes: list[tuple[list[Segment], Size]], segmentation: str) -> None:
+    coco = read_coco(json.loads(text_of(scenes, segmentation)))
+    assert len(coco.imgs) == len(scenes)
+    for image_id, (segments, size) in enumerate(scenes, 1):
+        annotations = coco.imgToAnns[image_id]
+        assert len(annotations) == len(segments)
+        for annotation, segment in zip(annotations, segments, strict=True):
+            mask = coco.annToMask(annotation)
+            assert np.array_equal(mask, decode(segment.instance, size))
+            assert annotation["area"] == mask.sum()
+            rle = mask_utils.encode(np.asfortranarray(mask))
+            assert annotation["bbox"] == mask_utils.toBbox(rle).tolist()
+            assert annotation["category_id"] == segment.label + 1
+            assert annotation["iscrowd"] == 0
+    assert len(coco.anns) == sum(len(segments) for segments, _ in scenes)  # no id twice
+
+
+@pytest.mark.parametrize("segmentation", SEGMENTATIONS)
+def test_random_images_come_back(segmentation: str) -> None:
+    assert_pixels_come_back(list(random_scenes(MANY)), segmentation)
+
+
+@pytest.mark.skipif(not REAL_ARCHIVES.is_dir(), reason="the real archives are not here")
+@pytest.mark.parametrize("segmentation", SEGMENTATIONS)
+def test_real_masks_come_back(segmentation: str) -> None:
+    scenes = list(real_scenes())
+    assert sum(len(segments) for segments, _ in scenes) > 500
+    assert_pixels_come_back(scenes, segmentation)
+
+
+def test_annotation_word_for_word() -> None:
+    (polygons,) = annotation_lines([Segment(SQUARE)], SIZE, 7, 5, "polygons")
+    assert polygons == (
+        '{"id":5,"image_id":7,"category_id":2,"segmentation":[[1,1,1,3,3,3,3,1]],'
+        '"area":4,"bbox":[1,1,2,2],"iscrowd":0}'
+    )
+    (rle,) = parse([*annotation_lines([Segment(SQUARE)], SIZE, 7, 5, "rle")])
+    assert rle["segmentation"] == {"size": [3, 3], "counts": SQUARE.counts.decode()}
+
+
+def test_outlines_that_were_given_are_kept() -> None:
+    outline = [1.0, 1.0, 3.0, 1.0, 3.0, 3.0, 1.0, 3.25]
+    segment = Segment(SQUARE, [outline])
+    (polygons,) = parse([*annotation_lines([segment], SIZE, 1, 1, "polygons")])
+    assert polygons["segmentation"] == [outline]
+    (rle,) = parse([*annotation_lines([segment], SIZE, 1, 1, "rle")])
+    assert isinstance(rle["segmentation"], dict)
+
+
+@pytest.mark.parametrize("segmentation", SEGMENTATIONS)
+def test_crowd_has_an_rle(segmentation: str) -> None:
+    (crowd,) = parse([*annotation_lines([Segment(SQUARE, None, True)], SIZE, 1, 1, segmentation)])
+    assert crowd["iscrowd"] == 1
+    assert crowd["segmentation"]["counts"] == SQUARE.counts.decode()
+
+
+def test_parts_are_rings_of_their_own_and_holes_are_not() -> None:
+    parts = instance_of(plane("11011 11011"))
+    ring = instance_of(plane("111 101 111"))
+    lines = [
+        *annotation_lines([Segment(parts)], Size(2, 5), 1, 1, "polygons"),
+        *annotation_lines([Segment(ring)], SIZE, 1, 1, "polygons"),
+    ]
+    assert [len(found["segmentation"]) for found in parse(lines)] == [2, 1]
+
+
+def test_text_of_nothing() -> None:
+    assert json.loads(text_of([], "rle"))["images"] == []
+
+
+def test_text_is_known_by_its_head() -> None:
+    text = text_of([([Segment(SQUARE)], SIZE)], "rle").encode()
+    assert is_own_text(text[:100])
+    assert not is_own_text(b'{"info": {"description": "COCO 2017"}')
+
+
+def test_simplified_polygons_have_the_area_that_they_cover() -> None:
+    before, after = 0, 0
+    for segments, size in random_scenes(300):
+        simple = simplified(segments, size, 1.5)
+        assert [s.label for s in simple] == [s.label for s in segments]
+        coco = read_coco(json.loads(text_of([(simple, size)], "polygons")))
+        for annotation, old in zip(coco.anns.values(), segments, strict=True):
+            assert annotation["area"] == coco.annToMask(annotation).sum() > 0
+            after += sum(map(len, annotation["segmentation"]))
+            (exact,) = parse([*annotation_lines([old], size, 1, 1, "polygons")])
+            before += sum(map(len, exact["segmentation"]))
+    assert after < 0.9 * before
+
+
+@pytest.mark.parametrize("segmentation", SEGMENTATIONS)
+def test_perfect_predictions_have_ap_1(segmentation: str) -> None:
+    with redirect_stdout(io.StringIO()):
+        truth = read_coco(json.loads(text_of(random_scenes(200), segmentation)))
+        predictions = [{**annotation, "score": 0.9} for annotation in truth.anns.values()]
+        evaluation = COCOeval(truth, truth.loadRes(predictions), "segm")
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    assert evaluation.stats[0] == 1.0
