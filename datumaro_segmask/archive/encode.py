@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
 import numpy as np
 
@@ -25,6 +26,9 @@ class MaskEncoder:
     """Makes the mask files of one export.
 
     Values of the class mask are positions in the label map, and `background` where no shape is.
+    `label_map` is what to write beside the masks: with ``ignore_label`` that label comes last,
+    so that the values of all others are their lines.
+
     Raises SegmaskExportError for an unknown mode or ``ignore_label``, or a label map that the
     mode cannot show.
     """
@@ -40,8 +44,16 @@ class MaskEncoder:
         self._palette = np.array(palette[: max(count, self.background + 1)], np.uint8)
         self._check_mode()
         self._values = np.arange(len(self._palette))
+        self.label_map = label_map
         if ignore_label is not None:
-            self._values[self._ignored(ignore_label)] = IGNORED
+            ignored = self._ignored(ignore_label)
+            self._values[ignored:] -= 1
+            self._values[ignored] = IGNORED
+            labels = label_map.labels
+            labels = (*labels[:ignored], *labels[ignored + 1 :], labels[ignored])
+            self.label_map = replace(
+                label_map, labels=tuple(replace(old, index=i) for i, old in enumerate(labels))
+            )
 
     def _check_mode(self) -> None:
         if self._mode not in MASK_MODES:
@@ -69,11 +81,11 @@ class MaskEncoder:
                 f"the name of a label of {self._map.where}, and the mask mode 'index'",
                 "check the name and the mask mode",
             )
-        if len(self._map.labels) > IGNORED and position != IGNORED:
+        if len(self._map.labels) > IGNORED + 1:
             raise SegmaskExportError(
                 f"the value {IGNORED} is the index of a label, so {name!r} cannot have it",
                 self._map.where,
-                f"at most {IGNORED} labels where one is ignored",
+                f"at most {IGNORED} labels beside the one that is ignored",
                 "leave the option ignore_label out",
             )
         return position
@@ -81,7 +93,7 @@ class MaskEncoder:
     def labels(self, plane: Plane) -> bytes:
         """Return the class mask as a PNG."""
         if self._mode == INDEX:
-            bits = 8 if len(self._values) <= 256 else 16
+            bits = 8 if int(self._values.max()) <= IGNORED else 16
             return encode_gray(Plane(plane.changes, self._values[plane.values]), bits)
         if self._mode == PALETTE and len(self._palette) <= 256:
             return encode_palette(plane, self._palette)

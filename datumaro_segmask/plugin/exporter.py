@@ -5,8 +5,6 @@ from __future__ import annotations
 import argparse
 import logging
 from collections.abc import Collection, Iterator
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from datumaro.components.dataset import Dataset
@@ -21,7 +19,14 @@ from ..archive.labelmap import format_label_map
 from ..errors import SegmaskExportError, UnpaintableError
 from ..storage import layout
 from ..storage.write import FolderSink, Sink, SubsetLists, ZipSink
-from .host import border, keep_freed_memory, report_annotation, report_exported, track
+from .host import (
+    border,
+    keep_freed_memory,
+    meta_files,
+    report_annotation,
+    report_exported,
+    track,
+)
 from .importer import NAME
 from .in_place import ZIP_NAME, Before, Pictures, Target, find_target
 from .item_files import ItemFiles, place_of
@@ -98,10 +103,11 @@ class SegmaskExporter(Exporter):
         super().__init__(extractor, save_dir, **kwargs)
         keep_freed_memory()
         self._labels = make_export_labels(extractor.categories(), label_map)
-        self._label_lines = format_label_map(self._labels.label_map).splitlines()
+        encoder = MaskEncoder(self._labels.label_map, mask_mode, ignore_label)
+        self._label_lines = format_label_map(encoder.label_map).splitlines()
         self._files = ItemFiles(
             self._labels,
-            MaskEncoder(self._labels.label_map, mask_mode, ignore_label),
+            encoder,
             empty_masks=empty_masks,
             report=self._report_annotation,
             stream=extractor.is_stream,
@@ -265,11 +271,8 @@ class SegmaskExporter(Exporter):
             sink.put_lines(name, lines)
         if not keeps_labels:
             sink.put_lines(layout.LABEL_MAP, self._label_lines)
-        if self._save_dataset_meta:
-            with TemporaryDirectory() as folder:
-                self._save_meta_file(folder)
-                for path in Path(folder).iterdir():
-                    sink.put(path.name, path.read_bytes())
+        for name, data in meta_files(self).items():
+            sink.put(name, data)
         sink.finish()
 
     def _report_item(self, error: SegmaskExportError, item: DatasetItem) -> None:

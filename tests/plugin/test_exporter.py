@@ -231,21 +231,28 @@ def test_as_voc_segmentation_reads_it(name: str, tmp_path: Path) -> None:
 # Options
 
 
-@pytest.mark.parametrize(("label", "value"), [(CAR, 1), (ROAD, 2)])
-def test_ignore_label(label: int, value: int, tmp_path: Path) -> None:
-    case = Export(
-        [item(mask("1100 1100", ROAD), rle("0100 0100", CAR, 3))],
-        {},
-        options={"mask_mode": "index", "ignore_label": LABELS[label]},
-    )
-    files = export(tmp_path / "x", case)
-    with PIL.Image.open(io.BytesIO(files["SegmentationClass/a.png"])) as image:
+@pytest.mark.parametrize(
+    ("ignored", "values", "lines"),
+    [
+        pytest.param("background", (255, 0, 1), ["car", "road", "background"], id="first"),
+        pytest.param("car", (0, 255, 1), ["background", "road", "car"], id="between"),
+        pytest.param("road", (0, 1, 255), ["background", "car", "road"], id="last"),
+    ],
+)
+def test_ignored_label_leaves_no_gap(
+    ignored: str, values: tuple[int, ...], lines: list[str], tmp_path: Path
+) -> None:
+    made = dataset([item(mask("1100 1100", ROAD, 2), rle("0100 0100", CAR, 3))])
+    made.export(str(tmp_path), "segmask", mask_mode="index", ignore_label=ignored)
+    with PIL.Image.open(tmp_path / "SegmentationClass/a.png") as image:
         found = np.asarray(image)
-    expected = plane("2100 2100").astype(int)
-    expected[expected == value] = 255
-    assert found.tolist() == expected.tolist()
-    again = Dataset.import_from(str(tmp_path / "x"), "segmask", ignore_index=255)
-    assert {a.label for i in again for a in i.annotations} == {CAR, ROAD} - {label}
+    assert found.tolist() == np.array(values)[plane("2100 2100")].tolist()
+    label_map = (tmp_path / "labelmap.txt").read_text().splitlines()
+    assert [line.partition(":")[0] for line in label_map[1:]] == lines
+    again = Dataset.import_from(str(tmp_path), "segmask", ignore_index=255)
+    masks = {(lines[a.label], a.group): picture(a.image) for i in again for a in i.annotations}
+    expected = {("car", 3): "0100 0100", ("road", 2): "1000 1000"}
+    assert masks == {key: rows for key, rows in expected.items() if key[0] != ignored}
 
 
 def many_labels(count: int) -> list[str]:
@@ -320,7 +327,8 @@ def test_ignored_label_needs_the_value_255_for_itself(tmp_path: Path) -> None:
     with pytest.raises(SegmaskExportError) as caught:
         made.export(str(tmp_path / "x"), "segmask", mask_mode="index", ignore_label="label 7")
     assert "the value 255 is the index of a label, so 'label 7' cannot have it" in str(caught.value)
-    made.export(str(tmp_path / "y"), "segmask", mask_mode="index", ignore_label="label 255")
+    fewer = dataset([item()], many_labels(256))
+    fewer.export(str(tmp_path / "y"), "segmask", mask_mode="index", ignore_label="label 7")
 
 
 LABEL_FILE = "road:7,8,9::\n\n# a comment\nbackground:0,0,0::\ncar::\n"
