@@ -1,0 +1,157 @@
+"""Arrays of pixels: for a loop that trains, and from a model that has predicted.
+
+Needs NumPy, and nothing of PyTorch: ``torch.as_tensor`` takes the arrays as they are.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any, TypedDict
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ..archive.item import Item, read_item
+from ..archive.lists import open_archive
+from ..archive.meaning import ClassLookup
+from ..errors import MaskSizeError, MissingFileError
+from ..png import MAX_PIXELS, Plane
+from ..regions import Instance, Scanner, decode_box, group_runs, split_components
+from ..storage import layout
+
+Image = NDArray[np.uint8]
+_BACKGROUND = "background"
+
+
+class Target(TypedDict):
+    """The objects of one image, n of them, by the names that torchvision gives them.
+
+    ``boxes``: (n, 4) float32, x and y of the left top corner and of the right bottom one, in
+    pixels; ``labels``: (n,) int64, positions in `Masks.names`; ``masks``: (n, height, width) bool;
+    ``area``: (n,) float32, in pixels; ``iscrowd``: (n,) int64, all 0; ``numbers``: (n,) int64, the
+    instance numbers; ``image_id``: the index of the item.
+    """
+
+    boxes: NDArray[np.float32]
+    labels: NDArray[np.int64]
+    masks: NDArray[np.bool_]
+    area: NDArray[np.float32]
+    iscrowd: NDArray[np.int64]
+    numbers: NDArray[np.int64]
+    image_id: int
+
+
+class Masks:
+    """The items of an archive as a map-style dataset for PyTorch: ``image, target = masks[0]``.
+
+    ``path``: a folder or a zip; ``subset``: one of its subsets, all if None; ``ignore_index`` and
+    ``max_pixels`` as in an import. The image is (height, width, 3) uint8, red, green, blue, and
+    lies as the masks do. `names` has the classes in torchvision's order, the background at 0.
+    Pickles, so that workers of a DataLoader may have it. Raises SegmaskImportError: here for the
+    archive, KeyError for a subset that is not there, and in ``masks[i]`` for an item.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        subset: str | None = None,
+        *,
+        ignore_index: int | None = None,
+        max_pixels: int = MAX_PIXELS,
+    ) -> None:
+        archive = open_archive(os.fspath(path))
+        if subset is not None and subset not in archive.subsets:
+            raise KeyError(f"no subset {subset!r}, there are {sorted(archive.subsets)}")
+        chosen = archive.subsets if subset is None else [subset]
+        self.ids = [item_id for name in chosen for item_id in archive.subsets[name]]
+        labels = archive.label_map.labels
+        self._background = archive.label_map.background
+        kept = [i for i in range(len(labels)) if i != self._background]
+        self._classes = {label: number for number, label in enumerate(kept, 1)}
+        self.names = [_BACKGROUND, *(labels[i].name for i in kept)]
+        self._storage = archive.storage
+        self._lookup = ClassLookup(archive.label_map, ignore_index=ignore_index)
+        self._max_pixels = max_pixels
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitem__(self, index: int) -> tuple[Image, Target]:
+        item = read_item(self._storage, self._lookup, self.ids[index], self._max_pixels)
+        image = self._image(item)
+        return image, self._target(item, image.shape[:2], range(len(self))[index])
+
+    def _image(self, item: Item) -> Image:
+        if item.image is None:
+            raise MissingFileError(
+                f"the item {item.item_id!r} has no image",
+                self._storage.place(layout.image(item.item_id, ".jpg")),
+                "an image for every item that is trained on",
+                "export the task with images, or put them there",
+            )
+        data = np.frombuffer(self._storage.read(item.image), np.uint8)
+        # As it is shown, or as it is stored: in whichever way it fits the masks.
+        for how in (cv2.IMREAD_COLOR, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION):
+            image = cv2.imdecode(data, how)
+            if image is not None and item.size in (None, image.shape[:2]):
+                return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
+        raise MaskSizeError(
+            "it is no image" if image is None else "its size is not that of the masks",
+            self._storage.place(item.image),
+            "an image of the size of its masks",
+            "export the item again",
+        )
+
+    def _target(self, item: Item, size: tuple[int, ...], index: int) -> Target:
+        instances = item.instances
+        masks = np.zeros((len(instances), *size), bool)
+        for mask, instance in zip(masks, instances, strict=True):
+            x, y, width, height = instance.bbox
+            mask[y : y + height, x : x + width] = decode_box(
+                instance.counts, instance.bbox, size[0]
+            )
+        boxes = np.array([i.bbox for i in instances], np.float32).reshape(-1, 4)
+        boxes[:, 2:] += boxes[:, :2]
+        # An item without a class mask has objects without a class.
+        labels = [-1 if i.label is None else self._classes[i.label] for i in instances]
+        return Target(
+            boxes=boxes,
+            labels=np.array(labels, np.int64),
+            masks=masks,
+            area=np.array([i.area for i in instances], np.float32),
+            iscrowd=np.zeros(len(instances), np.int64),
+            numbers=np.array([i.number for i in instances], np.int64),
+            image_id=index,
+        )
+
+
+def dense(plane: Plane) -> NDArray[np.int32]:
+    """Return the pixels of a plane that is known by its changes: (height, width)."""
+    changes, values = plane.changes, plane.values
+    pixels = np.zeros(changes.size, np.int32)
+    # Down the columns, each pixel is the one above and what changes.
+    above = np.where(changes.row == 0, 0, values[changes.above])
+    pixels[changes.row, changes.column] = values[changes.shape] - above
+    return np.cumsum(pixels, axis=0, dtype=np.int32, out=pixels)
+
+
+def instances_of(
+    classes: NDArray[Any], numbers: NDArray[Any] | None, ignore_index: int | None
+) -> list[Instance]:
+    """Return the instances of two planes of one size: a class and a number for each pixel.
+
+    Negative classes, and ``ignore_index``, are no annotation. Without ``numbers``, each connected
+    component of a class is an instance.
+    """
+    height, width = classes.shape
+    scanner = Scanner(height, width)
+    # Unsigned and up by one, so that nothing is 0.
+    shifted = np.maximum(classes.astype(np.int64) + 1, 0)
+    if ignore_index is not None:
+        shifted[classes == ignore_index] = 0
+    plane = np.zeros_like(shifted) if numbers is None else numbers
+    scanner.add(shifted.astype(np.uint32), plane.astype(np.uint32))
+    runs = scanner.runs()
+    found = group_runs(runs, runs.values[1], runs.values[0] - 1)
+    return split_components(found, height, width) if numbers is None else found
