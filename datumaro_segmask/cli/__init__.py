@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from ..errors import SegmaskError
 
 COMMANDS = {
+    "convert": "convert a dataset, as 'datum convert' does, with the options of an import",
     "check": "say what is wrong with an archive, where, and how to mend it",
     "preview": "draw a contact sheet of an archive: an HTML page or a PNG",
     "from-masks": "make an archive that CVAT imports of a folder of masks",
@@ -31,9 +32,14 @@ def main(args: Sequence[str], prog: str = "datumaro-segmask") -> int:
         description=command.__doc__,
         epilog=command.EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     command.add_options(parser)
-    options = parser.parse_args(args[1:])
+    cut = args.index("--") if "--" in args else len(args)
+    options, unknown = parser.parse_known_args(args[1:cut])
+    options.rest = [*unknown, *args[cut:]]
+    if options.rest and not getattr(command, "PASSES_ON", False):
+        parser.error(f"unrecognized arguments: {' '.join(options.rest)}")
     try:
         status: int = command.run(options)
         sys.stdout.flush()
@@ -57,6 +63,6 @@ def overview(prog: str = "datumaro-segmask") -> str:
         f"{commands}\n"
         "\n"
         f"'{prog} COMMAND --help' says more of each.\n"
-        f"Everything else is a command of Datumaro: '{prog} convert ...' is 'datum convert ...',\n"
+        f"Everything else is a command of Datumaro: '{prog} stats ...' is 'datum stats ...',\n"
         "and knows the format 'segmask'. 'datum --help' lists those commands.\n"
     )

@@ -42,41 +42,7 @@ class SegmaskImporter(Importer):
     @classmethod
     def build_cmdline_parser(cls, **kwargs: Any) -> argparse.ArgumentParser:
         parser: argparse.ArgumentParser = super().build_cmdline_parser(**kwargs)
-        parser.add_argument(
-            "--annotation",
-            choices=ANNOTATIONS,
-            default=ANNOTATIONS[0],
-            help="Kind of the annotations; polygons give the very same masks when painted "
-            "(default: %(default)s)",
-        )
-        parser.add_argument(
-            "--tolerance",
-            type=float,
-            default=0.0,
-            help="Leave out corners of polygons that lie no further than this from the outline, "
-            "in pixels (default: %(default)s, exact)",
-        )
-        parser.add_argument(
-            "--instances",
-            choices=INSTANCES,
-            default=INSTANCES[0],
-            help="Where instances come from: 'masks' (the instance masks alone) or 'components' "
-            "(pixels without an instance also become one for each connected component) "
-            "(default: %(default)s)",
-        )
-        add_component_options(parser)
-        parser.add_argument(
-            "--num-workers",
-            type=int,
-            default=0,
-            help="Threads that read items ahead; pays for large masks (default: %(default)s)",
-        )
-        parser.add_argument(
-            "--keep-background",
-            action="store_true",
-            help="Import the background as objects too (default: its pixels are no annotation)",
-        )
-        add_reading_options(parser)
+        add_import_options(parser)
         return parser
 
     @classmethod
@@ -128,3 +94,42 @@ class SegmaskImporter(Importer):
     @property
     def can_stream(self) -> bool:
         return True
+
+
+def add_import_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of an import, as Datumaro's projects and our own ``convert`` take them."""
+    parser.add_argument(
+        "--annotation",
+        choices=ANNOTATIONS,
+        default=ANNOTATIONS[0],
+        help="Kind of the annotations; polygons give the very same masks when painted "
+        "(default: %(default)s)",
+    )
+    parser.add_argument(
+        "--tolerance",
+        type=float,
+        default=0.0,
+        help="Leave out corners of polygons that lie no further than this from the outline, "
+        "in pixels (default: %(default)s, exact)",
+    )
+    parser.add_argument(
+        "--instances",
+        choices=INSTANCES,
+        default=INSTANCES[0],
+        help="Where instances come from: 'masks' (the instance masks alone) or 'components' "
+        "(pixels without an instance also become one for each connected component) "
+        "(default: %(default)s)",
+    )
+    add_component_options(parser)
+    parser.add_argument(
+        "--num-workers",
+        type=int,
+        default=0,
+        help="Threads that read items ahead; pays for large masks (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--keep-background",
+        action="store_true",
+        help="Import the background as objects too (default: its pixels are no annotation)",
+    )
+    add_reading_options(parser)

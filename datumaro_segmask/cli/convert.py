@@ -1,0 +1,86 @@
+"""Convert a dataset to another format: 'datum convert', with the options of the import that it
+lacks. They are those of the format 'segmask'; all others are passed on to Datumaro."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+import datumaro_segmask
+
+from .._bridge import import_with
+from ..errors import SegmaskError, SegmaskImportError
+from ..plugin.base import COMPONENTS, POLYGON
+from ..plugin.importer import NAME, add_import_options
+
+FOR_TRAINING = ("coco_segments", "yolo_segments")
+"""Formats that leave the background out unless they, too, are told to keep it."""
+
+FAILED = 1
+"""Datumaro's exit status after an error."""
+
+PASSES_ON = True
+"""What this command does not know goes to Datumaro."""
+
+EPILOG = """\
+--tolerance implies '--annotation polygon'; --connectivity and --min-area imply '--instances
+components'.
+
+options of 'datum convert':
+  -i PATH               Dataset to read (default: this folder)
+  -if FORMAT            Its format (default: found by looking)
+  -f FORMAT             Format to write, such as coco_segments, yolo_segments, segmask
+  -o DIR                Folder to write to
+  --overwrite           Write into DIR even if it is not empty
+  -e, --filter XPATH    Items or annotations to take, see 'datum filter --help'
+  -- OPTIONS            Options of the format to write; '-- -h' explains them
+
+example:
+  datumaro-segmask convert -i task.zip --ignore-index 255 -f coco_segments -o coco -- --save-media
+"""
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    add_import_options(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the command; return its exit status."""
+    datumaro_segmask.register()
+    from datumaro.cli.__main__ import main as datum
+
+    chosen, rest = _chosen(options), list(options.rest)
+    if "keep_background" in chosen and set(rest) & {*FOR_TRAINING}:
+        rest += ["--keep-background"] if "--" in rest else ["--", "--keep-background"]
+    try:
+        with import_with(chosen, NAME, _refuse):
+            status: int = datum(["convert", *rest])
+    except SegmaskError:
+        return FAILED  # Datumaro has said it already
+    return status
+
+
+def _chosen(options: argparse.Namespace) -> dict[str, Any]:
+    """Return the options of the import that were given, and what they mean nothing without."""
+    parser = argparse.ArgumentParser()
+    add_options(parser)
+    defaults = vars(parser.parse_args([]))
+    chosen = {
+        name: getattr(options, name)
+        for name, default in defaults.items()
+        if getattr(options, name) != default
+    }
+    if "tolerance" in chosen:
+        chosen.setdefault("annotation", POLYGON)
+    if chosen.keys() & {"connectivity", "min_area"}:
+        chosen.setdefault("instances", COMPONENTS)
+    return chosen
+
+
+def _refuse(found: str) -> SegmaskImportError:
+    return SegmaskImportError(
+        f"the format is {found!r}, which has none of the options of an import that were given",
+        "the input",
+        f"a dataset of the format {NAME!r}",
+        "leave them out, or name the format with -if",
+    )
