@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from .measure import Result
-from .sections import DATUMARO, DECODE, ENCODE, OURS
+from .sections import DATUMARO, DECODE, ENCODE, IMPORT, OURS
 
 SPEEDUP = "speed-up"  # their time by ours, at least
 TIME = "time ratio"  # our time by theirs, at most
@@ -37,6 +37,13 @@ GOALS = (
     Goal("import, palette", TIME, "import", "palette", DECODE, _limits(0.7, 0.45, 0.5)),
     Goal("import, gray", TIME, "import", "gray", DECODE, _limits(0.7, 0.45, 0.5)),
     Goal("convert to coco_instances", SPEEDUP, "convert", "rgb", DATUMARO, _limits(10, 16, 20)),
+    Goal("to COCO, RLE", SPEEDUP, "training", "coco, rle", DATUMARO, _limits(20, 110, 800)),
+    Goal("to COCO, RLE", TIME, "training", "coco, rle", IMPORT, _limits(1.15, 1.15, 1.15)),
+    Goal(
+        "to COCO, polygons", SPEEDUP, "training", "coco, polygons", DATUMARO, _limits(12, 60, 500)
+    ),
+    Goal("to COCO, polygons", TIME, "training", "coco, polygons", IMPORT, _limits(2, 2, 2)),
+    Goal("to YOLO", TIME, "training", "yolo", IMPORT, _limits(2, 2, 2)),
     Goal("export, color", SPEEDUP, "export", "color", DATUMARO, _limits(6, 15, 60)),
     Goal("export, color", TIME, "export", "color", ENCODE, _limits(1.5, 1.0, 1.0)),
     Goal("files, color", SIZE, "export", "color", DATUMARO, _limits(1.0, 1.0, 1.0)),

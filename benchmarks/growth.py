@@ -34,8 +34,12 @@ OF_IMAGES = (
 OF_ITEMS = (
     Candidate(STREAM, "Import", {"format": OURS_FORMAT, "stream": True}),
     Candidate(OURS, "Import", {"format": OURS_FORMAT}),
+    Candidate(
+        f"{STREAM}, to COCO", "Convert",
+        {"format": OURS_FORMAT, "to": "coco_segments", "stream": True},
+    ),
     Candidate(DATUMARO, "Import", {"format": THEIR_FORMAT}),
-)
+)  # fmt: skip
 GROUPS = (OF_IMAGES, tuple(IMAGES)), (OF_ITEMS, tuple(COUNTS))
 """Each group of cases is compared with its first."""
 

@@ -13,6 +13,7 @@ from .workloads import GRAY, PALETTE, RGB
 OURS, DATUMARO = "segmask", "Datumaro"
 OURS_FORMAT, THEIR_FORMAT = "segmask", "voc_segmentation"
 DECODE, ENCODE = "cv2.imdecode alone", "cv2.imencode alone"
+IMPORT = "import alone"
 SLOW = {  # minutes on the workload `dense`
     ("import", "pycocotools loop"),
     ("import", "supervision loop"),
@@ -59,6 +60,14 @@ def _write(mode: str, last: str, colormap: bool) -> tuple[Candidate, ...]:
     )
 
 
+def _train(target: str, **how: str) -> tuple[Candidate, ...]:
+    return (
+        Candidate(OURS, "Convert", {"format": OURS_FORMAT, "to": target, "how": how}),
+        Candidate(DATUMARO, "Convert", {"format": THEIR_FORMAT}),
+        Candidate(IMPORT, "Import", {"format": OURS_FORMAT}),
+    )
+
+
 MASKS = (RGB, PALETTE, GRAY)
 SECTIONS = {
     section.name: section
@@ -80,6 +89,17 @@ SECTIONS = {
             "Convert to coco_instances: import and export, in a process that has Datumaro loaded",
             {RGB: RGB},
             _same((RGB,), *_read("Convert")),
+            fresh=True,
+        ),
+        Section(
+            "training",
+            "What trainers read, import included (Datumaro: coco_instances, by voc_segmentation)",
+            dict.fromkeys(("coco, rle", "coco, polygons", "yolo"), RGB),
+            {
+                "coco, rle": _train("coco_segments", segmentation="rle"),
+                "coco, polygons": _train("coco_segments"),
+                "yolo": _train("yolo_segments"),
+            },
             fresh=True,
         ),
         Section(

@@ -51,17 +51,25 @@ class Import(Task):
 
 
 class Convert(Task):
-    """Open a dataset in a format and export it as COCO instances."""
+    """Open a dataset in a format and export it in another, as COCO instances if not told."""
 
     def run(self, out: Path) -> None:
-        from datumaro.components.dataset import Dataset
+        from datumaro.components.dataset import Dataset, StreamDataset
 
-        dataset = Dataset.import_from(str(self.folder), self.options["format"])
-        dataset.export(str(out), "coco_instances", save_media=False)
+        kind = StreamDataset if self.options.get("stream") else Dataset
+        dataset = kind.import_from(str(self.folder), self.options["format"])
+        target, how = self.options.get("to", "coco_instances"), self.options.get("how", {})
+        dataset.export(str(out), target, save_media=False, **how)
 
     def inspect(self, result: None, out: Path) -> dict[str, float]:
-        content = json.loads((out / "annotations" / "instances_train.json").read_text())
-        return {"annotations": len(content["annotations"])}
+        files = [file for file in out.rglob("*.*") if file.suffix in (".json", ".txt")]
+        size = sum(file.stat().st_size for file in files)
+        if not (out / "annotations").exists():
+            count = sum(len(file.read_text().splitlines()) for file in files)
+        else:
+            content = json.loads((out / "annotations" / "instances_train.json").read_text())
+            count = len(content["annotations"])
+        return {"annotations": count, "bytes": size}
 
 
 class Export(Task):

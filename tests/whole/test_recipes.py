@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -33,17 +34,21 @@ RESULTS = {
     "COCO": ["coco/annotations/instances_train.json", "coco/images/train/street_01.jpg"],
     "Pascal VOC": ["voc/SegmentationClass/street_01.png", "voc/JPEGImages/street_01.jpg"],
     "YOLO, boxes": ["yolo/data.yaml", "yolo/images/train"],
-    "YOLO, segments": ["yolo-segments/labels/train/street_01.txt"],
+    "YOLO, segments": ["yolo-segments/data.yaml", "yolo-segments/images/val"],
     "Index masks for training": ["training/SegmentationClass/street_01.png"],
+    "nnU-Net": ["nnUNet_raw/Dataset001_Street/dataset.json"],
+    "Arrays": [],
     "Other labels, other colours": ["recoloured/labelmap.txt"],
     "Two tasks in one": ["merged/labelmap.txt", "merged/JPEGImages/street_01-1.jpg"],
     "Train and validation": [
         "split/ImageSets/Segmentation/train.txt",
         "split/ImageSets/Segmentation/val.txt",
     ],
-    "Predictions to CVAT": ["upload.zip", "upload/segmask.zip"],
-    "Instances out of class masks": ["parts-coco/annotations/instances_train.json"],
-    "Polygons in COCO, without a changed pixel": ["polygons-coco/annotations/instances_train.json"],
+    "Predictions to CVAT": ["upload.zip", "memory.zip", "upload/segmask.zip"],
+    "Instances out of class masks": [
+        "parts-coco/annotations/instances_train.json",
+        "parts/SegmentationObject/street_01.png",
+    ],
     "A PyTorch dataset": [],
 }
 
@@ -115,15 +120,21 @@ def test_index_masks_hold_the_lines_of_the_label_map(folder: Path) -> None:
     assert mask is not None
     assert mask.ndim == 2
     values = set(mask.ravel().tolist())
-    assert {1, 255} <= values <= {1, 2, 3, 4, 255}
+    assert {0, 255} <= values <= {0, 1, 2, 3, 255}
 
 
-def test_yolo_segments_are_the_polygons(folder: Path) -> None:
-    block = re.findall(r"```python\n(.*?)```", SECTIONS["YOLO, segments"], re.DOTALL)[0]
+def test_nnunet_gets_every_annotated_image(folder: Path) -> None:
+    block = re.findall(r"```python\n(.*?)```", SECTIONS["nnU-Net"], re.DOTALL)[0]
     run([sys.executable, "-c", f"import datumaro_segmask as d; d.register()\n{block}"], folder)
-    text = (folder / "yolo-segments/labels/train/street_01.txt").read_text()
-    for line in text.splitlines():
-        label, *values = line.split()
-        assert 0 < int(label) < 10
-        assert len(values) >= 8
-        assert all(0 <= float(value) <= 1 for value in values)
+    root = folder / "nnUNet_raw/Dataset001_Street"
+    about = json.loads((root / "dataset.json").read_text())
+    masks = sorted((root / "labelsTr").iterdir())
+    assert len(masks) == about["numTraining"] == len([*(root / "imagesTr").iterdir()])
+    assert list(about["labels"].values()) == list(range(len(about["labels"])))
+    for path in masks:
+        mask = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+        image = cv2.imread(str(root / "imagesTr" / f"{path.stem}_0000.png"))
+        assert mask is not None
+        assert image is not None
+        assert mask.shape == image.shape[:2]
+        assert 0 < int(mask.max()) < len(about["labels"])
