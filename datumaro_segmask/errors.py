@@ -59,7 +59,7 @@ class SegmaskError(Exception):
 
     ``kind`` is a short name of the fault that does not change; for what an archive has wrong it is
     that of `check` (docs/cli.md). ``section`` is that of docs/format.md with the rule, which the
-    message ends with.
+    message ends with; 0: none.
     """
 
     kind: str
@@ -89,7 +89,10 @@ class SegmaskError(Exception):
             parts.append(f"Expected {self.expected}.")
         if self.remedy:
             parts.append(f"To fix it: {self.remedy}.")
-        return f"{as_typed(' '.join(parts))} (docs/format.md, section {self.section})"
+        if self.section:
+            rule = self.section
+            parts.append(f"(docs/format.md, section {rule}: 'datumaro-segmask explain {rule}')")
+        return as_typed(" ".join(parts))
 
 
 class SegmaskImportError(SegmaskError):
@@ -169,6 +172,17 @@ class UnpaintableError(SegmaskExportError):
     """One annotation has no place in the masks."""
 
     kind = "unpaintable"
+
+
+class UsageError(SegmaskError):
+    """A command was given what it cannot work with."""
+
+    kind = "usage"
+    section = 0
+
+
+class OptionError(UsageError, SegmaskImportError):
+    """An import was given an option that does not exist, or has no such value."""
 
 
 Report: TypeAlias = Callable[[SegmaskImportError], None]

@@ -6,18 +6,14 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-import datumaro_segmask
-
 from .._bridge import import_with
-from ..errors import SegmaskError, SegmaskImportError
+from ..errors import SegmaskImportError
 from ..plugin.base import COMPONENTS, POLYGON
 from ..plugin.importer import NAME, add_import_options
+from . import run_datum
 
 FOR_TRAINING = ("coco_segments", "yolo_segments")
 """Formats that leave the background out unless they, too, are told to keep it."""
-
-FAILED = 1
-"""Datumaro's exit status after an error."""
 
 PASSES_ON = True
 """What this command does not know goes to Datumaro."""
@@ -46,18 +42,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the command; return its exit status."""
-    datumaro_segmask.register()
-    from datumaro.cli.__main__ import main as datum
-
     chosen, rest = _chosen(options), list(options.rest)
     if "keep_background" in chosen and set(rest) & {*FOR_TRAINING}:
         rest += ["--keep-background"] if "--" in rest else ["--", "--keep-background"]
-    try:
-        with import_with(chosen, NAME, _refuse):
-            status: int = datum(["convert", *rest])
-    except SegmaskError:
-        return FAILED  # Datumaro has said it already
-    return status
+    with import_with(chosen, NAME, _refuse):
+        return run_datum(["convert", *rest])
 
 
 def _chosen(options: argparse.Namespace) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from datumaro.components.dataset_base import DatasetItem
 from datumaro.components.importer import ImportContext
 
-from ..errors import SegmaskExportError
+from ..errors import UsageError
 from ..plugin.base import COMPONENTS, SegmaskBase
 from ..plugin.exporter import SegmaskExporter
 from ..plugin.host import CollectedErrors, add_component_options
@@ -20,7 +20,7 @@ from ..plugin.in_place import Place, Target
 from ..storage import layout
 from ..storage.journal import is_inside
 from ..storage.open import folder_roots, holds_archive
-from . import FAULTS, OK
+from . import FAULTS, OK, claim_output, in_the_way
 from .check.report import print_findings, printable, verdict
 from .check.survey import survey
 from .mask_folder import open_mask_folder
@@ -101,6 +101,7 @@ def run(options: argparse.Namespace) -> int:
         images=options.images,
         subset=None if options.subset_folders else options.subset,
     )
+    claim_output(target.place.path)
     policy = CollectedErrors()
     masks = _AllOrNone(
         archive,
@@ -142,7 +143,7 @@ class _AllOrNone(SegmaskBase):
 
 
 def _target(options: argparse.Namespace) -> Target:
-    """Return what is to be written; raises SegmaskExportError where that could cost a file."""
+    """Return what is to be written; raises UsageError where that could cost a file."""
     output = os.path.realpath(options.output)
     is_zip = options.output.lower().endswith(".zip")
     inputs = [options.path, options.instances, options.images, options.labels]
@@ -150,7 +151,7 @@ def _target(options: argparse.Namespace) -> Target:
         real = os.path.realpath(given)
         inside = not is_zip and os.path.isdir(real) and is_inside(output, real)
         if is_inside(real, output) or inside:
-            raise SegmaskExportError(
+            raise UsageError(
                 f"the output and the input {given} lie one in the other",
                 options.output,
                 "an output apart from everything that is read",
@@ -161,12 +162,7 @@ def _target(options: argparse.Namespace) -> Target:
             holds_archive(output) if is_zip else folder_roots(output) == [output]
         )
         if not (options.overwrite and is_archive):
-            raise SegmaskExportError(
-                "it is there already" + ("" if is_archive else ", and is no archive of masks"),
-                options.output,
-                "a path where nothing is, or an archive of masks and the option --overwrite",
-                "choose another one" + (", or give the option --overwrite" if is_archive else ""),
-            )
+            raise in_the_way(options.output, "archive of masks", is_archive)
     return Target(Place(output, is_zip), in_place=False)
 
 

@@ -10,7 +10,12 @@ import platform
 import site
 import sys
 import tempfile
-from importlib.metadata import PackageNotFoundError, entry_points, version
+from importlib.metadata import (
+    PackageNotFoundError,
+    entry_points,
+    packages_distributions,
+    version,
+)
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +55,7 @@ def run(options: argparse.Namespace) -> int:
     problem = _round_trip()
     facts: dict[str, Any] = {
         "versions": _versions(),
+        "opencv_packages": sorted(set(packages_distributions().get("cv2", []))),
         "deflate": deflate.NAME,
         "startup_file": _startup_file(),
         "startup_active": SpecsFinder in sys.meta_path,
@@ -136,20 +142,48 @@ def _content(dataset: Any) -> list[Any]:
     ]
 
 
+def _advice(startup_file: str | None) -> str:
+    """Return why Datumaro does not find the format, and what helps."""
+    home = Path(datumaro_segmask.__file__).parents[1]
+    if os.environ.get(SWITCH) == "0":
+        why = f"{SWITCH}=0 forbids it. Unset it"
+    elif sys.flags.no_site:
+        why = "Python was started with -S, and reads no start-up files. Leave -S out"
+    elif startup_file is None and (home / _STARTUP_FILES[0]).is_file():
+        why = (
+            f"the package was put into {home} (by 'pip install --target'), and Python reads "
+            "start-up files in site-packages alone. Install it without --target"
+        )
+    elif startup_file is None:
+        why = f"the package is not installed, but taken from {home}. Type 'pip install {home}'"
+    else:
+        why = f"{startup_file} was not read. Type 'pip install --force-reinstall datumaro-segmask'"
+    return (
+        f"{why}; or call datumaro_segmask.register(); or type 'python -m datumaro_segmask' "
+        "for 'datum'"
+    )
+
+
+def _clash(packages: list[str]) -> dict[str, str]:
+    """Return a row on packages that all hold `cv2`; none where it comes from one."""
+    if len(packages) < 2:
+        return {}
+    return {
+        "cv2": f"{' and '.join(packages)} overwrite one another. Keep one: type 'pip uninstall "
+        f"-y {' '.join(packages)} && pip install {packages[0]}'"
+    }
+
+
 def _print(facts: dict[str, Any]) -> None:
     startup = facts["startup_file"] or "none"
     if facts["startup_forbidden"]:
         startup += f" (switched off by {SWITCH}=0)"
-    found = "yes"
-    if not facts["found"]:
-        found = (
-            "no: install the package with pip, call datumaro_segmask.register(), or run "
-            "'datumaro-segmask' for 'datum'"
-        )
-    elif facts["startup_active"]:
-        found = "yes, by the start-up file"
+    found = f"no: {_advice(facts['startup_file'])}"
+    if facts["found"]:
+        found = "yes, by the start-up file" if facts["startup_active"] else "yes"
     rows = {
         **facts["versions"],
+        **_clash(facts["opencv_packages"]),
         "deflate": facts["deflate"],
         "start-up file": startup,
         "entry point": f"{NAME} in {_GROUP}" if facts["entry_point"] else "none",

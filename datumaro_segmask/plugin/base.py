@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from difflib import get_close_matches
 from functools import partial
 from typing import TypeVar
 
@@ -25,7 +27,7 @@ from ..archive.item import Item, read_item
 from ..archive.labelmap import LabelMap
 from ..archive.lists import Archive, open_archive
 from ..archive.meaning import ClassLookup
-from ..errors import SegmaskImportError
+from ..errors import OptionError, SegmaskImportError
 from ..png import MAX_PIXELS
 from ..regions import CONNECTIVITIES
 from ..storage import layout
@@ -79,9 +81,7 @@ class SegmaskBase(DatasetBase):
         stream: bool = False,
         ctx: ImportContext | None = None,
     ) -> None:
-        _check_choice("annotation", annotation, ANNOTATIONS)
-        _check_choice("instances", instances, INSTANCES)
-        _check_choice("connectivity", connectivity, CONNECTIVITIES)
+        check_options(annotation=annotation, instances=instances, connectivity=connectivity)
         keep_freed_memory()
         self._archive = path if isinstance(path, Archive) else open_archive(path, stream)
         self._as_polygons = annotation == POLYGON
@@ -240,11 +240,22 @@ def read_ahead(
             yield ready, future.result
 
 
-def _check_choice(name: str, value: object, choices: tuple[object, ...]) -> None:
-    if value not in choices:
-        raise SegmaskImportError(
-            f"the option {name} is {value!r}",
-            "the import",
-            f"one of {', '.join(map(repr, choices))}",
-            "choose one of them",
-        )
+_CHOICES = {"annotation": ANNOTATIONS, "instances": INSTANCES, "connectivity": CONNECTIVITIES}
+
+
+def check_options(**options: object) -> None:
+    """Raise OptionError for what is no option of the import, or no value of one."""
+    known = [*inspect.signature(SegmaskBase).parameters][1:]
+    for name, value in options.items():
+        if name not in known:
+            meant = get_close_matches(name, known, 1)
+            remedy = f"type {meant[0]!r}" if meant else "leave it out"
+            names = ", ".join(sorted(set(known) - {"ctx", "stream"}))
+            raise OptionError(
+                f"there is no option {name!r}", "the import", f"one of {names}", remedy
+            )
+        choices = _CHOICES.get(name, (value,))
+        if value not in choices:
+            expected = f"one of {', '.join(map(repr, choices))}"
+            what = f"the option {name} is {value!r}"
+            raise OptionError(what, "the import", expected, "choose one of them")

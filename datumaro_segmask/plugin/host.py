@@ -31,7 +31,6 @@ from datumaro.components.format_detection import FormatDetectionConfidence
 from datumaro.components.importer import ImportErrorPolicy, _ImportFail
 from datumaro.components.progress_reporting import NullProgressReporter, ProgressReporter
 from tqdm import tqdm
-from tqdm.contrib.logging import logging_redirect_tqdm
 
 from ..errors import (
     LabelMapError,
@@ -225,11 +224,14 @@ def track(
     if not isinstance(reporter, NullProgressReporter):
         yield from reporter.iter(items, total=total, desc=desc)
         return
-    if getattr(tqdm, "_instances", None) or not sys.stderr.isatty():
+    if getattr(tqdm, "_instances", None) or not _is_watched():
         yield from items
         return
+    from tqdm.auto import tqdm as bar
+    from tqdm.contrib.logging import logging_redirect_tqdm
+
     with logging_redirect_tqdm():
-        yield from tqdm(
+        yield from bar(
             items,
             desc=desc,
             total=total,
@@ -237,7 +239,24 @@ def track(
             delay=_DELAY,
             leave=False,
             file=sys.stderr,
+            **_screen(),
         )
+
+
+def _is_watched() -> bool:
+    """Tell whether someone sees a bar: on a terminal, or in a notebook."""
+    if os.environ.get("TQDM_DISABLE"):  # tqdm's own switch, and that of --quiet
+        return False
+    return sys.stderr.isatty() or "ipykernel" in sys.modules
+
+
+def _screen() -> dict[str, int]:
+    """Return a size for terminals that have none, as under ``script``: tqdm would draw nothing."""
+    try:
+        known = os.get_terminal_size(sys.stderr.fileno()).columns
+    except (OSError, ValueError, AttributeError):  # no terminal that could be asked
+        return {}
+    return {} if known else {"ncols": 80, "nrows": 24}
 
 
 # Options that several parsers of the command line share, so that they read alike everywhere

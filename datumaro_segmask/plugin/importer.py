@@ -12,7 +12,7 @@ from datumaro.components.importer import Importer
 from ..archive.lists import check_archive
 from ..storage import layout
 from ..storage.open import folder_roots, holds_archive, lone_zip, open_storage
-from .base import ANNOTATIONS, INSTANCES
+from .base import ANNOTATIONS, INSTANCES, check_options
 from .host import (
     ABOVE_MEDIUM,
     add_component_options,
@@ -90,6 +90,14 @@ class SegmaskImporter(Importer):
         """
         check_archive(open_storage(path))
         return [{"url": path, "format": cls.NAME}]
+
+    @classmethod
+    @border()
+    def find_sources_with_params(cls, path: str, **extra_params: Any) -> list[dict[str, Any]]:
+        """As `find_sources`; options with a typing error are told here for the same reason."""
+        check_options(**extra_params)
+        sources: list[dict[str, Any]] = cls.find_sources(path)
+        return sources
 
     @property
     def can_stream(self) -> bool:

@@ -20,12 +20,22 @@ def open_storage(path: str) -> Storage:
     """
     if os.path.isfile(path):
         return _open_zip(path)
+    _check_path(path)
     roots = folder_roots(path)
     check_finished(path, *roots)
     lone = None if roots else lone_zip(path)
     if lone is not None:
         return _open_zip(lone)
     return FolderStorage(_only_root(roots, path))
+
+
+def _check_path(path: str) -> None:
+    expected = "an archive (a folder or a zip) that this user may read"
+    if not os.path.exists(path):
+        raise ArchiveError("there is no such file or folder", path, expected, "check the path")
+    if os.path.isdir(path) and not os.access(path, os.R_OK | os.X_OK):
+        what = "the folder may not be read"
+        raise ArchiveError(what, path, expected, "change its permissions")
 
 
 def check_finished(*roots: str) -> None:

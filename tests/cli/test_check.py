@@ -446,5 +446,5 @@ def test_kinds_are_documented() -> None:
 def test_overview(flag: str, capsys) -> None:
     assert main([flag]) == 0
     text = capsys.readouterr().out
-    for part in ("check", "preview", "from-masks", "selfcheck", "datum --help", "convert"):
+    for part in ("check", "preview", "from-masks", "selfcheck", "convert"):
         assert part in text

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -98,3 +99,64 @@ def test_switched_off(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
     monkeypatch.setenv("DATUMARO_SEGMASK_AUTOLOAD", "0")
     main(["selfcheck"])
     assert "switched off by DATUMARO_SEGMASK_AUTOLOAD=0" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("packages", [["opencv-python-headless"], []], ids=["one", "unknown"])
+def test_one_opencv(packages: list[str], monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    from datumaro_segmask.__main__ import main
+
+    held = {"cv2": packages * 2} if packages else {}
+    monkeypatch.setattr("datumaro_segmask.cli.selfcheck.packages_distributions", lambda: held)
+    main(["selfcheck"])
+    assert "overwrite one another" not in capsys.readouterr().out
+
+
+def test_two_packages_that_hold_opencv(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    from datumaro_segmask.__main__ import main
+
+    held = {"cv2": ["opencv-python-headless", "opencv-python"]}
+    monkeypatch.setattr("datumaro_segmask.cli.selfcheck.packages_distributions", lambda: held)
+    main(["selfcheck"])
+    said = capsys.readouterr().out
+    assert "opencv-python and opencv-python-headless overwrite one another." in said
+    assert (
+        "type 'pip uninstall -y opencv-python opencv-python-headless && pip install opencv-python'"
+        in said
+    )
+
+
+@pytest.mark.parametrize("case", ["forbidden", "no site", "target", "source tree", "not read"])
+def test_advice_fits_the_case(case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import datumaro_segmask
+    from datumaro_segmask.cli import selfcheck as command
+
+    package = tmp_path / "datumaro_segmask/__init__.py"
+    monkeypatch.setattr(datumaro_segmask, "__file__", str(package))
+    there = None
+    if case == "forbidden":
+        monkeypatch.setenv("DATUMARO_SEGMASK_AUTOLOAD", "0")
+    elif case == "no site":
+        flags = SimpleNamespace(no_site=1)
+        monkeypatch.setattr(command, "sys", SimpleNamespace(flags=flags))
+    elif case == "target":
+        (tmp_path / "datumaro_segmask.pth").write_text("")
+    elif case == "not read":
+        there = "site-packages/datumaro_segmask.pth"
+    advice = command._advice(there)
+    assert advice.startswith(
+        {
+            "forbidden": "DATUMARO_SEGMASK_AUTOLOAD=0 forbids it. Unset it;",
+            "no site": "Python was started with -S, and reads no start-up files. Leave -S out;",
+            "target": f"the package was put into {tmp_path} (by 'pip install --target')",
+            "source tree": "the package is not installed, but taken from",
+            "not read": "site-packages/datumaro_segmask.pth was not read. Type 'pip install",
+        }[case]
+    )
+    assert "datumaro_segmask.register(); or type 'python -m datumaro_segmask' for" in advice
+
+
+def test_switched_off_in_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATUMARO_SEGMASK_AUTOLOAD", "0")
+    status, text = selfcheck("start-up")
+    assert status == 1
+    assert "no: DATUMARO_SEGMASK_AUTOLOAD=0 forbids it. Unset it;" in text

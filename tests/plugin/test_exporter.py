@@ -318,7 +318,8 @@ def test_more_instances_than_gray_masks_have_values() -> None:
         MaskEncoder(labels, "index", None).numbers(numbers, "item 'b'")
     assert str(caught.value) == (
         "item 'b': it has 65,536 instances. Expected at most 65,535 in gray masks. "
-        "To fix it: use the mask mode 'color'. (docs/format.md, section 5)"
+        "To fix it: use the mask mode 'color'. "
+        "(docs/format.md, section 5: 'datumaro-segmask explain 5')"
     )
 
 

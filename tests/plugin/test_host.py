@@ -145,7 +145,7 @@ def test_export_tells_the_reporter_each_item(source: str, tmp_path: Path) -> Non
 @pytest.fixture
 def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
     screen = Terminal()
-    monkeypatch.setattr(host, "sys", SimpleNamespace(stderr=screen))
+    monkeypatch.setattr(host, "sys", SimpleNamespace(stderr=screen, modules={}))
     monkeypatch.setattr(host, "_DELAY", 0.0)
     return screen
 
@@ -184,10 +184,38 @@ def test_log_lines_stay_whole_beside_the_bar(
 
 def test_pipe_shows_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     pipe = io.StringIO()
-    monkeypatch.setattr(host, "sys", SimpleNamespace(stderr=pipe))
+    monkeypatch.setattr(host, "sys", SimpleNamespace(stderr=pipe, modules={}))
     monkeypatch.setattr(host, "_DELAY", 0.0)
     assert list(track(range(3), NullProgressReporter(), "work", 3)) == [0, 1, 2]
     assert pipe.getvalue() == ""
+
+
+def test_switch_of_tqdm_hides_the_bar(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`--quiet` sets it."""
+    monkeypatch.setenv("TQDM_DISABLE", "1")
+    assert list(track(range(3), NullProgressReporter(), "work", 3)) == [0, 1, 2]
+    assert terminal.getvalue() == ""
+
+
+def test_notebook_shows_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    cell = io.StringIO()
+    monkeypatch.setattr(host, "sys", SimpleNamespace(stderr=cell, modules={"ipykernel": None}))
+    monkeypatch.setattr(host, "_DELAY", 0.0)
+    list(track(range(3), NullProgressReporter(), "work", 3))
+    assert "work" in cell.getvalue()
+
+
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="a system without such terminals")
+def test_terminal_without_a_size_shows_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As under `script`, which tells none to what it runs."""
+    mine, theirs = os.openpty()
+    with os.fdopen(theirs, "w") as screen:
+        monkeypatch.setattr(host, "sys", SimpleNamespace(stderr=screen, modules={}))
+        monkeypatch.setattr(host, "_DELAY", 0.0)
+        list(track(range(3), NullProgressReporter(), "work", 3))
+        shown = os.read(mine, 4096).decode()
+    os.close(mine)
+    assert "0/3" in shown
 
 
 def test_reporter_is_told_even_at_a_terminal(terminal: Terminal) -> None:

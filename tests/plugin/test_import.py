@@ -232,3 +232,22 @@ def test_option_that_is_no_choice(tmp_path: Path) -> None:
     path = as_folder(archive({"a": rgb("1")}), tmp_path / "x")
     with pytest.raises(SegmaskImportError, match=r"connectivity is 6.*one of 8, 4"):
         SegmaskBase(str(path), connectivity=6)
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"anotation": "polygon"}, "no option 'anotation'.*To fix it: type 'annotation'"),
+        ({"xyzzy": 1}, "no option 'xyzzy'.*one of annotation, connectivity.*leave it out"),
+        ({"annotation": "polygons"}, "annotation is 'polygons'.*one of 'mask', 'polygon'"),
+    ],
+    ids=["name", "other-name", "value"],
+)
+def test_option_with_a_typing_error_is_told_in_the_message_itself(
+    options: dict[str, object], reason: str, tmp_path: Path
+) -> None:
+    path = as_folder(FILES, tmp_path / "task")
+    for load_with in (Dataset, StreamDataset):
+        with pytest.raises(SegmaskImportError, match=reason) as caught:
+            load_with.import_from(str(path), "segmask", **options)
+        assert "format.md" not in str(caught.value)

@@ -179,7 +179,7 @@ def test_option_that_is_no_file(path: str) -> None:
     assert str(caught.value) == (
         f"the export: the option label_map is {path!r}, which is no file. Expected 'source', "
         "'voc' or the path of a label map. To fix it: check the path. "
-        "(docs/format.md, section 5)"
+        "(docs/format.md, section 5: 'datumaro-segmask explain 5')"
     )
 
 
