@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import json
+import os
 import re
 import shutil
 import subprocess
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +22,11 @@ from PIL import Image
 from datumaro_segmask.__main__ import main
 from datumaro_segmask.archive.lists import open_archive
 from datumaro_segmask.archive.meaning import ClassLookup
-from datumaro_segmask.cli.preview.drawing import Drawing, draw, outline_of, path_of
-from datumaro_segmask.png.container import MAX_PIXELS
+from datumaro_segmask.cli.preview import lettering, parallel
+from datumaro_segmask.cli.preview.drawing import Drawing, Settings, draw, read
+from datumaro_segmask.cli.preview.lettering import Pen, Text
+from datumaro_segmask.cli.preview.sheet import draw_card
+from datumaro_segmask.png import MAX_PIXELS
 
 from ..archives import LABELS, Files, archive, as_folder, gray, jpeg, png, rgb
 
@@ -70,6 +76,14 @@ const done = arguments[0];
 const frame = () => new Promise((r) => setTimeout(() => requestAnimationFrame(r), 120));
 const press = (key) => (document.activeElement || document.body).dispatchEvent(
   new KeyboardEvent('keydown', { key, bubbles: true, cancelable: true }));
+// The colours of a canvas, row by row: rrggbbaa
+const pixels = (canvas) => {
+  const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+  return Array.from(data.reduce((all, byte, i) => {
+    i % 4 ? all[all.length - 1] += byte.toString(16).padStart(2, '0')
+      : all.push(byte.toString(16).padStart(2, '0'));
+    return all; }, []));
+};
 const until = async (holds) => { for (let i = 0; i < 50 && !holds(); i++) await frame(); };
 """
 
@@ -91,6 +105,13 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
         driver.communicate(timeout=20)
 
 
+def raising(error: BaseException) -> Callable[..., Any]:
+    def run(*args: object, **kwargs: object) -> Any:
+        raise error
+
+    return run
+
+
 def preview(files: Files, folder: Path, *options: str, out: str = "out.html") -> Path:
     path = as_folder(files, folder / "task")
     assert main(["preview", str(path), "-o", str(folder / out), *options]) == 0
@@ -100,7 +121,7 @@ def preview(files: Files, folder: Path, *options: str, out: str = "out.html") ->
 def drawn(files: Files, folder: Path, side: int = 100, item_id: str = "a") -> Drawing:
     opened = open_archive(str(as_folder(files, folder / "task")))
     lookup = ClassLookup(opened.label_map)
-    return draw(opened.storage, lookup, item_id, "default", side, MAX_PIXELS)
+    return draw(Settings(opened.storage, lookup, side, MAX_PIXELS), item_id, "default")
 
 
 MANY = archive(
@@ -121,8 +142,7 @@ def test_drawing_of_a_small_item(tmp_path: Path) -> None:
     assert found.photo is not None
     assert found.photo.shape == (2, 4, 3)
     assert found.plane.tolist() == [[2, 2, 0, 1]] * 2
-    assert [(s.label, s.number, s.area) for s in found.shapes] == [(2, 0, 2), (1, 3, 4)]
-    assert sorted(map(tuple, found.shapes[1].rings[0].tolist())) == [(0, 0), (0, 2), (2, 0), (2, 2)]
+    assert [(s.label, s.number) for s in found.shapes] == [(2, 0), (1, 3)]
     assert found.instances == 1
 
 
@@ -136,7 +156,7 @@ def test_drawing_is_scaled_and_loses_no_instance(tmp_path: Path) -> None:
     assert found.size == (300, 600)
     assert found.photo is None
     assert found.plane.shape == (50, 100)
-    assert [(s.number, s.area) for s in found.shapes] == [(1, 90_000), (2, 1)]
+    assert [s.number for s in found.shapes] == [1, 2]
     assert all(found.plane[s.anchor[1], s.anchor[0]] for s in found.shapes)
 
 
@@ -145,20 +165,6 @@ def test_number_stands_in_the_instance_not_in_its_hole(tmp_path: Path) -> None:
     ring[5:25, 5:25] = 0
     shape = drawn(archive({"a": png(ring)}, {"a": png(ring)}), tmp_path).shapes[0]
     assert ring[shape.anchor[1], shape.anchor[0]]
-    # The seam to the hole is part of the area, and not of the outline.
-    assert path_of(shape.rings).count("M") == 1
-    outline = outline_of(shape.rings)
-    corners = {tuple(map(int, xy.split())) for xy in re.findall(r"[\d]+ [\d]+", outline)}
-    assert corners >= {(x, y) for r in ((0, 30), (5, 25)) for x in r for y in r}
-    lines = [piece.split("L") for piece in outline.split("M")[1:]]
-    points = [np.array([point.split() for point in line], int) for line in lines]
-    length = sum(int(abs(np.diff(line, axis=0)).sum()) for line in points)
-    assert length == 4 * 30 + 4 * 20
-
-
-def test_outline_without_holes_is_the_path(tmp_path: Path) -> None:
-    (shape,) = drawn(archive({"a": rgb("11 11")}), tmp_path).shapes
-    assert outline_of(shape.rings) == ""
 
 
 def test_items_that_cannot_be_read_are_told(tmp_path: Path, capsys) -> None:
@@ -184,15 +190,15 @@ def test_one_file(tmp_path: Path) -> None:
     page = preview(MANY, tmp_path)
     assert [path.name for path in tmp_path.iterdir() if "out" in path.name] == ["out.html"]
     text = page.read_text("utf-8")
-    assert "{{" not in text
+    assert "$" + "data" not in text
     assert not re.search(r"""(src|href)=["']?(https?:)?//""", text)
 
 
 def test_folder_beside_the_page(tmp_path: Path) -> None:
     page = preview(MANY, tmp_path, "--inline", "41")
     folder = tmp_path / "out_files"
-    assert sorted(path.name for path in folder.iterdir()) == ["000", "outlines-0.js"]
-    assert len(list((folder / "000").iterdir())) == 2 * 21
+    assert sorted(path.name for path in (folder / "1").iterdir()) == ["000", "masks-0.js"]
+    assert len(list((folder / "1/000").iterdir())) == 21
     assert "data:image" not in page.read_text("utf-8")
 
 
@@ -237,11 +243,68 @@ def test_what_is_there_stays(tmp_path: Path, capsys) -> None:
     assert "--overwrite" in capsys.readouterr().err
     assert main([*args, "--overwrite"]) == 0
     assert not (tmp_path / "out_files").exists()
-    # A folder that only has the name of ours is never removed.
+    # A folder that only has the name of ours is never removed, and nothing is put there.
     (tmp_path / "out_files").mkdir()
     (tmp_path / "out_files/mine.txt").write_text("mine", "utf-8")
+    assert main([*args, "--overwrite", "--inline", "1"]) == 2
+    assert "and is no sheet of masks" in capsys.readouterr().err
+    assert main([*args, "--overwrite"]) == 0
+    assert [path.name for path in (tmp_path / "out_files").iterdir()] == ["mine.txt"]
+
+
+@pytest.mark.parametrize("name", ["out.html", "out.png"])
+def test_only_earlier_sheets_are_replaced(name: str, tmp_path: Path, capsys) -> None:
+    args = ["preview", str(STREET), "-o", str(tmp_path / name)]
+    assert main(args) == 0
+    sheet = (tmp_path / name).read_bytes()
+    assert main([*args, "--overwrite"]) == 0
+    assert (tmp_path / name).read_bytes() == sheet
+    mine = b"<p>mine</p>" if name.endswith("html") else png(np.zeros((3, 3), np.uint8))
+    (tmp_path / name).write_bytes(mine)
     assert main([*args, "--overwrite"]) == 2
-    assert (tmp_path / "out_files/mine.txt").exists()
+    assert f"{name}: it is there already, and is no sheet of masks" in capsys.readouterr().err
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [mine]
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+@pytest.mark.parametrize("inline", ["200", "1"], ids=["one-file", "folder"])
+def test_old_page_is_whole_until_the_new_one_is(
+    inline: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    preview(MANY, tmp_path, "--inline", "1")
+    old = contents(tmp_path)
+    args = ["preview", str(tmp_path / "task"), "-o", str(tmp_path / "out.html"), "--overwrite"]
+    args += ["--side", "99", "--inline", inline]
+    states: list[bool] = []
+    move = os.replace
+
+    def watched(*paths: Any) -> None:
+        states.append(old.items() <= contents(tmp_path).items())
+        move(*paths)
+
+    with monkeypatch.context() as during:
+        during.setattr("datumaro_segmask.cli.preview.page.read", raising(KeyboardInterrupt()))
+        assert main(args) == 130
+        assert old.items() <= contents(tmp_path).items()
+        during.undo()
+        during.setattr("datumaro_segmask.cli.os.replace", raising(OSError(errno.ENOSPC, "full")))
+        assert main(args) == 2
+        assert old.items() <= contents(tmp_path).items()
+    monkeypatch.setattr("datumaro_segmask.cli.os.replace", watched)
+    assert main(args) == 0
+    assert states == [True] * (1 if inline == "200" else 2)  # the masks, and last the page
+    parts = [path.name for path in tmp_path.glob("out_files/*")]
+    assert parts == ([] if inline == "200" else ["2"])
+    page = (tmp_path / "out.html").read_text("utf-8")
+    assert ('"folder":"out_files/2"' in page) == (inline == "1")
+    assert not list(tmp_path.rglob("*.part"))
 
 
 def test_folder_in_place_of_the_page_stays(tmp_path: Path, capsys) -> None:
@@ -264,9 +327,174 @@ def test_png(tmp_path: Path) -> None:
     assert {(51, 221, 255), (36, 179, 83), (140, 120, 240)} <= colors  # car, tree, sky
 
 
+@pytest.mark.parametrize("side", [8, 800], ids=["tiny", "large"])
+def test_numbers_in_the_png_leave_the_masks_in_sight(side: int, tmp_path: Path) -> None:
+    plane = np.ones((side // 2, side), np.uint8)
+    plane[:, side // 2 :] = 2
+    files = archive({"a": png(plane)}, {"a": png(plane)})
+    card = draw_card(
+        drawn(files, tmp_path), open_archive(str(tmp_path / "task")).label_map.labels, 0
+    )
+    tile = np.asarray(card.crop((card.width - 304, 0, card.width - 4, 150)))
+    halves = tile[5:50, 5:140], tile[5:50, 200:290]
+    for half in halves:
+        assert (half == half[0, 0]).all()
+    assert (halves[0][0, 0] != halves[1][0, 0]).any()
+    white = (tile > 180).all(axis=2)
+    assert 10 < white.sum() < 400
+    assert 30 < white.nonzero()[1].min() < 110
+
+
 def test_png_of_hostile_names(tmp_path: Path) -> None:
     files = archive({"a\u200b猫" * 20: rgb("1")}, labels=LABELS + "\u202e" + "x" * 300 + ":9,9,9\n")
     assert preview(files, tmp_path, out="out.png").is_file()
+
+
+def test_names_with_the_marks_of_a_template(tmp_path: Path) -> None:
+    """They are names, and nothing else; nor are they taken for a place to fill in."""
+    labels = LABELS + "$images:9,9,9::\n{{images}}:8,8,8::\n${data}:7,7,7::\n"
+    text = preview(archive({"$style": rgb("1")}, labels=labels), tmp_path).read_text("utf-8")
+    for name in ("$images", "{{images}}", "${data}", "$style"):
+        assert f'["{name}"' in text
+
+
+def test_interrupted_page_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    ids = [f"{i:03}" for i in range(120)]
+    path = as_folder(archive({i: rgb("01") for i in ids}), tmp_path / "task")
+    args = ["preview", str(path), "-o", str(tmp_path / "out.html"), "--inline", "1"]
+    made: list[str] = []
+
+    def read_and_stop(settings: Settings, item_id: str):
+        made.append(item_id)
+        if made.count("070") == 1 and item_id == "070":
+            raise KeyboardInterrupt
+        return read(settings, item_id)
+
+    monkeypatch.setattr("datumaro_segmask.cli.preview.page.read", read_and_stop)
+    assert main(args) == 130
+    assert not (tmp_path / "out.html").exists()
+    assert main([*args, "--side", "99"]) == 2  # another work: what is there is in its way
+    assert "out_files: it is there already" in capsys.readouterr().err.replace("\\", "/")
+    assert main(args) == 0
+    assert "going on" in capsys.readouterr().err
+    assert made == [*ids[:71], *ids[50:]]
+    assert not list((tmp_path / "out_files").rglob("*.json"))
+    assert '"119","default",1,2' in (tmp_path / "out.html").read_text("utf-8")
+    whole = (tmp_path / "out.html").read_text("utf-8")
+    assert main([*args, "--overwrite"]) == 0
+    again = (tmp_path / "out.html").read_text("utf-8")
+    assert again.replace("out_files/2", "out_files/1") == whole
+
+
+def test_interrupted_page_begins_anew_where_a_mask_was_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    path = as_folder(archive({i: rgb("01") for i in "ab"}), tmp_path / "task")
+    args = ["preview", str(path), "-o", str(tmp_path / "out.html"), "--inline", "1"]
+    with monkeypatch.context() as during:
+        during.setattr("datumaro_segmask.cli.preview.page.read", raising(KeyboardInterrupt()))
+        assert main(args) == 130
+    (path / "SegmentationClass/a.png").write_bytes(rgb("0111"))
+    assert main(args) == 2
+    assert "out_files: it is there already" in capsys.readouterr().err.replace("\\", "/")
+    assert main([*args, "--overwrite"]) == 0
+    assert "going on" not in capsys.readouterr().err
+    assert list((tmp_path / "out_files").iterdir()) == [tmp_path / "out_files/2"]
+
+
+def test_processes_make_the_same_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    starts: list[int] = []
+    in_processes = parallel._in_processes
+
+    def noted(task: Any, chunks: Any, workers: int) -> Any:
+        starts.append(len(chunks))
+        return in_processes(task, chunks, workers)
+
+    monkeypatch.setattr(parallel, "_PATIENCE", 0)
+    monkeypatch.setattr(parallel, "_in_processes", noted)
+    ids = [f"{i:03}" for i in range(160)]
+    images = {f"{i}.jpg": jpeg(1, 2) for i in ids[::7]}
+    path = as_folder(archive({i: rgb("01") for i in ids}, images=images), tmp_path / "task")
+    for workers in "12":
+        out = tmp_path / workers / "out.html"
+        args = ["preview", str(path), "-o", str(out), "--inline", "1", "--workers", workers]
+        assert main(args) == 0
+    one, two = (
+        {f.relative_to(tmp_path / n): f.read_bytes() for f in (tmp_path / n).rglob("*.*")}
+        for n in "12"
+    )
+    assert one == two
+    assert starts == [4]
+    assert len(one) == 1 + 4 + len(images)
+
+
+@pytest.mark.parametrize(
+    ("options", "ids", "left_out"),
+    [
+        (["--subset", "val"], ["40", "41"], 0),
+        (["--item", "07", "--item", "1?"], ["07", *map(str, range(10, 20))], 0),
+        (["--label", "tree"], ["05", "41"], 0),
+        (["--label", "tree", "--label", "car", "--max-items", "2"], ["00", "01"], 40),
+        (["--max-items", "3", "--subset", "train"], ["00", "01", "02"], 37),
+    ],
+    ids=["subset", "items", "label", "labels", "max-items"],
+)
+def test_chosen_items(
+    options: list[str], ids: list[str], left_out: int, tmp_path: Path, capsys
+) -> None:
+    masks = {i[-6:-4]: data for i, data in MANY.items() if i.startswith("SegmentationClass")}
+    masks |= {i: rgb("3113 0000") for i in ("05", "41")}
+    lists = {name: MANY[f"ImageSets/Segmentation/{name}.txt"] for name in ("train", "val")}
+    files = archive(masks, labels=LABELS + "tree:128,128,0::\n", lists=lists)
+    text = preview(files, tmp_path, *options).read_text("utf-8")
+    said = capsys.readouterr().out
+    assert f": {len(ids)} items" in said
+    assert ("are left out" in said) == bool(left_out)
+    assert f"{left_out} more" in said or not left_out
+    assert re.findall(r'\["(\d\d)","(?:train|val)"', text) == ids
+
+
+@pytest.mark.parametrize(
+    ("option", "name", "near"),
+    [
+        ("subset", "vla", "'val'"),
+        ("label", "raod", "'road'"),
+        ("item", "0O", "'00'"),
+        ("item", "9*", "'00'"),
+    ],
+)
+def test_choice_of_what_is_not_there(
+    option: str, name: str, near: str, tmp_path: Path, capsys
+) -> None:
+    path = as_folder(MANY, tmp_path / "task")
+    out = tmp_path / "out.html"
+    assert main(["preview", str(path), "-o", str(out), f"--{option}", name]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: the option --{option}: no {option} of the archive is called")
+    assert near in said
+    assert not out.exists()
+
+
+def test_choice_of_nothing(tmp_path: Path, capsys) -> None:
+    args = ["preview", str(as_folder(MANY, tmp_path / "task")), "-o", str(tmp_path / "out.html")]
+    for options in (["--item", "00", "--subset", "val"], ["--item", "00", "--label", "background"]):
+        assert main([*args, *options]) == 2
+    assert "leave one of them out" in capsys.readouterr().err
+
+
+def test_images_that_fit_stay_as_they_are(tmp_path: Path) -> None:
+    small, large = jpeg(20, 40), jpeg(20, 400)
+    turned = small[:2] + b"\xff\xe1\x00\x08Exif\x00\x00" + small[2:]
+    images = {"a.jpg": small, "b.jpg": large, "c.jpg": turned}
+    masks = {"a": png(np.ones((20, 40), np.uint8)), "b": png(np.ones((20, 400), np.uint8))}
+    preview(
+        archive({**masks, "c": masks["a"]}, images=images), tmp_path, "--inline=1", "--side=100"
+    )
+    made = [(tmp_path / f"out_files/1/000/{i}.jpg").read_bytes() for i in range(3)]
+    assert made[0] == small
+    with Image.open(io.BytesIO(made[1])) as image:
+        assert image.size == (100, 5)
+    assert b"Exif" not in made[2]
 
 
 # In the browser
@@ -286,8 +514,7 @@ def test_sheet(browser: Browser, inline: str, tmp_path: Path) -> None:
           title: document.title, count: byId('count').textContent,
           cards: document.querySelectorAll('.card').length,
           pictures: images.filter((image) => image.naturalWidth).length,
-          shapes: document.querySelectorAll('.card .classes path[data-k]').length,
-          numbers: [...document.querySelectorAll('#item-1 text')].map((t) => t.textContent),
+          colors: new Set(pixels(document.querySelector('#item-1 .classes canvas')).values()).size,
           legend: [...document.querySelectorAll('#labels .chip')].map((c) => c.innerText),
         };""",
     )
@@ -295,8 +522,7 @@ def test_sheet(browser: Browser, inline: str, tmp_path: Path) -> None:
     assert found["count"] == "6 items"
     assert found["cards"] == 6
     assert found["pictures"] == 12
-    assert found["shapes"] > 100
-    assert {"1", "17", "19"} <= set(found["numbers"])
+    assert found["colors"] == 10  # those of the labels of the first item
     assert ["car", "15", "in", "5", "items"] in [text.split() for text in found["legend"]]
 
 
@@ -317,15 +543,16 @@ def test_filters(browser: Browser, tmp_path: Path) -> None:
           byId('search').dispatchEvent(new Event('input')); };
         const steps = [shownIds()];
         click('car'); await frame(); steps.push(shownIds());
-        await until(() => document.querySelector('#item-3 .dim'));
-        steps.push(document.querySelectorAll('#item-3 .classes .dim').length);
+        await until(() => document.querySelector('#item-3 canvas'));
+        const now = pixels(document.querySelector('#item-3 .classes canvas'));
+        steps.push(now[0].slice(6), now.at(-1).slice(6));  // of the other label little is seen
         click('val'); await frame(); steps.push(shownIds(), byId('count').textContent);
         click('val'); click('car'); search('B'); await frame(); steps.push(shownIds());
         search('zzz'); await frame(); steps.push(shownIds(), byId('none').hidden);
         byId('reset').click(); await frame(); steps.push(shownIds(), byId('none').hidden);
         return steps;""",
     )
-    assert found == ["abc", "ac", 1, "c", "1 of 3 items", "b", "", False, "abc", True]
+    assert found == ["abc", "ac", "ff", "1f", "c", "1 of 3 items", "b", "", False, "abc", True]
 
 
 def test_large_view_and_keyboard(browser: Browser, tmp_path: Path) -> None:
@@ -339,14 +566,14 @@ def test_large_view_and_keyboard(browser: Browser, tmp_path: Path) -> None:
         press('ArrowRight'); steps.push(document.activeElement.getAttribute('aria-label'));
         document.activeElement.click(); await frame();
         steps.push(byId('large').open, title(), location.hash);
-        steps.push(byId('objects').children.length, byId('stage').firstChild.className);
+        steps.push(byId('objects').children.length, stage.className);
         press('ArrowRight'); await frame(); steps.push(title(), byId('next').disabled);
         press('ArrowRight'); await frame(); steps.push(title());
         press('PageUp'); await frame(); steps.push(title(), byId('previous').disabled);
-        press('2'); await frame(); steps.push(byId('stage').firstChild.className);
+        press('2'); await frame(); steps.push(stage.className);
         byId('objects').querySelector('button')
           .dispatchEvent(new PointerEvent('pointerenter'));
-        steps.push(document.querySelectorAll('#stage .lit').length);
+        await frame(); steps.push(lit);
         byId('large').close(); await frame();
         steps.push(byId('large').open, document.activeElement.getAttribute('aria-label'));
         return steps;""",
@@ -354,12 +581,12 @@ def test_large_view_and_keyboard(browser: Browser, tmp_path: Path) -> None:
     assert found == [
         "Open b",
         *(True, "b", "#item-2"),
-        *(2, "tile instances"),
+        *(2, "instances"),
         *("c", True),
         "c",
         *("a", True),
-        "tile classes",
-        1,
+        "classes",
+        0,
         *(False, "Open a"),
     ]
 
@@ -370,9 +597,9 @@ def test_names_on_hover(browser: Browser, tmp_path: Path) -> None:
         preview(files, tmp_path),
         """
         const texts = [];
-        await until(() => document.querySelectorAll('.card svg').length === 3);
+        await until(() => document.querySelectorAll('.card canvas').length === 2);
         for (const view of VIEWS) {
-          const box = document.querySelector(`.${view} svg`).getBoundingClientRect();
+          const box = document.querySelector(`.card .${view}`).getBoundingClientRect();
           for (const y of [.25, .75]) {
             const [clientX, clientY] = [box.left + box.width / 2, box.top + box.height * y];
             document.elementFromPoint(clientX, clientY).dispatchEvent(
@@ -392,7 +619,7 @@ def test_only_what_is_near_is_loaded(browser: Browser, tmp_path: Path) -> None:
     found = browser.run(
         page,
         """
-        const filled = () => document.querySelectorAll('.card svg').length / 3;
+        const filled = () => document.querySelectorAll('.card canvas').length / 2;
         await until(() => filled() > 0);
         const before = filled();
         const [first, last] = [1, 600].map((n) => () => document.getElementById(`item-${n}`));
@@ -407,16 +634,20 @@ def test_only_what_is_near_is_loaded(browser: Browser, tmp_path: Path) -> None:
     assert found[3:] == [True, True]
 
 
-def test_numbers_of_tiny_images_are_readable(browser: Browser, tmp_path: Path) -> None:
+def test_masks_of_tiny_images_grow_and_have_numbers(browser: Browser, tmp_path: Path) -> None:
     files = archive({"a": gray("0110 0220")}, {"a": gray("0110 0220")})
-    heights = browser.run(
+    width, height, classes, has_white = browser.run(
         preview(files, tmp_path),
         """
-        await until(() => document.querySelectorAll('.card text').length === 2);
-        return [...document.querySelectorAll('.card text')]
-          .map((text) => text.getBoundingClientRect().height);""",
+        await until(() => document.querySelectorAll('.card canvas').length === 2);
+        const [classes, instances] = document.querySelectorAll('.card canvas');
+        return [classes.width, classes.height, [...new Set(pixels(classes))].sort(),
+          pixels(instances).includes('ffffffff')];""",
     )
-    assert all(5 < height < 30 for height in heights)
+    assert width >= 200
+    assert height * 2 == width
+    assert classes == ["000000ff", "008000ff", "800000ff"]
+    assert has_white
 
 
 def test_hostile_names_stay_text(browser: Browser, tmp_path: Path) -> None:
@@ -441,3 +672,172 @@ def test_fits_the_window(browser: Browser, width: int, tmp_path: Path) -> None:
     script = "return [document.documentElement.scrollWidth, innerWidth];"
     scroll, inner = browser.run(page, script, width=width)
     assert scroll <= inner
+
+
+def test_items_of_class_masks_alone_show_classes(browser: Browser, tmp_path: Path) -> None:
+    files = archive(
+        {"a": rgb("0110 0220"), "b": rgb("0110")},
+        {"b": rgb("0110")},
+        images={"c.jpg": jpeg(20, 40)},
+        lists={"default": "a\nb\nc\nd\n"},
+    )
+    found = browser.run(
+        preview(files, tmp_path),
+        """
+        await until(() => document.querySelectorAll('.card canvas').length === 4);
+        const cards = [...document.querySelectorAll('.card')];
+        const main = cards.map((card) => card.querySelector('.main').className);
+        const first = cards[0].querySelector('.main').getBoundingClientRect();
+        const views = [], said = cards.map((card) => [...card.querySelectorAll('i')]
+          .map((i) => i.textContent));
+        for (const item of items) {
+          await open(item); await frame();
+          views.push([stage.className, [...stage.querySelectorAll('i')].map((i) => i.textContent)]);
+        }
+        return [main, first.top < cards[0].querySelector('.image').getBoundingClientRect().top,
+                said, views];""",
+        width=500,
+    )
+    classes, instances = "tile classes main", "tile instances main"
+    assert found == [
+        [classes, instances, instances, instances],
+        True,
+        [
+            ["no image", "no instances"],
+            ["no image"],
+            ["no masks", "no masks"],
+            ["no image", "no masks", "no masks"],
+        ],
+        [
+            ["classes", []],
+            ["instances", []],
+            ["instances", ["no masks"]],
+            ["instances", ["no masks"]],
+        ],
+    ]
+
+
+def test_zoom_and_pan(browser: Browser, tmp_path: Path) -> None:
+    plane = np.zeros((40, 60), np.uint8)
+    plane[10, 20] = 1
+    found = browser.run(
+        preview(archive({"a": png(plane)}, {"a": png(plane)}), tmp_path),
+        """
+        await open(items[0]); await frame();
+        const least = at.scale, steps = [];
+        const [x, y] = [at.x + 20.5 * at.scale, at.y + 10.5 * at.scale];
+        const box = stage.getBoundingClientRect();
+        const send = (type, i, j, pointerId, more) => {
+          const kind = type === 'wheel' ? WheelEvent : PointerEvent;
+          const [clientX, clientY] = [box.left + i, box.top + j];
+          stage.dispatchEvent(new kind(type, { clientX, clientY, pointerId, ...more }));
+        };
+        for (let i = 0; i < 40; i++) send('wheel', x, y, 0, { deltaY: -100 });
+        await frame();
+        // The pixel under the pointer stayed there, and is a square of 64 pixels with sharp edges.
+        const canvas = stage.querySelector('canvas'), ratio = canvas.width / stage.clientWidth;
+        choose('classes'); await frame();
+        const colors = pixels(canvas.isConnected ? canvas : stage.querySelector('canvas'));
+        const red = colors.filter((color) => color === '800000ff').length / ratio ** 2;
+        steps.push(at.scale, Math.abs(at.x + 20.5 * at.scale - x) < 1);
+        steps.push(Math.round(red / 64 ** 2 * 10), new Set(colors).size);
+        const before = at.x;
+        send('pointerdown', 100, 100, 1); send('pointermove', 130, 100, 1);
+        steps.push(at.x - before);
+        send('pointerdown', 200, 100, 2);  // and now with two fingers, apart by half as much again
+        const scale = at.scale / (press('-'), at.scale);
+        const now = at.scale;
+        send('pointermove', 235, 100, 2);
+        steps.push(Math.round(scale * 10), Math.round(at.scale / now * 10));
+        send('pointerup', 235, 100, 2); send('pointerup', 130, 100, 1);
+        press('0'); await frame(); steps.push(at.scale === least);
+        press('+'); steps.push(at.scale > least);
+        byId('zoom').click(); steps.push(at.scale === least);
+        return steps;""",
+    )
+    assert found == [64, True, 10, 2, 30, 15, 15, True, True, True]
+
+
+def test_opacity(browser: Browser, tmp_path: Path) -> None:
+    plane = np.ones((20, 40), np.uint8)
+    plane[:, :20] = 0
+    files = archive({"a": png(plane)}, {"a": png(plane)}, images={"a.jpg": jpeg(20, 40)})
+    found = browser.run(
+        preview(files, tmp_path),
+        """
+        await open(items[0]); choose('classes'); await frame();
+        const state = () => [stage.querySelector('img').hidden, byId('opacity').value,
+          [...new Set(pixels(stage.querySelector('canvas')))].sort()];
+        const steps = [state()];
+        byId('opacity').value = 60; byId('opacity').dispatchEvent(new Event('input'));
+        await frame(); steps.push(state());
+        choose('image'); await frame(); steps.push(byId('opacity').disabled);
+        return steps;""",
+    )
+    assert found[0] == [True, "100", ["00000000", "000000ff", "800000ff"]]
+    hidden, value, colors = found[1]
+    assert (hidden, value) == (False, "60")
+    # The image shows through the label, and nothing lies over the background.
+    assert [color for color in colors if color != "00000000"] == ["80000099"]
+    assert found[2] is True
+
+
+# Letters in the picture
+
+
+def spelled(text: str) -> tuple[str, set[str]]:
+    pen = Pen()
+    line, _ = pen._spelled(text)
+    return line, pen.missing
+
+
+def test_letters_of_many_scripts_need_no_font_of_the_system(monkeypatch) -> None:
+    monkeypatch.setattr("matplotlib.font_manager.findSystemFonts", list)
+    lettering._fonts_for.cache_clear()
+    text = "Straße, дорога, δρόμος, طريق, דרך"
+    assert spelled(text) == (text, set())
+
+
+def test_letters_without_a_font_are_told_and_written_as_numbers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog
+) -> None:
+    monkeypatch.setattr("matplotlib.font_manager.findSystemFonts", list)
+    lettering._fonts_for.cache_clear()
+    assert spelled("a猫b") == ("a\\u732bb", {"猫"})
+    files = archive({"猫": rgb("12")}, labels=LABELS.replace("car", "车").replace("road", "路"))
+    assert preview(files, tmp_path, out="out.png").is_file()
+    told = [record for record in caplog.records if "No font" in record.getMessage()]
+    assert len(told) == 1
+    assert "has 猫 路 车, so" in told[0].getMessage()
+    lettering._fonts_for.cache_clear()
+
+
+def test_letters_are_taken_from_the_fonts_of_the_system() -> None:
+    from matplotlib.font_manager import findSystemFonts
+
+    letters = (chr(code) for code in range(0x0900, 0x20000) if chr(code).isalpha())
+    first = lettering._fonts_for("a")[0][1]
+    there = set().union(*map(lettering._letters_of, findSystemFonts())) - lettering._letters_of(
+        first
+    )
+    letter = next((letter for letter in letters if ord(letter) in there), None)
+    if letter is None:
+        pytest.skip("no font of this system has a letter that Matplotlib's own has not")
+    assert spelled(letter) == (letter, set())
+    assert len(lettering._fonts_for(letter)) == 2
+
+
+def picture_of(text: str) -> list[tuple[int, ...]]:
+    sheet = Pen().write(Image.new("RGB", (200, 30), "white"), [Text(5, 5, text, "black", 100)])
+    dark = np.asarray(sheet.convert("L")) < 128
+    return [(int(rows.min()), int(rows.max())) for rows in dark.nonzero()]
+
+
+def test_text_stands_in_its_place(tmp_path: Path) -> None:
+    (top, bottom), (left, right) = picture_of("Ay")
+    assert 4 <= top <= 9
+    assert 15 <= bottom <= 25
+    assert 4 <= left <= 8
+    assert right < 30
+    assert picture_of("A" * 100)[1][1] < 106  # cut where its width ends
+    assert picture_of("$x^2$")[1][1] > picture_of("xx2")[1][1]  # no formula

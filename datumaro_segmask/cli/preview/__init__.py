@@ -5,35 +5,44 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
-
-from datumaro.components.progress_reporting import NullProgressReporter
+from hashlib import sha256
+from typing import TypeVar
 
 from ...archive.lists import Archive, open_archive
 from ...archive.meaning import ClassLookup
-from ...errors import SegmaskExportError
-from ...plugin.base import read_ahead
-from ...plugin.host import add_reading_options, track
+from ...errors import UsageError
+from ...plugin.host import add_reading_options
+from ...storage import layout
+from ...storage.read import Storage
 from .. import FAULTS, OK
 from ..check.report import printable
-from .drawing import Drawing, draw
-from .page import FIRST_OUTLINES, write_page
+from .choice import add_choice_options, choose
+from .drawing import Drawing, Settings, draw_all
+from .page import Entry, PageItem, make_items, write_page
+from .parallel import cores, in_chunks
+from .place import begin, claim, end
 from .sheet import write_sheet
 
 _INLINE = 200
 _ON_SHEET = 60
+_SHEET_SIDE = 480
+_WORK = "Drawing masks"
+
+T = TypeVar("T", Drawing, PageItem)
 
 EPILOG = """\
 A page of few items is one file, to be sent by mail. Beside a page of more than --inline items
-stands a folder, OUT without .html and with _files, which belongs to it.
+stands a folder, OUT without .html and with _files, which belongs to it. If the work is
+interrupted, the same command goes on where it was.
 
 keys:
   arrows   from item to item, in the sheet and in the large view
   Enter    open the large view, Escape: close it
   1 2 3    image, classes, instances
+  + - 0    zoom; so do the wheel and two fingers. Drag to move
   /        find an id
 
 exit status:
@@ -41,8 +50,9 @@ exit status:
   1  it is drawn, but for items that cannot be read; 'check' says why
   2  there is no archive that could be read, or the output is there already
 
-example:
+examples:
   datumaro-segmask preview task.zip -o task.html
+  datumaro-segmask preview task.zip -o cars.png --subset val --label car --max-items 20
 """
 
 
@@ -59,61 +69,50 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="Items up to which a page is one file (default: %(default)s)",
     )
     parser.add_argument(
-        "--max-items",
-        type=int,
-        metavar="N",
-        help=f"Draw the first N items only (default: all on a page, {_ON_SHEET} in a PNG)",
-    )
-    parser.add_argument(
         "--side",
         type=int,
         default=960,
         metavar="N",
-        help="Pixels of the longer side of large pictures (default: %(default)s)",
+        help="Pixels of the longer side of images on a page (default: %(default)s)",
     )
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=cores(),
+        metavar="N",
+        help="Processes that draw (default: one a core, here %(default)s)",
+    )
+    add_choice_options(parser, _ON_SHEET)
     add_reading_options(parser)
     parser.add_argument(
-        "--overwrite", action="store_true", help="Replace OUT (default: stop if it is there)"
+        "--overwrite",
+        action="store_true",
+        help="Replace OUT when the new sheet is whole, if it is a sheet (default: stop)",
     )
 
 
 def run(options: argparse.Namespace) -> int:
     """Run the command; return its exit status."""
-    stem, suffix = os.path.splitext(options.output)
-    if suffix.lower() not in (".html", ".htm", ".png"):
-        raise SegmaskExportError(
+    suffix = os.path.splitext(options.output)[1].lower()
+    if suffix not in (".html", ".png"):
+        raise UsageError(
             f"a sheet cannot be drawn as {suffix!r}",
             options.output,
             "a name that ends in .html or .png",
             "choose one of them",
         )
-    as_page = suffix.lower() != ".png"
-    folder = f"{stem}_files"
+    as_page = suffix != ".png"
     archive = open_archive(options.path)
-    _make_room(options.output, folder if as_page else None, options.overwrite)
-    entries = [(i, subset) for subset, ids in archive.subsets.items() for i in ids]
-    limit = options.max_items or (len(entries) if as_page else _ON_SHEET)
-    left_out = max(0, len(entries) - limit)
-    faults: list[str] = []
-    side = options.side if as_page else 480
-    drawings = _noting_faults(_draw_all(archive, entries[:limit], side, options), faults)
-    os.makedirs(os.path.dirname(os.path.abspath(options.output)), exist_ok=True)
-    title = os.path.basename(os.path.abspath(options.path))
-    label_map = archive.label_map
-    if as_page:
-        inline = len(entries) - left_out <= options.inline
-        write_page(
-            options.output,
-            title,
-            label_map.labels,
-            label_map.background,
-            drawings,
-            None if inline else folder,
-        )
-    else:
-        write_sheet(options.output, title, label_map.labels, label_map.background, drawings)
+    claim(options.output, options.overwrite)  # before items are looked for
+    side = options.side if as_page else _SHEET_SIDE
+    lookup = ClassLookup(archive.label_map, False, options.ignore_index)
+    settings = Settings(archive.storage, lookup, side, options.max_pixels)
+    limit = options.max_items or (None if as_page else _ON_SHEET)
+    entries, left_out = choose(archive, settings, options, limit)
+    draw = _draw_page if as_page else _draw_sheet
+    faults = draw(archive, settings, entries, options)
     rest = f", {left_out:,} more are left out (option --max-items)" if left_out else ""
-    print(f"{printable(options.output)}: {len(entries) - left_out:,} items{rest}")
+    print(f"{printable(options.output)}: {len(entries):,} items{rest}")
     for fault in faults[:10]:
         print(f"error: {printable(fault)}", file=sys.stderr)
     if len(faults) > 10:
@@ -121,46 +120,68 @@ def run(options: argparse.Namespace) -> int:
     return FAULTS if faults else OK
 
 
-def _make_room(path: str, folder: str | None, overwrite: bool) -> None:
-    """Remove an earlier page, and the folder beside it; but no folder that is not of a page."""
-    if folder is not None and os.path.lexists(folder):
-        if not overwrite or not os.path.isfile(os.path.join(folder, FIRST_OUTLINES)):
-            raise _in_the_way(folder)
-        shutil.rmtree(folder)
-    if os.path.lexists(path):
-        if not overwrite or os.path.isdir(path):
-            raise _in_the_way(path)
-        os.unlink(path)
-
-
-def _in_the_way(path: str) -> SegmaskExportError:
-    return SegmaskExportError(
-        "it is there already",
-        path,
-        "a path where nothing is, or an earlier sheet and the option --overwrite",
-        "choose another one, or give the option --overwrite",
+def _draw_page(
+    archive: Archive, settings: Settings, entries: list[Entry], options: argparse.Namespace
+) -> list[str]:
+    part = None
+    if len(entries) > options.inline:
+        work = {
+            "archive": os.path.abspath(options.path),
+            "files": _fingerprint(archive.storage),
+            "items": sha256(repr(entries).encode()).hexdigest(),
+            "options": [options.side, options.ignore_index, options.max_pixels],
+        }
+        part, is_begun = begin(options.output, work, options.overwrite)
+        if is_begun:
+            print(f"{printable(str(part))}: going on with what was interrupted", file=sys.stderr)
+    faults: list[str] = []
+    items = in_chunks(partial(make_items, settings, part), entries, _WORK, options.workers)
+    label_map = archive.label_map
+    write_page(
+        options.output,
+        _title(options.path),
+        label_map.labels,
+        label_map.background,
+        _noting_faults(items, faults),
+        part,
     )
+    end(options.output, part, options.overwrite)
+    return faults
 
 
-def _draw_all(
-    archive: Archive, entries: list[tuple[str, str]], side: int, options: argparse.Namespace
-) -> Iterator[Drawing]:
-    lookup = ClassLookup(archive.label_map, False, options.ignore_index)
-    calls: Iterable[tuple[None, Callable[[], Drawing]]] = (
-        (
-            None,
-            partial(draw, archive.storage, lookup, item_id, subset, side, options.max_pixels),
-        )
-        for item_id, subset in entries
+def _fingerprint(storage: Storage) -> str:
+    """Return a text that differs when a file of the archive, or the zip that it is, is changed."""
+    folders = (layout.CLASS_MASKS, layout.INSTANCE_MASKS, layout.IMAGES)
+    names = [layout.LABEL_MAP, *(name for folder in folders for name in storage.files(folder))]
+    states = sha256()
+    for path in sorted({storage.path(name) or storage.place() for name in names}):
+        status = os.lstat(path)
+        states.update(repr((path, status.st_size, status.st_mtime_ns)).encode())
+    return states.hexdigest()
+
+
+def _draw_sheet(
+    archive: Archive, settings: Settings, entries: list[Entry], options: argparse.Namespace
+) -> list[str]:
+    faults: list[str] = []
+    drawings = in_chunks(partial(draw_all, settings), entries, _WORK, options.workers)
+    label_map = archive.label_map
+    write_sheet(
+        options.output,
+        _title(options.path),
+        label_map.labels,
+        label_map.background,
+        _noting_faults(drawings, faults),
     )
-    # Most of the time goes into OpenCV and zlib, which let other threads run.
-    drawn = read_ahead(calls, min(8, os.cpu_count() or 1))
-    for _, drawing in track(drawn, NullProgressReporter(), "Drawing masks", len(entries)):
-        yield drawing()
+    return faults
 
 
-def _noting_faults(drawings: Iterable[Drawing], faults: list[str]) -> Iterator[Drawing]:
-    for drawing in drawings:
-        if drawing.fault:
-            faults.append(drawing.fault)
-        yield drawing
+def _title(path: str) -> str:
+    return os.path.basename(os.path.abspath(path))
+
+
+def _noting_faults(made: Iterable[T], faults: list[str]) -> Iterator[T]:
+    for one in made:
+        if one.fault:
+            faults.append(one.fault)
+        yield one

@@ -1,16 +1,13 @@
-"""An item as it is drawn: its image and its masks, made small enough for a screen.
+"""An item as it is drawn: its image and its masks, made small enough for a picture.
 
-Masks are drawn as polygons, which stay sharp at any zoom and know their names. They are those of
-the export (docs/format.md, section 6), taken from masks that are scaled first.
+A page has the masks themselves, and its script paints them; a picture has them painted on one
+plane.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import TypeAlias
 
 import cv2
 import numpy as np
@@ -19,35 +16,35 @@ from numpy.typing import NDArray
 from ...archive.item import Item, read_item
 from ...archive.meaning import ClassLookup
 from ...errors import SegmaskImportError
-from ...regions import (
-    Instance,
-    Ring,
-    Scanner,
-    decode_box,
-    group_runs,
-    rle_to_polygons,
-    simplify_shared,
-)
+from ...regions import decode_box
 from ...storage.read import Storage
 
-Point: TypeAlias = tuple[int, int]
-
-_TOLERANCE = 0.75  # pixels of the drawing
 _EMPTY_SIZE = 480, 640  # of an item of which nothing is known
+_QUALITY = 82
+_REDUCED = {
+    8: cv2.IMREAD_REDUCED_COLOR_8,
+    4: cv2.IMREAD_REDUCED_COLOR_4,
+    2: cv2.IMREAD_REDUCED_COLOR_2,
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What all items are drawn with: of the archive, and of the options of the command."""
+
+    storage: Storage
+    lookup: ClassLookup
+    side: int
+    max_pixels: int
 
 
 @dataclass(frozen=True)
 class Shape:
-    """One mask. ``rings`` and ``anchor``, a point well inside, are in pixels of the drawing.
-
-    ``label`` and ``number`` are those of `Instance`, ``area`` is in pixels of the mask.
-    """
+    """One mask of a drawing. ``anchor``, a point well inside, is in pixels of the drawing."""
 
     label: int | None
     number: int
-    area: int
-    rings: list[Ring]
-    anchor: Point
+    anchor: tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -73,19 +70,40 @@ class Drawing:
         return len({shape.number for shape in self.shapes if shape.number})
 
 
-def draw(
-    storage: Storage, lookup: ClassLookup, item_id: str, subset: str, side: int, max_pixels: int
-) -> Drawing:
+def read_masks(settings: Settings, item_id: str) -> Item:
+    """Return an item. Raises SegmaskImportError."""
+    return read_item(settings.storage, settings.lookup, item_id, settings.max_pixels)
+
+
+def read(settings: Settings, item_id: str) -> tuple[Item, bytes | None]:
+    """Return an item, and its image as it is stored. Raises SegmaskImportError."""
+    item = read_masks(settings, item_id)
+    return item, None if item.image is None else settings.storage.read(item.image)
+
+
+def draw_all(settings: Settings, number: int, entries: Sequence[tuple[str, str]]) -> list[Drawing]:
+    """Draw a chunk of items, whatever its number."""
+    return [draw(settings, item_id, subset) for item_id, subset in entries]
+
+
+def draw(settings: Settings, item_id: str, subset: str) -> Drawing:
     """Draw an item so that its longer side has at most ``side`` pixels; never raises for it."""
     try:
-        item = read_item(storage, lookup, item_id, max_pixels)
-        data = None if item.image is None else storage.read(item.image)
+        item, data = read(settings, item_id)
     except SegmaskImportError as error:
         return Drawing(item_id, subset, None, None, np.zeros(_EMPTY_SIZE, np.int32), [], str(error))
-    height, width = _fit(item.size or _EMPTY_SIZE, side)
-    photo = None if data is None else _decode(data, height, width)
-    plane = _plane(item, height, width)
-    return Drawing(item_id, subset, item.size, photo, plane, _shapes(item, plane))
+    photo = None if data is None else decode_photo(data, item.size or _EMPTY_SIZE, settings.side)
+    return draw_item(item, subset, photo, settings.side)
+
+
+def draw_item(item: Item, subset: str, photo: NDArray[np.uint8] | None, side: int) -> Drawing:
+    """Draw an item that is read; ``photo`` is already as small as it has to be."""
+    plane = _plane(item, *_fit(item.size or _EMPTY_SIZE, side))
+    shapes = [
+        Shape(instance.label, instance.number, _anchor(plane, position))
+        for position, instance in enumerate(item.instances, 1)
+    ]
+    return Drawing(item.item_id, subset, item.size, photo, plane, shapes)
 
 
 def _fit(size: tuple[int, int], side: int) -> tuple[int, int]:
@@ -93,17 +111,48 @@ def _fit(size: tuple[int, int], side: int) -> tuple[int, int]:
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
-def _decode(data: bytes, height: int, width: int) -> NDArray[np.uint8] | None:
+def encode_photo(data: bytes, size: tuple[int, int] | None, side: int) -> bytes | None:
+    """Return an image as a JPEG whose longer side has at most ``side`` pixels; None if it is none.
+
+    One that fits is left as it is: no pixel of it changes. One that knows how it was held is not,
+    for a browser would turn it, and masks know nothing of that.
+    """
+    is_jpeg = data.startswith(b"\xff\xd8\xff") and b"Exif" not in data[: 1 << 16]
+    if is_jpeg and size is not None and max(size) <= side:
+        return data
+    photo = _decode(data, size or _EMPTY_SIZE, side)
+    if photo is None:
+        return None
+    done, jpeg = cv2.imencode(".jpg", photo, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
+    assert done
+    return jpeg.tobytes()
+
+
+def decode_photo(data: bytes, size: tuple[int, int], side: int) -> NDArray[np.uint8] | None:
+    """Decode an image of a height and width: (height, width, 3) red, green, blue.
+
+    Its longer side has at most ``side`` pixels then. None if it is no image.
+    """
+    photo = _decode(data, size, side)
+    return None if photo is None else np.ascontiguousarray(photo[..., ::-1])
+
+
+def _decode(data: bytes, size: tuple[int, int], side: int) -> NDArray[np.uint8] | None:
+    """As `decode_photo`, but blue, green, red, as OpenCV has it."""
+    height, width = _fit(size, side)
+    # A JPEG is decoded at a half, a quarter or an eighth in a fraction of the time.
+    reduced = next((n for n in _REDUCED if max(size) >= n * side), 1)
     # Masks know nothing of the orientation that a camera notes.
-    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    flags = _REDUCED.get(reduced, cv2.IMREAD_COLOR) | cv2.IMREAD_IGNORE_ORIENTATION
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error:  # an empty file, or more pixels than OpenCV takes
         return None
     if image is None:
         return None
-    small = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
-    return np.ascontiguousarray(small[..., ::-1])
+    # Down to a half, four neighbours are enough, and several times as fast.
+    method = cv2.INTER_LINEAR if max(image.shape) <= 2 * side else cv2.INTER_AREA
+    return cv2.resize(image, (width, height), interpolation=method).astype(np.uint8, copy=False)
 
 
 def _plane(item: Item, height: int, width: int) -> NDArray[np.int32]:
@@ -133,75 +182,12 @@ def _keep_small(plane: NDArray[np.int32], item: Item, height: int, width: int) -
         plane[min(row, height - 1), min(column, width - 1)] = position + 1
 
 
-def _shapes(item: Item, plane: NDArray[np.int32]) -> list[Shape]:
-    height, width = plane.shape
-    scanner = Scanner(height, width)
-    scanner.add(plane.astype(np.uint32))
-    runs = scanner.runs()
-    values = runs.values[0]
-    found = group_runs(runs, values, np.where(values > 0, 0, -1))
-    outlines = [
-        rle_to_polygons({"size": [height, width], "counts": small.counts}) for small in found
-    ]
-    simple = simplify_shared(outlines, _TOLERANCE, height, width)
-    return [
-        _shape(item.instances[small.number - 1], small, rings, height)
-        for small, rings in zip(found, simple, strict=True)
-    ]
-
-
-def _shape(instance: Instance, small: Instance, rings: list[Ring], height: int) -> Shape:
-    window = np.pad(decode_box(small.counts, small.bbox, height), 1)
-    distance = cv2.distanceTransform(window, cv2.DIST_L2, 3)
-    row, column = divmod(int(distance.argmax()), window.shape[1])
-    x, y = small.bbox[:2]
-    anchor = x + column - 1, y + row - 1
-    return Shape(instance.label, instance.number, instance.area, rings, anchor)
-
-
-def path_of(rings: Sequence[Ring]) -> str:
-    """Return polygons as the path of an SVG, each corner relative to the one before."""
-    parts = []
-    for ring in rings:
-        steps = np.diff(ring, axis=0).ravel().tolist()
-        parts.append(f"M{ring[0][0]} {ring[0][1]}l{' '.join(map(str, steps))}z")
-    return "".join(parts).replace(" -", "-")
-
-
-def outline_of(rings: Sequence[Ring]) -> str:
-    """Return the outlines of polygons as the path of an SVG, without the seams to their holes.
-
-    Empty where there are no seams, for then it is that of `path_of`. A seam is walked both ways.
-    """
-    edges = [edge for ring in rings for edge in _split_edges(ring)]
-    there = set(edges)
-    kept = [(a, b) for a, b in edges if (b, a) not in there]
-    if len(kept) == len(edges):
-        return ""
-    path, end = [], None
-    for a, b in kept:
-        path.append(f"L{b[0]} {b[1]}" if a == end else f"M{a[0]} {a[1]}L{b[0]} {b[1]}")
-        end = b
-    return "".join(path)
-
-
-def _split_edges(ring: Ring) -> Iterator[tuple[Point, Point]]:
-    """Yield the edges of a ring, those along an axis cut at all corners that lie on them.
-
-    A seam can go on in line with an outline, so that only a part of an edge is a seam.
-    """
-    corners: list[Point] = [(x, y) for x, y in ring.tolist()]
-    on_line: tuple[dict[int, list[int]], dict[int, list[int]]] = ({}, {})
-    for x, y in sorted(set(corners)):
-        on_line[0].setdefault(x, []).append(y)
-        on_line[1].setdefault(y, []).append(x)
-    for a, b in zip(corners, [*corners[1:], corners[0]], strict=True):
-        cuts = [a]
-        for axis in (0, 1):
-            if a[axis] == b[axis] and a != b:
-                others = on_line[axis][a[axis]]
-                low, high = sorted((a[1 - axis], b[1 - axis]))
-                between = others[bisect_right(others, low) : bisect_left(others, high)]
-                ahead = between if a[1 - axis] == low else between[::-1]
-                cuts += [(a[0], o) if axis == 0 else (o, a[1]) for o in ahead]
-        yield from pairwise([*cuts, b])
+def _anchor(plane: NDArray[np.int32], position: int) -> tuple[int, int]:
+    rows, columns = (plane == position).nonzero()
+    if not rows.size:
+        return 0, 0
+    y, x = int(rows.min()), int(columns.min())
+    window = plane[y : int(rows.max()) + 1, x : int(columns.max()) + 1] == position
+    distance = cv2.distanceTransform(np.pad(window.astype(np.uint8), 1), cv2.DIST_L2, 3)
+    row, column = divmod(int(distance.argmax()), distance.shape[1])
+    return x + column - 1, y + row - 1

@@ -1,34 +1,81 @@
 """The contact sheet as an HTML page that needs nothing but a browser (docs/cli.md, "preview").
 
-A page of few items holds all it shows. Beside a page of many stands a folder, from which the page
-takes pictures and outlines as they come into view: pictures as such, outlines as scripts, for a
-browser loads nothing else from a disk.
+A page of few items holds all it shows. Beside a page of many stands a folder (`place`), from which
+the page takes images and masks as they come into view: images as such, masks as scripts, for a
+browser loads nothing else from a disk. What is in the folder already is not made again, so that a
+page that was interrupted goes on where it was.
 """
 
 from __future__ import annotations
 
 import base64
 import json
-import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from importlib.resources import files
-from itertools import count
 from pathlib import Path
+from string import Template
 from typing import Any
 from urllib.parse import quote
 
-import cv2
-import numpy as np
-from numpy.typing import NDArray
-
+from ...archive.item import Item
 from ...archive.labelmap import Label
-from .drawing import Drawing, outline_of, path_of
+from ...errors import SegmaskImportError
+from .. import write_whole
+from .drawing import Settings, encode_photo, read
+from .parallel import CHUNK
+from .place import MADE_BY
 
-_THUMB = 320  # pixels of the longer side of a picture in the sheet
-_CHUNK = 50  # items whose outlines are in one script
-_QUALITY = 82
-FIRST_OUTLINES = "outlines-0.js"
-"""A file that the folder of every page has."""
+Entry = tuple[str, str]
+"""Id and subset of an item."""
+
+# In the text of a run-length encoding: what a script would have to escape, and what it never has.
+_SCRIPT_SAFE = bytes.maketrans(b"<\\", b"pq")
+_SCRIPTS = ["draw.js", "sheet.js", "large.js"]
+
+
+@dataclass(frozen=True)
+class PageItem:
+    """One item on the page: what the sheet needs of it always, and its masks and its image.
+
+    ``summary`` and ``detail`` are as page/draw.js has them; ``detail`` is None where it is in the
+    folder. ``fault`` says why the item cannot be read, and is empty otherwise.
+    """
+
+    summary: list[Any]
+    detail: dict[str, Any] | None
+
+    @property
+    def fault(self) -> str:
+        return str(self.summary[-1])
+
+
+def make_items(
+    settings: Settings, folder: Path | None, number: int, entries: Sequence[Entry]
+) -> list[PageItem]:
+    """Make a chunk of items; with ``folder``, write their masks and images there."""
+    if folder is None:
+        made = [_make(settings, *entry) for entry in entries]
+        return [_with_photo(summary, detail, photo) for summary, detail, photo in made]
+    path = folder / f"masks-{number}.js"
+    if path.is_file():
+        chunk = path.read_text("utf-8")
+        summaries = json.loads(chunk[chunk.index("{") : chunk.rindex("}") + 1])["summaries"]
+        return [PageItem(summary, None) for summary in summaries]
+    summaries, details = [], []
+    for i, entry in enumerate(entries, number * CHUNK):
+        summary, detail, photo = _make(settings, *entry)
+        if photo is not None:
+            # Thousands of files in one folder are slow to list on some systems.
+            place = f"{i // 1000:03}/{i}.jpg"
+            (folder / place).parent.mkdir(exist_ok=True)
+            (folder / place).write_bytes(photo)
+            detail["photo"] = f"{_address(folder)}/{place}"
+        summaries.append(summary)
+        details.append(detail)
+    content = as_script({"details": details, "summaries": summaries})
+    write_whole(str(path), f"segmaskChunk({number},{content});\n".encode())
+    return [PageItem(summary, None) for summary in summaries]
 
 
 def write_page(
@@ -36,42 +83,30 @@ def write_page(
     title: str,
     labels: Sequence[Label],
     background: int | None,
-    drawings: Iterable[Drawing],
-    folder: str | None,
+    items: Iterable[PageItem],
+    folder: Path | None,
 ) -> None:
-    """Write the page, with all in it if ``folder`` is None, else with a folder of that name."""
-    items: list[Any] = []
-    details: list[Any] = []
-    numbers = count()
-    for drawing in drawings:
-        items.append(_summary(drawing))
-        details.append(_detail(drawing, next(numbers), folder))
-        if folder is not None and len(details) == _CHUNK:
-            _write_chunk(folder, len(items) - 1, details)
-            details = []
-    if folder is not None and details:
-        _write_chunk(folder, len(items) - 1, details)
+    """Write the page, with all in it if ``folder`` is None, else with the folder beside it."""
+    made = list(items)
     data = {
         "title": title,
-        "folder": folder and quote(os.path.basename(folder)),
-        "chunk": _CHUNK,
+        "folder": folder and _address(folder),
+        "chunk": CHUNK,
         "background": background,
         "labels": [[label.name, "#" + bytes(label.color).hex()] for label in labels],
-        "items": items,
-        "details": details if folder is None else [],
+        "items": [item.summary for item in made],
+        "details": [] if folder else [item.detail for item in made],
     }
     page = files(__package__) / "page"
-    parts = {
-        "style": (page / "preview.css").read_text("utf-8"),
-        "script": (page / "preview.js").read_text("utf-8"),
-        "data": as_script(data),
-        "images": "data:" if folder is None else "data: file: http: https: 'self'",
-        "scripts": "" if folder is None else "file: http: https: 'self'",
-    }
-    html = (page / "preview.html").read_text("utf-8")
-    for name, text in parts.items():
-        html = html.replace("{{" + name + "}}", text)
-    Path(path).write_text(html, "utf-8")
+    html = Template((page / "preview.html").read_text("utf-8")).substitute(
+        made_by=MADE_BY,
+        style=(page / "preview.css").read_text("utf-8"),
+        script="".join((page / name).read_text("utf-8") for name in _SCRIPTS),
+        data=as_script(data),
+        images="data:" if folder is None else "data: file: http: https: 'self'",
+        scripts="" if folder is None else "file: http: https: 'self'",
+    )
+    write_whole(path, html.encode())
 
 
 def as_script(value: Any) -> str:
@@ -79,60 +114,36 @@ def as_script(value: Any) -> str:
     return json.dumps(value, ensure_ascii=True, separators=(",", ":")).replace("<", "\\u003c")
 
 
-def _summary(drawing: Drawing) -> list[Any]:
-    """Return what the sheet needs of an item that is not in view; see `items` in preview.js."""
+def _address(folder: Path) -> str:
+    """Return how a page calls its part of the folder that stands beside it."""
+    return quote("/".join(folder.parts[-2:]))
+
+
+def _make(
+    settings: Settings, item_id: str, subset: str
+) -> tuple[list[Any], dict[str, Any], bytes | None]:
+    try:
+        item, data = read(settings, item_id)
+    except SegmaskImportError as error:
+        return [item_id, subset, 0, 0, 0, {}, str(error)], {"shapes": []}, None
+    shapes = [
+        [i.label, i.number, i.area, i.counts.translate(_SCRIPT_SAFE).decode("ascii")]
+        for i in item.instances
+    ]
+    photo = None if data is None else encode_photo(data, item.size, settings.side)
+    return _summary(item, subset), {"shapes": shapes}, photo
+
+
+def _summary(item: Item, subset: str) -> list[Any]:
     labels: dict[str, int] = {}
-    for shape in drawing.shapes:
-        key = as_script(shape.label)
-        labels[key] = labels.get(key, 0) + (shape.number > 0)
-    rows, columns = drawing.plane.shape
-    height, width = drawing.size or (0, 0)
-    ratio = round(columns / rows, 4)
-    about = [drawing.item_id, drawing.subset, height, width, ratio, drawing.instances]
-    return [*about, labels, drawing.fault]
+    for instance in item.instances:
+        key = as_script(instance.label)
+        labels[key] = labels.get(key, 0) + (instance.number > 0)
+    instances = len({instance.number for instance in item.instances} - {0})
+    return [item.item_id, subset, *(item.size or (0, 0)), instances, labels, ""]
 
 
-def _detail(drawing: Drawing, number: int, folder: str | None) -> dict[str, Any]:
-    height, width = drawing.plane.shape
-    shapes = []
-    for shape in drawing.shapes:
-        outline = outline_of(shape.rings)
-        entry = [shape.label, shape.number, shape.area, *shape.anchor, path_of(shape.rings)]
-        shapes.append([*entry, outline] if outline else entry)
-    detail: dict[str, Any] = {"size": [width, height], "shapes": shapes}
-    if drawing.photo is not None:
-        detail |= dict(_pictures(drawing.photo, number, folder))
-    return detail
-
-
-def _pictures(
-    photo: NDArray[np.uint8], number: int, folder: str | None
-) -> Iterator[tuple[str, str]]:
-    """Yield the addresses of the pictures of a photo; in a folder, it has a small one too."""
-    if folder is None:
-        yield "photo", f"data:image/jpeg;base64,{base64.b64encode(_jpeg(photo)).decode()}"
-        return
-    height, width = photo.shape[:2]
-    scale = min(1.0, _THUMB / max(height, width))
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    small = cv2.resize(photo, size, interpolation=cv2.INTER_AREA)
-    # Thousands of files in one folder are slow to list on some systems.
-    below = f"{number // 1000:03}"
-    os.makedirs(os.path.join(folder, below), exist_ok=True)
-    for name, picture in (("photo", photo), ("thumb", small.astype(np.uint8))):
-        place = f"{below}/{number}-{name}.jpg"
-        Path(folder, place).write_bytes(_jpeg(picture))
-        yield name, f"{quote(os.path.basename(folder))}/{place}"
-
-
-def _jpeg(photo: NDArray[np.uint8]) -> bytes:
-    done, data = cv2.imencode(".jpg", photo[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
-    assert done
-    return data.tobytes()
-
-
-def _write_chunk(folder: str, last: int, details: list[Any]) -> None:
-    os.makedirs(folder, exist_ok=True)
-    number = last // _CHUNK
-    script = f"segmaskChunk({number},{as_script(details)});\n"
-    Path(folder, f"outlines-{number}.js").write_text(script, "utf-8")
+def _with_photo(summary: list[Any], detail: dict[str, Any], photo: bytes | None) -> PageItem:
+    if photo is not None:
+        detail["photo"] = f"data:image/jpeg;base64,{base64.b64encode(photo).decode()}"
+    return PageItem(summary, detail)

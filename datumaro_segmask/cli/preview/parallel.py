@@ -1,0 +1,87 @@
+"""Work on many items in processes of their own, in order and with progress."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from typing import Any, TypeVar
+
+import cv2
+from datumaro.components.progress_reporting import NullProgressReporter
+
+from ...plugin.host import track
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+CHUNK = 50
+"""Items that are worked on, and whose masks stand in one file, together."""
+_PATIENCE = 2.0  # seconds: what takes no longer is not worth the start of processes
+
+
+def in_chunks(
+    task: Callable[[int, Sequence[T]], list[R]], entries: Sequence[T], desc: str, workers: int
+) -> Iterator[R]:
+    """Yield what the task makes of all entries, which it gets in numbered chunks of `CHUNK`.
+
+    ``task`` must be picklable. With more than one worker, what is left after a while is given to
+    processes, which work a few chunks ahead.
+    """
+    chunks = [entries[i : i + CHUNK] for i in range(0, len(entries), CHUNK)]
+    made = (result for results in _results(task, chunks, workers) for result in results)
+    return track(made, NullProgressReporter(), desc, len(entries))
+
+
+def _results(
+    task: Callable[[int, Sequence[T]], list[R]], chunks: Sequence[Sequence[T]], workers: int
+) -> Iterator[list[R]]:
+    deadline = time.monotonic() + _PATIENCE
+    for number, chunk in enumerate(chunks):
+        if workers > 1 and number + 1 < len(chunks) and time.monotonic() >= deadline:
+            yield from _in_processes(task, list(enumerate(chunks))[number:], workers)
+            return
+        yield task(number, chunk)
+
+
+def _in_processes(
+    task: Callable[[int, Sequence[T]], list[R]],
+    chunks: Sequence[tuple[int, Sequence[T]]],
+    workers: int,
+) -> Iterator[list[R]]:
+    # A copy of this process would have threads of OpenCV that do not run.
+    spawn = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(min(workers, len(chunks)), spawn, _begin, (task,))
+    pending: deque[Future[list[R]]] = deque()
+    try:
+        for number, chunk in chunks:
+            pending.append(pool.submit(_work, number, chunk))
+            if len(pending) > 2 * workers:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+_task: Callable[[int, Sequence[Any]], list[Any]]
+
+
+def _begin(task: Callable[[int, Sequence[Any]], list[Any]]) -> None:
+    global _task
+    _task = task
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that waits
+    cv2.setNumThreads(1)
+
+
+def _work(number: int, chunk: Sequence[Any]) -> list[Any]:
+    return _task(number, chunk)
+
+
+def cores() -> int:
+    """Return the number of processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
