@@ -1,34 +1,57 @@
 """CVAT's segmentation masks ("Segmentation mask 1.1") as the Datumaro format ``segmask``.
 
-Every start of Python imports this module (see ``_startup.py``): it imports nothing itself.
+What most people need:
+
+```python
+import datumaro_segmask
+from datumaro.components.dataset import Dataset
+
+dataset = Dataset.import_from("task.zip", "segmask")  # a folder or a zip
+for item in dataset:
+    height, width = item.media.size
+    for mask in item.annotations:  # RleMask; with annotation="polygon" exact polygons
+        print(item.id, item.subset, mask.label, mask.group, mask.get_area(), mask.image.shape)
+datumaro_segmask.show(item, dataset).save("item.png")  # in a notebook, show(...) is enough
+dataset.export("out", "segmask", mask_mode="index", save_media=True)
+```
+
+By what one wants:
+
+* all options of an import: [SegmaskBase](#datumaro_segmask.plugin.base.SegmaskBase)
+* all options of an export: [SegmaskExporter](#datumaro_segmask.plugin.exporter.SegmaskExporter)
+* to look at an item: [show](#datumaro_segmask.cli.preview.show.show)
+* polygons for masks, in any dataset: [transforms](#datumaro_segmask.plugin.transforms)
+* polygons for arrays, without Datumaro: [polygons](#datumaro_segmask.regions.polygons)
+* an archive without Datumaro: [open_archive](#datumaro_segmask.archive.lists.open_archive),
+  [read_item](#datumaro_segmask.archive.item.read_item)
+* what can go wrong: [errors](#datumaro_segmask.errors)
+* the format where no start-up file is read: [register](#datumaro_segmask.register)
 """
+
+# Every start of Python imports this module (see _startup.py): it imports nothing itself.
 
 TYPE_CHECKING = False  # as ``typing`` has it, which would cost more than all the rest of this file
 if TYPE_CHECKING:
+    from typing import Any
+
     from datumaro.components.environment import Environment
 
-    from .plugin.training.arrays import from_arrays, to_arrays, write_archive
-    from .training.arrays import Masks
+    from datumaro_segmask.cli.preview.show import show
+    from datumaro_segmask.plugin.training.arrays import from_arrays, to_arrays, write_archive
+    from datumaro_segmask.training.arrays import Masks
 
 __version__ = "0.1.0"
 
-__all__ = ["Masks", "__version__", "from_arrays", "register", "to_arrays", "write_archive"]
+__all__ = ["Masks", "__version__", "from_arrays", "register", "show", "to_arrays", "write_archive"]
 
-_HOMES = {
+_MODULES = {
     "Masks": "training.arrays",
     "from_arrays": "plugin.training.arrays",
+    "show": "cli.preview.show",
     "to_arrays": "plugin.training.arrays",
     "write_archive": "plugin.training.arrays",
 }
-
-
-def __getattr__(name: str) -> object:
-    """Import what is asked for: see `_HOMES`."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+"""Where the other names are, each of which is imported when it is asked for."""
 
 
 def register(env: "Environment | None" = None) -> None:
@@ -41,3 +64,11 @@ def register(env: "Environment | None" = None) -> None:
     from datumaro_segmask._bridge import register_in
 
     register_in(env)
+
+
+def __getattr__(name: str) -> "Any":
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
