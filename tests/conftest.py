@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import hypothesis
 import pytest
-from datumaro.components.environment import Environment
 
 import datumaro_segmask
+
+if TYPE_CHECKING:  # the import of Datumaro 1.11.0 gives a warning, see below
+    from datumaro.components.environment import Environment
 
 hypothesis.settings.register_profile(
     "quick",
@@ -26,6 +30,13 @@ def pytest_configure(config: pytest.Config) -> None:
         "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning",
         # Datumaro, detecting any format
         "ignore:FormatDetectionConfidence of .* is lowered:DeprecationWarning",
+        # Datumaro 1.11.0
+        "ignore:The `repr_ns` argument is deprecated:DeprecationWarning",
+        # Matplotlib before 3.10, with a newer pyparsing than it knows
+        r"ignore:'\w+' (argument is )?deprecated(,| -) use:DeprecationWarning",
+        # Datumaro 1.11, comparing a mask with one of another class, and painting with NumPy 1
+        "ignore:NotImplemented should not be used in a boolean context:DeprecationWarning",
+        "ignore:NumPy will stop allowing conversion of out-of-bound:DeprecationWarning",
         # Datumaro 1.11, where Python compiles it; a SyntaxWarning from Python 3.12 on
         "ignore:invalid escape sequence:DeprecationWarning",
         "ignore:invalid escape sequence:SyntaxWarning",
@@ -42,6 +53,8 @@ def registered() -> None:
 @pytest.fixture
 def without_us(registered: None) -> Environment:
     """An environment of Datumaro's own formats."""
+    from datumaro.components.environment import Environment
+
     env = Environment()
     env.importers.unregister("segmask")
     return env
