@@ -93,7 +93,7 @@ def main(args: Sequence[str], prog: str = "datumaro-segmask") -> int:
         if debug:
             traceback.print_exc()
         print(f"error: {_message(error)}", file=sys.stderr)
-        is_ours = own[0] in COMMANDS and own[0] != _OF_BOTH or isinstance(error, UsageError)
+        is_ours = (own[0] in COMMANDS and own[0] != _OF_BOTH) or isinstance(error, UsageError)
         return UNREADABLE if is_ours else _FAILED
     return status
 

@@ -15,8 +15,9 @@ from datumaro.components.importer import ImportContext
 from ..errors import UsageError
 from ..plugin.base import COMPONENTS, SegmaskBase
 from ..plugin.exporter import SegmaskExporter
-from ..plugin.host import CollectedErrors, add_component_options
+from ..plugin.host import CollectedErrors
 from ..plugin.in_place import Place, Target
+from ..plugin.transforms import add_component_options
 from ..storage import layout
 from ..storage.journal import is_inside
 from ..storage.open import folder_roots, holds_archive

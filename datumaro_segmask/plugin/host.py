@@ -42,7 +42,6 @@ from ..errors import (
     UndeclaredColorError,
 )
 from ..png import MAX_PIXELS
-from ..regions import CONNECTIVITIES
 
 T = TypeVar("T")
 E = TypeVar("E", bound=SegmaskError)
@@ -275,24 +274,6 @@ def add_reading_options(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=MAX_PIXELS,
         help="Refuse masks with more pixels (default: %(default)s)",
-    )
-
-
-def add_component_options(parser: argparse.ArgumentParser) -> None:
-    """Add ``--connectivity`` and ``--min-area``, for what finds connected components."""
-    parser.add_argument(
-        "--connectivity",
-        type=int,
-        choices=CONNECTIVITIES,
-        default=CONNECTIVITIES[0],
-        help="Whether pixels that touch at a corner are one component (8) or not (4) "
-        "(default: %(default)s)",
-    )
-    parser.add_argument(
-        "--min-area",
-        type=int,
-        default=0,
-        help="Leave out components of fewer pixels (default: %(default)s)",
     )
 
 

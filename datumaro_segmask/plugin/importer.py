@@ -15,11 +15,11 @@ from ..storage.open import folder_roots, holds_archive, lone_zip, open_storage
 from .base import ANNOTATIONS, INSTANCES, check_options
 from .host import (
     ABOVE_MEDIUM,
-    add_component_options,
     add_reading_options,
     border,
     let_datasets_save_to_files,
 )
+from .transforms import add_component_options
 
 NAME = "segmask"
 

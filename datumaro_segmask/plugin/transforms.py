@@ -11,9 +11,9 @@ from datumaro.components.cli_plugin import CliPlugin
 from datumaro.components.dataset_base import DatasetItem, IDataset
 from datumaro.components.transformer import ItemTransform
 
-from ..regions import Ring, simplify_shared, split_components, texts_to_polygons
+from ..regions import CONNECTIVITIES, Ring, simplify_shared, split_components, texts_to_polygons
 from .annotations import make_mask, size_of_mask, to_instance
-from .host import add_component_options, border
+from .host import border
 
 
 class MasksToExactPolygons(ItemTransform, CliPlugin):
@@ -114,6 +114,24 @@ def _make_polygons(rings: Sequence[Ring], mask: Mask, group: int) -> list[Polygo
         )
         for ring in rings
     ]
+
+
+def add_component_options(parser: argparse.ArgumentParser) -> None:
+    """Add ``--connectivity`` and ``--min-area``, for what finds connected components."""
+    parser.add_argument(
+        "--connectivity",
+        type=int,
+        choices=CONNECTIVITIES,
+        default=CONNECTIVITIES[0],
+        help="Whether pixels that touch at a corner are one component (8) or not (4) "
+        "(default: %(default)s)",
+    )
+    parser.add_argument(
+        "--min-area",
+        type=int,
+        default=0,
+        help="Leave out components of fewer pixels (default: %(default)s)",
+    )
 
 
 class SplitComponents(ItemTransform, CliPlugin):
