@@ -147,6 +147,8 @@ class ZipSink:
         try:
             with suppress(OSError, ValueError):  # a full disk takes no directory either
                 self._archive.close()
+            # Cut short within a file, it would not be closed, and complain when it is deleted.
+            self._archive.close = lambda: None  # type: ignore[method-assign]
             with suppress(OSError):
                 self._file.close()
             with suppress(FileNotFoundError):
