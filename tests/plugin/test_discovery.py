@@ -18,8 +18,7 @@ from configparser import ConfigParser
 from functools import partial
 from importlib import import_module
 from importlib.machinery import ModuleSpec
-from importlib.metadata import version
-from importlib.util import find_spec
+from importlib.metadata import packages_distributions, version
 from pathlib import Path
 from textwrap import dedent
 
@@ -322,7 +321,8 @@ class TestFiles:
 )
 def test_install_list_uninstall(tmp_path: Path, options: list[str]) -> None:
     """In a venv that borrows the packages of this interpreter, so that nothing is downloaded."""
-    if not all(find_spec(tool) for tool in ("pip", "setuptools")):
+    # Not find_spec, in which setuptools warns where distutils has been imported before.
+    if {"pip", "setuptools"} - packages_distributions().keys():
         pytest.skip("needs pip and setuptools in the environment of the tests")
     if int(version("setuptools").split(".")[0]) < 71:
         pytest.skip(f"setuptools {version('setuptools')} cannot build wheels by itself")
