@@ -7,7 +7,7 @@ import io
 import os
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from typing import IO
 
@@ -28,7 +28,7 @@ from datumaro_segmask.errors import (
 from datumaro_segmask.png import GRAY, RGB, RGBA, MaskReader
 from datumaro_segmask.storage import layout
 from datumaro_segmask.storage.open import open_storage
-from datumaro_segmask.storage.read import MAX_FILE_BYTES
+from datumaro_segmask.storage.read import MAX_FILE_BYTES, Entry
 
 from . import pngs
 from .oracle import Finding, Target, check_message
@@ -128,6 +128,12 @@ class _Memory:
         if name not in self._files:
             raise MissingFileError("it is not there", name, "a file", "look for it")
         return self._files[name]
+
+    def image(self, item_id: str) -> None:
+        return None
+
+    def ahead(self, entries: Iterable[Entry]) -> Iterator[Entry]:
+        return iter(entries)
 
     def files(self, folder: str) -> Iterator[str]:
         return (name for name in self._files if name.startswith(f"{folder}/"))

@@ -35,9 +35,6 @@ Explain: TypeAlias = Callable[[], UndeclaredColorError]
 
 # Bytes read of an image to learn its size: enough for most, for those of cameras, for all.
 _HEADS = (1 << 12, 1 << 16, MAX_FILE_BYTES)
-_COMMON = [".jpg", ".png", ".jpeg"]
-_SUFFIXES = _COMMON + sorted(layout.IMAGE_SUFFIXES.difference(_COMMON))
-_SUFFIXES += [suffix.upper() for suffix in _SUFFIXES]
 
 
 @dataclass(frozen=True)
@@ -241,8 +238,7 @@ def _blocks(
 
 def find_image(storage: Storage, item_id: str) -> str | None:
     """Return the place of an item's image, whatever its suffix, or None."""
-    names = (layout.image(item_id, suffix) for suffix in _SUFFIXES)
-    return next((name for name in names if storage.exists(name)), None)
+    return storage.image(item_id)
 
 
 def read_image_size(storage: Storage, name: str) -> Size | None:

@@ -29,7 +29,8 @@ from .diagnostics import Note, background_doubts, log_findings, no_lists, unlist
 from .labelmap import LabelMap, parse_label_map, voc_label_map
 
 MAX_LABEL_MAP_BYTES = 1 << 24
-MAX_LIST_BYTES = 1 << 27  # a million ids of 134 bytes
+MAX_LIST_BYTES = 1 << 31  # ten million ids of 200 bytes
+_MAX_LINE_BYTES = 1 << 20  # read at once: sixteen times the longest line of a label map
 
 
 @dataclass(frozen=True)
@@ -166,7 +167,14 @@ def _read_lines(
     """
     before, encoding = 0, "utf-8"
     with storage.open(name, limit) as file:
-        for number, line in enumerate(file, 1):
+        for number, line in enumerate(iter(partial(file.readline, _MAX_LINE_BYTES), b""), 1):
+            if len(line) == _MAX_LINE_BYTES:
+                raise error_class(
+                    f"the line has {_MAX_LINE_BYTES:,} bytes or more",
+                    f"{storage.place(name)}:{number}",
+                    "text of short lines",
+                    "check that this file is what its name says",
+                )
             try:
                 text = line.decode(encoding)
             except UnicodeDecodeError as cause:

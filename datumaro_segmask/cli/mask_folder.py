@@ -6,7 +6,7 @@ The masks stay where they are: the archive is a table of places.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from typing import IO
 
@@ -14,7 +14,7 @@ from ..archive.labelmap import LabelMap
 from ..archive.lists import Archive
 from ..errors import ArchiveError, MissingFileError
 from ..storage import layout
-from ..storage.read import MAX_FILE_BYTES, FolderStorage
+from ..storage.read import MAX_FILE_BYTES, Entry, FolderStorage, image_rank, unreadable
 
 
 class ScatteredStorage:
@@ -23,6 +23,10 @@ class ScatteredStorage:
     def __init__(self, root: str, files: dict[str, tuple[FolderStorage, str]]) -> None:
         self._root = root
         self._files = files
+        names = [layout.split_suffix(name) for name in files if name.startswith(layout.IMAGES)]
+        images = [name for name in names if name[1].lower() in layout.IMAGE_SUFFIXES]
+        images.sort(key=lambda name: image_rank(name[1]), reverse=True)
+        self._images = {stem: stem + suffix for stem, suffix in images}
 
     def place(self, name: str = "") -> str:
         if name not in self._files:
@@ -34,18 +38,29 @@ class ScatteredStorage:
         return name in self._files
 
     def read(self, name: str, limit: int = MAX_FILE_BYTES) -> bytes:
-        folder, inner = self._files[name]
+        folder, inner = self._find(name)
         return folder.read(inner, limit)
 
     def open(self, name: str, limit: int | None = None) -> AbstractContextManager[IO[bytes]]:
-        folder, inner = self._files[name]
+        folder, inner = self._find(name)
         return folder.open(inner, limit)
+
+    def _find(self, name: str) -> tuple[FolderStorage, str]:
+        if name not in self._files:
+            raise unreadable("no such file", f"{self._root}: {name}")
+        return self._files[name]
 
     def files(self, folder: str) -> Iterator[str]:
         return (name for name in self._files if name.startswith(f"{folder}/"))
 
+    def image(self, item_id: str) -> str | None:
+        return self._images.get(f"{layout.IMAGES}/{item_id}")
+
+    def ahead(self, entries: Iterable[Entry]) -> Iterator[Entry]:
+        return iter(entries)
+
     def path(self, name: str) -> str | None:
-        folder, inner = self._files[name]
+        folder, inner = self._find(name)
         return folder.path(inner)
 
 
@@ -89,7 +104,7 @@ def open_mask_folder(
         found = _matching(images, layout.IMAGE_SUFFIXES, keys, "image")
         for item_id, entry in found.items():
             suffix = layout.split_suffix(entry[1])[1]
-            files[layout.image(item_id, _known(suffix))] = entry
+            files[layout.image(item_id, suffix)] = entry
     subsets: dict[str, dict[str, None]] = {}
     for name, item_id in keys.values():
         subsets.setdefault(name, {})[item_id] = None
@@ -144,8 +159,3 @@ def _matching(
             "check the path, or rename the files",
         )
     return found
-
-
-def _known(suffix: str) -> str:
-    """Return a suffix as `find_image` looks for it: all letters small, or all capital."""
-    return suffix if suffix in (suffix.lower(), suffix.upper()) else suffix.lower()

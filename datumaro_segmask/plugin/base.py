@@ -48,9 +48,9 @@ FROM_MASKS, COMPONENTS = INSTANCES = ("masks", "components")
 class SegmaskBase(DatasetBase):
     """The items of one archive, subset by subset, in the order of the lists.
 
-    ``path`` is a folder or a zip, or an archive that is open already. Construction reads the lists
-    and the label map; the masks of an item are read when it is iterated, and are dropped when its
-    annotations are made.
+    ``path`` is a folder or a zip, or an archive that is open already; so is ``opened``, where
+    ``path`` is but its name. Construction reads the lists and the label map; the masks of an item
+    are read when it is iterated, and are dropped when its annotations are made.
 
     ``annotation`` is ``mask`` or ``polygon`` (docs/format.md, section 6), exact or simplified by
     ``tolerance`` pixels.
@@ -79,11 +79,15 @@ class SegmaskBase(DatasetBase):
         max_pixels: int = MAX_PIXELS,
         num_workers: int = 0,
         stream: bool = False,
+        opened: Archive | None = None,
         ctx: ImportContext | None = None,
     ) -> None:
         check_options(annotation=annotation, instances=instances, connectivity=connectivity)
         keep_freed_memory()
-        self._archive = path if isinstance(path, Archive) else open_archive(path, stream)
+        if isinstance(path, Archive):
+            self._archive = path
+        else:
+            self._archive = opened or open_archive(path, stream)
         self._as_polygons = annotation == POLYGON
         self._tolerance = tolerance
         self._components = (connectivity, min_area) if instances == COMPONENTS else None
@@ -117,7 +121,11 @@ class SegmaskBase(DatasetBase):
     def __iter__(self) -> Iterator[DatasetItem]:
         entries = ((i, subset) for subset, ids in self._archive.subsets.items() for i in ids)
         reads = read_ahead(
-            ((entry, partial(self._read_item, entry[0])) for entry in entries), self._num_workers
+            (
+                (entry, partial(self._read_item, entry[0]))
+                for entry in self._archive.storage.ahead(entries)
+            ),
+            self._num_workers,
         )
         reporter = self._ctx.progress_reporter
         with border():

@@ -9,9 +9,10 @@ from typing import Any
 from datumaro.components.format_detection import FormatDetectionConfidence, FormatDetectionContext
 from datumaro.components.importer import Importer
 
-from ..archive.lists import check_archive
+from ..archive.lists import check_archive, open_archive
 from ..storage import layout
 from ..storage.open import folder_roots, holds_archive, lone_zip, open_storage
+from ..storage.remote.store import url_of
 from .base import ANNOTATIONS, INSTANCES, check_options
 from .host import (
     ABOVE_MEDIUM,
@@ -78,6 +79,22 @@ class SegmaskImporter(Importer):
             if os.path.isdir(os.path.join(path, foreign)):
                 context.fail(f"must have no {foreign}, which is a mark of the voc format")
         return cls.DETECT_CONFIDENCE
+
+    @border()
+    def __call__(
+        self, path: str, stream: bool = False, **extra_params: Any
+    ) -> list[dict[str, Any]]:
+        """Return the sources at a path, or at a URL, which Datumaro takes for a missing path.
+
+        A URL's archive is opened here: to open it again takes as many requests, and Datumaro tells
+        an error from the constructor of `SegmaskBase` with the whole URL, keys and all.
+        """
+        url = url_of(path)
+        if url is None:
+            found: list[dict[str, Any]] = super().__call__(path, stream=stream, **extra_params)
+            return found
+        options = {**extra_params, "opened": open_archive(url, stream), "stream": stream}
+        return [{"url": url, "format": self.NAME, "options": options}]
 
     @classmethod
     @border()

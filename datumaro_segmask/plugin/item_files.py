@@ -22,7 +22,7 @@ from ..archive.encode import MaskEncoder
 from ..errors import SegmaskExportError, UnpaintableError
 from ..regions import paint
 from ..storage import layout
-from ..storage.ids import StoredHashes
+from ..storage.ids import Hashes
 from .annotations import Painted, in_paint_order, paint_annotations, size_of_mask
 from .labels import ExportLabels
 
@@ -55,7 +55,7 @@ class ItemFiles:
         self._encoder = encoder
         self._empty_masks = empty_masks
         self._report = report
-        self._seen: set[int] | StoredHashes = StoredHashes() if stream else set()
+        self._seen = Hashes()
         self._warned = False
         self.left_out: Counter[str] = Counter()
 

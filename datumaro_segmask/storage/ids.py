@@ -1,121 +1,207 @@
-"""Collections that lie on the disk, for what would grow with the items of a stream.
+"""Names by the million, in few bytes each: what would grow with the items of an archive.
 
-Both are tables of an SQLite database without a name: SQLite keeps half a megabyte of it in
-memory, writes the rest to a temporary file, and that file goes with the process, however it ends.
+A name stands here as a hash of 64 bits. That two of ten million names have the same one happens
+in one of some hundred thousand archives; `Index` tells even those apart.
 """
 
 from __future__ import annotations
 
-import os
+import hashlib
+import heapq
+import tempfile
 import weakref
+from array import array
+from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from itertools import islice
 
-if TYPE_CHECKING:
-    import sqlite3
+import numpy as np
+from numpy.typing import NDArray
 
-_PAGE = 1000  # ids fetched at once
+from .read import read_at
+
+_FRESH = 1 << 10  # hashes in a set, before they are sorted
+_SORTED = 1 << 16  # ids that are sorted at once
+_BLOCK = 1 << 16  # bytes read at once
 
 
-def _open(owner: object, table: str) -> sqlite3.Connection:
-    """Make an empty table, which is closed with its owner."""
-    import sqlite3  # which most imports do not need, and a few Pythons do not have
+class Hashes:
+    """A set of integers of 64 bits with a sign, in 8 bytes each.
 
-    connection = sqlite3.connect("", check_same_thread=False)
-    weakref.finalize(owner, connection.close)
-    connection.execute("PRAGMA journal_mode = OFF")  # nobody will ever recover it
-    connection.execute("PRAGMA cache_size = -512")  # KiB
-    connection.execute(f"CREATE TABLE {table}")
-    return connection
+    Sorted runs, of which each is at least twice as long as the next, and a small set of what came
+    last: adding costs a few sorts, looking up one bisection a run.
+    """
+
+    def __init__(self) -> None:
+        self._runs: list[memoryview[int]] = []
+        self._fresh: set[int] = set()
+
+    def __contains__(self, value: int) -> bool:
+        if value in self._fresh:
+            return True
+        for run in self._runs:
+            at = bisect_left(run, value)
+            if at < len(run) and run[at] == value:
+                return True
+        return False
+
+    def add(self, value: int) -> None:
+        self._fresh.add(value)
+        if len(self._fresh) < _FRESH:
+            return
+        run = np.fromiter(self._fresh, np.int64, len(self._fresh))
+        self._fresh.clear()
+        while self._runs and len(self._runs[-1]) < 2 * len(run):
+            run = np.concatenate((np.frombuffer(self._runs.pop(), np.int64), run))
+        run.sort()
+        # Python's own loops read a memoryview three times faster than an array of NumPy.
+        self._runs.append(run.data)
+
+
+class Index:
+    """Finds the places of names, in 16 bytes a name; a place is any number up to 2**64.
+
+    Names are added first, then `sort` is called once, and from then on they are found. Whoever
+    asks has to compare names: a place may be that of another name with the same hash.
+    """
+
+    def __init__(self) -> None:
+        self._digests = bytearray()
+        self._added = array("Q")
+        self._hashes: NDArray[np.uint64] = np.empty(0, np.uint64)
+        self._places: NDArray[np.uint64] = np.empty(0, np.uint64)
+
+    def add(self, name: str, place: int) -> None:
+        self._digests += _digest(name)
+        self._added.append(place)
+
+    def sort(self) -> None:
+        hashes = np.frombuffer(self._digests, np.uint64)
+        order = hashes.argsort(kind="stable")
+        self._hashes = hashes[order]
+        self._places = np.frombuffer(self._added, np.uint64)[order]
+        self._digests, self._added = bytearray(), array("Q")
+
+    def places(self, name: str) -> list[int]:
+        """Return the places of all names that have the hash of this one, as they were added."""
+        value = np.frombuffer(_digest(name), np.uint64)[0]
+        at = int(self._hashes.searchsorted(value))
+        end = at
+        while end < len(self._hashes) and self._hashes[end] == value:
+            end += 1
+        return [int(place) for place in self._places[at:end]]
+
+    def repeated(self) -> Iterator[list[int]]:
+        """Yield the places of names that share a hash, for each hash that several names have."""
+        same = np.flatnonzero(self._hashes[1:] == self._hashes[:-1])
+        firsts = same[np.diff(same, prepend=-2) > 1]
+        for first in firsts:
+            end = self._hashes.searchsorted(self._hashes[first], "right")
+            yield [int(place) for place in self._places[first:end]]
+
+
+def _digest(name: str) -> bytes:
+    # Not Python's own hash, which differs from process to process.
+    return hashlib.blake2b(_encode(name), digest_size=8).digest()
 
 
 class StoredLists:
-    """The ids of several lists: of each those that ``reads`` gives, in their order or ``by_name``.
+    """The ids of several lists, in temporary files: of each those that ``reads`` gives, once.
 
-    Raises what ``reads`` raise. They are read when this is made, and again in a process that gets
-    a copy, be it forked or pickled: two processes cannot share a table.
+    They stand in the order of the list, or ``by_name``. Raises what ``reads`` raise. They are read
+    when this is made, and again where a pickled copy of this is loaded.
     """
 
     def __init__(
         self, reads: Mapping[str, Callable[[], Iterable[str]]], by_name: bool = False
     ) -> None:
-        self._reads = reads
-        self.by_name = by_name
-        self._fill()
-
-    def _fill(self) -> None:
-        self._process = os.getpid()
-        self._connection = _open(self, "ids (id BLOB, list INTEGER, UNIQUE (id, list))")
-        self._ends = [0]
-        for number, read in enumerate(self._reads.values()):
-            rows = ((_encode(item_id), number) for item_id in read())
-            self._connection.executemany("INSERT OR IGNORE INTO ids VALUES (?, ?)", rows)
-            (last,) = self._connection.execute("SELECT max(rowid) FROM ids").fetchone()
-            self._ends.append(last or 0)
-
-    def query(self, text: str, *values: object) -> list[tuple[Any, ...]]:
-        """Ask the table ``ids``; text and values are those of sqlite3."""
-        if self._process != os.getpid():
-            self._fill()
-        return self._connection.execute(text, values).fetchall()
+        self._how = reads, by_name
+        self._lists = {
+            name: StoredIds(self, name, _sorted(read()) if by_name else read())
+            for name, read in reads.items()
+        }
 
     def __reduce__(self) -> tuple[object, ...]:
-        return StoredLists, (self._reads, self.by_name)
+        return StoredLists, self._how
 
     def __contains__(self, item_id: str) -> bool:
-        return bool(self.query("SELECT 1 FROM ids WHERE id = ? LIMIT 1", _encode(item_id)))
+        return any(item_id in ids for ids in self._lists.values())
 
     def lists(self) -> dict[str, Collection[str]]:
         """Return the ids of each list, each once."""
-        return {name: StoredIds(self, number) for number, name in enumerate(self._reads)}
+        return {**self._lists}
 
-    def rows(self, number: int) -> range:
-        """Return the rows of the table that hold a list, which were filled one after the other."""
-        return range(self._ends[number] + 1, self._ends[number + 1] + 1)
+    def ids(self, name: str) -> StoredIds:
+        """Return the ids of one list."""
+        return self._lists[name]
 
 
 class StoredIds(Collection[str]):
-    """The ids of one list."""
+    """The ids of one list, those that come again left out."""
 
-    def __init__(self, store: StoredLists, number: int) -> None:
-        self._store = store
-        self._number = number
+    def __init__(self, store: StoredLists, name: str, ids: Iterable[str]) -> None:
+        self._from = store, name
+        self._hashes = Hashes()
+        self._file = _TextFile()
+        self._count = 0
+        self._file.write(self._first_times(ids))
+
+    def _first_times(self, ids: Iterable[str]) -> Iterator[str]:
+        for item_id in ids:
+            if item_id not in self:
+                self._hashes.add(hash(item_id))
+                self._count += 1
+                yield item_id
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return StoredLists.ids, self._from
 
     def __len__(self) -> int:
-        return len(self._store.rows(self._number))
+        return self._count
 
     def __contains__(self, item_id: object) -> bool:
-        query = "SELECT 1 FROM ids WHERE id = ? AND list = ?"
-        return bool(self._store.query(query, _encode(str(item_id)), self._number))
+        return hash(item_id) in self._hashes
 
     def __iter__(self) -> Iterator[str]:
-        rows = self._store.rows(self._number)
-        key = "id" if self._store.by_name else "rowid"
-        last: object = -1  # less than any blob, too
-        query = (
-            f"SELECT {key}, id FROM ids WHERE rowid BETWEEN ? AND ? AND {key} > ? "
-            f"ORDER BY {key} LIMIT {_PAGE}"
-        )
-        # Page by page, as a cursor that stays open would not outlive a fork.
-        while page := self._store.query(query, rows.start, rows.stop - 1, last):
-            for _, data in page:
-                yield data.decode("utf-8", "surrogatepass")
-            last = page[-1][0]
+        return self._file.lines()
 
 
-def _encode(item_id: str) -> bytes:
-    return item_id.encode("utf-8", "surrogatepass")  # sorted as text is, and never refused
+class _TextFile:
+    """A temporary file of lines; it is gone with the last process that has it open.
 
-
-class StoredHashes:
-    """A set of hashes: integers of 64 bits with a sign."""
+    Forked processes and threads may read it at the same time: none moves a shared position.
+    """
 
     def __init__(self) -> None:
-        self._connection = _open(self, "hashes (hash INTEGER PRIMARY KEY)")
+        self._file = tempfile.TemporaryFile(buffering=_BLOCK)  # noqa: SIM115  # as this lives
+        weakref.finalize(self, self._file.close)
 
-    def __contains__(self, value: int) -> bool:
-        found = self._connection.execute("SELECT 1 FROM hashes WHERE hash = ?", (value,))
-        return found.fetchone() is not None
+    def write(self, lines: Iterable[str]) -> None:
+        try:
+            self._file.writelines(_encode(line) + b"\n" for line in lines)
+            self._file.flush()
+        except BaseException:  # which keeps this alive, but nobody will read it
+            self._file.close()
+            raise
 
-    def add(self, value: int) -> None:
-        self._connection.execute("INSERT OR IGNORE INTO hashes VALUES (?)", (value,))
+    def lines(self) -> Iterator[str]:
+        at, rest = 0, b""
+        while data := read_at(self._file, at, _BLOCK):
+            at += len(data)
+            *whole, rest = (rest + data).split(b"\n")
+            for line in whole:
+                yield line.decode("utf-8", "surrogatepass")
+
+
+def _sorted(ids: Iterable[str]) -> Iterator[str]:
+    """Yield ids by name, of which only some are in memory at a time."""
+    source = iter(ids)
+    runs = []
+    while part := sorted(islice(source, _SORTED)):
+        runs.append(_TextFile())
+        runs[-1].write(part)
+    return heapq.merge(*(run.lines() for run in runs))
+
+
+def _encode(name: str) -> bytes:
+    return name.encode("utf-8", "surrogatepass")  # sorted as text is, and never refused

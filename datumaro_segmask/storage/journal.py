@@ -50,7 +50,7 @@ def stagings(root: str) -> list[str]:
     """Return the folders in ``root`` where exports keep, or have left, what they write."""
     try:
         found = [entry for entry in entries(root) if entry.name.startswith(layout.STAGING)]
-    except OSError:
+    except (OSError, ValueError):  # ValueError: no system takes such a path
         return []
     return [entry.path for entry in found if entry.is_dir(follow_symlinks=False)]
 

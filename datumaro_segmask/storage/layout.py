@@ -50,7 +50,7 @@ IMAGE_SUFFIXES = frozenset(
 MAX_NAME = 250  # bytes; file systems have 255, with the suffix
 MAX_LINE = 4096  # characters; file systems stop at 255 a name and about 4,096 a path
 
-MAX_LINES = 1 << 22  # of a subset list
+MAX_LINES = 1 << 24  # of a subset list
 _SHOWN = 200  # characters of a name in messages
 
 _LITTER = re.compile(

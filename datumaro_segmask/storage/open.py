@@ -9,15 +9,21 @@ from ..errors import ArchiveError, SegmaskImportError
 from . import layout
 from .journal import journaled, stagings
 from .read import FolderStorage, Storage
-from .zip import ZipStorage, open_zip, read_directory
+from .remote.archive import open_remote
+from .remote.store import is_url
+from .zip.archive import FileSource, ZipStorage
+from .zip.directory import ZipDirectory
 
 
 def open_storage(path: str) -> Storage:
     """Open the archive at ``path``: a folder, or a zip, or a folder that holds nothing but a zip.
 
-    The root may lie up to two folders down. Raises ArchiveError where there is none, or more
+    All of them may also lie far away, where ``path`` is a URL (see `remote`). The root may lie up
+    to two folders down. Raises ArchiveError where there is none, or more
     than one, or where an export was cut short.
     """
+    if is_url(path):
+        return open_remote(path, _only_root)
     if os.path.isfile(path):
         return _open_zip(path)
     _check_path(path)
@@ -68,7 +74,7 @@ def _folders_in(folder: str) -> list[str]:
     try:
         with os.scandir(folder) as entries:
             folders = [entry.path for entry in entries if entry.is_dir()]
-    except OSError:  # one that may not be read has no archive to offer
+    except (OSError, ValueError):  # not to be read, or no path at all: no archive to offer
         return []
     return sorted(f for f in folders if not layout.is_litter(os.path.basename(f)))
 
@@ -78,7 +84,7 @@ def lone_zip(folder: str) -> str | None:
     try:
         with os.scandir(folder) as entries:
             zips = [e for e in entries if e.name.lower().endswith(".zip") and e.is_file()]
-    except OSError:
+    except (OSError, ValueError):
         return None
     paths = [entry.path for entry in zips if not layout.is_litter(entry.name)]
     return paths[0] if len(paths) == 1 else None
@@ -112,13 +118,9 @@ def _only_root(roots: list[str], where: str) -> str:
 
 
 def _open_zip(path: str) -> ZipStorage:
-    archive = open_zip(path)
-    try:
-        directory = read_directory(archive, path)
-        return ZipStorage(path, _only_root(layout.roots_of(directory), path), directory, archive)
-    except SegmaskImportError:
-        archive.close()
-        raise
+    source = FileSource(path)
+    directory = ZipDirectory(source)
+    return ZipStorage(source, directory, _only_root(directory.roots, path))
 
 
 def holds_archive(path: str) -> bool:
@@ -131,7 +133,6 @@ def holds_archive(path: str) -> bool:
             return False
         path = lone
     try:
-        with open_zip(path) as archive:
-            return bool(layout.roots_of(read_directory(archive, path)))
+        return bool(ZipDirectory(FileSource(path)).roots)
     except SegmaskImportError:
         return False

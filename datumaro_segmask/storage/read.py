@@ -1,22 +1,31 @@
-"""What an archive is read from, and the folder as one; the zip is in `storage_zip`.
+"""What an archive is read from, and the folder as one; `zip` and `remote` have the others.
 
-Both give out the files of one archive by their places relative to its root, with ``/`` between
-folders (see `layout`), and both can be pickled: a worker process opens its own.
+All give out the files of one archive by their places relative to its root, with ``/`` between
+folders (see `layout`), and all can be pickled: a worker process opens its own.
 """
 
 from __future__ import annotations
 
+import io
 import os
 import stat
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
-from typing import IO, Protocol
+import threading
+from array import array
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
+from typing import IO, Any, Protocol, TypeAlias
+
+import numpy as np
 
 from ..errors import ArchiveError, MissingFileError, UnsafePathError
 from . import layout
 
 MAX_FILE_BYTES = 1 << 28
 """The largest file read at once: 256 MiB; a mask of a billion pixels takes a few."""
+
+_FIRST = ".jpg"
+_MOST_LISTED = 1 << 20  # images whose listings are kept; those of one folder always are
 
 
 class Storage(Protocol):
@@ -43,6 +52,25 @@ class Storage(Protocol):
     def path(self, name: str) -> str | None:
         """Return the path of a file on the disk, None inside a zip."""
 
+    def image(self, item_id: str) -> str | None:
+        """Return the name of an item's image, whatever its suffix, or None."""
+
+    def ahead(self, entries: Iterable[Entry]) -> Iterator[Entry]:
+        """Yield entries, whose items are read next, and fetch what is far away in the meantime."""
+
+
+Entry: TypeAlias = tuple[str, str]
+"""The id of an item, and the subset that lists it."""
+
+
+def image_rank(suffix: str) -> tuple[bool, int, str]:
+    """Return what the suffixes of images are ordered by: of several images, the first counts."""
+    small = suffix.lower()
+    return suffix != small, _COMMON.get(small, len(_COMMON)), small
+
+
+_COMMON = {".jpg": 0, ".png": 1, ".jpeg": 2}
+
 
 class FolderStorage:
     """An archive that lies in a folder."""
@@ -52,7 +80,7 @@ class FolderStorage:
         self._start = os.path.join(root, "")
         self._real_root = os.path.realpath(root)
         self._inside: dict[str, bool] = {}  # folder -> whether it really lies below the root
-        # An archive without images is asked for thirty names an item; this answers them all.
+        self._listings: dict[str, _Listing] = {}
         try:
             self._top = {entry.casefold() for entry in os.listdir(root)}
         except OSError as error:
@@ -69,33 +97,69 @@ class FolderStorage:
             return False
         return os.path.isfile(self.path(name))
 
+    def image(self, item_id: str) -> str | None:
+        if layout.IMAGES.casefold() not in self._top:
+            return None
+        stem = f"{layout.IMAGES}/{item_id}"
+        folder, _, name = stem.rpartition("/")
+        listing = self._listings.get(folder)
+        if listing is None and os.path.isfile(self.path(stem + _FIRST)):
+            return stem + _FIRST  # nearly all are; one question is quicker than a listing
+        # Else one question tells that the listing still holds, and the listing all the rest.
+        try:
+            changed = os.stat(self.path(folder)).st_mtime_ns
+        except OSError:
+            return None
+        if listing is None or listing.changed != changed:
+            self._listings[folder] = listing = _Listing(self.path(folder), changed)
+            self._forget_listings()
+        suffix = listing.suffix(name)
+        return None if suffix is None else stem + suffix
+
+    def _forget_listings(self) -> None:
+        known = list(self._listings.items())  # at once, as other threads add theirs
+        total = sum(len(listing) for _, listing in known)
+        for folder, listing in known[:-1]:
+            if total > _MOST_LISTED:
+                self._listings.pop(folder, None)
+                total -= len(listing)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_listings": {}}  # hashes differ from process to process
+
+    def ahead(self, entries: Iterable[Entry]) -> Iterator[Entry]:
+        return iter(entries)
+
     def read(self, name: str, limit: int = MAX_FILE_BYTES) -> bytes:
-        try:
-            with self._open(name, limit, buffering=0) as file:
+        with self._open(name, limit) as file:
+            try:
                 return file.read()
-        except OSError as error:
-            raise unreadable(error.strerror or str(error), self.place(name)) from error
+            except OSError as error:
+                raise unreadable(error.strerror or str(error), self.place(name)) from error
 
-    @contextmanager
-    def open(self, name: str, limit: int | None = None) -> Iterator[IO[bytes]]:
-        try:
-            with self._open(name, limit) as file:
-                yield file
-        except OSError as error:
-            raise unreadable(error.strerror or str(error), self.place(name)) from error
+    def open(self, name: str, limit: int | None = None) -> AbstractContextManager[IO[bytes]]:
+        place = self.place(name)
 
-    def _open(self, name: str, limit: int | None, buffering: int = -1) -> IO[bytes]:
+        def fail(error: Exception) -> Exception:
+            return unreadable(str(error), place) if isinstance(error, OSError) else error
+
+        return io.BufferedReader(GuardedFile(self._open(name, limit), fail))
+
+    def _open(self, name: str, limit: int | None) -> io.FileIO:
         path = self.path(name)
-        status = os.lstat(path)
-        is_link = stat.S_ISLNK(status.st_mode)
-        self._check_links(path, is_link)
-        if is_link:
-            status = os.stat(path)
-        if not stat.S_ISREG(status.st_mode):  # to open a pipe is to wait for it
-            raise unreadable("it is no file", self.place(name))
-        if limit is not None and status.st_size > limit:
-            raise too_large(limit, self.place(name))
-        return open(path, "rb", buffering)
+        try:
+            status = os.lstat(path)
+            is_link = stat.S_ISLNK(status.st_mode)
+            self._check_links(path, is_link)
+            if is_link:
+                status = os.stat(path)
+            if not stat.S_ISREG(status.st_mode):  # to open a pipe is to wait for it
+                raise unreadable("it is no file", self.place(name))
+            if limit is not None and status.st_size > limit:
+                raise too_large(limit, self.place(name))
+            return open(path, "rb", 0)
+        except OSError as error:
+            raise unreadable(error.strerror or str(error), self.place(name)) from error
 
     def files(self, folder: str) -> Iterator[str]:
         folders = [folder]
@@ -133,6 +197,83 @@ class FolderStorage:
     def _is_inside(self, path: str) -> bool:
         real = os.path.realpath(path)
         return real == self._real_root or real.startswith(os.path.join(self._real_root, ""))
+
+
+class _Listing:
+    """The images of one folder, without those below it: 9 bytes each."""
+
+    def __init__(self, path: str, changed: int) -> None:
+        self.changed = changed
+        suffixes: dict[str, int] = {}
+        hashes, codes = array("q"), bytearray()
+        with os.scandir(path) as entries:
+            for entry in entries:
+                stem, suffix = layout.split_suffix(entry.name)
+                # A link that leads nowhere is an image that cannot be read, and no missing one.
+                if suffix.lower() in layout.IMAGE_SUFFIXES and (
+                    entry.is_symlink() or entry.is_file()
+                ):
+                    hashes.append(hash(stem))
+                    codes.append(suffixes.setdefault(suffix, len(suffixes)))
+        ranked = sorted(suffixes, key=image_rank)
+        rank_of_code = np.array([ranked.index(suffix) for suffix in suffixes], np.uint8)
+        ranks = rank_of_code[np.frombuffer(codes, np.uint8)]
+        order = np.lexsort((ranks, np.frombuffer(hashes, np.int64)))
+        self._suffixes = ranked
+        self._hashes = np.frombuffer(hashes, np.int64)[order].data
+        self._ranks = ranks[order].tobytes()
+
+    def __len__(self) -> int:
+        return len(self._hashes)
+
+    def suffix(self, stem: str) -> str | None:
+        at = bisect_left(self._hashes, hash(stem))
+        found = at < len(self._hashes) and self._hashes[at] == hash(stem)
+        return self._suffixes[self._ranks[at]] if found else None
+
+
+class GuardedFile(io.RawIOBase):
+    """A file whose own errors are told as ours; those of whoever reads it pass as they are.
+
+    ``fail`` turns an error of the file into one to raise.
+    """
+
+    def __init__(
+        self, file: io.RawIOBase | io.BufferedIOBase, fail: Callable[[Exception], Exception]
+    ) -> None:
+        self._file = file
+        self._fail = fail
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        try:
+            data = self._file.read(len(buffer)) or b""
+        except Exception as error:
+            raise self._fail(error) from error
+        buffer[: len(data)] = data
+        return len(data)
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+if hasattr(os, "pread"):
+
+    def read_at(file: IO[bytes], start: int, size: int) -> bytes:
+        """Read up to ``size`` bytes; threads and forked processes may do so at the same time."""
+        return os.pread(file.fileno(), size, start)
+
+else:  # Windows, which has no fork either
+    _seeking = threading.Lock()
+
+    def read_at(file: IO[bytes], start: int, size: int) -> bytes:
+        """Read up to ``size`` bytes; threads may do so at the same time."""
+        with _seeking:
+            file.seek(start)
+            return file.read(size)
 
 
 def too_large(limit: int, place: str) -> ArchiveError:

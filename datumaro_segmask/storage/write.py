@@ -21,7 +21,7 @@ from .commit import Commit
 from .journal import at, entries, flush_folder, in_the_way
 from .lock import WriteLock, not_writable
 
-_ZIP_DATE = (1980, 1, 1, 0, 0, 0)  # the same dataset gives the same bytes, whenever
+ZIP_DATE = (1980, 1, 1, 0, 0, 0)  # the same dataset gives the same bytes, whenever
 
 
 class Sink(Protocol):
@@ -120,10 +120,10 @@ class ZipSink:
 
     def put(self, name: str, data: bytes) -> None:
         # PNG and JPEG are compressed already.
-        self._archive.writestr(zipfile.ZipInfo(name, _ZIP_DATE), data)
+        self._archive.writestr(zipfile.ZipInfo(name, ZIP_DATE), data)
 
     def put_lines(self, name: str, lines: Iterable[str]) -> None:
-        entry = zipfile.ZipInfo(name, _ZIP_DATE)
+        entry = zipfile.ZipInfo(name, ZIP_DATE)
         entry.compress_type = zipfile.ZIP_DEFLATED
         with self._archive.open(entry, "w") as file:
             for line in lines:

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import builtins
+import io
 import os
 import pickle
 import random
 import struct
 import sys
+import time
+import tracemalloc
 import zipfile
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from datumaro_segmask.errors import ArchiveError, MissingFileError, UnsafePathError
+from datumaro_segmask.storage import read as read_module
 from datumaro_segmask.storage.layout import STAGING
 from datumaro_segmask.storage.open import folder_roots, holds_archive, open_storage
 from datumaro_segmask.storage.read import FolderStorage
-from datumaro_segmask.storage.zip import ZipStorage
+from datumaro_segmask.storage.zip import directory as zip_directory
 
 from ..archives import CONTAINERS, archive, as_folder, as_zip, gray
 
@@ -58,57 +62,6 @@ def test_strangers_are_passed_over(write, tmp_path: Path) -> None:
     storage = open_storage(str(write(files, tmp_path / "task")))
     assert sorted(storage.files("SegmentationClass")) == [MASK, "SegmentationClass/b/c.png"]
     assert list(storage.files("ImageSets/Segmentation")) == ["ImageSets/Segmentation/default.txt"]
-
-
-@containers
-def test_missing_file(write, tmp_path: Path) -> None:
-    storage = open_storage(str(write(FILES, tmp_path / "task")))
-    with pytest.raises(MissingFileError) as caught:
-        storage.read("SegmentationClass/gone.png")
-    for part in ("gone.png", "cannot be read", "permissions"):
-        assert part in str(caught.value)
-
-
-@containers
-def test_limit(write, tmp_path: Path) -> None:
-    storage = open_storage(str(write(FILES | {MASK: bytes(1000)}, tmp_path / "task")))
-    assert len(storage.read(MASK, 1000)) == 1000
-    with pytest.raises(ArchiveError, match=r"a\.png: the file has more than 999 bytes"):
-        storage.read(MASK, 999)
-
-
-@containers
-def test_pickles(write, tmp_path: Path) -> None:
-    storage = open_storage(str(write(FILES, tmp_path / "task")))
-    storage.read(MASK)
-    assert pickle.loads(pickle.dumps(storage)).read(MASK) == gray("01")
-
-
-@containers
-def test_threads(write, tmp_path: Path) -> None:
-    files = FILES | {f"SegmentationClass/{n}.png": bytes([n]) * 50_000 for n in range(50)}
-    storage = open_storage(str(write(files, tmp_path / "task")))
-    with ThreadPoolExecutor(4) as pool:
-        read = list(pool.map(storage.read, [f"SegmentationClass/{n}.png" for n in range(50)] * 4))
-    assert read == [bytes([n]) * 50_000 for n in range(50)] * 4
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
-@pytest.mark.filterwarnings("ignore:.*use of fork.*:DeprecationWarning")
-def test_forked_processes_open_the_zip_anew(tmp_path: Path) -> None:
-    """They would share one place to read at."""
-    storage = open_storage(str(as_zip(FILES, tmp_path / "task")))
-    assert isinstance(storage, ZipStorage)
-    storage.read(MASK)
-    mine = storage._archive
-    child = os.fork()
-    if not child:
-        code = 1
-        try:
-            code = 0 if storage.read(MASK) == gray("01") and storage._archive is not mine else 2
-        finally:
-            os._exit(code)
-    assert os.waitpid(child, 0)[1] == 0
 
 
 # What cannot be opened
@@ -357,6 +310,159 @@ def test_zip_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     def refuse(*_: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(zipfile, "ZipFile", refuse)
+    monkeypatch.setattr(builtins, "open", refuse)
     with pytest.raises(MissingFileError, match=r"Permission denied.*permissions"):
         open_storage(str(path))
+
+
+def test_path_that_no_system_takes(tmp_path: Path) -> None:
+    for path in ("a\0b", f"{tmp_path}/\0.zip", "\ud800"):
+        with pytest.raises(ArchiveError, match=r"no (archive|such file).*check the path"):
+            open_storage(path)
+        assert not holds_archive(path)
+
+
+# Zips with a directory of their own kind
+
+
+def test_directory_of_many_chunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(zip_directory, "_CHUNK", 1 << 18)
+    names = [f"SegmentationClass/{'x' * (i % 199 + 1)}/{i}.png" for i in range(5000)]
+    path = as_zip({**FILES, **{name: name.encode() for name in names}}, tmp_path / "a")
+    storage = open_storage(str(path))
+    assert [*storage.files("SegmentationClass")][2:] == names
+    assert all(storage.read(name) == name.encode() for name in names)
+
+
+@pytest.mark.parametrize("count", [65_535, 65_536])
+def test_zip64_by_the_number_of_files(count: int, tmp_path: Path) -> None:
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w") as target:
+        for i in range(count - 1):
+            target.writestr(zipfile.ZipInfo(f"SegmentationClass/{i}.png"), b"")
+        target.writestr("ImageSets/Segmentation/default.txt", "1\n")
+    storage = open_storage(str(path))
+    assert sum(1 for _ in storage.files("SegmentationClass")) == count - 1
+    assert storage.exists(f"SegmentationClass/{count - 2}.png")
+
+
+def test_file_of_more_than_four_gigabytes_in_front(tmp_path: Path) -> None:
+    """Places past 4 GiB stand in the extra field of the directory; the file has a hole there."""
+    path = tmp_path / "a.zip"
+    hole = zipfile.ZipInfo("hole")
+    with zipfile.ZipFile(path, "w", allowZip64=True) as target:
+        target.writestr("ImageSets/Segmentation/default.txt", "a\n")
+        with target.open(hole, "w", force_zip64=True):
+            pass
+        assert target.fp is not None
+        target.start_dir += 5 << 30
+        target.fp.seek(target.start_dir)
+        target.writestr(MASK, gray("01"))
+    storage = open_storage(str(path))
+    assert storage.read(MASK) == gray("01")
+
+
+def test_names_without_the_flag_of_utf8(tmp_path: Path) -> None:
+    """They are UTF-8 where they can be, else cp437, whatever their tool was."""
+    path = as_zip({**FILES, "SegmentationClass/\u00e9x.png": gray("1")}, tmp_path / "a")
+    data = path.read_bytes()
+    for raw, name in ((b"\xc3\xa9x", "\u00e9x"), (b"\x82\x82x", "\u00e9\u00e9x")):
+        without = bytearray(data.replace("\u00e9x".encode(), raw))
+        for mark, at in ((b"PK\3\4", 6), (b"PK\1\2", 8)):
+            place = without.rindex(mark)
+            assert without[place + at + 1] & 8
+            without[place + at + 1] &= ~8
+        path.write_bytes(without)
+        assert open_storage(str(path)).read(f"SegmentationClass/{name}.png") == gray("1")
+
+
+def test_file_inside_another_file_of_a_zip(tmp_path: Path) -> None:
+    """A sound header within the bytes of a stored file, as the better zip bombs have it."""
+    inner = io.BytesIO()
+    with zipfile.ZipFile(inner, "w") as target:
+        target.writestr(MASK, gray("01"))
+    outer = inner.getvalue()[: inner.getvalue().index(b"PK\1\2")]
+    path = as_zip({"SegmentationClass/z.png": outer + bytes(50), **FILES}, tmp_path / "a", 0)
+    data = bytearray(path.read_bytes())
+    entry = data.rindex(MASK.encode()) - 46
+    start = data.index(outer)
+    struct.pack_into("<I", data, entry + 42, start)
+    struct.pack_into("<2I", data, entry + 20, len(gray("01")), len(gray("01")))
+    path.write_bytes(data)
+    storage = open_storage(str(path))
+    assert storage.read(MASK) == gray("01")
+    with pytest.raises(ArchiveError, match="overlaps"):
+        storage.read("SegmentationClass/z.png")
+
+
+def test_memory_of_a_zip_does_not_hold_its_names(tmp_path: Path) -> None:
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w") as target:
+        target.writestr("ImageSets/Segmentation/default.txt", "")
+        for i in range(30_000):
+            target.writestr(f"SegmentationClass/a name of some length/{i}.png", b"")
+    del target
+    tracemalloc.start()
+    storage = open_storage(str(path))
+    kept, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert storage.exists("SegmentationClass/a name of some length/29999.png")
+    assert kept < 40 * 30_000
+    assert most < 100 * 30_000 + (2 << 20)
+
+
+# Images of a folder
+
+
+def test_images_that_come_and_go(tmp_path: Path) -> None:
+    path = as_folder(archive({"a": gray("1"), "b": gray("1")}, images={"b.png": b"x"}), tmp_path)
+    storage = FolderStorage(str(path))
+    assert storage.image("a") is None
+    for name, found in (("a.tif", "JPEGImages/a.tif"), ("a.png", "JPEGImages/a.png")):
+        time.sleep(0.02)  # the clock of a file system ticks
+        (path / "JPEGImages" / name).write_bytes(b"x")
+        assert storage.image("a") == found
+    time.sleep(0.02)
+    (path / "JPEGImages/a.png").unlink()
+    assert storage.image("a") == "JPEGImages/a.tif"
+    assert storage.image("b") == "JPEGImages/b.png"
+
+
+def test_item_without_image_asks_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = archive({str(i): gray("1") for i in range(100)}, images={"x.jpg": b"x"})
+    storage = FolderStorage(str(as_folder(files, tmp_path)))
+    storage.image("0")
+    asked: list[object] = []
+
+    def counted(true):
+        def ask(*args):
+            asked.append(args)
+            return true(*args)
+
+        return ask
+
+    for module, name in ((os, "stat"), (os, "lstat"), (os, "scandir"), (os.path, "isfile")):
+        monkeypatch.setattr(module, name, counted(getattr(module, name)))
+    assert [storage.image(str(i)) for i in range(1, 100)] == [None] * 99
+    monkeypatch.undo()
+    assert len(asked) == 99
+
+
+def test_listings_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(read_module, "_MOST_LISTED", 10)
+    names = [f"{folder}/{i}" for folder in range(20) for i in range(4)]
+    files = archive({}, lists={"default": ""}, images={f"{name}.png": b"x" for name in names})
+    storage = FolderStorage(str(as_folder(files, tmp_path)))
+    assert all(storage.image(name) == f"JPEGImages/{name}.png" for name in names * 2)
+    assert sum(map(len, storage._listings.values())) <= 10
+
+
+@links
+def test_image_that_is_a_dangling_link(tmp_path: Path) -> None:
+    """It is there and cannot be read, which is not the same as none."""
+    path = as_folder(archive({"a": gray("1")}, images={"b.jpg": b"x"}), tmp_path)
+    (path / "JPEGImages/a.jpg").symlink_to("gone")
+    storage = FolderStorage(str(path))
+    assert storage.image("a") == "JPEGImages/a.jpg"
+    with pytest.raises(MissingFileError), storage.open("JPEGImages/a.jpg"):
+        pass

@@ -46,7 +46,7 @@ from datumaro_segmask.plugin.host import keep_freed_memory
 from datumaro_segmask.png.container import MAX_PIXELS
 from datumaro_segmask.storage import layout
 from datumaro_segmask.storage import read as storage
-from datumaro_segmask.storage import zip as storage_zip
+from datumaro_segmask.storage.zip import directory as zip_directory
 
 from ..archives import (
     GRAY,
@@ -425,9 +425,12 @@ BAD_ZIPS = {
         (CLASS_MASK, "more than 268,435,456 bytes"),
     ),
     "thousandfold-list": Bad(
-        zipped(FILES | {LIST: bytes(archive_module.MAX_LIST_BYTES + 1)}),
+        lambda f: patched(
+            as_zip(FILES, f / "x"), LIST.encode(), -46 + 24,
+            struct.pack("<I", archive_module.MAX_LIST_BYTES + 1),
+        ),
         ArchiveError,
-        (LIST, "more than 134,217,728 bytes"),
+        (LIST, "more than 2,147,483,648 bytes"),
     ),
     "thousandfold-label-map": Bad(
         zipped(FILES | {"labelmap.txt": bytes(archive_module.MAX_LABEL_MAP_BYTES + 1)}),
@@ -473,7 +476,7 @@ def test_bad_zip(case: Bad, tmp_path: Path) -> None:
 
 
 def test_too_many_zip_entries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(storage_zip, "MAX_ZIP_ENTRIES", 2)
+    monkeypatch.setattr(zip_directory, "MAX_ZIP_ENTRIES", 2)
     error = import_error(as_zip(FILES, tmp_path / "x"))
     check_message(error, "the zip has 3 entries", "at most 2", "import the folder")
 
@@ -653,10 +656,7 @@ BAD_TEXTS = {
         LIST, b"a\n" + b"b" * 4097, SubsetListError, ("txt:2: the line has 4,097", "a list of")
     ),
     "list-of-one-huge-line": (
-        LIST, b"b" * 10_000_000, SubsetListError, ("txt:1: the line has 10,000,000",)
-    ),
-    "list-with-too-many-lines": (
-        LIST, b"\n" * (layout.MAX_LINES + 1), SubsetListError, ("txt:4194305: ", "4,194,304 lines")
+        LIST, b"b" * 10_000_000, SubsetListError, ("txt:1: the line has 1,048,576 bytes or more",)
     ),
     "label-map-not-utf-8": (
         "labelmap.txt", b"stra\xdfe:1,2,3::\n", LabelMapError, ("txt:1: byte 4 (0xdf)", "UTF-8")
@@ -697,6 +697,28 @@ def test_bad_text(
     assert isinstance(found, error)
     check_message(found, str(path / name), *says)
     assert len(str(found)) < 1000
+
+
+def test_list_with_too_many_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert layout.MAX_LINES > 10_000_000
+    monkeypatch.setattr(layout, "MAX_LINES", 1000)
+    path = as_folder(FILES | {LIST: b"\n" * 1001}, tmp_path / "x")
+    check_message(import_error(path), "default.txt:1001: ", "more than 1,000 lines", "split it")
+
+
+def test_one_line_that_inflates_to_megabytes(tmp_path: Path) -> None:
+    """No more of it is read than the longest line may have."""
+    with zipfile.ZipFile(tmp_path / "x.zip", "w", zipfile.ZIP_DEFLATED) as target:
+        with target.open(LIST, "w") as file:
+            for _ in range(1 << 5):
+                file.write(bytes(1 << 20))
+        target.writestr(CLASS_MASK, GOOD["a"])
+    tracemalloc.start()
+    error = import_error(tmp_path / "x.zip")
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    check_message(error, "default.txt:1: the line has 1,048,576 bytes or more")
+    assert most < 16 << 20
 
 
 def test_list_of_a_hundred_thousand_lines(tmp_path: Path) -> None:

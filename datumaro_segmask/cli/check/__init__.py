@@ -9,6 +9,7 @@ import sys
 
 from ...errors import SegmaskImportError
 from ...plugin.host import add_reading_options
+from ...storage.remote.store import shown
 from .. import FAULTS, OK, UNREADABLE
 from .report import as_json, print_report
 from .survey import survey
@@ -65,14 +66,14 @@ def run(options: argparse.Namespace) -> int:
         if not options.json:
             raise
         report = {"file": error.where, "what": error.what, "fix": error.remedy}
-        json.dump({"path": options.path, "status": UNREADABLE, "error": report}, sys.stdout)
+        json.dump({"path": shown(options.path), "status": UNREADABLE, "error": report}, sys.stdout)
         print()
         return UNREADABLE
     totals = found.totals()
     status = FAULTS if totals["error"] or totals["warning"] else OK
     if options.json:
-        json.dump(as_json(options.path, status, found), sys.stdout, indent=1)
+        json.dump(as_json(shown(options.path), status, found), sys.stdout, indent=1)
         print()
     else:
-        print_report(options.path, found, shown=sys.maxsize if options.all else 10)
+        print_report(shown(options.path), found, shown=sys.maxsize if options.all else 10)
     return status

@@ -61,7 +61,8 @@ def survey(
     counts = {subset: SubsetCount() for subset in archive.subsets}
     entries = [(item_id, subset) for subset, ids in archive.subsets.items() for item_id in ids]
     seen: set[str] = set()
-    for item_id, subset in track(entries, NullProgressReporter(), "Checking masks", len(entries)):
+    ahead = archive.storage.ahead(entries)
+    for item_id, subset in track(ahead, NullProgressReporter(), "Checking masks", len(entries)):
         item, found = check_item(archive, lookup, item_id, max_pixels, for_cvat)
         counts[subset].items += 1
         if item is not None:

@@ -17,6 +17,7 @@ from ...errors import UsageError
 from ...plugin.host import add_reading_options
 from ...storage import layout
 from ...storage.read import Storage
+from ...storage.remote.store import is_url, shown
 from .. import FAULTS, OK
 from ..check.report import printable
 from .choice import add_choice_options, choose
@@ -126,7 +127,7 @@ def _draw_page(
     part = None
     if len(entries) > options.inline:
         work = {
-            "archive": os.path.abspath(options.path),
+            "archive": _place(options.path),
             "files": _fingerprint(archive.storage),
             "items": sha256(repr(entries).encode()).hexdigest(),
             "options": [options.side, options.ignore_index, options.max_pixels],
@@ -155,6 +156,9 @@ def _fingerprint(storage: Storage) -> str:
     names = [layout.LABEL_MAP, *(name for folder in folders for name in storage.files(folder))]
     states = sha256()
     for path in sorted({storage.path(name) or storage.place() for name in names}):
+        if is_url(path):  # no store tells of all files when they were changed
+            states.update(repr((path, names)).encode())
+            continue
         status = os.lstat(path)
         states.update(repr((path, status.st_size, status.st_mtime_ns)).encode())
     return states.hexdigest()
@@ -177,7 +181,11 @@ def _draw_sheet(
 
 
 def _title(path: str) -> str:
-    return os.path.basename(os.path.abspath(path))
+    return os.path.basename(_place(path))
+
+
+def _place(path: str) -> str:
+    return shown(path) if is_url(path) else os.path.abspath(path)
 
 
 def _noting_faults(made: Iterable[T], faults: list[str]) -> Iterator[T]:

@@ -97,7 +97,8 @@ def _with_labels(
 def _have_labels(
     settings: Settings, wanted: set[int], number: int, entries: Sequence[Entry]
 ) -> list[bool]:
-    return [_has_label(settings, item_id, wanted) for item_id, _ in entries]
+    ahead = settings.storage.ahead(entries)
+    return [_has_label(settings, item_id, wanted) for item_id, _ in ahead]
 
 
 def _has_label(settings: Settings, item_id: str, wanted: set[int]) -> bool:

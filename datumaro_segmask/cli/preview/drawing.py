@@ -83,7 +83,7 @@ def read(settings: Settings, item_id: str) -> tuple[Item, bytes | None]:
 
 def draw_all(settings: Settings, number: int, entries: Sequence[tuple[str, str]]) -> list[Drawing]:
     """Draw a chunk of items, whatever its number."""
-    return [draw(settings, item_id, subset) for item_id, subset in entries]
+    return [draw(settings, *entry) for entry in settings.storage.ahead(entries)]
 
 
 def draw(settings: Settings, item_id: str, subset: str) -> Drawing:

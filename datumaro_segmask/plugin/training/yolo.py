@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from datumaro.components.dataset_base import DatasetItem, IDataset
 
 from ...errors import SegmaskExportError, as_typed
-from ...storage.ids import StoredHashes
+from ...storage.ids import Hashes
 from ...training import data_file, label_lines, label_place
 from ...training.yolo import DATA_FILE, IMAGES, LABELS, is_own_data_file
 from ..item_files import place_of
@@ -52,7 +52,7 @@ class YoloSegmentsExporter(TrainingExporter):
         super().__init__(extractor, save_dir, **kwargs)
         self._split_of = {"default": TRAIN, **_parse_split(split)}
         self._splits: dict[str, None] = {}  # in their order
-        self._seen: set[int] | StoredHashes = StoredHashes() if extractor.is_stream else set()
+        self._seen = Hashes()
         self._missing = 0
         self._named: list[str] = []
 

@@ -1,0 +1,272 @@
+"""Archives that lie far away: ``s3://``, ``gs://``, ``https://``, ``memory://``, read in place.
+
+One listing of each folder answers all questions for names; neighbours in a zip are fetched
+together, and what is read next is fetched in the meantime (`store`).
+"""
+
+from __future__ import annotations
+
+import io
+import tempfile
+import weakref
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
+from functools import partial
+from typing import IO, Any
+from urllib.parse import quote, unquote
+
+from ...errors import ArchiveError
+from .. import layout
+from ..ids import Index
+from ..read import MAX_FILE_BYTES, Entry, Storage, image_rank, read_at, too_large, unreadable
+from ..zip.archive import ZipStorage
+from ..zip.directory import ZipDirectory
+from .store import Range, Store
+
+_HEAD = 1 << 14  # bytes of an image that most likely hold its size
+_KEPT_AT_ONCE = 1 << 23
+_MOST_FOLDERS = 100  # that are looked into for an archive
+
+
+class RemoteFile:
+    """A file far away, as a source of bytes (`zip.directory.Source`)."""
+
+    def __init__(self, store: Store, path: str, size: int) -> None:
+        self._store = store
+        self._path = path
+        self.place = store.place_of(path)
+        self.size = size
+        self._kept = 0, 0
+        self._copy: IO[bytes] | None = None
+
+    def keep(self, start: int, end: int) -> None:
+        """Fetch a part that will be read again and again, into a temporary file."""
+        copy = tempfile.TemporaryFile()  # noqa: SIM115  # as long as this lives
+        weakref.finalize(self, copy.close)
+        for at in range(start, end, _KEPT_AT_ONCE):
+            copy.write(self._store.read(self._path, at, min(end, at + _KEPT_AT_ONCE)))
+        copy.flush()
+        self._kept, self._copy = (start, end), copy
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_copy": None}
+
+    def read(self, start: int, size: int) -> bytes:
+        first, last = self._kept
+        if first <= start and start + size <= last:
+            if self._copy is None:  # in another process
+                self.keep(first, last)
+            assert self._copy is not None
+            return read_at(self._copy, start - first, size)
+        return self._store.read(self._path, start, start + size) if size else b""
+
+    def ahead(
+        self, entries: Iterable[Entry], ranges_of: Callable[[str], list[tuple[int, int]]]
+    ) -> Iterator[Entry]:
+        return self._store.ahead(
+            entries, lambda i: [(self._path, start, end) for start, end in ranges_of(i)]
+        )
+
+
+class RemoteFolder:
+    """An archive in a folder far away. Its names are listed once, and kept in 16 bytes and text."""
+
+    def __init__(self, store: Store, root: str) -> None:
+        self._store = store
+        self._root = root.rstrip("/")
+        self._quotes = self._root.startswith(("http://", "https://"))
+        self._names = bytearray()
+        self._index = Index()
+        self._list()
+
+    def _list(self) -> None:
+        top = self._store.ask("list", self._root, partial(_ls, self._root))
+        folders = {self._name(info["name"]) for info in top or ()}
+        for info in top or ():
+            if info["type"] == "file":
+                self._add(info)
+        for folder in (
+            layout.SUBSETS, layout.CLASS_MASKS, layout.INSTANCE_MASKS, layout.IMAGES
+        ):  # fmt: skip
+            if folder.partition("/")[0] not in folders:
+                continue
+            path = self._path(folder)
+            found = self._store.ask("list", path, partial(_find, path)) or {}
+            for name in sorted(found):
+                if found[name].get("type", "file") == "file":
+                    self._add(found[name])
+        self._index.sort()
+
+    def _name(self, path: str) -> str:
+        name = path.rstrip("/")[len(self._root) + 1 :]
+        return unquote(name) if self._quotes else name
+
+    def _path(self, name: str) -> str:
+        return f"{self._root}/{quote(name) if self._quotes else name}"
+
+    def _add(self, info: dict[str, Any]) -> None:
+        name, size = self._name(info["name"]), info.get("size")
+        if not name or info["name"].endswith("/") or layout.is_litter(name):
+            return
+        layout.check_name(name, self._store.place_of(self._root))
+        place = len(self._names)
+        self._names += f"{-1 if size is None else size} {name}\n".encode()
+        self._index.add(name, place)
+        stem, suffix = layout.split_suffix(name)
+        if name.startswith(f"{layout.IMAGES}/") and suffix.lower() in layout.IMAGE_SUFFIXES:
+            self._index.add(stem, place)
+
+    def _entry(self, place: int) -> tuple[str, int]:
+        size, _, name = self._names[place : self._names.index(b"\n", place)].partition(b" ")
+        return name.decode(), int(size)
+
+    def _size(self, name: str) -> int | None:
+        """Return the bytes of a file, -1 where that is not known, None where there is none."""
+        found = (self._entry(place) for place in self._index.places(name))
+        return next((size for known, size in found if known == name), None)
+
+    def place(self, name: str = "") -> str:
+        return self._store.place_of(f"{self._root}/{name}" if name else self._root)
+
+    def path(self, name: str) -> None:
+        return None
+
+    def exists(self, name: str) -> bool:
+        return self._size(name) is not None
+
+    def image(self, item_id: str) -> str | None:
+        stem = f"{layout.IMAGES}/{item_id}"
+        found = [layout.split_suffix(self._entry(p)[0]) for p in self._index.places(stem)]
+        suffixes = [suffix for known, suffix in found if known == stem and suffix]
+        return stem + min(suffixes, key=image_rank) if suffixes else None
+
+    def _checked_size(self, name: str, limit: int | None) -> int:
+        size = self._size(name)
+        if size is None:
+            raise unreadable("no such file", self.place(name))
+        if limit is not None and size > limit:
+            raise too_large(limit, self.place(name))
+        return size
+
+    def read(self, name: str, limit: int = MAX_FILE_BYTES) -> bytes:
+        size = self._checked_size(name, limit)
+        if not size:
+            return b""
+        data = self._store.read(self._path(name), 0, size)
+        if len(data) > limit:
+            raise too_large(limit, self.place(name))
+        return data
+
+    def open(self, name: str, limit: int | None = None) -> AbstractContextManager[IO[bytes]]:
+        size = self._checked_size(name, limit)
+        if size < 0:
+            return io.BytesIO(self.read(name, limit or MAX_FILE_BYTES))
+        file = RemoteFile(self._store, self._path(name), size)
+        return io.BufferedReader(_Head(file), _HEAD)
+
+    def files(self, folder: str) -> Iterator[str]:
+        at = 0
+        while at < len(self._names):
+            end = self._names.index(b"\n", at)
+            name = self._names[at:end].partition(b" ")[2].decode()
+            if name.startswith(f"{folder}/"):
+                yield name
+            at = end + 1
+
+    def ahead(self, entries: Iterable[Entry]) -> Iterator[Entry]:
+        return self._store.ahead(entries, self._ranges_of)
+
+    def _ranges_of(self, item_id: str) -> list[Range]:
+        masks = [(layout.class_mask(item_id), MAX_FILE_BYTES)]
+        masks.append((layout.instance_mask(item_id), MAX_FILE_BYTES))
+        image = self.image(item_id)
+        ranges = []
+        for name, most in [*masks, *([(image, _HEAD)] if image else [])]:
+            size = self._size(name)
+            if size:
+                ranges.append((self._path(name), 0, min(size, most)))
+        return ranges
+
+
+class _Head(io.RawIOBase):
+    """A file far away, read from its beginning."""
+
+    def __init__(self, file: RemoteFile) -> None:
+        self._file = file
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        size = min(len(buffer), self._file.size - self._at)
+        buffer[:size] = self._file.read(self._at, size)
+        self._at += size
+        return size
+
+
+def _ls(path: str, system: Any) -> Any:
+    return system.ls(path, detail=True)
+
+
+def _find(path: str, system: Any) -> Any:
+    return system.find(path, detail=True)
+
+
+def _info(path: str, system: Any) -> Any:
+    return system.info(path)
+
+
+def open_remote(url: str, only_root: Callable[[list[str], str], str]) -> Storage:
+    """Open the archive at a URL: a folder, a zip, or a folder that holds nothing but a zip.
+
+    ``only_root`` chooses the root of those that are found, or raises. Raises SegmaskImportError.
+    """
+    store = Store(url)
+    path = store.root.rstrip("/")
+    if path.partition("?")[0].lower().endswith(".zip"):
+        return _open_zip(store, path, only_root)
+    roots, zips = _look_around(store, path)
+    if not roots and len(zips) == 1:
+        return _open_zip(store, zips[0], only_root)
+    found = None if roots else store.ask("look for it", path, partial(_info, path))
+    if found is not None and found["type"] == "file":
+        return _open_zip(store, path, only_root)
+    return RemoteFolder(store, only_root(roots, store.place))
+
+
+def _open_zip(store: Store, path: str, only_root: Callable[[list[str], str], str]) -> Storage:
+    info = store.ask("learn its size", path, partial(_info, path))
+    if info is None:
+        raise unreadable("there is no such file", store.place_of(path))
+    if info.get("size") is None:
+        raise ArchiveError(
+            "the server does not say how long the file is",
+            store.place_of(path),
+            "a server that answers range requests",
+            "download the file, and give its path",
+        )
+    file = RemoteFile(store, path, info["size"])
+    directory = ZipDirectory(file)
+    return ZipStorage(file, directory, only_root(directory.roots, file.place))
+
+
+def _look_around(store: Store, path: str) -> tuple[list[str], list[str]]:
+    """Return the folders where a layout begins, the highest there are, and the zips in ``path``."""
+    marks = {layout.CLASS_MASKS, layout.INSTANCE_MASKS, layout.SUBSETS.partition("/")[0]}
+    level, zips = [path], None
+    for _ in range(layout.MAX_DEPTH + 1):
+        found, below = [], []
+        for folder in level[:_MOST_FOLDERS]:
+            entries = store.ask("list", folder, partial(_ls, folder)) or ()
+            folders = [e["name"].rstrip("/") for e in entries if e["type"] == "directory"]
+            if marks & {name.rpartition("/")[2] for name in folders}:
+                found.append(folder)
+            below += [name for name in folders if not layout.is_litter(name.rpartition("/")[2])]
+            if zips is None:
+                files = [entry["name"] for entry in entries if entry["type"] == "file"]
+                zips = [name for name in files if name.lower().endswith(".zip")]
+        if found:
+            return found, []
+        level = sorted(below)
+    return [], zips or []

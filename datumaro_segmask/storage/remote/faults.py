@@ -1,0 +1,100 @@
+"""What stores and the libraries for them raise, told as errors of ours.
+
+Their own texts never stand in a message, as there may be keys in them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...errors import ArchiveError, MissingFileError, SegmaskImportError
+
+_CUT = ("Payload", "Incomplete", "Disconnected", "Connect")  # in names of errors
+_NO_KEYS, _NO_PARAMETERS = "NoCredentialsError", "ParamValidationError"  # of botocore
+
+
+class StoreError(MissingFileError):
+    """A store does not answer as it should, so nothing is known of what was asked for."""
+
+
+def failed(error: Exception, place: str, what: str) -> SegmaskImportError:
+    """Make the error for something that was asked of a store."""
+    if isinstance(error, SegmaskImportError):
+        return error
+    why, expected, remedy = _reason(error)
+    kind = MissingFileError if is_gone(error) else StoreError
+    return kind(f"the file cannot be read ({why}; asked to {what})", place, expected, remedy)
+
+
+def meant(error: Exception) -> Exception:
+    """Return what went wrong, where fsspec tells it as a missing file, as it does on the web."""
+    cause = error.__cause__
+    if not isinstance(error, FileNotFoundError) or not isinstance(cause, Exception):
+        return error
+    of_web = type(cause).__module__.startswith("aiohttp") or isinstance(cause, TimeoutError)
+    return cause if of_web and _status(cause) not in (404, 410) else error
+
+
+def is_final(error: Exception) -> bool:
+    """Tell whether to ask again would be in vain."""
+    if _response(error) is not None:  # botocore has asked five times
+        return True
+    status = _status(error)
+    if status is not None:
+        return 400 <= status < 500 and status not in (408, 425, 429)
+    finals = (FileNotFoundError, PermissionError, IsADirectoryError, ValueError, SegmaskImportError)
+    return isinstance(error, finals) or type(error).__name__ in (_NO_KEYS, _NO_PARAMETERS)
+
+
+def _status(error: Exception) -> int | None:
+    """Return the HTTP status in an error of aiohttp or of botocore, None where there is none."""
+    response = _response(error) or {}
+    status = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+    status = getattr(error, "status", status)
+    return status if isinstance(status, int) else None
+
+
+def _response(error: BaseException) -> dict[str, Any] | None:
+    """Return what botocore has in its errors, which s3fs makes the cause of errors of its own."""
+    response = getattr(error.__cause__ or error, "response", None)
+    return response if isinstance(response, dict) else None
+
+
+def is_gone(error: Exception) -> bool:
+    kinds = (FileNotFoundError, NotADirectoryError)
+    return isinstance(error, kinds) or _status(error) in (404, 410)
+
+
+def _reason(error: Exception) -> tuple[str, str, str]:
+    """Return why a store did not give what was asked for, what it should do, and what helps."""
+    status, kind = _status(error), type(error).__name__
+    if is_gone(error):
+        return "there is no such file", "a file that is there", "check the URL"
+    if isinstance(error, PermissionError) or status in (401, 403) or kind == _NO_KEYS:
+        return (
+            "the store denies access" if kind != _NO_KEYS else "no keys to the store are given",
+            "keys that may read it",
+            "give them as the store's own library takes them, such as AWS_ACCESS_KEY_ID",
+        )
+    if isinstance(error, ValueError) or kind == _NO_PARAMETERS or type(error) is IsADirectoryError:
+        return f"it is no URL of a file ({kind})", "a URL such as s3://bucket/task.zip", "check it"
+    if isinstance(error, EOFError):  # ours
+        why = f"the connection was cut: {error}"
+    elif isinstance(error, ConnectionError) or any(word in kind for word in _CUT):
+        why = f"the connection was cut, or there is none: {kind}"
+    elif status is not None:
+        why = f"the store answers with status {status}, again and again"
+    elif isinstance(error, TimeoutError) or "Timeout" in kind:
+        why = "the store does not answer in time"
+    else:
+        why = f"{kind}, again and again"
+    return why, "a store that answers", "try again later, and check the URL and the network"
+
+
+def package_missing(what: str, place: str) -> ArchiveError:
+    return ArchiveError(
+        f"reading from URLs needs a package that is not here ({what})",
+        place,
+        "fsspec, and the package for this kind of store: s3fs for s3://, gcsfs for gs://",
+        "type \"pip install 'datumaro-segmask[remote]' s3fs\", or the package of your store",
+    )

@@ -1,0 +1,231 @@
+"""An archive inside a zip: what a zip must be like to be read, and how it is read in place."""
+
+from __future__ import annotations
+
+import io
+import os
+import struct
+import weakref
+import zipfile
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
+from typing import IO, Any
+
+from ...errors import ArchiveError
+from .. import layout
+from ..read import MAX_FILE_BYTES, Entry, GuardedFile, image_rank, read_at, too_large, unreadable
+from .directory import (
+    COPY,
+    MOST_RECORD,
+    Record,
+    Source,
+    ZipDirectory,
+    decode_name,
+    no_zip,
+)
+
+try:
+    from lzma import LZMAError
+except ImportError:  # a Python may be built without it
+    LZMAError = zlib.error  # type: ignore[misc, assignment]
+
+_LOCAL = struct.Struct("<4s5H3L2H")
+_EXTRA = 1 << 10  # bytes of extra fields, at most, in nearly all local headers
+_AT_FIRST = 1 << 14  # bytes read of a file that is not read as a whole
+_SHOWN = 200  # characters of what others say
+
+_DAMAGE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    LZMAError,
+    NotImplementedError,  # a compression that this Python does not have
+    RuntimeError,
+    struct.error,
+    ValueError,
+    EOFError,
+    OSError,  # of bzip2
+)
+"""What ``zipfile`` raises for a damaged file."""
+
+
+class FileSource:
+    """A file on the disk; threads and forked processes may read it at the same time."""
+
+    def __init__(self, path: str) -> None:
+        self.place = path
+        self._file: IO[bytes] | None = None
+        try:
+            self.size = os.fstat(self._open().fileno()).st_size
+        except OSError as error:
+            raise unreadable(error.strerror or str(error), path) from error
+
+    def _open(self) -> IO[bytes]:
+        if self._file is None:
+            file = open(self.place, "rb", 0)  # noqa: SIM115  # as long as this lives
+            weakref.finalize(self, file.close)
+            self._file = file
+        return self._file
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_file": None}
+
+    def read(self, start: int, size: int) -> bytes:
+        try:
+            file = self._open()
+            data = read_at(file, start, size)
+            while len(data) < size and (more := read_at(file, start + len(data), size - len(data))):
+                data += more
+        except OSError as error:
+            raise unreadable(error.strerror or str(error), self.place) from error
+        if len(data) < size:
+            raise no_zip("it ends too early", self.place)
+        return data
+
+    def keep(self, start: int, end: int) -> None:
+        """Do nothing: it is near."""
+
+    def ahead(
+        self, entries: Iterable[Entry], ranges_of: Callable[[str], list[tuple[int, int]]]
+    ) -> Iterator[Entry]:
+        return iter(entries)
+
+
+class ZipStorage:
+    """An archive inside a zip, read in place: nothing is unpacked to the disk.
+
+    ``directory`` is that of ``source``, and ``root`` where the layout begins.
+    """
+
+    def __init__(self, source: Source, directory: ZipDirectory, root: str) -> None:
+        self._source = source
+        self._directory = directory
+        self._root = root
+
+    def place(self, name: str = "") -> str:
+        return f"{self._source.place}: {self._root}{name}" if name else self._source.place
+
+    def path(self, name: str) -> None:
+        return None
+
+    def exists(self, name: str) -> bool:
+        return self._directory.find(self._root + name) is not None
+
+    def image(self, item_id: str) -> str | None:
+        stem = f"{layout.IMAGES}/{item_id}"
+        suffixes = self._directory.images(self._root + stem)
+        return stem + min(suffixes, key=image_rank) if suffixes else None
+
+    def ahead(self, entries: Iterable[Entry]) -> Iterator[Entry]:
+        return self._source.ahead(entries, self._ranges_of)
+
+    def _ranges_of(self, item_id: str) -> list[tuple[int, int]]:
+        """Return where the files of an item lie, from start to end; of its image the head."""
+        ranges = []
+        for name in (layout.class_mask(item_id), layout.instance_mask(item_id)):
+            record = self._directory.find(self._root + name)
+            if record is not None:
+                ranges.append((record.offset, self._whole_end(record)))
+        image = self.image(item_id)
+        record = self._directory.find(self._root + image) if image else None
+        if record is not None:
+            head = record.offset + _LOCAL.size + len(record.name) + _EXTRA + _AT_FIRST
+            ranges.append((record.offset, min(head, self._whole_end(record))))
+        return ranges
+
+    def _whole_end(self, record: Record) -> int:
+        """Return up to where to read to have a whole file, most likely."""
+        most = record.offset + _LOCAL.size + len(record.name.encode()) + _EXTRA + record.packed
+        return max(record.offset, min(most, self._directory.end_of(record)))
+
+    def read(self, name: str, limit: int = MAX_FILE_BYTES) -> bytes:
+        record = self._find(name, limit)
+        start = record.offset
+        data = self._source.read(start, self._whole_end(record) - start)
+        begin = self._begin(record, data, name)
+        if begin + record.packed > len(data):
+            data = self._source.read(start, begin + record.packed)
+        packed = data[begin : begin + record.packed]
+        try:
+            with self._unpacked(io.BytesIO(packed), record) as file:
+                return file.read()
+        except _DAMAGE as error:
+            raise self._fail(error, name) from error
+
+    def open(self, name: str, limit: int | None = None) -> AbstractContextManager[IO[bytes]]:
+        record = self._find(name, limit)
+        head = self._source.read(
+            record.offset,
+            min(self._whole_end(record) - record.offset, MOST_RECORD + _AT_FIRST),
+        )
+        start = record.offset + self._begin(record, head, name)
+        packed = io.BufferedReader(_Part(self._source, start, record.packed), _AT_FIRST)
+
+        def fail(error: Exception) -> Exception:
+            return self._fail(error, name)
+
+        try:
+            return io.BufferedReader(GuardedFile(self._unpacked(packed, record), fail))
+        except _DAMAGE as error:
+            raise fail(error) from error
+
+    def _find(self, name: str, limit: int | None) -> Record:
+        record = self._directory.find(self._root + name)
+        if record is None:
+            raise unreadable("no such file", self.place(name))
+        if limit is not None and record.size > limit:  # need not be inflated to be refused
+            raise too_large(limit, self.place(name))
+        return record
+
+    def _begin(self, record: Record, data: bytes, name: str) -> int:
+        """Return where the content begins behind the local header that ``data`` begins with."""
+        if len(data) < _LOCAL.size or not data.startswith(b"PK\3\4"):
+            raise self._damaged("Bad magic number for file header", name)
+        *_, name_size, extra_size = _LOCAL.unpack_from(data)
+        _, _, flags, *_ = _LOCAL.unpack_from(data)
+        own = decode_name(data[_LOCAL.size : _LOCAL.size + name_size], flags, self.place(name))
+        if own != record.name:
+            raise self._damaged(f"its own name is {own[:_SHOWN]!r}", name)
+        begin = _LOCAL.size + name_size + extra_size
+        if record.offset + begin + record.packed > self._directory.end_of(record):
+            raise self._damaged("it overlaps what comes behind it", name)
+        return int(begin)
+
+    def _unpacked(self, packed: IO[bytes], record: Record) -> io.BufferedIOBase:
+        info = zipfile.ZipInfo("x")
+        info.compress_type, info.CRC = record.method, record.crc
+        info.compress_size, info.file_size = record.packed, record.size
+        return zipfile.ZipExtFile(packed, "r", info)  # stops at the size that the zip declares
+
+    def _fail(self, error: Exception, name: str) -> Exception:
+        return self._damaged(str(error), name) if isinstance(error, _DAMAGE) else error
+
+    def _damaged(self, why: str, name: str) -> ArchiveError:
+        return ArchiveError(
+            f"the file is damaged inside the zip ({why[:_SHOWN]})",
+            self.place(name),
+            "a sound zip",
+            COPY,
+        )
+
+    def files(self, folder: str) -> Iterator[str]:
+        for name in self._directory.names(self._root + folder):
+            yield name.removeprefix(self._root)
+
+
+class _Part(io.RawIOBase):
+    """A part of a source, read from its beginning to its end."""
+
+    def __init__(self, source: Source, start: int, size: int) -> None:
+        self._source = source
+        self._at = start
+        self._end = start + size
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = self._source.read(self._at, min(len(buffer), self._end - self._at))
+        buffer[: len(data)] = data
+        self._at += len(data)
+        return len(data)
