@@ -38,18 +38,25 @@ if TYPE_CHECKING:
 
     from datumaro_segmask.cli.preview.show import show
     from datumaro_segmask.plugin.training.arrays import from_arrays, to_arrays, write_archive
+    from datumaro_segmask.tables import read_table, to_table, write_table
     from datumaro_segmask.training.arrays import Masks
 
 __version__ = "0.1.0"
 
-__all__ = ["Masks", "__version__", "from_arrays", "register", "show", "to_arrays", "write_archive"]
+__all__ = [
+    "Masks", "__version__", "from_arrays", "read_table", "register", "show", "to_arrays",
+    "to_table", "write_archive", "write_table",
+]  # fmt: skip
 
 _MODULES = {
     "Masks": "training.arrays",
     "from_arrays": "plugin.training.arrays",
+    "read_table": "tables",
     "show": "cli.preview.show",
     "to_arrays": "plugin.training.arrays",
+    "to_table": "tables",
     "write_archive": "plugin.training.arrays",
+    "write_table": "tables",
 }
 """Where the other names are, each of which is imported when it is asked for."""
 

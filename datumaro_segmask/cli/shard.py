@@ -1,0 +1,137 @@
+"""Cut archives into shards of so many items each, a table (Parquet) or archives (zips), by
+several processes or a Dask cluster. A run that was cut short goes on where it stopped."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import BrokenExecutor, Executor
+from contextlib import contextmanager
+from typing import Any
+
+from tqdm import tqdm
+
+from ..errors import ArchiveError, SegmaskExportError
+from ..plugin.host import add_reading_options
+from ..sharding.parts import PART_ITEMS, Reading, make_plan
+from ..sharding.run import Kind, run_in_processes
+from ..sharding.run import run as run_parts
+from ..sharding.shards import ParquetShards, ZipShards
+from . import FAULTS, OK
+
+KINDS: dict[str, Callable[[], Kind]] = {"parquet": ParquetShards, "segmask": ZipShards}
+
+_SHOWN = 10  # errors of items
+_CONNECT = 30  # seconds
+_RETRIES = 2  # of a part, on a cluster
+
+EPILOG = """\
+Beside the shards stands _segmask.json, written last: it names them, counts items, instances and
+pixels by label, and has the errors of items that could not be read.
+
+exit status:
+  0  all shards are there
+  1  they are there, but for items that cannot be read
+  2  an archive cannot be read, or other shards are in the way
+
+examples:
+  datumaro-segmask shard task.zip -o table --to parquet --jobs 4
+  datumaro-segmask shard 'tasks/*.zip' -o shards --to segmask --shard-items 1000
+  datumaro-segmask shard s3://bucket/tasks/*.zip -o s3://bucket/table --dask tcp://scheduler:8786
+"""
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "path", metavar="PATH", nargs="+", help="Archives: folders, zips, URLs, or patterns of such"
+    )
+    parser.add_argument("-o", "--output", metavar="OUT", required=True, help="Folder or URL")
+    parser.add_argument(
+        "--to", choices=KINDS, default="parquet", help="Kind of the shards (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--shard-items",
+        type=int,
+        default=PART_ITEMS,
+        metavar="N",
+        help="Items of a shard (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--jobs", type=int, default=1, metavar="N", help="Processes (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--dask", metavar="ADDRESS", help="Scheduler of a Dask cluster, such as tcp://host:8786"
+    )
+    parser.add_argument(
+        "--overwrite", action="store_true", help="Replace the shards of another run (default: stop)"
+    )
+    add_reading_options(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the command; return its exit status."""
+    plan = make_plan(options.path, options.shard_items)
+    kind = KINDS[options.to]()
+    with tqdm(
+        total=len(plan), unit=" shards", delay=1, leave=False, disable=not sys.stderr.isatty()
+    ) as bar:
+        more: dict[str, Any] = {
+            "reading": Reading(options.ignore_index, options.max_pixels),
+            "overwrite": options.overwrite,
+            "progress": lambda done, _: bar.update(done - bar.n),
+        }
+        try:
+            if options.dask:
+                with _dask(options.dask) as executor:
+                    manifest = run_parts(plan, kind, options.output, executor, **more)
+            else:
+                manifest = run_in_processes(plan, kind, options.output, options.jobs, **more)
+        except BrokenExecutor as error:
+            raise SegmaskExportError(
+                "the processes that make the shards die, again and again",
+                options.output,
+                "enough memory for each of them",
+                "give fewer --jobs; what is done is kept, the same command goes on from there",
+            ) from error
+    return _report(manifest)
+
+
+def _report(manifest: dict[str, Any]) -> int:
+    shards = len(manifest["parts"])
+    print(f"{manifest['items']:,} items in {shards:,} shards, {manifest['bytes']:,} bytes")
+    for name, counts in manifest["labels"].items():
+        shown = name or "(no label)"
+        print(f"  {shown}: {counts['instances']:,} instances, {counts['pixels']:,} pixels")
+    errors = [error for part in manifest["parts"] for error in part["errors"]]
+    for error in errors[:_SHOWN]:
+        print(f"error: {error['error']}", file=sys.stderr)
+    broken = manifest["broken"]
+    if broken > _SHOWN:
+        print(f"and {broken - _SHOWN:,} more items that cannot be read", file=sys.stderr)
+    return FAULTS if broken else OK
+
+
+@contextmanager
+def _dask(address: str) -> Iterator[Executor]:
+    """Connect to the scheduler of a cluster. Raises ArchiveError where there is none."""
+    try:
+        from distributed import Client
+    except ImportError as error:
+        raise ArchiveError(
+            "the option --dask needs a package that is not here (distributed)",
+            "the command line",
+            "Dask",
+            "type \"pip install 'datumaro-segmask[dask]'\", here and on the workers",
+        ) from error
+    try:
+        client = Client(address, timeout=_CONNECT)
+    except (OSError, ValueError) as error:
+        raise ArchiveError(
+            f"no scheduler answers ({type(error).__name__})",
+            address,
+            "the address of a Dask scheduler, such as tcp://host:8786",
+            "check the address, and that the cluster is up",
+        ) from error
+    with client:
+        yield client.get_executor(pure=False, retries=_RETRIES)

@@ -1,0 +1,149 @@
+"""Where shards are written: each whole or not at all, and a manifest of all of them at the end.
+
+While a run goes on, what is known of each finished part lies in the folder `WORK`; a run that was
+cut short goes on from there. The manifest comes last: who finds it, finds all parts.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable
+from typing import IO, Any
+
+from ..errors import SegmaskExportError
+from ..storage.remote.store import is_url, shown
+
+MANIFEST = "_segmask.json"
+WORK = "_segmask"
+_JOB = f"{WORK}/job.json"
+_SHARD = re.compile(r"\.?(part|shard)-\d{6}\.(parquet|zip)(\..*)?")
+
+
+class Target:
+    """A folder for shards, on the disk or in a store, where an object appears whole by itself."""
+
+    def __init__(self, out: str) -> None:
+        self._out = out
+
+    def _system(self) -> tuple[Any, str]:
+        import fsspec
+
+        return fsspec.core.url_to_fs(self._out)  # type: ignore[no-any-return]
+
+    def put(self, name: str, write: Callable[[IO[bytes]], object]) -> int:
+        """Let ``write`` fill a file, which then takes its name at once; return its bytes."""
+        if is_url(self._out):
+            with tempfile.TemporaryDirectory(prefix="segmask-shard-") as folder:
+                part = os.path.join(folder, "part")
+                size = _fill(part, write)
+                system, root = self._system()
+                system.put_file(part, f"{root}/{name}")
+                return size
+        path = os.path.join(self._out, name)
+        folder, base = os.path.split(path)
+        os.makedirs(folder, exist_ok=True)
+        part = os.path.join(folder, f".{base}.{secrets.token_hex(8)}")
+        try:
+            size = _fill(part, write)
+            os.replace(part, path)
+        except BaseException:
+            if os.path.exists(part):
+                os.unlink(part)
+            raise
+        return size
+
+    def put_json(self, name: str, value: Any) -> None:
+        text = json.dumps(value, indent=1, ensure_ascii=False, sort_keys=True)
+        self.put(name, lambda file: file.write(text.encode(errors="replace")))
+
+    def get_json(self, name: str) -> dict[str, Any] | None:
+        """Return what a file says, None where it is not there."""
+        try:
+            if is_url(self._out):
+                system, root = self._system()
+                system.invalidate_cache()
+                return dict(json.loads(system.cat_file(f"{root}/{name}")))
+            with open(os.path.join(self._out, name), "rb") as file:
+                return dict(json.load(file))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def names(self, folder: str = "") -> list[str]:
+        """Return the names in a folder."""
+        if is_url(self._out):
+            system, root = self._system()
+            system.invalidate_cache()
+            path = f"{root}/{folder}".rstrip("/")
+            found = system.ls(path, detail=False) if system.exists(path) else []
+            return [name.rstrip("/").rpartition("/")[2] for name in found]
+        path = os.path.join(self._out, folder)
+        return os.listdir(path) if os.path.isdir(path) else []
+
+    def remove(self, names: Iterable[str]) -> None:
+        """Remove files or folders."""
+        for name in names:
+            if is_url(self._out):
+                system, root = self._system()
+                system.rm(f"{root}/{name}", recursive=True)
+                continue
+            path = os.path.join(self._out, name)
+            if os.path.isdir(path):
+                shutil.rmtree(path)
+            else:
+                os.unlink(path)
+
+    def begin(self, job: Any, overwrite: bool) -> dict[str, Any] | None:
+        """Make ready for a job; return its manifest if it is done already.
+
+        Raises SegmaskExportError where the shards of another job are, unless they may go.
+        """
+        manifest = self.get_json(MANIFEST)
+        before = self.get_json(_JOB) if manifest is None else manifest["job"]
+        if overwrite:
+            self.remove([MANIFEST] if manifest is not None else [])
+            self.remove(name for name in self.names() if name == WORK or _SHARD.fullmatch(name))
+        elif before is not None and before != job:
+            raise self.in_the_way()
+        elif manifest is not None:
+            return dict(manifest)
+        self.put_json(_JOB, job)
+        return None
+
+    def in_the_way(self) -> SegmaskExportError:
+        """Make the error for a folder with shards that are not to be replaced."""
+        return SegmaskExportError(
+            "the shards of another run are here, or of the same with other options",
+            shown(self._out),
+            "an empty folder, or the run that was cut short",
+            "choose another folder, or the option --overwrite (overwrite=True) to replace them",
+        )
+
+    def note(self, number: int, result: dict[str, Any]) -> None:
+        """Note that a part is done."""
+        self.put_json(f"{WORK}/{number:06}.json", result)
+
+    def noted(self) -> dict[int, dict[str, Any]]:
+        """Return what was noted of parts that are done, by their number."""
+        names = [name for name in self.names(WORK) if re.fullmatch(r"\d{6,}\.json", name)]
+        found = {int(name[:-5]): self.get_json(f"{WORK}/{name}") for name in names}
+        return {number: result for number, result in found.items() if result is not None}
+
+    def finish(self, manifest: dict[str, Any]) -> None:
+        """Declare the run finished, and remove what is no shard of it."""
+        self.put_json(MANIFEST, manifest)
+        shards = {part["file"] for part in manifest["parts"]}
+        left = [n for n in self.names() if _SHARD.fullmatch(n) and n not in shards]
+        self.remove([WORK, *left])
+
+
+def _fill(path: str, write: Callable[[IO[bytes]], object]) -> int:
+    with open(path, "wb") as file:
+        write(file)
+        file.flush()
+        os.fsync(file.fileno())
+        return file.tell()

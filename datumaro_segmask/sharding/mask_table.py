@@ -1,0 +1,226 @@
+"""A table of masks that is read back."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from functools import partial
+from itertools import groupby
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ..archive.encode import COLOR, MaskEncoder
+from ..archive.item import Item
+from ..archive.labelmap import Label, LabelMap, format_label_map
+from ..arrays import Size
+from ..errors import ArchiveError, SegmaskExportError
+from ..regions import Instance, Rle, Shape, paint
+from ..storage import layout
+from ..storage.ids import Hashes
+from ..storage.read import Entry
+from ..storage.remote.store import is_url, shown
+from ..storage.write import FolderSink, Sink, SubsetLists, ZipSink
+from .table import KEY, NAMES, ROWS_AT_ONCE, Row
+
+log = logging.getLogger(__name__)
+
+
+class MaskTable:
+    """A table of masks that is read back: as items and as an archive.
+
+    ``source`` is a ``pyarrow.Table``, a Parquet file, or a folder or URL of such files, which are
+    read one after the other. Raises ArchiveError for what is no such table.
+    """
+
+    def __init__(self, source: str | pa.Table) -> None:
+        self._source = source
+        self.place = shown(source) if isinstance(source, str) else "the table"
+        with ExitStack() as stack:
+            first = next(self._files(stack), None)
+            if first is None:
+                raise ArchiveError(
+                    "no Parquet file is here", self.place, "a table of masks", "check the path"
+                )
+            self.label_map = _label_map_of(
+                first.schema if isinstance(first, pa.Table) else first.schema_arrow, self.place
+            )
+
+    def _files(self, stack: ExitStack) -> Iterator[pa.Table | pq.ParquetFile]:
+        if isinstance(self._source, pa.Table):
+            yield self._source
+            return
+        for path, opened in _parquet_files(self._source):
+            try:
+                yield stack.enter_context(pq.ParquetFile(stack.enter_context(opened())))
+            except (pa.ArrowException, OSError) as error:
+                raise ArchiveError(
+                    f"the file is no sound Parquet file ({type(error).__name__})",
+                    shown(path),
+                    "a table of masks",
+                    "write it anew with write_table",
+                ) from None
+
+    def _groups(self) -> Iterator[list[Row]]:
+        """Yield the rows of each item; they stand together, in one file or one chunk."""
+        with ExitStack() as stack:
+            for file in self._files(stack):
+                for rows in _neighbours(file):
+                    for _, group in groupby(rows, key=lambda row: row[:2]):
+                        yield list(group)
+                stack.close()
+
+    def __iter__(self) -> Iterator[tuple[Entry, Item]]:
+        """Yield each item behind its id and subset; those with an error are left out and counted.
+
+        How many were left out is logged once, at the end.
+        """
+        errors = 0
+        for rows in self._groups():
+            if rows[0][-1] is not None:
+                errors += 1
+                continue
+            item_id, subset, image, height, width = rows[0][:5]
+            instances = [
+                Instance(label, number, counts, area, tuple(bbox))
+                for *_, label, number, area, bbox, counts, _ in rows
+                if counts is not None
+            ]
+            size = None if height is None else Size(height, width)
+            has_labels = all(instance.label is not None for instance in instances)
+            yield (item_id, subset), Item(item_id, size, image, instances, has_labels)
+        if errors:
+            log.warning(
+                "%s: %d items are left out, as they could not be read when the table was made; the "
+                "column 'error' says why.",
+                self.place,
+                errors,
+            )
+
+    def counts(self) -> dict[str, tuple[int, int]]:
+        """Return instances and pixels by the name of the label, read from two columns alone."""
+        found = {label.name: [0, 0] for label in self.label_map.labels}
+        names = [label.name for label in self.label_map.labels]
+        with ExitStack() as stack:
+            for file in self._files(stack):
+                wanted = ["label", "area"]
+                table = file if isinstance(file, pa.Table) else file.read(columns=wanted)
+                groups = table.select(wanted).group_by("label")
+                sums = groups.aggregate([("area", "count"), ("area", "sum")]).to_pylist()
+                for row in sums:
+                    if row["label"] is not None:
+                        found[names[row["label"]]][0] += row["area_count"]
+                        found[names[row["label"]]][1] += row["area_sum"]
+                stack.close()
+        return {name: (instances, pixels) for name, (instances, pixels) in found.items()}
+
+    def write_archive(self, out: str) -> int:
+        """Write an archive, a zip if ``out`` ends in ``.zip``; return how many items it has.
+
+        Pictures are not in the table. Raises SegmaskExportError.
+        """
+        encoder = MaskEncoder(self.label_map, COLOR, None)
+        sink: Sink = ZipSink(out) if out.lower().endswith(".zip") else FolderSink(out)
+        count, seen = 0, Hashes()
+        try:
+            with SubsetLists() as lists:
+                for (item_id, subset), item in self:
+                    masks = _masks(item, encoder)
+                    if _is_new(item_id, subset, masks, seen):
+                        for name, data in masks.items():
+                            sink.put(name, data)
+                    lists.add(subset, layout.list_line(item_id, bool(masks)))
+                    count += 1
+                for name, lines in lists.texts().items():
+                    sink.put_lines(name, lines)
+            sink.put_lines(layout.LABEL_MAP, format_label_map(self.label_map).splitlines())
+            sink.finish()
+        except BaseException:
+            sink.abandon()
+            raise
+        return count
+
+
+def _label_map_of(found: pa.Schema, place: str) -> LabelMap:
+    """Return the label map that a schema holds. Raises ArchiveError where it is no such table."""
+    try:
+        labels = json.loads((found.metadata or {})[KEY])["labels"]
+        made = [
+            Label(e["name"], tuple(e["color"]), i, tuple(e["parts"]), tuple(e["actions"]))
+            for i, e in enumerate(labels)
+        ]
+    except (KeyError, ValueError, TypeError) as error:
+        raise ArchiveError(
+            "the table does not say which labels it has",
+            place,
+            "a table that this package has written",
+            "write it anew with write_table, and keep the metadata of its schema",
+        ) from error
+    return LabelMap(tuple(made), place)
+
+
+def _neighbours(file: pa.Table | pq.ParquetFile) -> Iterator[Iterator[Row]]:
+    """Yield the rows of each archive, at least: those of two may have items of one id."""
+    if isinstance(file, pa.Table):
+        for batch in file.select(NAMES).to_batches():
+            yield _rows([batch])
+    else:
+        yield _rows(file.iter_batches(ROWS_AT_ONCE, columns=NAMES))
+
+
+def _rows(batches: Iterable[pa.RecordBatch]) -> Iterator[Row]:
+    for batch in batches:
+        yield from zip(*(batch[name].to_pylist() for name in NAMES), strict=True)
+
+
+def _is_new(item_id: str, subset: str, masks: dict[str, bytes], seen: Hashes) -> bool:
+    """Tell whether the files of an item are still to be written: two subsets may share them."""
+    itself, listed = hash((item_id,)), hash((item_id, subset))
+    content = hash((item_id, tuple(masks.items())))
+    known = itself in seen
+    if known and (listed in seen or content not in seen):
+        raise SegmaskExportError(
+            "the table has another item of this id, with masks of its own",
+            f"item {item_id!r} of subset {subset!r}",
+            "an id of its own for every image of an archive",
+            "write an archive of each of the archives that the table was made of",
+        )
+    for value in (itself, listed, content):
+        seen.add(value)
+    return not known
+
+
+def _masks(item: Item, encoder: MaskEncoder) -> dict[str, bytes]:
+    if not item.instances or item.size is None:
+        return {}
+    shapes = [Shape(Rle(list(item.size), i.counts), i.label or 0, i.number) for i in item.instances]
+    planes = paint(shapes, *item.size, encoder.background)
+    masks = {}
+    if item.has_labels:
+        masks[layout.class_mask(item.item_id)] = encoder.labels(planes.labels)
+    if planes.numbers.values.any():
+        masks[layout.instance_mask(item.item_id)] = encoder.numbers(planes.numbers, item.item_id)
+    return masks
+
+
+def _parquet_files(source: str) -> Iterator[tuple[str, Any]]:
+    """Yield the path of each file of a table, in the order of names, and a call that opens it."""
+    if is_url(source):
+        import fsspec
+
+        system, root = fsspec.core.url_to_fs(source)
+        paths = [root] if system.isfile(root) else sorted(system.glob(f"{root}/*.parquet"))
+        for path in paths:
+            yield path, partial(system.open, path, "rb")
+        return
+    paths = [source]
+    if os.path.isdir(source):
+        names = sorted(os.listdir(source))
+        names = [n for n in names if n.endswith(".parquet") and not n.startswith((".", "_"))]
+        paths = [os.path.join(source, name) for name in names]
+    for path in paths:
+        yield path, partial(open, path, "rb")

@@ -1,0 +1,231 @@
+"""Parts done by any executor: processes of this machine, or the workers of a cluster.
+
+A part writes one file under a name that follows from its number, whole or not at all. So a part
+that runs twice changes nothing, and a run that was cut short goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    BrokenExecutor,
+    Executor,
+    Future,
+    ProcessPoolExecutor,
+    wait,
+)
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from ..archive.item import Item
+from ..archive.labelmap import LabelMap
+from ..errors import SegmaskImportError
+from ..storage.remote.store import shown
+from .manifest import Target
+from .parts import Part, Plan, Reading, Source, open_source, version
+
+_WAITING = 256  # parts that are given to an executor ahead; each is some 100 kB of ids
+_SHOWN_ERRORS = 100  # of a part, in the manifest; the table has them all
+_MOST_BREAKS = 3  # pools in a row that break without having done a part
+
+
+class Kind(Protocol):
+    """What is made of a part: a value that can be pickled."""
+
+    @property
+    def name(self) -> str:
+        """What the command line and the manifest call it."""
+
+    def file(self, number: int) -> str | None:
+        """Return the name of the file of a part, None where there is none."""
+
+    def write(self, part: Part, source: Source, job: Job, target: Target, found: Found) -> None:
+        """Read the items of a part, tell ``found`` of each, and write the file of the part."""
+
+    def options(self) -> dict[str, Any]:
+        """Return what decides about the bytes of the files."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What every worker has to know, whatever its part."""
+
+    kind: Kind
+    out: str
+    label_map: LabelMap
+    reading: Reading
+
+
+class Found:
+    """What there is to tell of a part."""
+
+    def __init__(self, label_map: LabelMap, names: dict[int, int]) -> None:
+        self._labels = [label.name for label in label_map.labels]
+        self.positions = names
+        self.items = 0
+        self.rows = 0
+        self.bytes = 0
+        self.errors: list[dict[str, str]] = []
+        self.broken = 0
+        self._instances: Counter[str] = Counter()
+        self._pixels: Counter[str] = Counter()
+
+    def add(self, entry: tuple[str, str], item: Item | SegmaskImportError) -> None:
+        """Count an item, or note why it cannot be read."""
+        self.items += 1
+        if isinstance(item, SegmaskImportError):
+            self.broken += 1
+            if len(self.errors) < _SHOWN_ERRORS:
+                item_id, subset = entry
+                self.errors.append({"item": item_id, "subset": subset, "error": str(item)})
+            return
+        for instance in item.instances:
+            name = "" if instance.label is None else self._labels[instance.label]
+            self._instances[name] += 1
+            self._pixels[name] += instance.area
+
+    def result(self) -> dict[str, Any]:
+        labels = {
+            n: {"instances": c, "pixels": self._pixels[n]} for n, c in self._instances.items()
+        }
+        return {
+            "items": self.items,
+            "rows": self.rows,
+            "bytes": self.bytes,
+            "broken": self.broken,
+            "errors": self.errors,
+            "labels": labels,
+        }
+
+
+def do_part(job: Job, part: Part) -> dict[str, Any]:
+    """Do one part and note that it is done; return what there is to tell of it.
+
+    Raises SegmaskImportError where the archive, and not an item, cannot be read, and OSError where
+    the file cannot be written.
+    """
+    source = open_source(part.path, job.reading)
+    positions = {
+        i: position
+        for i, label in enumerate(source.label_map.labels)
+        if (position := job.label_map.position(label.name)) is not None
+    }
+    target = Target(job.out)
+    found = Found(job.label_map, positions)
+    job.kind.write(part, source, job, target, found)
+    result = {"ids": part.digest(), "file": job.kind.file(part.number), **found.result()}
+    target.note(part.number, result)
+    return result
+
+
+def run(
+    plan: Plan,
+    kind: Kind,
+    out: str,
+    executor: Executor | None = None,
+    *,
+    reading: Reading | None = None,
+    overwrite: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, Any]:
+    """Have all parts done that are not done yet, here or by ``executor``; return the manifest.
+
+    ``progress`` gets how many parts are done, and of how many. Raises SegmaskExportError where
+    other shards are in ``out``, SegmaskImportError where an archive cannot be read, and
+    BrokenExecutor where a worker died; what was done until then is kept, and the next run goes on.
+    """
+    reading = reading or Reading()
+    job = Job(kind, out, plan.label_map, reading)
+    target = Target(out)
+    description = _describe(plan, job)
+    manifest = target.begin(description, overwrite)
+    if manifest is not None:
+        return manifest
+    noted, results, total = target.noted(), {}, len(plan)
+    waiting: dict[Future[dict[str, Any]], int] = {}
+
+    def done(number: int, result: dict[str, Any]) -> None:
+        results[number] = result
+        if progress is not None:
+            progress(len(results), total)
+
+    def collect(most: int) -> None:
+        while len(waiting) > most:
+            for future in wait(waiting, return_when=FIRST_COMPLETED).done:
+                done(waiting.pop(future), future.result())
+
+    try:
+        for part in plan.parts():
+            known = noted.get(part.number)
+            if known is not None and known["ids"] == part.digest():
+                done(part.number, known)
+            elif executor is None:
+                done(part.number, do_part(job, part))
+            else:
+                waiting[executor.submit(do_part, job, part)] = part.number
+                collect(_WAITING)
+        collect(0)
+    except BaseException:
+        for future in waiting:
+            future.cancel()
+        raise
+    manifest = make_manifest(description, [results[number] for number in sorted(results)])
+    target.finish(manifest)
+    return manifest
+
+
+def run_in_processes(plan: Plan, kind: Kind, out: str, jobs: int, **options: Any) -> dict[str, Any]:
+    """`run` in this many processes of this machine; a process that dies is replaced.
+
+    Raises BrokenExecutor where they die again and again, as for want of memory.
+    """
+    if jobs <= 1:
+        return run(plan, kind, out, **options)
+    # Forked ones would share the threads and locks of whatever has been imported.
+    context = multiprocessing.get_context("spawn")
+    breaks, before = 0, -1
+    while True:
+        try:
+            with ProcessPoolExecutor(jobs, mp_context=context) as pool:
+                return run(plan, kind, out, pool, **options)
+        except BrokenExecutor:
+            finished = len(Target(out).noted())
+            breaks = breaks + 1 if finished == before else 0
+            before = finished
+            options["overwrite"] = False  # it has begun
+            if breaks == _MOST_BREAKS:
+                raise
+
+
+def _describe(plan: Plan, job: Job) -> dict[str, Any]:
+    """Return what makes one run the continuation of another."""
+    return {
+        "version": 1,
+        "kind": job.kind.name,
+        "options": {
+            **job.kind.options(),
+            "ignore_index": job.reading.ignore_index,
+            "max_pixels": job.reading.max_pixels,
+        },
+        "shard_items": plan.part_items,
+        "archives": [
+            {"path": shown(path), "items": items, "version": version(path)}
+            for (path, _), items in zip(plan.archives, plan.items(), strict=True)
+        ],
+        "labels": [label.name for label in plan.label_map.labels],
+    }
+
+
+def make_manifest(description: dict[str, Any], results: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return what is told of all parts, and their sums."""
+    labels: dict[str, dict[str, int]] = {}
+    for result in results:
+        for name, counts in result["labels"].items():
+            total = labels.setdefault(name, {"instances": 0, "pixels": 0})
+            for key, value in counts.items():
+                total[key] += value
+    sums = {key: sum(r[key] for r in results) for key in ("items", "rows", "bytes", "broken")}
+    return {"job": description, **sums, "labels": labels, "parts": results}

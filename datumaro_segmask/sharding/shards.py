@@ -1,0 +1,113 @@
+"""The kinds of shards: Parquet files, and archives in zips."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import IO, Any
+
+from ..archive.item import Item
+from ..archive.labelmap import format_label_map
+from ..errors import SegmaskImportError
+from ..storage import layout
+from ..storage.read import Entry, Storage
+from ..storage.remote.faults import StoreError
+from ..storage.write import ZIP_DATE, SubsetLists
+from .manifest import Target
+from .parts import Part, Source, read_part
+from .run import Found, Job
+
+
+@dataclass(frozen=True)
+class ParquetShards:
+    """A table of masks, a file a part: ``part-000000.parquet``."""
+
+    name: str = "parquet"
+
+    def options(self) -> dict[str, Any]:
+        return {}
+
+    def file(self, number: int) -> str:
+        return f"part-{number:06}.parquet"
+
+    def write(self, part: Part, source: Source, job: Job, target: Target, found: Found) -> None:
+        from .table import Row, rows_of, write_parquet
+
+        def rows() -> Iterator[Row]:
+            for entry, item in _relabeled(part, source, job, found):
+                found.add(entry, item)
+                yield from rows_of(entry, item)
+
+        def write(file: IO[bytes]) -> None:
+            found.rows = write_parquet(rows(), job.label_map, file)
+
+        found.bytes = target.put(self.file(part.number), write)
+
+
+@dataclass(frozen=True)
+class ZipShards:
+    """Archives, a zip a part, each of which CVAT takes: ``shard-000000.zip``.
+
+    Masks and pictures are copied as they are. Items that cannot be read are left out.
+    """
+
+    name: str = "segmask"
+
+    def options(self) -> dict[str, Any]:
+        return {}
+
+    def file(self, number: int) -> str:
+        return f"shard-{number:06}.zip"
+
+    def write(self, part: Part, source: Source, job: Job, target: Target, found: Found) -> None:
+        def write(file: IO[bytes]) -> None:
+            with zipfile.ZipFile(file, "w") as archive, SubsetLists() as lists:
+                seen: set[str] = set()
+                for entry, item in _relabeled(part, source, job, found):
+                    files = _files_of(source.storage, item) if isinstance(item, Item) else item
+                    if isinstance(files, SegmaskImportError):
+                        found.add(entry, files)
+                        continue
+                    found.add(entry, item)
+                    item_id, subset = entry
+                    for name in files if item_id not in seen else ():  # two subsets may list it
+                        archive.writestr(zipfile.ZipInfo(name, ZIP_DATE), files[name])
+                    seen.add(item_id)
+                    has_mask = any(not name.startswith(layout.IMAGES) for name in files)
+                    lists.add(subset, layout.list_line(item_id, has_mask))
+                texts = {name: list(lines) for name, lines in lists.texts().items()}
+                texts[layout.LABEL_MAP] = format_label_map(source.label_map).splitlines()
+                for name, lines in texts.items():
+                    info = zipfile.ZipInfo(name, ZIP_DATE)
+                    info.compress_type = zipfile.ZIP_DEFLATED
+                    archive.writestr(info, "".join(f"{line}\n" for line in lines))
+            found.rows = found.items - found.broken
+
+        found.bytes = target.put(self.file(part.number), write)
+
+
+def _files_of(storage: Storage, item: Item) -> dict[str, bytes] | SegmaskImportError:
+    """Return the files of an item, or the error where one of them cannot be read."""
+    masks = layout.class_mask(item.item_id), layout.instance_mask(item.item_id)
+    names = [name for name in masks if storage.exists(name)]
+    try:
+        return {name: storage.read(name) for name in [*names, *filter(None, [item.image])]}
+    except StoreError:
+        raise
+    except SegmaskImportError as error:
+        return error
+
+
+def _relabeled(
+    part: Part, source: Source, job: Job, found: Found
+) -> Iterator[tuple[Entry, Item | SegmaskImportError]]:
+    """Yield the items of a part, with the labels of the job."""
+    for entry, item in read_part(part, source, job.reading):
+        if isinstance(item, Item):
+            instances = [
+                i if i.label is None else replace(i, label=found.positions[i.label])
+                for i in item.instances
+            ]
+            item = replace(item, instances=instances)
+        yield entry, item

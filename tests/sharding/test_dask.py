@@ -1,0 +1,65 @@
+"""A cluster of Dask on this machine gives the bytes of the plain loop, whoever dies."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from datumaro_segmask.sharding.parts import make_plan
+from datumaro_segmask.sharding.run import run
+from datumaro_segmask.sharding.shards import ParquetShards
+
+from .makes import digest
+from .test_run import COUNT, SHARDS, Deadly, deadly, path, plain, plan_of, when
+
+__all__ = ["path", "plain"]  # fixtures
+
+distributed = pytest.importorskip("distributed", reason="the extra 'dask' is not installed")
+pytestmark = pytest.mark.filterwarnings("ignore")  # its own, of ports, processes and sockets
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    with distributed.LocalCluster(
+        n_workers=2,
+        threads_per_worker=1,
+        host="127.0.0.1",
+        dashboard_address=None,
+        silence_logs=logging.CRITICAL,
+    ) as made:
+        yield made
+
+
+def test_same_bytes(cluster: Any, path: str, plain: dict[str, str], tmp_path: Path) -> None:
+    with distributed.Client(cluster) as client:
+        run(plan_of(path), ParquetShards(), str(tmp_path), client.get_executor(pure=False))
+    assert digest(tmp_path) == plain
+
+
+@deadly
+@when
+def test_worker_dies(
+    before: bool, cluster: Any, path: str, plain: dict[str, str], tmp_path: Path
+) -> None:
+    kind = Deadly(mark=str(tmp_path / "mark"), before=before)
+    with distributed.Client(cluster) as client:
+        run(plan_of(path), kind, str(tmp_path / "out"), client.get_executor(pure=False, retries=2))
+    assert (tmp_path / "mark").exists()
+    assert digest(tmp_path / "out") == plain
+
+
+def test_command(cluster: Any, path: str, plain: dict[str, str], tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "datumaro_segmask", "shard", path, "-o", str(tmp_path),
+         "--shard-items", str(COUNT // SHARDS), "--dask", cluster.scheduler_address],
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert digest(tmp_path) == plain
+    assert len(make_plan(path, COUNT // SHARDS)) == SHARDS
