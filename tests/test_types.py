@@ -42,6 +42,9 @@ def test_the_package_says_that_it_is_typed() -> None:
 
 @pytest.mark.parametrize("name", MODULES)
 def test_public_functions_say_what_they_return(name: str) -> None:
+    if name == "datumaro_segmask.experimental":
+        pytest.importorskip("datumaro.experimental.legacy", reason="needs Datumaro 1.13")
+        pytest.importorskip("polars", reason="needs polars, as datumaro.experimental does")
     untyped = [
         place
         for place, function in functions(importlib.import_module(name), name)
