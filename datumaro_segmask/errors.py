@@ -92,7 +92,7 @@ class SegmaskError(Exception):
         if self.section:
             rule = self.section
             parts.append(f"(docs/format.md, section {rule}: 'datumaro-segmask explain {rule}')")
-        return as_typed(" ".join(parts))
+        return printable(as_typed(" ".join(parts)))
 
 
 class SegmaskImportError(SegmaskError):
@@ -210,6 +210,15 @@ class reporting:  # noqa: N801, used like a function
             return False
         self._report(error)
         return True
+
+
+def printable(text: str) -> str:
+    """Return a text of an archive without what could steer a terminal."""
+    return (
+        text
+        if text.isprintable()
+        else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    )
 
 
 def counted(number: int, noun: str) -> str:

@@ -17,7 +17,8 @@ from datumaro.components.errors import DatasetImportError
 from datumaro.components.importer import ImportErrorPolicy
 
 from datumaro_segmask import register
-from datumaro_segmask.archive.labelmap import format_label_map, parse_label_map
+from datumaro_segmask.archive.encode import format_label_map
+from datumaro_segmask.archive.labelmap import parse_label_map, voc_label_map
 from datumaro_segmask.archive.lists import check_archive, find_lists, read_label_map
 from datumaro_segmask.errors import (
     MissingFileError,
@@ -118,6 +119,9 @@ class _Memory:
     def path(self, name: str) -> None:
         return None
 
+    def top(self) -> Iterator[str]:
+        return (name for name in self._files if "/" not in name)
+
     def exists(self, name: str) -> bool:
         return name in self._files
 
@@ -140,11 +144,11 @@ class _Memory:
 
 
 def label_map(data: bytes) -> None:
-    """What is read has unique names and colours, and is read again from what is written of it."""
+    """What is read has unique names, and is read again from what is written of it."""
     found = read_label_map(_Memory({layout.LABEL_MAP: data}))
     names = {label.name for label in found.labels}
-    if not len(names) == len({label.color for label in found.labels}) == len(found.labels):
-        raise Finding("names or colours are not unique")
+    if len(names) != len(found.labels):
+        raise Finding("names are not unique")
     if found.background is not None and not 0 <= found.background < len(names):
         raise Finding(f"the background is {found.background}")
     try:
@@ -159,7 +163,7 @@ def subset_list(data: bytes) -> None:
     """Ids stay inside the archive, stand there once, and survive being listed again."""
     place = layout.subset_list("default")
     storage = _Memory({place: data, layout.class_mask("a.jpg"): b"", layout.class_mask("#b"): b""})
-    ids = list(dict.fromkeys(find_lists(storage)["default"]()))
+    ids = list(dict.fromkeys(find_lists(storage, voc_label_map())["default"]()))
     _check_names(ids)
     lines = []
     for item_id in ids:
@@ -167,7 +171,7 @@ def subset_list(data: bytes) -> None:
         if not layout.problem_of_listed(item_id, has_mask):
             lines.append((item_id, layout.list_line(item_id, has_mask)))
     again = _Memory({**storage._files, place: "\n".join(line for _, line in lines).encode()})
-    if list(find_lists(again)["default"]()) != [item_id for item_id, _ in lines]:
+    if list(find_lists(again, voc_label_map())["default"]()) != [item_id for item_id, _ in lines]:
         raise Finding(f"the list is another one when written: {lines}")
 
 

@@ -124,7 +124,7 @@ LAYOUT = {
         logs=("SegmentationClass/b.png", "no list names it", "2 items in all", "add its id"),
     ),
     "no-lists": Good(
-        archive({"b": rgb("1"), "c/d": gray("2")}, {"c/d": gray("3")}, lists={}),
+        archive({"b": rgb("1"), "c/d": rgb("2")}, {"c/d": gray("3")}, lists={}),
         {("b", "default"): [("car", 0, "1")], ("c/d", "default"): [("road", 3, "1")]},
         logs=("no subset lists", "all 2 items", "default.txt"),
     ),
@@ -140,6 +140,38 @@ LAYOUT = {
             "SegmentationClass/notes.docx": b"\0",
         },
         CAR_ROAD,
+    ),
+    "masks-of-other-types": Good(
+        archive(A)
+        | {"SegmentationClass/b.BMP": b"x", "SegmentationObject/a.tif": b"x"}
+        | {"SegmentationClass/c.jpg": b"x", "SegmentationClass/d.npy": b"x"},
+        CAR_ROAD,
+        logs=("SegmentationClass/b.BMP", ".png files", "4 items in all", "save it as PNG"),
+    ),
+    "suffixes-in-any-case": Good(
+        {place.replace("a.png", "a.PNG"): data for place, data in archive(A).items()}
+        | {"JPEGImages/a.Tga": jpeg(2, 3)},
+        CAR_ROAD,
+        sizes={"a": (2, 3)},
+    ),
+    "suffixes-in-any-case-without-lists": Good(
+        {"SegmentationClass/a.Png": rgb(CLASSES), "labelmap.txt": LABELS.encode()},
+        CAR_ROAD,
+        logs=("no subset lists", "1 item with masks"),
+    ),
+    "accents-apart": Good(
+        archive(
+            {"e\u0301": rgb("1")},
+            {"\u00e9": rgb("1")},
+            lists={"default": "\u00e9\n"},
+            images={"e\u0301.jpg": jpeg(1, 1)},
+        ),
+        {("\u00e9", "default"): [("car", 1, "1")]},
+    ),
+    "table-of-classes-among-the-lists": Good(
+        archive(A, lists={"default": "a\n", "class": "background\ncar\nroad\n"}),
+        CAR_ROAD,
+        logs=("Segmentation/class.txt", "no list of items", "names of labels", "passed over"),
     ),
     "no-instance-masks": Good(archive(A), CAR_ROAD),
     "instance-mask-of-some-items-only": Good(
@@ -201,6 +233,116 @@ LABEL_MAP = {
         archive(A),
         only(("background", 0, "100 100"), ("car", 0, "010 010"), ("road", 0, "001 001")),
         {"keep_background": True},
+    ),
+    "two-labels-of-one-colour": Good(
+        archive({"a": rgb("012")}, labels="car:128,0,0::\nvan:128,0,0::\nroad:0,128,0::\n"),
+        only(("van", 0, "010"), ("road", 0, "001")),
+        logs=("labelmap.txt:2", "'van'", "'car'", "128,0,0", "as in CVAT"),
+    ),
+    "two-labels-of-one-colour-in-gray": Good(
+        archive({"a": gray("01")}, labels="car:128,0,0::\nvan:128,0,0::\n"),
+        only(("car", 0, "10"), ("van", 0, "01")),
+        logs=("labelmap.txt:2", "'van'", "'car'"),
+    ),
+    "label-as-black-as-the-background": Good(
+        archive(
+            {"a": rgb("0011"), "b": rgb("01")},
+            {"a": rgb("0200")},
+            labels="background:0,0,0::\ncar:128,0,0::\nnight:0,0,0::\n",
+        ),
+        {
+            ("a", "default"): [("car", 0, "0011"), ("night", 2, "0100")],
+            ("b", "default"): [("car", 0, "01")],
+        },
+        logs=("labelmap.txt:3", "'night'", "'background'", "where there is an instance"),
+    ),
+    "background-behind-a-label-as-black": Good(
+        archive(
+            {"a": rgb("001")}, {"a": rgb("022")}, labels="a:0,0,0\nbackground:0,0,0\nc:128,0,0"
+        ),
+        only(("c", 2, "001")),
+        logs=("labelmap.txt:2", "'background'", "'a'"),
+    ),
+    "label-as-black-and-background-kept": Good(
+        archive(
+            {"a": rgb("001")}, {"a": rgb("020")}, labels="background:0,0,0\ncar:128,0,0\nb:0,0,0\n"
+        ),
+        only(("background", 0, "100"), ("car", 0, "001"), ("b", 2, "010")),
+        options={"keep_background": True},
+        logs=("labelmap.txt:3",),
+    ),
+    "file-that-looks-like-a-label-map": Good(
+        archive({"a": gray("01")}, labels=None)
+        | {"Class_Names.TXT": b"background\ncar\n", "notes.txt": b"x"},
+        only(("aeroplane", 0, "01")),
+        logs=("Class_Names.TXT", "no label map", "labels of VOC", "labelmap.txt"),
+    ),
+    "label-map-in-another-case": Good(
+        archive({"a": gray("01")}, labels=None, root="x/")
+        | {"x/LabelMap.txt": b"background\ncar\n"},
+        only(("aeroplane", 0, "01")),
+        logs=("LabelMap.txt", "call it labelmap.txt"),
+    ),
+    "names-like-lines-of-another-tool": Good(
+        archive({"a": gray("01")}, labels="background,0,0,0\ncar,128,0,0\n"),
+        only(("car,128,0,0", 0, "01")),
+        logs=("labelmap.txt:1", "another tool", "2 items in all", "with colons"),
+    ),
+    "gray-among-colour": Good(
+        archive({"a": rgb("012"), "b": gray("01"), "c": gray("00")}),
+        {
+            ("a", "default"): [("car", 0, "010"), ("road", 0, "001")],
+            ("b", "default"): [("car", 0, "01")],
+            ("c", "default"): [],
+        },
+        logs=("SegmentationClass/b.png", "SegmentationClass/a.png", "in the colours"),
+        by_caller=True,
+    ),
+    "palettes-read-in-two-ways": Good(
+        archive(
+            {
+                "a": palette_png(plane("01"), [[0, 128, 0], [128, 0, 0]]),
+                "b": palette_png(plane("01"), [[0, 0, 0], [9, 9, 9]]),
+            }
+        ),
+        {
+            ("a", "default"): [("car", 0, "01"), ("road", 0, "10")],
+            ("b", "default"): [("car", 0, "01")],
+        },
+        logs=("SegmentationClass/b.png", "SegmentationClass/a.png"),
+        by_caller=True,
+    ),
+    "blank-gray-among-colour": Good(
+        archive(
+            {"a": gray("00"), "b": rgb("01")},
+            labels="car:128,0,0::\nroad:0,128,0::\nbackground:0,0,0::\n",
+        ),
+        {("a", "default"): [], ("b", "default"): [("car", 0, "01")]},
+    ),
+    "blank-gray-among-gray": Good(
+        archive(
+            {"a": gray("00"), "b": gray("02")},
+            labels="car:128,0,0::\nroad:0,128,0::\nbackground:0,0,0::\n",
+        ),
+        {("a", "default"): [("car", 0, "11")], ("b", "default"): [("car", 0, "10")]},
+    ),
+    "gray-by-colour-where-no-line-fits": Good(
+        archive(
+            {"a": png(np.array([[0, 255, 255]], np.uint8))},
+            labels="background:0,0,0::\ncar:255,255,255::\n",
+        ),
+        only(("car", 0, "011")),
+    ),
+    "gray-of-four-bits-by-colour": Good(
+        archive(
+            {"a": raw_png(plane("03")[..., None], 4)},
+            labels="background:0,0,0::\ncar:51,51,51::\n",
+        ),
+        only(("car", 0, "01")),
+    ),
+    "gray-by-line-where-one-fits": Good(
+        archive({"a": gray("012")}, labels="a:1,1,1::\nb:2,2,2::\nbackground:0,0,0::\n"),
+        only(("a", 0, "100"), ("b", 0, "010")),
     ),
     "black-that-no-line-declares": Good(
         archive({"a": rgb("01")}, labels="car:128,0,0::\n"), only(("car", 0, "01"))
@@ -379,6 +521,17 @@ BAD: dict[str, Bad] = {
     ),
     "id-that-is-absolute": lists("/etc/passwd\n", UnsafePathError, "train.txt:1", "'/etc/passwd'"),
     "id-that-leads-out-without-suffix": lists("...jpg\n", UnsafePathError, "train.txt:1", "'..'"),
+    "list-with-columns": lists(
+        "a 1\n", SubsetListError, "train.txt:1", "'a 1' holds columns", "only the id, here 'a'"
+    ),
+    "list-of-paths": lists(
+        "/data/JPEGImages/a.jpg\n", SubsetListError, "train.txt:1", "a path", "here 'a'"
+    ),
+    "only-masks-of-other-types": Bad(
+        archive({}, lists={}) | {"SegmentationClass/a.bmp": b"x"},
+        ArchiveError,
+        ("neither subset lists nor masks", "files such as SegmentationClass/a.bmp", "as PNG"),
+    ),
     "list-that-is-no-utf-8": lists(
         b"a\n\xe4\n", SubsetListError, "train.txt:2", "0xe4", "UTF-8", "save the file as"
     ),
@@ -413,9 +566,6 @@ BAD: dict[str, Bad] = {
     "name-twice": label_map(
         "car:1,1,1::\n\ncar:2,2,2::\n", "labelmap.txt:3", "'car'", "line 1", "rename"
     ),
-    "colour-twice": label_map(
-        "car:1,2,3::\nroad:1,2,3::\n", "labelmap.txt:2", "1,2,3", "'car'", "'road'", "another"
-    ),
     "empty-label-map": label_map("", "labelmap.txt", "no label", "remove the file"),
     "label-map-of-comments": label_map("# label:color_rgb\n", "labelmap.txt", "no label"),
     "label-map-that-is-no-utf-8": label_map(
@@ -443,6 +593,26 @@ BAD: dict[str, Bad] = {
     ),
     "undeclared-value-of-16-bits": item(
         png(np.array([[257]], np.uint16)), UndeclaredColorError, "257 (1 pixel)"
+    ),
+    "three-channels-of-an-index": item(
+        png(np.array([[(1, 1, 1), (2, 2, 2)]], np.uint8)),
+        UndeclaredColorError, "2,2,2 (1 pixel", "with one channel, not three",
+    ),
+    "red-and-blue-swapped": item(
+        png(np.array([[(0, 0, 128), (0, 128, 0)]], np.uint8)),
+        UndeclaredColorError, "0,0,128 (1 pixel", "swap red and blue",
+    ),
+    "made-gray": item(
+        png(np.array([[0, 38, 75]], np.uint8)), UndeclaredColorError, "38 (1 pixel)", "made gray",
+        "save the mask in colour",
+    ),
+    "made-gray-and-smoothed": item(
+        png(np.arange(3, 60, dtype=np.uint8).reshape(3, 19)), UndeclaredColorError, "57 values",
+        "stored as JPEG",
+    ),
+    "gray-past-8-bits-is-no-colour": item(
+        png(np.array([[511]], np.uint16)), UndeclaredColorError, "511 (1 pixel)",
+        labels=LABELS + "white:255,255,255::\n",
     ),
     "binary-mask-of-0-and-255": item(
         png(np.array([[0, 255]], np.uint8)), UndeclaredColorError, "255 (1 pixel)",

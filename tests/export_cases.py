@@ -269,12 +269,35 @@ INSTANCES = {
         ],
         {"a": ("1011 0000", "1012 0000")},
     ),
-    "stuff-beside-things": Export(
+    "lone-mask-without-group": Export(
         [item(mask("1111 1111", ROAD), mask("0110 0000", CAR, 6))],
-        {"a": ("2112 2222", "0660 0000")},
+        {"a": ("2112 2222", "1661 1111")},
     ),
-    "stuff-alone": Export(
-        [item(mask("1100 1100", ROAD), mask("0011 0011", CAR))], {"a": ("2211 2211", None)}
+    "lone-masks-of-their-labels": Export(
+        [item(mask("1100 1100", ROAD), mask("0011 0011", CAR))],
+        {"a": ("2211 2211", "1122 1122")},
+    ),
+    "no-label-beside-labels": Export(
+        [item(mask("0001 0001", None), mask("0110 0110"))],
+        {"a": ("0110 0110", "0110 0110")},
+        logs=("1 annotations without a label, beside others that have one",),
+    ),
+    "own-box-without-group": Export(
+        [item(mask("0110 0110"), box(1, 0, 2, 2))],
+        {"a": ("0110 0110", "0110 0110")},
+        logs=("1 boxes that are taken for those of other annotations",),
+    ),
+    "own-box-behind-a-group": Export(
+        [item(box(0, 0, 4, 2), mask("1111 1110", group=3))],
+        {"a": ("1111 1110", "3333 3330")},
+        logs=("1 boxes that are taken for those of other annotations",),
+    ),
+    "box-of-another-label": Export(
+        [item(box(1, 0, 2, 2, ROAD), mask("0110 0100"))],
+        {"a": ("0110 0120", "0220 0210")},
+    ),
+    "box-of-another-extent": Export(
+        [item(box(1, 0, 3, 2), mask("0110 0110"))], {"a": ("0111 0111", "0221 0221")}
     ),
     "two-masks-of-a-label-without-group": Export(
         [item(mask("1000 1000"), mask("0011 0011"))], {"a": ("1011 1011", "1022 1022")}
@@ -390,7 +413,7 @@ PLACES = {
     ),
     "empty-masks": Export(
         [item(), item(Points([1, 1], label=CAR), id="b"), item(mask("1111 1111"), id="c")],
-        {"a": ("0000 0000",) * 2, "b": ("0000 0000",) * 2, "c": ("1111 1111", None)},
+        {"a": ("0000 0000",) * 2, "b": ("0000 0000",) * 2, "c": ("1111 1111", "1111 1111")},
         options={"empty_masks": True},
         lists={"default": ["a", "b", "c"]},
         logs=["Left out of the export: 1 annotations of type points"],
@@ -444,7 +467,7 @@ PLACES = {
 }
 
 THINGS = [item(mask("1110 1110", ROAD), rle("0100 0100", CAR, 7))]
-THINGS_MASKS = {"a": ("2120 2120", "0700 0700")}
+THINGS_MASKS = {"a": ("2120 2120", "1710 1710")}
 MODES = {
     "color": Export(THINGS, THINGS_MASKS, options={"mask_mode": "color"}),
     "palette": Export(
@@ -525,9 +548,6 @@ ANNOTATIONS = {
         "give the annotation a label",
     ),
     "label-below-zero": refused(box(0, 0, 1, 1, -1), "its label is -1"),
-    "no-label-beside-labels": refused(
-        mask("0001 0001", None), "it has no label, though others of the item have",
-    ),
     "position-counts-in-the-list-not-in-paint-order": Refusal(
         item(Points([0, 0], label=CAR), box(0, 0, 1, 1, 9, z_order=5, id=4), FINE, id="b"),
         UnpaintableError, ["annotations[1] (bbox, id 4)"], FINE_MASKS,

@@ -8,27 +8,27 @@ from __future__ import annotations
 
 import logging
 import os
-from collections import Counter, defaultdict
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
 from .. import colors
-from ..errors import MaskSizeError, SegmaskImportError, UndeclaredColorError, counted
+from ..errors import MaskSizeError, SegmaskImportError, UndeclaredColorError, counted, printable
 from ..storage import layout
 from ..storage.read import Storage
-from .item import Scan
-from .labelmap import BACKGROUND, LabelMap
-from .meaning import ClassLookup, remedy_of_color, remedy_of_value
-from .numbering import LAST_SHARED
+from .labelmap import BACKGROUND, BLACK, VOC_LABELS, Label, LabelMap, shared_colors
+from .undeclared import cause_of, nearest, remedy_of
 
 log = logging.getLogger(__name__)
 
 _SHOWN = 8  # undeclared values of one mask that are findings of their own
-_FIX_NUMBERS = (
-    "'datum convert -if segmask -f segmask' numbers the instances from 1; images with more than "
-    "255 have to be cut"
+_COLOR_IN_NAME = re.compile(r"([,;\t ])\s*\d{1,3}\s*\1\s*\d{1,3}\s*\1\s*\d{1,3}\s*[,;]?$")
+_NUMBER_IN_NAME = re.compile(r"(\d{1,5})[\s,;:.)=|-]\s*\D")
+_LOOK_ALIKE = re.compile(
+    r"(label|class|colou?r|obj|names?\b)[^/]*(\.(txt|csv|tsv|json|names|ya?ml|rtf|pbtxt)|map)", re.I
 )
+_VOC_SHOWN = f"{', '.join(VOC_LABELS[:3])} ..."
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,8 @@ def log_findings(place: Callable[[str], str], findings: Iterable[Finding]) -> No
             first = finding
     if first is not None:
         total = f" ({count:,} items in all)" if count > 1 else ""
-        log.warning("%s: %s%s. To fix it: %s.", place(first.file), first.what, total, first.fix)
+        text = f"{place(first.file)}: {first.what}{total}. To fix it: {first.fix}."
+        log.warning("%s", printable(text))
 
 
 # Errors as findings
@@ -94,17 +95,17 @@ def _undeclared(
     error: UndeclaredColorError, label_map: LabelMap, file: str, item: str | None
 ) -> Iterator[Finding]:
     found = error.undeclared
-    nearest = ClassLookup(label_map).nearest
+    in_gray = error.kind == "undeclared-value"
+    cause = cause_of([value for value, _ in found], in_gray, label_map)
     for number, pixels in found[:_SHOWN]:
-        if error.kind == "undeclared-value":
+        fix = cause or remedy_of(number, in_gray)
+        if in_gray:
             value = str(number)
             what = f"{value} is none of the {len(label_map.labels):,} lines of the label map"
-            fix = remedy_of_value(number)
         else:
             value = colors.show(number)
-            near = nearest(number)
+            near = nearest(number, label_map)
             what = f"no label has the colour {value}" + (f"; nearest: {near}" if near else "")
-            fix = remedy_of_color(number, len(found))
         yield Finding(error.kind, file, what, fix, item, pixels=pixels, value=value)
     rest = found[_SHOWN:]
     if rest:
@@ -133,6 +134,12 @@ def no_lists(count: int) -> Finding:
     return Finding("no-lists", layout.SUBSETS, what, fix)
 
 
+def no_list(file: str, why: str) -> Finding:
+    """Return what is said of a file among the lists that is none."""
+    what = f"this is no list of items, for {why}, so it is passed over"
+    return Finding("no-list", file, what, "move it out of the folder of the lists")
+
+
 def unlisted_masks(item_id: str, file: str) -> Finding:
     """Return what is said of an item that no list names, though it has a mask, ``file``."""
     problem = layout.problem_of_name(item_id)
@@ -143,14 +150,23 @@ def unlisted_masks(item_id: str, file: str) -> Finding:
     return Finding("unlisted-masks", file, what, fix, item_id)
 
 
+def no_mask(file: str) -> Finding:
+    """Return what is said of a file in a folder of masks that is no PNG by its suffix."""
+    suffix = layout.split_suffix(file)[1]
+    what = f"masks are {layout.MASK_SUFFIX} files, so this one is left out"
+    fix = "save it as PNG, or move it elsewhere if it is no mask"
+    if suffix.lower() in (".jpg", ".jpeg"):
+        fix = "draw it again and save it as PNG, for JPEG has changed its values"
+    return Finding("mask-type", file, what, fix)
+
+
 def background_doubts(label_map: LabelMap) -> Iterator[Finding]:
     """Yield what makes it doubtful which label is the background (docs/format.md, section 2)."""
     labels = label_map.labels
     named = [i for i, label in enumerate(labels) if label.name.lower() == BACKGROUND]
-    black = label_map.black
-    if black is not None and named and black not in named:
-        assert label_map.background is not None
-        what = f"{labels[label_map.background].name!r} is the background by its name, but CVAT "
+    black, background = label_map.black, label_map.background
+    if black is not None and background is not None and labels[background].color != BLACK:
+        what = f"{labels[background].name!r} is the background by its name, but CVAT "
         what += f"goes by the colour and takes {labels[black].name!r}, which is black"
         fix = "make the background black, in the masks too"
         yield Finding("background", layout.LABEL_MAP, what, fix)
@@ -160,89 +176,54 @@ def background_doubts(label_map: LabelMap) -> Iterator[Finding]:
         yield Finding("background", layout.LABEL_MAP, what, fix)
 
 
+def color_doubts(label_map: LabelMap) -> Iterator[Finding]:
+    """Yield the labels that have the colour of another one (docs/format.md, section 2)."""
+    background = None if label_map.background is None else label_map.labels[label_map.background]
+    for first, label in shared_colors(label_map):
+        what = f"{label.name!r} has the colour {','.join(map(str, label.color))} of {first.name!r}"
+        what += f", so as in CVAT all pixels of it are {label.name!r}"
+        if first is background:
+            what += " where there is an instance, and background elsewhere"
+        fix = "give one of them another colour, in the masks too"
+        yield Finding("duplicate-color", f"{layout.LABEL_MAP}:{label.line}", what, fix)
+
+
+def name_doubts(label_map: LabelMap) -> Iterator[Finding]:
+    """Yield the names that look like lines of another tool's map: with a number, or a colour."""
+    labels = [label for label in label_map.labels if label.line and not label.is_stand_in]
+    numbered = all(_numbered(label) for label in labels)
+    for label in labels:
+        if numbered or _COLOR_IN_NAME.search(label.name):
+            what = f"the name {label.name!r} looks like a line of another tool's label map"
+            fix = "write 'name:r,g,b::', with colons, and nothing before the name"
+            yield Finding("label-name", f"{layout.LABEL_MAP}:{label.line}", what, fix)
+
+
+def _numbered(label: Label) -> bool:
+    begin = _NUMBER_IN_NAME.match(label.name)
+    return begin is not None and int(begin[1]) in (label.index, label.index + 1)
+
+
+def look_alikes(storage: Storage) -> Iterator[Finding]:
+    """Yield the files that may be meant as label map, of an archive that has none."""
+    if not storage.exists(layout.LABEL_MAP):
+        for name in filter(_LOOK_ALIKE.fullmatch, sorted(storage.top())):
+            what = f"this is no label map by its name, so the labels of VOC hold: {_VOC_SHOWN}"
+            fix = f"if it is one, call it {layout.LABEL_MAP}, with a line 'name:r,g,b::' a label"
+            yield Finding("label-map-name", name, what, fix)
+
+
+def two_ways(by_color: str, by_index: str) -> Finding:
+    """Return what is said of two class masks of one archive that are read in two ways."""
+    what = f"its values are lines of the label map, but {by_color} of the same archive goes by "
+    what += "colour; tools that shrink PNGs make gray of black and white"
+    fix = "write all class masks in the colours of the label map"
+    return Finding("class-mask-kinds", by_index, what, fix)
+
+
 def no_background(label_map: LabelMap) -> Iterator[Finding]:
     """Yield whether no label at all is the background."""
     if label_map.labels and label_map.background is None:
         what = "no label is named background or black, so black pixels have no label"
         fix = "add the line 'background:0,0,0::' to the label map"
         yield Finding("no-background", layout.LABEL_MAP, what, fix)
-
-
-# An item that is read: what may not be meant
-
-
-def doubts_of_item(scan: Scan, label_map: LabelMap, for_cvat: bool) -> Iterator[Finding]:
-    """Yield what is odd about the files of an item that can be read."""
-    item_id = scan.item_id
-    class_mask, instance_mask = layout.class_mask(item_id), layout.instance_mask(item_id)
-    if scan.image and scan.image_size is None:
-        what, fix = "its size cannot be read", "check that it is an image, and save it again"
-        yield Finding("unreadable-image", scan.image, what, fix, item_id)
-    if not scan.has_labels and not scan.has_numbers:
-        what, fix = "it has no masks", "leave it so if it has no objects, else add its masks"
-        yield Finding("listed-without-masks", class_mask, what, fix, item_id)
-    elif not scan.has_labels:
-        what, fix = "its instances have no label", "add the class mask"
-        yield Finding("missing-class-mask", class_mask, what, fix, item_id)
-    elif not scan.has_numbers:
-        what = "there is no instance mask"
-        fix = "'datumaro-segmask from-masks' makes instances of class masks"
-        yield Finding("missing-instance-mask", instance_mask, what, fix, item_id)
-    if scan.has_numbers:
-        yield from _past_255(scan, instance_mask, for_cvat)
-        if scan.has_labels:
-            yield from _doubts_of_pairs(scan, label_map, instance_mask)
-
-
-def _past_255(scan: Scan, name: str, for_cvat: bool) -> Iterator[Finding]:
-    """Say that CVAT and VOC know 255 numbers: it merges gray ones, and refuses colours."""
-    high = {n: pixels for n, pixels in scan.pixels_of_numbers().items() if n > LAST_SHARED}
-    if not high:
-        return
-    who, pixels, value = _instances(list(high)), sum(high.values()), None
-    kind = "instance-number"
-    if scan.instance_is_gray:
-        kind = "sixteen-bits" if for_cvat else kind
-        what = f"CVAT takes {who} modulo 256"
-    else:
-        value = ",".join(map(str, colors.voc_color(min(high))))
-        what = f"the colour of {who} is none of VOC's first 256"
-    yield Finding(kind, name, what, _FIX_NUMBERS, scan.item_id, pixels=pixels, value=value)
-
-
-def _doubts_of_pairs(scan: Scan, label_map: LabelMap, name: str) -> Iterator[Finding]:
-    """Say which pixels have a label or an instance alone, and which instances several labels."""
-    bare: dict[int, int] = {}
-    labels: defaultdict[int, Counter[str]] = defaultdict(Counter)
-    for number, label, pixels in scan.pixels_of_pairs():
-        if label is not None:
-            labels[number][label_map.labels[label].name] += pixels
-        elif number:
-            bare[number] = pixels
-    loose = labels.pop(0, Counter())
-    if loose:
-        what = f"pixels of {_shares(loose)} belong to no instance"
-        fix = "leave it so if this is 'stuff', else draw them into the instance mask"
-        file, pixels = layout.class_mask(scan.item_id), loose.total()
-        yield Finding("class-without-instance", file, what, fix, scan.item_id, pixels=pixels)
-    for number, shares in labels.items():
-        if len(shares) > 1:
-            what = f"instance {number} spans {_shares(shares)}"
-            fix = "give all its pixels one label, or each part a number of its own"
-            rest = shares.total() - max(shares.values())
-            yield Finding("instance-over-labels", name, what, fix, scan.item_id, pixels=rest)
-    if bare:
-        what = f"pixels of {_instances(list(bare))} lie on the background"
-        fix = "label these pixels in the class mask, or blacken them in the instance mask"
-        pixels = sum(bare.values())
-        yield Finding("instance-without-class", name, what, fix, scan.item_id, pixels=pixels)
-
-
-def _shares(shares: Counter[str]) -> str:
-    return ", ".join(f"{name} ({pixels:,} px)" for name, pixels in shares.most_common())
-
-
-def _instances(numbers: list[int]) -> str:
-    if len(numbers) == 1:
-        return f"instance {numbers[0]}"
-    return f"{len(numbers)} instances ({numbers[0]}, {numbers[1]} ...)"

@@ -1,25 +1,124 @@
-"""The mask files of an item: planes to PNG in the three mask modes (docs/format.md, section 5)."""
+"""What an export writes: instance numbers, masks in the three mask modes, the label map's text.
+
+Source: docs/format.md, sections 2 and 5.
+"""
 
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from .. import colors
 from ..arrays import IntArray
-from ..errors import SegmaskExportError
+from ..errors import LabelMapError, SegmaskExportError, counted
 from ..png import Plane, encode_gray, encode_palette, encode_rgb
-from .labelmap import LabelMap
-from .numbering import LAST_SHARED
+from ..storage.layout import LABEL_MAP
+from .labelmap import LabelMap, parse_label_map, show_color
 
 log = logging.getLogger(__name__)
 
+LAST_SHARED = 255
+"""The last instance number that CVAT and Datumaro's VOC plugin can read."""
+HEADER = "# label:color_rgb:parts:actions"
 COLOR, PALETTE, INDEX = MASK_MODES = ("color", "palette", "index")
 IGNORED = 255
 """The value of the ``ignore_label`` in index masks, as training code expects it."""
+_THIN = 2
 _LAST_GRAY = (1 << 16) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """What decides about the number of one shape.
+
+    ``group`` is 0 for a shape on its own. ``is_stuff`` tells masks that an import made of pixels
+    without an instance.
+    """
+
+    group: int
+    is_stuff: bool = False
+
+
+def instance_numbers(members: Sequence[Member]) -> list[int]:
+    """Return the instance number of each shape of an item, given in paint order; 0 for none.
+
+    Shapes of one group are one instance, and a shape without group is one of its own, but "stuff"
+    gets no number: CVAT refuses or loses class pixels without an instance.
+
+    The groups themselves are the numbers where all numbers then fit in 1 to 255, and shapes
+    without group take those that are left; otherwise the instances count from 1 in paint order.
+    """
+    keys: list[Hashable] = [
+        None if member.is_stuff and not member.group else member.group or ("loose", i)
+        for i, member in enumerate(members)
+    ]
+    instances = dict.fromkeys(key for key in keys if key is not None)
+    groups = {key for key in instances if isinstance(key, int)}
+    if len(instances) <= LAST_SHARED and all(0 < group <= LAST_SHARED for group in groups):
+        left = (number for number in range(1, LAST_SHARED + 1) if number not in groups)
+        numbers = {key: key if isinstance(key, int) else next(left) for key in instances}
+    else:
+        numbers = {key: i for i, key in enumerate(instances, 1)}
+    return [0 if key is None else numbers[key] for key in keys]
+
+
+def is_thin(width: int, height: int) -> bool:
+    """Tell whether an object of this extent, in pixels, vanishes when CVAT makes polygons of masks.
+
+    That is what an upload does unless it is told otherwise (docs/format.md, section 7).
+    """
+    return min(width, height) <= _THIN
+
+
+@dataclass
+class CvatLosses:
+    """Counts what CVAT will refuse or leave out of an export (docs/format.md, section 7).
+
+    ``highest`` is the largest instance number of an item. What is "stuff" counts where there are
+    instances beside it.
+    """
+
+    labels: int
+    highest: int = 0
+    _stuff: int = 0
+    _thin: int = 0
+    _comments: int = 0
+    _subsets: set[str] = field(default_factory=set)
+
+    def add(self, item_id: str, subset: str, *, stuff: int, thin: int) -> None:
+        """Count an item with its numbers of shapes that are stuff, and that are thin."""
+        self._stuff += stuff
+        self._thin += thin
+        self._comments += item_id.startswith("#")
+        self._subsets.add(subset)
+
+    def lines(self) -> Iterator[str]:
+        """Yield a line for each kind of loss, with its number."""
+        skipped = [subset for subset in sorted(self._subsets) if "_" in subset]
+        if self._stuff:
+            yield (
+                f"{counted(self._stuff, 'mask')} of stuff beside instances, which it leaves out "
+                "(number_stuff=True makes instances of them)"
+            )
+        if self._comments:
+            yield f"{counted(self._comments, 'id')} that begin with '#', which are comments to it"
+        if skipped:
+            yield (
+                f"{counted(len(skipped), 'subset')} with '_' in the name, such as {skipped[0]!r}, "
+                "which it skips"
+            )
+        if self.labels > LAST_SHARED + 1:
+            yield f"{self.labels:,} labels, of which it can read {LAST_SHARED + 1}"
+        if self.highest > LAST_SHARED:
+            yield f"instance numbers up to {self.highest:,}, of which it can read {LAST_SHARED}"
+        if self._thin:
+            yield (
+                f"{counted(self._thin, 'object')} of one or two pixels across, which vanish when "
+                "it makes polygons of them (upload with conv_mask_to_poly=False)"
+            )
 
 
 class MaskEncoder:
@@ -133,3 +232,29 @@ class MaskEncoder:
 
 
 _INSTANCE_PALETTE = np.array([colors.voc_color(number) for number in range(256)], np.uint8)
+
+
+def format_label_map(label_map: LabelMap) -> str:
+    """Return the text of a label map as CVAT writes it, colours and all, in the labels' order.
+
+    Raises SegmaskExportError for a label whose name or fields the format cannot hold: what is
+    written is parsed again and compared.
+    """
+    lines = [HEADER]
+    for label in label_map.labels:
+        fields = label.name, show_color(label.color), ",".join(label.parts), ",".join(label.actions)
+        line = ":".join(fields)
+        try:
+            again = parse_label_map(line, LABEL_MAP).labels[0]
+        except LabelMapError:
+            again = None
+        if again is None or replace(again, index=label.index) != label:
+            raise SegmaskExportError(
+                f"the label {label.name!r} cannot be written as a line ({line!r})",
+                label_map.where,
+                "names, parts and actions without line breaks, a '#' at the beginning or after a "
+                "space, or white space around them",
+                "rename the label",
+            )
+        lines.append(line)
+    return "\n".join(lines) + "\n"

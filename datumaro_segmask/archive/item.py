@@ -6,13 +6,11 @@ thread or another process may call them alike. Source: docs/format.md, sections 
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeAlias
 
-import imagesize
 import numpy as np
 
 from ..arrays import IntArray, Size, Values
@@ -28,13 +26,15 @@ from ..errors import (
 from ..png import MaskReader, block_rows
 from ..regions import Instance, Runs, Scanner, group_runs
 from ..storage import layout
-from ..storage.read import MAX_FILE_BYTES, Storage
-from .meaning import NOTHING, ClassLookup, numbers_of
+from ..storage.read import Storage
+from .files import find_image, find_mask, has_colored_masks, read_image_size
+from .meaning import BY_INDEX, NOTHING, ClassLookup, numbers_of
 
+_Pixels: TypeAlias = tuple[Runs, IntArray, IntArray, str | None]
 Explain: TypeAlias = Callable[[], UndeclaredColorError]
 
-# Bytes read of an image to learn its size: enough for most, for those of cameras, for all.
-_HEADS = (1 << 12, 1 << 16, MAX_FILE_BYTES)
+
+_BLANK = "blank"
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,8 @@ class Item:
 
     ``size`` is height and width in pixels, None where neither a mask nor an image tells it.
     ``image`` is the place of the image in the archive. ``instances`` is empty for an item without
-    masks; those of an item without a class mask have no label.
+    masks; those of an item without a class mask have no label. ``way`` is how the class mask was
+    read, one of `meaning.WAYS`, None where it is blank or not there.
     """
 
     item_id: str
@@ -51,6 +52,7 @@ class Item:
     image: str | None
     instances: list[Instance]
     has_labels: bool = True
+    way: str | None = None
 
 
 def _no_runs() -> IntArray:
@@ -61,12 +63,15 @@ def _no_runs() -> IntArray:
 class Scan:
     """What the files of an item hold, before instances are made of it.
 
+    ``class_mask`` and ``instance_mask`` are their places in the archive, or where they would be.
     ``runs`` cover the image down its columns (`regions.scan`), None where there is no mask. Of each
     run, ``values`` is what the class mask has there (see `ClassLookup`), ``labels`` the position of
     the label or `meaning.NOTHING`, and ``numbers`` the instance number or 0.
     """
 
     item_id: str
+    class_mask: str
+    instance_mask: str
     image: str | None
     image_size: Size | None
     size: Size | None
@@ -75,6 +80,7 @@ class Scan:
     runs: Runs | None = None
     labels: IntArray = field(default_factory=_no_runs)
     numbers: IntArray = field(default_factory=_no_runs)
+    way: str | None = None
 
     @property
     def has_labels(self) -> bool:
@@ -122,7 +128,7 @@ class Scan:
         instances = group_runs(self.runs, self.numbers, labels, first.where)
         if not self.has_labels:
             instances = [Instance(None, i.number, i.counts, i.area, i.bbox) for i in instances]
-        return Item(self.item_id, self.size, self.image, instances, self.has_labels)
+        return Item(self.item_id, self.size, self.image, instances, self.has_labels, self.way)
 
 
 def read_item(storage: Storage, lookup: ClassLookup, item_id: str, max_pixels: int) -> Item:
@@ -147,9 +153,10 @@ def scan_item(
         image_size = read_image_size(storage, image) if image else None
     readers: dict[str, MaskReader] = {}
     explain: Explain | None = None
-    class_mask, instance_mask = layout.class_mask(item_id), layout.instance_mask(item_id)
+    class_mask = find_mask(storage, layout.CLASS_MASKS, item_id)
+    instance_mask = find_mask(storage, layout.INSTANCE_MASKS, item_id)
     for name, number_of in ((class_mask, lookup.number_of), (instance_mask, color_to_number)):
-        if storage.exists(name):
+        if name is not None:
             with reporting(report):
                 data, where = storage.read(name), storage.place(name)
                 readers[name] = MaskReader(data, where, number_of, max_pixels)
@@ -160,15 +167,31 @@ def scan_item(
         sizes[image] = image_size
     _check_sizes(storage, sizes, report)
     size = next(iter(sizes.values()), None)
-    of_class, of_instance = readers.get(class_mask), readers.get(instance_mask)
+    of_class, of_instance = readers.get(class_mask or ""), readers.get(instance_mask or "")
     pairs = [(of_class, of_instance)] if readers else []
-    if of_class and of_instance and sizes[class_mask] != sizes[instance_mask]:
+    if (
+        class_mask in readers
+        and instance_mask in readers
+        and (sizes[class_mask] != sizes[instance_mask])
+    ):
         pairs = [(of_class, None), (None, of_instance)]  # reported: each is looked at for itself
-    pixels: tuple[Runs, IntArray, IntArray] | None = None
+    pixels: _Pixels | None = None
     for pair in pairs:
         with reporting(report):
             pixels = _read_pixels(*pair, lookup, explain, report)
-    return Scan(item_id, image, image_size, size, of_class, of_instance, *(pixels or ()))
+            if pixels[3] is _BLANK:
+                pixels = _blank(pixels, storage, lookup)
+    return Scan(
+        item_id,
+        class_mask or layout.class_mask(item_id),
+        instance_mask or layout.instance_mask(item_id),
+        image,
+        image_size,
+        size,
+        of_class,
+        of_instance,
+        *(pixels or ()),
+    )
 
 
 def _check_sizes(storage: Storage, sizes: dict[str, Size], report: Report) -> None:
@@ -194,8 +217,8 @@ def _read_pixels(
     lookup: ClassLookup,
     explain: Explain | None,
     report: Report,
-) -> tuple[Runs, IntArray, IntArray]:
-    """Read masks of one size in step; return their runs, and the label and number of each.
+) -> _Pixels:
+    """Read masks of one size in step; return their runs, the label and number of each, the way.
 
     ``explain`` makes the error of undeclared values, which takes another look at the class mask.
     """
@@ -206,17 +229,33 @@ def _read_pixels(
     for blocks in zip(*(_blocks(read, rows, report, broken) for read in readers), strict=True):
         scanner.add(*blocks)
     runs = scanner.runs()
-    labels: IntArray | None
-    if of_class is None or of_class in broken:
-        labels = np.full(runs.begin.size, NOTHING)
-    else:
-        labels = lookup.labels_of(runs.values[0], of_class)
-    if labels is None:
-        assert explain is not None
-        raise explain()
-    if of_instance is None:
-        return runs, labels, np.zeros(runs.begin.size, np.int64)
-    return runs, labels, numbers_of(runs.values[-1], of_instance)
+    labels, way = np.full(runs.begin.size, NOTHING), None
+    if of_class is not None and of_class not in broken:
+        found = lookup.labels_of(runs.values[0], of_class)
+        if found is None:
+            assert explain is not None
+            raise explain()
+        labels, way = found
+        if of_class.header.is_gray and not runs.values[0].any():
+            way = _BLANK
+    numbers = np.zeros(runs.begin.size, np.int64)
+    if of_instance is not None:
+        numbers = numbers_of(runs.values[-1], of_instance)
+    return runs, lookup.settle(labels, numbers), numbers, way
+
+
+def _blank(pixels: _Pixels, storage: Storage, lookup: ClassLookup) -> _Pixels:
+    """Decide what a gray class mask means that is 0 everywhere.
+
+    Blank masks are often written gray. So it is background where black is, in the other class
+    masks, if these are in colour.
+    """
+    runs, labels, numbers, _ = pixels
+    if not lookup.takes_black_for_ground:
+        return runs, labels, numbers, None
+    if has_colored_masks(storage):
+        return runs, np.full(labels.size, lookup.ground), numbers, None
+    return runs, labels, numbers, BY_INDEX
 
 
 def _blocks(
@@ -234,28 +273,3 @@ def _blocks(
         broken.append(reader)
         for top in range(done, height, rows):
             yield np.zeros((min(rows, height - top), width), np.uint8)
-
-
-def find_image(storage: Storage, item_id: str) -> str | None:
-    """Return the place of an item's image, whatever its suffix, or None."""
-    return storage.image(item_id)
-
-
-def read_image_size(storage: Storage, name: str) -> Size | None:
-    """Return height and width of an image from its header, None where that cannot be read."""
-    data = b""
-    with storage.open(name) as file:
-        for more in _HEADS:
-            data += file.read(more)
-            size = _parse_image_size(data)
-            if size:
-                return size
-    return None
-
-
-def _parse_image_size(data: bytes) -> Size | None:
-    try:
-        width, height = imagesize.get(io.BytesIO(data))
-    except Exception:  # imagesize 1 raises what it meets, imagesize 2 returns -1
-        return None
-    return Size(int(height), int(width)) if width > 0 and height > 0 else None

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from ..colors import COLORS, VOID, Rgb, voc_color
-from ..errors import LabelMapError, Report, SegmaskExportError, counted, stop
+from ..errors import LabelMapError, Report, counted, stop
 from ..storage.layout import LABEL_MAP
 
-HEADER = "# label:color_rgb:parts:actions"
 BACKGROUND = "background"
 BLACK: Rgb = (0, 0, 0)
 VOC_LABELS = (
@@ -26,6 +25,7 @@ VOC_LABELS = (
 MAX_LABELS = 1 << 16  # as many values as a 16-bit gray mask has
 
 MAX_LINE = 1 << 16  # characters; parts and actions are lists
+_MAX_LINES = 1 << 20
 _SHOWN = 80  # characters of a line in messages
 
 _COLOR_SHAPE = re.compile(r"-?[0-9]+\s*,\s*-?[0-9]+\s*,\s*-?[0-9]+")
@@ -42,7 +42,8 @@ class Label:
 
     ``index`` is its value in gray class masks: the index of its line, but for the label
     ``ignored`` of the VOC dataset, which has 255. ``is_stand_in`` marks what keeps the place of a
-    line that could not be read, so that the indices of the others stay what they are.
+    line that could not be read, so that the indices of the others stay what they are. ``line`` is
+    the number of the line in the file, from 1, or 0.
     """
 
     name: str
@@ -51,11 +52,12 @@ class Label:
     parts: tuple[str, ...] = ()
     actions: tuple[str, ...] = ()
     is_stand_in: bool = False
+    line: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True)
 class LabelMap:
-    """The labels of an archive, in the order of the file; names and colours are unique.
+    """The labels of an archive, in the order of the file; names are unique, colours need not be.
 
     There are none where the label map cannot be read, and that was reported.
     """
@@ -110,18 +112,14 @@ def voc_label_map() -> LabelMap:
     return LabelMap((*labels, ignored), "the VOC label map (there is no labelmap.txt)")
 
 
-def make_label_map(
-    lines: Iterable[tuple[Label, int]], where: str, report: Report = stop
-) -> LabelMap:
-    """Return a checked `LabelMap` of ``(label, line number)`` pairs.
+def make_label_map(lines: Iterable[Label], where: str, report: Report = stop) -> LabelMap:
+    """Return a checked `LabelMap` of labels.
 
-    A name or a colour that stands twice goes to ``report``, as LabelMapError; no or too many
-    labels raise it.
+    A name that stands twice goes to ``report``, as LabelMapError; no or too many labels raise it.
     """
     by_name: dict[str, int] = {}
-    by_color: dict[Rgb, tuple[int, str]] = {}
     labels: list[Label] = []
-    for label, line in lines:
+    for label in lines:
         if len(labels) == MAX_LABELS:
             raise LabelMapError(
                 f"the file declares {counted(MAX_LABELS + 1, 'label')} or more",
@@ -129,31 +127,19 @@ def make_label_map(
                 f"at most {MAX_LABELS:,}, as many as a gray mask has values",
                 "split the label map",
             )
-        fault = None
-        if label.name in by_name:
-            fault = LabelMapError(
+        first = by_name.setdefault(label.name, label.line)
+        if first == label.line:
+            labels.append(label)
+            continue
+        report(
+            LabelMapError(
                 f"the label {label.name[:_SHOWN]!r} stands there twice",
-                f"{where}:{line}",
-                f"each label once (the first is in line {by_name[label.name]})",
+                f"{where}:{label.line}",
+                f"each label once (the first is in line {first})",
                 "remove or rename one of them",
             )
-        elif label.color in by_color:
-            first, name = by_color[label.color]
-            fault = LabelMapError(
-                f"the colour {_show(label.color)} of {label.name[:_SHOWN]!r} is also the "
-                f"colour of {name[:_SHOWN]!r} (line {first})",
-                f"{where}:{line}",
-                "a colour of its own for every label, or their pixels cannot be told apart",
-                "give one of them another colour, in the masks too",
-                kind="duplicate-color",
-            )
-        if fault is None:
-            by_name[label.name] = line
-            by_color[label.color] = line, label.name
-            labels.append(label)
-        else:
-            report(fault)
-            labels.append(_stand_in(line, label.index))
+        )
+        labels.append(_stand_in(label.line, label.index))
     if not labels:
         raise LabelMapError(
             "the file declares no label",
@@ -166,7 +152,7 @@ def make_label_map(
 
 def _stand_in(line: int, index: int) -> Label:
     # A colour that hardly any mask has: the last ones of VOC's.
-    return Label(f"(line {line})", voc_color(COLORS - 1 - line), index, is_stand_in=True)
+    return Label(f"(line {line})", voc_color(COLORS - 1 - line), index, is_stand_in=True, line=line)
 
 
 def parse_label_map(text: str, where: str, report: Report = stop) -> LabelMap:
@@ -181,9 +167,18 @@ def parse_label_map(text: str, where: str, report: Report = stop) -> LabelMap:
     return make_label_map(_parse_lines(text, where, report), where, report)
 
 
-def _parse_lines(text: str, where: str, report: Report) -> Iterator[tuple[Label, int]]:
+def _parse_lines(text: str, where: str, report: Report) -> Iterator[Label]:
+    if text.count("\n") > _MAX_LINES:
+        raise LabelMapError(
+            f"the file has more than {_MAX_LINES:,} lines",
+            where,
+            f"one label a line, at most {MAX_LABELS:,}",
+            "check that this file is a label map",
+        )
     index = 0
     for number, raw in enumerate(text.removeprefix("\ufeff").split("\n"), 1):
+        if not raw or raw.isspace():
+            continue
         try:
             label = _parse_line(raw, index, f"{where}:{number}")
         except LabelMapError as error:
@@ -191,7 +186,7 @@ def _parse_lines(text: str, where: str, report: Report) -> Iterator[tuple[Label,
             label = _stand_in(number, index)
         if label is not None:
             index += 1
-            yield label, number
+            yield replace(label, line=number)
 
 
 def _without_comment(line: str) -> str:
@@ -267,31 +262,31 @@ def _split(field: str) -> tuple[str, ...]:
     return tuple(part for part in (part.strip() for part in field.split(",")) if part)
 
 
-def format_label_map(label_map: LabelMap) -> str:
-    """Return the text of a label map as CVAT writes it, colours and all, in the labels' order.
+def shared_colors(label_map: LabelMap) -> Iterator[tuple[Label, Label]]:
+    """Yield the labels that have the colour of one before them, behind the last such one.
 
-    Raises SegmaskExportError for a label whose name or fields the format cannot hold: what is
-    written is parsed again and compared.
+    CVAT lets annotators choose such colours, and gives the pixels to the last label of a colour.
     """
-    lines = [HEADER]
+    last: dict[Rgb, Label] = {}
     for label in label_map.labels:
-        fields = label.name, _show(label.color), ",".join(label.parts), ",".join(label.actions)
-        line = ":".join(fields)
-        try:
-            again = parse_label_map(line, LABEL_MAP).labels[0]
-        except LabelMapError:
-            again = None
-        if again is None or replace(again, index=label.index) != label:
-            raise SegmaskExportError(
-                f"the label {label.name!r} cannot be written as a line ({line!r})",
-                label_map.where,
-                "names, parts and actions without line breaks, a '#' at the beginning or after a "
-                "space, or white space around them",
-                "rename the label",
-            )
-        lines.append(line)
-    return "\n".join(lines) + "\n"
+        if label.color in last:
+            yield last[label.color], label
+        last[label.color] = label
 
 
-def _show(color: Rgb) -> str:
+def check_colors(label_map: LabelMap) -> None:
+    """Raise LabelMapError for labels that masks in colour could not tell apart."""
+    for first, label in shared_colors(label_map):
+        raise LabelMapError(
+            f"the colour {show_color(label.color)} of {label.name[:_SHOWN]!r} is also that of "
+            f"{first.name[:_SHOWN]!r} (line {first.line})",
+            f"{label_map.where}:{label.line}",
+            "a colour of its own for every label, or their pixels cannot be told apart",
+            "give one of them another colour",
+            kind="duplicate-color",
+        )
+
+
+def show_color(color: Rgb) -> str:
+    """Return a colour as the lines of a label map have it."""
     return ",".join(map(str, color))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Collection, Generator, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import partial
 
@@ -25,8 +25,22 @@ from ..storage import layout
 from ..storage.ids import StoredLists
 from ..storage.open import open_storage
 from ..storage.read import FolderStorage, Storage
-from .diagnostics import Note, background_doubts, log_findings, no_lists, unlisted_masks
+from .diagnostics import (
+    Finding,
+    Note,
+    background_doubts,
+    color_doubts,
+    log_findings,
+    look_alikes,
+    name_doubts,
+    no_list,
+    no_lists,
+    no_mask,
+    unlisted_masks,
+)
+from .files import find_mask, has_masks
 from .labelmap import LabelMap, parse_label_map, voc_label_map
+from .subset_lists import parse_subset_list, why_no_list
 
 MAX_LABEL_MAP_BYTES = 1 << 24
 MAX_LIST_BYTES = 1 << 31  # ten million ids of 200 bytes
@@ -58,8 +72,10 @@ def open_archive(
     label_map = LabelMap(())
     with reporting(report):
         label_map = read_label_map(storage, report)
-    note(storage.place, background_doubts(label_map))
-    lists = find_lists(storage, report)
+    for doubts in (background_doubts, color_doubts, name_doubts):
+        note(storage.place, doubts(label_map))
+    note(storage.place, look_alikes(storage))
+    lists = find_lists(storage, label_map, report, note)
     reads = lists or {layout.DEFAULT_SUBSET: partial(unlisted_items, storage, report)}
     subsets: dict[str, Collection[str]]
     if stream:
@@ -71,11 +87,14 @@ def open_archive(
             for subset, read in reads.items()
         }
         listed = set().union(*subsets.values()).__contains__
+    note(storage.place, _other_types(storage))
     if lists:
-        note(
-            storage.place,
-            (unlisted_masks(*found) for found in _masked_ids(storage) if not listed(found[0])),
+        unlisted = (
+            unlisted_masks(item_id, mask)
+            for item_id, mask in _masked_ids(storage)
+            if not any(map(listed, layout.forms_of(item_id)))
         )
+        note(storage.place, unlisted)
     else:
         note(storage.place, [no_lists(len(subsets[layout.DEFAULT_SUBSET]))])
     return Archive(storage, label_map, subsets)
@@ -102,33 +121,49 @@ def _read_label_map(storage: Storage, name: str, where: str, report: Report) -> 
     return parse_label_map("".join(lines), where, report)
 
 
-def has_masks(storage: Storage, item_id: str) -> bool:
-    """Tell whether an item has a class mask or an instance mask."""
-    masks = layout.class_mask(item_id), layout.instance_mask(item_id)
-    return any(storage.exists(mask) for mask in masks)
-
-
 def check_archive(storage: Storage) -> None:
     """Read what is read when an archive is opened, and keep nothing. Raises as `open_archive`."""
-    read_label_map(storage)
-    for read in find_lists(storage).values() or [partial(unlisted_items, storage)]:
+    label_map = read_label_map(storage)
+    for read in find_lists(storage, label_map).values() or [partial(unlisted_items, storage)]:
         deque(read(), maxlen=0)
 
 
-def find_lists(storage: Storage, report: Report = stop) -> dict[str, Callable[[], Iterator[str]]]:
+def find_lists(
+    storage: Storage,
+    label_map: LabelMap,
+    report: Report = stop,
+    note: Note = lambda place, findings: None,
+) -> dict[str, Callable[[], Iterator[str]]]:
     """Return by subset a call that reads its list, id by id; nothing where there are no lists.
 
     The calls can be pickled, if ``report`` can, to which SubsetListError and UnsafePathError go;
-    so does UnsafePathError for a list whose name cannot be a subset.
+    so does UnsafePathError for a list whose name cannot be a subset. A table that lies among the
+    lists, such as one of the classes, is passed over, and ``note`` told.
     """
-    lists: dict[str, Callable[[], Iterator[str]]] = {}
+    names: dict[str, str] = {}
+    tables: list[Finding] = []
     for name in sorted(storage.files(layout.SUBSETS)):
         subset = layout.subset_of(name)
         if subset is not None:
             with reporting(report):
-                layout.check_name(subset, storage.place(name))
-                lists[subset] = partial(_read_list, storage, name, report)
-    return lists
+                names[layout.check_name(subset, storage.place(name))] = name
+    labels = {label.name for label in label_map.labels}
+    for name in names.values():
+        why = _why_no_list(storage, name, labels) if len(names) > 1 else None
+        if why is not None:
+            tables.append(no_list(name, why))
+    if len(tables) < len(names):
+        note(storage.place, tables)
+        tabled = {table.file for table in tables}
+        names = {subset: name for subset, name in names.items() if name not in tabled}
+    return {subset: partial(_read_list, storage, name, report) for subset, name in names.items()}
+
+
+def _why_no_list(storage: Storage, name: str, labels: set[str]) -> str | None:
+    lines = _read_lines(storage, name, SubsetListError, MAX_LIST_BYTES, stop)
+    with suppress(SegmaskImportError), closing(lines):  # what it is comes when it is read
+        return why_no_list(lines, labels, partial(has_masks, storage))
+    return None
 
 
 def _read_list(storage: Storage, name: str, report: Report) -> Iterator[str]:
@@ -136,7 +171,7 @@ def _read_list(storage: Storage, name: str, report: Report) -> Iterator[str]:
     lines = _read_lines(storage, name, SubsetListError, MAX_LIST_BYTES, report)
     # An error keeps all that is being read alive; the file should not wait for it.
     with reporting(report), closing(lines):
-        yield from layout.parse_subset_list(lines, storage.place(name), exists, report)
+        yield from parse_subset_list(lines, storage.place(name), exists, report)
 
 
 def unlisted_items(storage: Storage, report: Report = stop) -> Iterator[str]:
@@ -146,15 +181,17 @@ def unlisted_items(storage: Storage, report: Report = stop) -> Iterator[str]:
     id.
     """
     item_id = None
+    other = next(_other_types(storage), None)
     for item_id, mask in _masked_ids(storage):
         with reporting(report):
             yield layout.check_name(item_id, storage.place(mask))
     if item_id is None:
         raise ArchiveError(
-            "the archive has neither subset lists nor masks",
+            "the archive has neither subset lists nor masks"
+            + (f", but files such as {other.file}" if other else ""),
             storage.place(layout.SUBSETS),
             "a list of items for each subset, such as default.txt",
-            "export the task again as 'Segmentation mask 1.1'",
+            other.fix if other else "export the task again as 'Segmentation mask 1.1'",
         )
 
 
@@ -198,7 +235,15 @@ def _masked_ids(storage: Storage) -> Iterator[tuple[str, str]]:
     for folder in (layout.CLASS_MASKS, layout.INSTANCE_MASKS):
         for name in storage.files(folder):
             item_id, suffix = layout.split_suffix(name.removeprefix(folder + "/"))
-            if suffix == layout.MASK_SUFFIX and (
-                folder == layout.CLASS_MASKS or not storage.exists(layout.class_mask(item_id))
+            if suffix.lower() == layout.MASK_SUFFIX and (
+                folder == layout.CLASS_MASKS or not find_mask(storage, layout.CLASS_MASKS, item_id)
             ):
                 yield item_id, name
+
+
+def _other_types(storage: Storage) -> Iterator[Finding]:
+    """Yield the files in the folders of masks that are no masks by their suffix."""
+    for folder in (layout.CLASS_MASKS, layout.INSTANCE_MASKS):
+        for name in storage.files(folder):
+            if layout.split_suffix(name)[1].lower() in layout.OTHER_MASK_SUFFIXES:
+                yield no_mask(name)

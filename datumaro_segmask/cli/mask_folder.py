@@ -6,7 +6,7 @@ The masks stay where they are: the archive is a table of places.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import AbstractContextManager
 from typing import IO
 
@@ -58,6 +58,9 @@ class ScatteredStorage:
 
     def ahead(self, entries: Iterable[Entry]) -> Iterator[Entry]:
         return iter(entries)
+
+    def top(self) -> Iterator[str]:
+        return iter(())
 
     def path(self, name: str) -> str | None:
         folder, inner = self._find(name)
@@ -111,7 +114,7 @@ def open_mask_folder(
     return Archive(ScatteredStorage(masks, files), label_map, {**subsets})
 
 
-def _stems(folder: str, suffixes: frozenset[str]) -> dict[str, str]:
+def _stems(folder: str, suffixes: Collection[str]) -> dict[str, str]:
     """Return the files below a folder by their paths without suffix, with ``/`` in both."""
     if not os.path.isdir(folder):
         raise MissingFileError("there is no such folder", folder, "a folder", "check the path")
@@ -139,7 +142,7 @@ def _split(stem: str, subset: str | None, masks: str) -> tuple[str, str]:
 
 
 def _matching(
-    folder: str, suffixes: frozenset[str], keys: dict[str, tuple[str, str]], what: str
+    folder: str, suffixes: Collection[str], keys: dict[str, tuple[str, str]], what: str
 ) -> dict[str, tuple[FolderStorage, str]]:
     """Return the files that belong to masks, by the ids of these."""
     stems = _stems(folder, suffixes)

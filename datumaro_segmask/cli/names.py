@@ -32,7 +32,7 @@ def read_labels_file(path: str) -> LabelMap:
         return read_label_map_file(path)
     if not text.strip():
         return make_label_map([], path)
-    return make_label_map(((_label(lines, i, path), i + 1) for i in range(len(lines))), path)
+    return make_label_map((_label(lines, i, path) for i in range(len(lines))), path)
 
 
 def _label(lines: list[str], index: int, path: str) -> Label:
@@ -45,5 +45,5 @@ def _label(lines: list[str], index: int, path: str) -> Label:
             "remove the line, or name the label whose value it is",
         )
     if name.lower() == BACKGROUND:
-        return Label(name, BLACK, index)
-    return Label(name, voc_color(index or len(lines)), index)
+        return Label(name, BLACK, index, line=index + 1)
+    return Label(name, voc_color(index or len(lines)), index, line=index + 1)

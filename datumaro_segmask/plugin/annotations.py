@@ -28,18 +28,19 @@ from numpy.typing import NDArray
 from pycocotools import mask as mask_utils
 
 from .. import regions
-from ..archive.numbering import Member, instance_numbers
+from ..archive.encode import Member, instance_numbers
 from ..errors import UnpaintableError
 from ..regions import Instance, decode_box
 from .labels import ExportLabels
 
 PAINTED = (Mask, Polygon, Bbox, RotatedBbox, Ellipse)
-_OUTLINES = (Mask, Polygon, Ellipse)
+OUTLINES = (Mask, Polygon, Ellipse)
 
 Placed: TypeAlias = tuple[int, Annotation]
 """An annotation behind its position among those of its item."""
 
 OF_OTHER_LABELS = "annotations whose label the label map does not have"
+WITHOUT_LABEL = "annotations without a label, beside others that have one"
 HIDDEN = "annotations that others cover entirely"
 
 
@@ -158,21 +159,13 @@ class Painted:
     has_labels: bool
 
 
-def in_paint_order(annotations: Sequence[Annotation], left_out: Counter[str]) -> list[Placed]:
-    """Return the annotations to paint, those behind first: by z-order, ties by position.
-
-    Each comes with its position, by which messages call it. A box in a group that also has an
-    outline is that object's box and is not painted. The types of annotation that no mask can show
-    are counted in ``left_out``.
-    """
-    outlined = {a.group for a in annotations if isinstance(a, _OUTLINES) and a.group}
-    painted = []
-    for i, annotation in enumerate(annotations):
-        if not isinstance(annotation, PAINTED):
-            left_out[f"annotations of type {annotation.type.name}"] += 1
-        elif not (isinstance(annotation, Bbox) and annotation.group in outlined):
-            painted.append((i, annotation))
-    return sorted(painted, key=lambda placed: placed[1].z_order)
+def is_stuff(annotation: Annotation) -> bool:
+    """Tell whether an annotation was read of class pixels without an instance."""
+    return (
+        isinstance(annotation, SegmaskMask)
+        and not annotation.group
+        and annotation.label is not None
+    )
 
 
 def paint_annotations(
@@ -183,15 +176,17 @@ def paint_annotations(
     where: str,
     report: Callable[[UnpaintableError], None],
     left_out: Counter[str],
+    number_stuff: bool = False,
 ) -> Painted | None:
     """Paint annotations, given as `in_paint_order` has them, into the two masks of an item.
 
     ``size`` is height and width in pixels, ``background`` the value of unpainted pixels in the
     class mask, ``where`` names the item in messages. An annotation that cannot be painted goes
     to ``report`` and, if that returns, is left out. What else does not show is counted in
-    ``left_out``. Returns None where nothing is left to paint.
+    ``left_out``. With ``number_stuff`` every shape is an instance. Returns None where
+    nothing is left to paint.
     """
-    shapes = _shapes(annotations, labels, where, report, left_out)
+    shapes = _shapes(annotations, labels, where, report, left_out, number_stuff)
     while shapes:
         try:
             planes = regions.paint([shape for shape, _ in shapes], *size, background)
@@ -210,6 +205,7 @@ def _shapes(
     where: str,
     report: Callable[[UnpaintableError], None],
     left_out: Counter[str],
+    number_stuff: bool,
 ) -> list[tuple[regions.Shape, int | None]]:
     """Give each annotation its geometry, its value and its number; also return its position."""
     kept: list[tuple[str, Annotation, int | None]] = []
@@ -222,14 +218,14 @@ def _shapes(
             report(label_error(f"its label is {annotation.label}", place))
             continue
         if annotation.label is None and has_labels:
-            report(label_error("it has no label, though others of the item have", place))
+            left_out[WITHOUT_LABEL] += 1
         elif annotation.label is not None and position is None:
             left_out[OF_OTHER_LABELS] += 1
         else:
             kept.append((place, annotation, position))
     background = labels.label_map.background
     members = [
-        Member(annotation.group, position, isinstance(annotation, Mask))
+        Member(annotation.group, not number_stuff and is_stuff(annotation))
         for _, annotation, position in kept
         if position is None or position != background
     ]

@@ -23,10 +23,11 @@ from datumaro.components.dataset_base import CategoriesInfo, DatasetBase, Datase
 from datumaro.components.importer import ImportContext
 from datumaro.components.media import Image, ImageFromBytes, ImageFromNumpy
 
+from ..archive.diagnostics import log_findings, two_ways
 from ..archive.item import Item, read_item
 from ..archive.labelmap import LabelMap
 from ..archive.lists import Archive, open_archive
-from ..archive.meaning import ClassLookup
+from ..archive.meaning import BY_COLOR, BY_INDEX, WAYS, ClassLookup
 from ..errors import OptionError, SegmaskImportError
 from ..png import MAX_PIXELS
 from ..regions import CONNECTIVITIES
@@ -100,6 +101,7 @@ class SegmaskBase(DatasetBase):
         self._num_workers = num_workers
         self._stream = stream
         self._warned_of_labels = False
+        self._ways: dict[str, str] = {}  # that class masks were read, and the first of each
         super().__init__(
             subsets=list(self._archive.subsets),
             media_type=Image,
@@ -160,6 +162,7 @@ class SegmaskBase(DatasetBase):
             return None
         if not item.has_labels and item.instances:
             self._warn_of_missing_labels(item_id)
+        self._warn_of_two_ways(item)
         return DatasetItem(
             item_id, subset=subset, media=self._media(item), annotations=self._annotations(item)
         )
@@ -181,6 +184,14 @@ class SegmaskBase(DatasetBase):
                 self._archive.storage.place(layout.class_mask(item_id)),
                 item_id,
             )
+
+    def _warn_of_two_ways(self, item: Item) -> None:
+        if item.way is None or item.way in self._ways:
+            return
+        self._ways[item.way] = layout.class_mask(item.item_id)
+        if len(self._ways) == len(WAYS):
+            finding = two_ways(self._ways[BY_COLOR], self._ways[BY_INDEX])
+            log_findings(self._archive.storage.place, [finding])
 
     def _media(self, item: Item) -> Image | None:
         storage = self._archive.storage

@@ -14,8 +14,7 @@ from datumaro.components.dataset_storage import DatasetPatch
 from datumaro.components.exporter import Exporter
 from datumaro.components.progress_reporting import NullProgressReporter
 
-from ..archive.encode import COLOR, MASK_MODES, MaskEncoder
-from ..archive.labelmap import format_label_map
+from ..archive.encode import COLOR, MASK_MODES, MaskEncoder, format_label_map
 from ..errors import SegmaskExportError, UnpaintableError
 from ..storage import layout
 from ..storage.write import FolderSink, Sink, SubsetLists, ZipSink
@@ -28,7 +27,7 @@ from .host import (
     track,
 )
 from .importer import NAME
-from .in_place import ZIP_NAME, Before, Pictures, Target, find_target
+from .in_place import ZIP_NAME, Before, Pictures, Target, find_target, lists_in
 from .item_files import ItemFiles, place_of
 from .labels import SOURCE, make_export_labels
 
@@ -41,8 +40,9 @@ class SegmaskExporter(Exporter):
     ``mask_mode`` is ``color`` (RGB), ``palette`` (the same colours) or ``index`` (gray, the value
     is the label's line in the label map). ``label_map`` is ``source`` (the labels of the dataset),
     ``voc``, or the path of a label map file, which fixes order, colours and which labels stay.
-    ``ignore_label`` names the label that gets the value 255 in index masks. ``empty_masks`` writes
-    masks for items without shapes too, ``zip`` one zip into ``save_dir`` instead of a tree.
+    ``ignore_label`` names the label that gets the value 255 in index masks. ``number_stuff``
+    numbers masks that were read of pixels without an instance, ``empty_masks`` writes masks for
+    items without shapes too, ``zip`` one zip into ``save_dir`` instead of a tree.
 
     Raises SegmaskExportError for what concerns the whole export; the errors of single items and
     annotations go to the error policy. Nothing is in its place before all is written. Source:
@@ -82,6 +82,11 @@ class SegmaskExporter(Exporter):
             help="Write masks for items without shapes too (default: only list them)",
         )
         parser.add_argument(
+            "--number-stuff",
+            action="store_true",
+            help="Number masks read of pixels without an instance, as CVAT wants (default: not)",
+        )
+        parser.add_argument(
             "--zip",
             action="store_true",
             help=f"Write one zip, ready for CVAT, into the folder: {ZIP_NAME} (default: a tree)",
@@ -97,6 +102,7 @@ class SegmaskExporter(Exporter):
         label_map: str = SOURCE,
         ignore_label: str | None = None,
         empty_masks: bool = False,
+        number_stuff: bool = False,
         zip: bool = False,
         **kwargs: Any,
     ) -> None:
@@ -109,11 +115,12 @@ class SegmaskExporter(Exporter):
             self._labels,
             encoder,
             empty_masks=empty_masks,
+            number_stuff=number_stuff,
             report=self._report_annotation,
             stream=extractor.is_stream,
         )
         self._as_zip = zip
-        self._rewrites = mask_mode != COLOR or ignore_label is not None
+        self._rewrites = mask_mode != COLOR or ignore_label is not None or number_stuff
 
     @property
     def can_stream(self) -> bool:
@@ -166,9 +173,7 @@ class SegmaskExporter(Exporter):
             raise
         if saves:
             self._pictures.settle(place)
-        for what, count in sorted(self._files.left_out.items()):
-            if count:
-                log.warning("Left out of the export: %d %s.", count, what)
+        self._files.log_losses()
 
     def _save(self, sink: FolderSink, lists: SubsetLists) -> None:
         """Write what has changed in the folder that the dataset was imported from."""
@@ -259,14 +264,17 @@ class SegmaskExporter(Exporter):
         return True
 
     def _discard_masks(self, item_id: str, sink: Sink, but: Collection[str] = ()) -> None:
-        for name in (layout.class_mask(item_id), layout.instance_mask(item_id)):
-            if name not in but:
-                sink.discard(name)
+        """Remove what masks an item has, however their names are written, ``but`` these."""
+        for usual in (layout.class_mask(item_id), layout.instance_mask(item_id)):
+            if usual not in but:
+                folder = usual.partition("/")[0]
+                for name in layout.mask_places(folder, item_id):
+                    sink.discard(name)
 
     def _finish(self, sink: Sink, lists: SubsetLists, *, keeps_labels: bool = False) -> None:
         """Write the lists, and the label map unless the folder keeps the one it has."""
-        if isinstance(sink, FolderSink):
-            sink.discard_lists()
+        for name in lists_in(sink.root) if isinstance(sink, FolderSink) else ():
+            sink.discard(name)
         for name, lines in lists.texts().items():
             sink.put_lines(name, lines)
         if not keeps_labels:

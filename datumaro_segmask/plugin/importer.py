@@ -64,8 +64,8 @@ class SegmaskImporter(Importer):
             return cls.DETECT_CONFIDENCE
         with context.require_any():
             for mark in (
-                f"{layout.CLASS_MASKS}/**/*{layout.MASK_SUFFIX}",
-                f"{layout.INSTANCE_MASKS}/**/*{layout.MASK_SUFFIX}",
+                f"{layout.CLASS_MASKS}/**/*{layout.MASK_PATTERN}",
+                f"{layout.INSTANCE_MASKS}/**/*{layout.MASK_PATTERN}",
                 f"{layout.SUBSETS}/*{layout.LIST_SUFFIX}",
             ):
                 with context.alternative():

@@ -17,9 +17,10 @@ from datumaro.components.dataset import Dataset
 from datumaro.components.dataset_base import DatasetItem, IDataset
 from datumaro.components.media import Image, ImageFromFile
 
-from ..archive.item import read_image_size, read_item
-from ..archive.labelmap import LabelMap
-from ..archive.lists import find_lists, has_masks, read_label_map, unlisted_items
+from ..archive.files import has_masks, read_image_size
+from ..archive.item import read_item
+from ..archive.labelmap import LabelMap, voc_label_map
+from ..archive.lists import find_lists, read_label_map, unlisted_items
 from ..archive.meaning import ClassLookup
 from ..errors import SegmaskExportError, SegmaskImportError
 from ..png import MAX_PIXELS
@@ -88,6 +89,14 @@ def find_target(dataset: IDataset, save_dir: str, as_zip: bool) -> Target:
     return Target(place, in_place=place == source)
 
 
+def lists_in(root: str) -> list[str]:
+    """Return the places of the subset lists in a folder, without tables that lie among them."""
+    storage, labels = FolderStorage(root), voc_label_map()
+    with suppress(SegmaskImportError):
+        labels = read_label_map(storage)
+    return [layout.subset_list(name) for name in find_lists(storage, labels, lambda _: None)]
+
+
 class Before:
     """What a folder holds that a dataset is saved over: its labels, its items, their masks."""
 
@@ -96,7 +105,7 @@ class Before:
         self.has_label_map = self._storage.exists(layout.LABEL_MAP)
         self.label_map: LabelMap = read_label_map(self._storage)
         self._lookup = ClassLookup(self.label_map)
-        lists = find_lists(self._storage)
+        lists = find_lists(self._storage, self.label_map)
         self.subsets = {subset: dict.fromkeys(read()) for subset, read in lists.items()}
         if not lists:
             self.subsets = {layout.DEFAULT_SUBSET: dict.fromkeys(unlisted_items(self._storage))}

@@ -11,19 +11,31 @@ import os
 import sys
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
+from contextlib import suppress
 from functools import partial
 
-from datumaro.components.annotation import Mask
+from datumaro.components.annotation import Annotation, Bbox, Mask, Polygon
 from datumaro.components.dataset_base import DatasetItem
 from datumaro.components.media import Image, ImageFromBytes
 
-from ..archive.encode import MaskEncoder
+from ..archive.encode import CvatLosses, MaskEncoder, is_thin
 from ..errors import SegmaskExportError, UnpaintableError
 from ..regions import paint
+from ..regions.geometry import overlap_of_boxes
 from ..storage import layout
 from ..storage.ids import Hashes
-from .annotations import Painted, in_paint_order, paint_annotations, size_of_mask
+from .annotations import (
+    OUTLINES,
+    PAINTED,
+    Painted,
+    Placed,
+    SegmaskMask,
+    is_stuff,
+    paint_annotations,
+    size_of_mask,
+    to_instance,
+)
 from .labels import ExportLabels
 
 log = logging.getLogger(__name__)
@@ -31,7 +43,47 @@ log = logging.getLogger(__name__)
 ON_WINDOWS = os.name == "nt"
 FOLDS_CASE = ON_WINDOWS or sys.platform == "darwin"
 
+_SAME_EXTENT = 0.9  # of the overlap of two extents over their union
+OWN_BOXES = "boxes that are taken for those of other annotations"
 NO_IMAGE = "images that the dataset does not have"
+
+
+def in_paint_order(annotations: Sequence[Annotation], left_out: Counter[str]) -> list[Placed]:
+    """Return the annotations to paint, those behind first: by z-order, ties by position.
+
+    Each comes with its position, by which messages call it. A box in a group that also has an
+    outline is that object's box and is not painted; nor is one without a common group that has the
+    label and the extent of an outline. The types of annotation that no mask can show are counted
+    in ``left_out``, and boxes of the second kind.
+    """
+    outlined = {a.group for a in annotations if isinstance(a, OUTLINES) and a.group}
+    painted = []
+    for i, annotation in enumerate(annotations):
+        if not isinstance(annotation, PAINTED):
+            left_out[f"annotations of type {annotation.type.name}"] += 1
+        elif not isinstance(annotation, Bbox):
+            painted.append((i, annotation))
+        elif annotation.group not in outlined:
+            if _is_box_of_another(annotation, annotations):
+                left_out[OWN_BOXES] += 1
+            else:
+                painted.append((i, annotation))
+    return sorted(painted, key=lambda placed: placed[1].z_order)
+
+
+def _is_box_of_another(box: Bbox, annotations: Sequence[Annotation]) -> bool:
+    """Tell whether a box has the label and the extent of a mask, polygon or ellipse.
+
+    Datumaro's importers of COCO (annotation id 0) and of VOC give such boxes no group.
+    """
+    for other in annotations:
+        if isinstance(other, OUTLINES) and other.label == box.label:
+            with suppress(Exception):  # what is broken about it is said when it is painted
+                # Datumaro 1.11 has the box of a mask one pixel too small.
+                extent = to_instance(other)[0].bbox if isinstance(other, Mask) else other.get_bbox()
+                if overlap_of_boxes(box.get_bbox(), extent) >= _SAME_EXTENT:
+                    return True
+    return False
 
 
 class ItemFiles:
@@ -48,16 +100,19 @@ class ItemFiles:
         encoder: MaskEncoder,
         *,
         empty_masks: bool,
+        number_stuff: bool = False,
         report: Callable[[DatasetItem, UnpaintableError], None],
         stream: bool = False,
     ) -> None:
         self._labels = labels
         self._encoder = encoder
         self._empty_masks = empty_masks
+        self._number_stuff = number_stuff
         self._report = report
         self._seen = Hashes()
         self._warned = False
         self.left_out: Counter[str] = Counter()
+        self.for_cvat = CvatLosses(len(labels.label_map.labels))
 
     def masks(self, item: DatasetItem) -> dict[str, bytes]:
         """Return the mask files of an item; none for an item without shapes.
@@ -65,6 +120,7 @@ class ItemFiles:
         Raises SegmaskExportError for an item that cannot be painted.
         """
         annotations = in_paint_order(item.annotations, self.left_out)
+        self._note_for_cvat(item, [annotation for _, annotation in annotations])
         if not annotations and not self._empty_masks:
             return {}
         size = size_of(item)
@@ -76,6 +132,7 @@ class ItemFiles:
             place_of(item),
             partial(self._report, item),
             self.left_out,
+            self._number_stuff,
         )
         if painted is None:
             if not self._empty_masks:
@@ -87,10 +144,33 @@ class ItemFiles:
         # An item of "stuff" alone gets no instance mask: beside an empty one, CVAT and Datumaro's
         # VOC plugin take no notice of the class mask.
         if painted.planes.numbers.values.any() or not annotations:
+            self.for_cvat.highest = max(
+                self.for_cvat.highest, int(painted.planes.numbers.values.max())
+            )
             masks[layout.instance_mask(item.id)] = self._encoder.numbers(
                 painted.planes.numbers, place_of(item)
             )
         return masks
+
+    def log_losses(self) -> None:
+        """Log once, with numbers, what does not show in the files, or not in CVAT."""
+        for what, count in sorted(self.left_out.items()):
+            if count:
+                log.warning("Left out of the export: %d %s.", count, what)
+        losses = "; ".join(self.for_cvat.lines())
+        if losses:
+            log.warning("CVAT will not read all of this: %s.", losses)
+
+    def _note_for_cvat(self, item: DatasetItem, annotations: list[Annotation]) -> None:
+        # Of masks that others made, to ask for the extent is to decode them once more.
+        boxes = [a.get_bbox() for a in annotations if isinstance(a, SegmaskMask | Polygon)]
+        stuff = sum(map(is_stuff, annotations))
+        self.for_cvat.add(
+            item.id,
+            item.subset,
+            stuff=0 if self._number_stuff or stuff == len(annotations) else stuff,
+            thin=sum(is_thin(box[2], box[3]) for box in boxes),
+        )
 
     def check(self, item: DatasetItem, has_masks: bool, *content: Hashable) -> None:
         """Refuse an item that has no place in the archive beside those before it.

@@ -14,7 +14,15 @@ from datumaro.components.annotation import AnnotationType, LabelCategories, Mask
 from datumaro.components.dataset_base import CategoriesInfo
 
 from ..archive.diagnostics import background_doubts, log_findings
-from ..archive.labelmap import BACKGROUND, BLACK, Label, LabelMap, find_background, voc_label_map
+from ..archive.labelmap import (
+    BACKGROUND,
+    BLACK,
+    Label,
+    LabelMap,
+    check_colors,
+    find_background,
+    voc_label_map,
+)
 from ..archive.lists import read_label_map_file
 from ..colors import Rgb, voc_color
 from ..errors import SegmaskExportError
@@ -56,6 +64,7 @@ def make_export_labels(categories: CategoriesInfo, label_map: str) -> ExportLabe
         target = voc_label_map()
     elif os.path.isfile(label_map):
         target = read_label_map_file(label_map)
+        check_colors(target)
     else:
         raise SegmaskExportError(
             f"the option label_map is {label_map!r}, which is no file",

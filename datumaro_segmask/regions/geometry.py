@@ -159,3 +159,12 @@ def _bitmap_runs(bitmap: Bitmap, number: int, size: Size, where: str) -> ColumnR
         on = np.ascontiguousarray(on)
         x, y, width, height = cv2.boundingRect(on)
     return runs_of_pixels(on[y : y + height, x : x + width], x, y, size.height, number)
+
+
+def overlap_of_boxes(a: Sequence[float], b: Sequence[float]) -> float:
+    """Return the intersection of two boxes (x, y, width, height) over their union."""
+    width = min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0])
+    height = min(a[1] + a[3], b[1] + b[3]) - max(a[1], b[1])
+    common = max(width, 0) * max(height, 0)
+    union = a[2] * a[3] + b[2] * b[3] - common
+    return float(common / union) if union > 0 else 0.0

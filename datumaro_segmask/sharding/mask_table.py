@@ -14,9 +14,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..archive.encode import COLOR, MaskEncoder
+from ..archive.encode import COLOR, MaskEncoder, format_label_map
 from ..archive.item import Item
-from ..archive.labelmap import Label, LabelMap, format_label_map
+from ..archive.labelmap import Label, LabelMap
 from ..arrays import Size
 from ..errors import ArchiveError, SegmaskExportError
 from ..regions import Instance, Rle, Shape, paint

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import IO, Any
 
+from ..archive.encode import format_label_map
 from ..archive.item import Item
-from ..archive.labelmap import format_label_map
 from ..errors import SegmaskImportError
 from ..storage import layout
 from ..storage.read import Entry, Storage

@@ -5,10 +5,12 @@ Strings only: nothing here looks at a disk.
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Callable, Iterable, Iterator
+import unicodedata
+from collections.abc import Iterable, Iterator
 
-from ..errors import Report, SegmaskImportError, SubsetListError, UnsafePathError, stop
+from ..errors import UnsafePathError
 
 LABEL_MAP = "labelmap.txt"
 SUBSETS = "ImageSets/Segmentation"
@@ -21,36 +23,27 @@ TOP = (LABEL_MAP, "ImageSets", CLASS_MASKS, INSTANCE_MASKS, IMAGES)
 STAGING = ".segmask-export-"
 """How the names begin of what an export keeps in its target for itself (see `commit`)."""
 
-MAX_DEPTH = 2
+MAX_DEPTH = 3
 """Folders between the path that is given and the root of the archive."""
 
 DEFAULT_SUBSET = "default"
 MASK_SUFFIX = ".png"
+MASK_PATTERN = ".[pP][nN][gG]"
+"""The suffix of masks as a pattern for file names, in any case."""
 LIST_SUFFIX = ".txt"
-IMAGE_SUFFIXES = frozenset(
-    [
-        ".jpg",
-        ".jpeg",
-        ".jpe",
-        ".jp2",
-        ".png",
-        ".bmp",
-        ".dib",
-        ".gif",
-        ".tif",
-        ".tiff",
-        ".webp",
-        ".ppm",
-        ".pgm",
-        ".pbm",
-        ".pnm",
-    ]
+IMAGE_SUFFIXES = (
+    *(".jpg", ".png", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif"),
+    *(".dib", ".exr", ".hdr", ".jp2", ".jpe", ".pbm", ".pfm", ".pgm", ".pic", ".pnm", ".ppm"),
+    *(".pxm", ".ras", ".sr", ".tga"),
 )
+"""The suffixes of images: those that Datumaro takes, and ``.gif``."""
+
+OTHER_MASK_SUFFIXES = {*IMAGE_SUFFIXES, ".npy", ".npz", ".mat"} - {MASK_SUFFIX}
+"""The suffixes of files that are meant as masks, though the format does not know them."""
 
 MAX_NAME = 250  # bytes; file systems have 255, with the suffix
 MAX_LINE = 4096  # characters; file systems stop at 255 a name and about 4,096 a path
 
-MAX_LINES = 1 << 24  # of a subset list
 _SHOWN = 200  # characters of a name in messages
 
 _LITTER = re.compile(
@@ -76,6 +69,40 @@ def class_mask(item_id: str) -> str:
 def instance_mask(item_id: str) -> str:
     """Return the place of an item's instance mask, relative to the root of the archive."""
     return f"{INSTANCE_MASKS}/{item_id}{MASK_SUFFIX}"
+
+
+def mask_places(folder: str, item_id: str) -> Iterator[str]:
+    """Yield the places where the mask of an item may lie in a folder of masks, the usual first.
+
+    The suffix may be written in any case, and what was packed on macOS has its accents apart.
+    """
+    for form in forms_of(item_id):
+        yield from (f"{folder}/{form}{suffix}" for suffix in _cases(MASK_SUFFIX))
+
+
+def image_places(item_id: str) -> Iterator[str]:
+    """Yield the places where the image of an item may lie, the usual ones first."""
+    for form in forms_of(item_id):
+        yield from (f"{IMAGES}/{form}{suffix}" for suffix in _IMAGE_CASES)
+
+
+def forms_of(name: str) -> list[str]:
+    """Return a name and what looks the same: with accents as one letter (NFC), or apart (NFD)."""
+    if name.isascii():
+        return [name]
+    return list(dict.fromkeys([name, *(unicodedata.normalize(f, name) for f in ("NFC", "NFD"))]))
+
+
+def _cases(suffix: str) -> list[str]:
+    """Return a suffix in small letters, in capitals, and in every other mixture of the two."""
+    letters = itertools.product(*({c, c.upper()} for c in suffix))
+    mixed = sorted(map("".join, letters), reverse=True)
+    return list(dict.fromkeys([suffix, suffix.upper(), suffix.title(), *mixed]))
+
+
+_IMAGE_CASES = [
+    cased for change in (str.lower, str.upper, str.title) for cased in map(change, IMAGE_SUFFIXES)
+]
 
 
 def image(item_id: str, suffix: str) -> str:
@@ -163,63 +190,8 @@ def check_name(name: str, where: str, kind: str | None = None) -> str:
     return name
 
 
-def parse_subset_list(
-    lines: Iterable[str], where: str, exists: Callable[[str], bool], report: Report = stop
-) -> Iterator[str]:
-    """Yield the ids that the lines of a subset list name, in their order.
-
-    An id that stands there twice comes twice. ``exists`` tells whether an id has files: it settles
-    the lines that can be read in two ways. ``img.jpg`` means the item ``img`` unless there is a
-    mask of an item ``img.jpg``, and a line that begins with ``#`` is a comment (as it is for
-    Datumaro) unless there is a mask of that name. A faulty line goes to ``report``, as
-    SubsetListError or UnsafePathError that names it. Rules: docs/format.md, section 1.
-    """
-    for number, raw in enumerate(lines, 1):
-        place = f"{where}:{number}"
-        if number > MAX_LINES:
-            raise SubsetListError(
-                f"the list has more than {MAX_LINES:,} lines",
-                place,
-                "the ids of one subset",
-                "check that this file is a list of items, or split it into several subsets",
-            )
-        line = raw.removeprefix("\ufeff" if number == 1 else "").strip()
-        if not line or (line.startswith("#") and len(line) <= MAX_LINE and not exists(line)):
-            continue
-        try:
-            item_id = _parse_id(line, place, exists)
-        except SegmaskImportError as error:
-            report(error)
-        else:
-            yield item_id
-
-
-def _parse_id(line: str, where: str, exists: Callable[[str], bool]) -> str:
-    if len(line) > MAX_LINE:
-        raise SubsetListError(
-            f"the line has {len(line):,} characters",
-            where,
-            f"one item id a line, of at most {MAX_LINE:,} characters",
-            "check that this file is a list of items",
-        )
-    # Lists written on Windows name sub-folders with backslashes.
-    item_id = check_name(line.replace("\\", "/").removeprefix("./"), where, SubsetListError.kind)
-    stem, suffix = split_suffix(item_id)
-    if suffix.lower() in IMAGE_SUFFIXES and not exists(item_id):
-        # "...png" is a file name, and ".." what is left
-        item_id = check_name(stem, where, SubsetListError.kind)
-    if is_litter(item_id + MASK_SUFFIX):
-        raise SubsetListError(
-            f"the files of {item_id[:_SHOWN]!r} are what systems leave behind",
-            where,
-            "the id of an item",
-            "remove the line, or give the item another name",
-        )
-    return item_id
-
-
 def list_line(item_id: str, has_mask: bool) -> str:
-    """Return the line that makes `parse_subset_list` give ``item_id`` back, without newline."""
+    """Return the line that `parse_subset_list` takes for ``item_id``, without newline."""
     if not has_mask and split_suffix(item_id)[1].lower() in IMAGE_SUFFIXES:
         return item_id + MASK_SUFFIX
     return item_id

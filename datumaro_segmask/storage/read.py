@@ -35,7 +35,7 @@ class Storage(Protocol):
         """Return how to call a file in a message: its path, or the zip's and the name in it."""
 
     def exists(self, name: str) -> bool:
-        """Tell whether there is a file of this name."""
+        """Tell whether there is a file of this name, or what should be one: a link, a folder."""
 
     def read(self, name: str, limit: int = MAX_FILE_BYTES) -> bytes:
         """Return the content of a file of at most ``limit`` bytes.
@@ -48,6 +48,9 @@ class Storage(Protocol):
 
     def files(self, folder: str) -> Iterator[str]:
         """Yield the files below a folder, relative to the root, but for the litter of systems."""
+
+    def top(self) -> Iterator[str]:
+        """Yield the names of the files right at the root."""
 
     def path(self, name: str) -> str | None:
         """Return the path of a file on the disk, None inside a zip."""
@@ -82,7 +85,8 @@ class FolderStorage:
         self._inside: dict[str, bool] = {}  # folder -> whether it really lies below the root
         self._listings: dict[str, _Listing] = {}
         try:
-            self._top = {entry.casefold() for entry in os.listdir(root)}
+            self._names = os.listdir(root)
+            self._top = set(map(str.casefold, self._names))
         except OSError as error:
             raise unreadable(error.strerror or str(error), root) from error
 
@@ -95,7 +99,8 @@ class FolderStorage:
     def exists(self, name: str) -> bool:
         if name.partition("/")[0].casefold() not in self._top:
             return False
-        return os.path.isfile(self.path(name))
+        # What is there but cannot be read, such as a link to nowhere, is an error, not missing.
+        return os.path.lexists(self.path(name))
 
     def image(self, item_id: str) -> str | None:
         if layout.IMAGES.casefold() not in self._top:
@@ -181,6 +186,9 @@ class FolderStorage:
                     else:
                         yield name
 
+    def top(self) -> Iterator[str]:
+        return filter(self.exists, self._names)
+
     def _check_links(self, path: str, is_link: bool) -> None:
         folder = os.path.dirname(path)
         inside = self._inside.get(folder)
@@ -209,10 +217,8 @@ class _Listing:
         with os.scandir(path) as entries:
             for entry in entries:
                 stem, suffix = layout.split_suffix(entry.name)
-                # A link that leads nowhere is an image that cannot be read, and no missing one.
-                if suffix.lower() in layout.IMAGE_SUFFIXES and (
-                    entry.is_symlink() or entry.is_file()
-                ):
+                # What cannot be read, such as a link to nowhere or a folder, is not missing.
+                if suffix.lower() in layout.IMAGE_SUFFIXES:
                     hashes.append(hash(stem))
                     codes.append(suffixes.setdefault(suffix, len(suffixes)))
         ranked = sorted(suffixes, key=image_rank)
@@ -279,18 +285,11 @@ else:  # Windows, which has no fork either
 def too_large(limit: int, place: str) -> ArchiveError:
     """Make the error for a file that is not read because of its size."""
     return ArchiveError(
-        f"the file has more than {limit:,} bytes",
-        place,
-        f"at most {limit:,}",
-        "check that it is what its name says",
+        f"the file has more than {limit:,} bytes", place, f"at most {limit:,}", "check what it is"
     )
 
 
 def unreadable(why: str, place: str) -> MissingFileError:
     """Make the error for a file that is not there, or may not be read."""
-    return MissingFileError(
-        f"the file cannot be read ({why})",
-        place,
-        "a file that this user may read",
-        "check the path and the permissions",
-    )
+    what, remedy = f"the file cannot be read ({why})", "check the path and the permissions"
+    return MissingFileError(what, place, "a file that this user may read", remedy)

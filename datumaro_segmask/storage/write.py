@@ -18,7 +18,7 @@ from typing import Protocol
 
 from . import layout
 from .commit import Commit
-from .journal import at, entries, flush_folder, in_the_way
+from .journal import entries, flush_folder, in_the_way
 from .lock import WriteLock, not_writable
 
 ZIP_DATE = (1980, 1, 1, 0, 0, 0)  # the same dataset gives the same bytes, whenever
@@ -75,13 +75,6 @@ class FolderSink:
 
     def discard(self, name: str) -> None:
         self._commit.remove(name)
-
-    def discard_lists(self) -> None:
-        """Discard all subset lists that are there."""
-        with suppress(OSError):  # no such folder
-            for entry in entries(at(self.root, layout.SUBSETS)):
-                if entry.name.endswith(layout.LIST_SUFFIX) and not entry.is_dir():
-                    self.discard(f"{layout.SUBSETS}/{entry.name}")
 
     def finish(self) -> None:
         self._commit.run()

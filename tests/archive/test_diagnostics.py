@@ -8,9 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from datumaro_segmask.archive.diagnostics import Finding, background_doubts, log_findings
+from datumaro_segmask.archive.diagnostics import (
+    Finding,
+    background_doubts,
+    log_findings,
+    name_doubts,
+)
 from datumaro_segmask.archive.item import scan_item
-from datumaro_segmask.archive.labelmap import parse_label_map
+from datumaro_segmask.archive.labelmap import parse_label_map, voc_label_map
 from datumaro_segmask.archive.lists import open_archive
 from datumaro_segmask.archive.meaning import ClassLookup
 from datumaro_segmask.cli.check.kinds import KINDS
@@ -61,6 +66,31 @@ def test_findings_of_a_kind_are_one_line(caplog: pytest.LogCaptureFixture) -> No
     assert caplog.messages == ["/x/a: odd a (3 items in all). To fix it: do it."]
 
 
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("car,255,0,0\nroad:1,2,3::\n", ["car,255,0,0"]),
+        ("car;255;0;0\n", ["car;255;0;0"]),
+        ("car 255 0 0:1,2,3::\n", ["car 255 0 0"]),
+        ("0 background\n1 car\n", ["0 background", "1 car"]),
+        ("1: car:1,2,3\n2: road:3,4,5\n", ["1: car", "2: road"]),
+        ("background\n3 wheeler\n2 door\n", []),
+        ("lane 1,2\nroute 66\n", []),
+        ("car\nroad\n", []),
+    ],
+)
+def test_names_like_lines_of_another_tool(text: str, names: list[str]) -> None:
+    found = list(name_doubts(parse_label_map(text, "labelmap.txt")))
+    assert [repr(name) in finding.what for finding, name in zip(found, names, strict=True)] == [
+        True
+    ] * len(names)
+    assert {finding.kind for finding in found} <= {"label-name"}
+
+
+def test_voc_labels_are_no_lines_of_another_tool() -> None:
+    assert list(name_doubts(voc_label_map())) == []
+
+
 # Reading past faults
 
 
@@ -71,9 +101,8 @@ def test_a_faulty_line_keeps_its_place() -> None:
     assert [(error.kind, error.where) for error in errors] == [
         ("label-map", "labelmap.txt:2"),
         ("label-map", "labelmap.txt:3"),
-        ("duplicate-color", "labelmap.txt:4"),
     ]
-    assert [label.name for label in found.labels if not label.is_stand_in] == ["a", "d"]
+    assert [label.name for label in found.labels if not label.is_stand_in] == ["a", "c", "d"]
     assert [label.index for label in found.labels] == [0, 1, 2, 3, 4]
 
 

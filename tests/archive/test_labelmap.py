@@ -9,12 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from datumaro_segmask.archive import labelmap
+from datumaro_segmask.archive.encode import format_label_map
 from datumaro_segmask.archive.labelmap import (
     MAX_LABELS,
     Label,
     LabelMap,
-    format_label_map,
+    check_colors,
     parse_label_map,
+    shared_colors,
     voc_label_map,
 )
 from datumaro_segmask.colors import Rgb, voc_color
@@ -97,8 +99,7 @@ BAD: dict[str, tuple[str, str, list[str]]] = {
     "digits-without-end": ("b:" + "9" * 5000 + ",0,0::\n", ":1", ["is no colour"]),
     "other-digits": ("b:١,٢,٣::\n", ":1", ["is no colour"]),
     "name-twice": ("a:1,1,1::\n\nb::\na:2,2,2::\n", ":4", ["'a'", "twice", "in line 1", "rename"]),
-    "color-twice": ("a:1,2,3::\nb: 1, 2, 3::\n", ":2", ["1,2,3", "'a'", "'b'", "(line 1)"]),
-    "color-of-a-line-without": ("a\nb:0,0,0::\n", ":2", ["0,0,0", "'a'", "another colour"]),
+    "too-many-lines": ("\n" * (1 << 20) + "\na:1,2,3::", "", ["1,048,576 lines", "65,536"]),
     "no-name": ("a:1,1,1::\n:1,2,3::\n", ":2", ["no label name", "before the first colon"]),
     "only-colons": (":::\n", ":1", ["no label name"]),
     "empty": ("", "", ["no label", "remove the file"]),
@@ -261,3 +262,19 @@ def test_names_that_no_line_holds(name: str) -> None:
         format_label_map(label_map)
     assert repr(name) in str(caught.value)
     assert "rename the label" in str(caught.value)
+
+
+def test_labels_of_one_color() -> None:
+    found = parse("a:1,2,3::\nb:9,9,9::\nc: 1, 2, 3::\nd:1,2,3::\n")
+    assert [(a.name, b.name, b.line) for a, b in shared_colors(found)] == [
+        ("a", "c", 3),
+        ("c", "d", 4),
+    ]
+    with pytest.raises(LabelMapError, match=r"labelmap\.txt:3: the colour 1,2,3 of 'c'") as caught:
+        check_colors(found)
+    assert "'a' (line 1)" in str(caught.value)
+    check_colors(voc_label_map())
+
+
+def test_lines_keep_their_numbers() -> None:
+    assert [label.line for label in parse("# head\n\na:1,2,3::\n\nb:2,3,4::\n").labels] == [3, 5]

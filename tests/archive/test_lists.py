@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pycocotools import mask as mask_utils
 
-from datumaro_segmask.archive.item import Item, read_image_size, read_item
+from datumaro_segmask.archive.files import read_image_size
+from datumaro_segmask.archive.item import Item, read_item
 from datumaro_segmask.archive.lists import open_archive, read_label_map_file
 from datumaro_segmask.archive.meaning import ClassLookup
 from datumaro_segmask.errors import LabelMapError, MissingFileError, SegmaskImportError

@@ -33,7 +33,7 @@ def meaning(data: bytes, found: ClassLookup) -> list[list[int]] | None:
     reader = MaskReader(data, WHERE, found.number_of)
     values = np.vstack(list(reader.blocks(2)))
     labels = found.labels_of(values.ravel().astype(np.int64), reader)
-    return None if labels is None else rows_of(labels, values)
+    return None if labels is None else rows_of(labels[0], values)
 
 
 def message(data: bytes, found: ClassLookup) -> str:

@@ -6,45 +6,41 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datumaro_segmask.archive.numbering import LAST_SHARED, Member, instance_numbers
+from datumaro_segmask.archive.encode import (
+    LAST_SHARED,
+    CvatLosses,
+    Member,
+    instance_numbers,
+    is_thin,
+)
 
-CAR, ROAD = 1, 2
+
+def thing(group: int = 0) -> Member:
+    return Member(group)
 
 
-def mask(group: int = 0, label: int | None = CAR) -> Member:
-    return Member(group, label, is_mask=True)
-
-
-def outline(group: int = 0, label: int | None = CAR) -> Member:
-    return Member(group, label, is_mask=False)
-
+STUFF = Member(0, is_stuff=True)
 
 # What is special: the shapes in paint order, and the number of each.
 CASES: dict[str, tuple[list[Member], list[int]]] = {
     "no-shapes": ([], []),
-    "groups-are-the-numbers": ([mask(7), mask(3), mask(255)], [7, 3, 255]),
-    "one-group-is-one-instance": ([mask(4), outline(4), mask(4, ROAD)], [4, 4, 4]),
-    "outlines-without-group-are-instances": ([outline(), outline()], [1, 2]),
+    "groups-are-the-numbers": ([thing(7), thing(3), thing(255)], [7, 3, 255]),
+    "one-group-is-one-instance": ([thing(4), thing(4), thing(4)], [4, 4, 4]),
+    "shapes-without-group-are-instances": ([thing(), thing()], [1, 2]),
+    "a-lone-shape-is-an-instance": ([thing()], [1]),
     "shapes-without-group-take-what-is-left": (
-        [outline(), mask(1), outline(), mask(3), outline()], [2, 1, 4, 3, 5],
+        [thing(), thing(1), thing(), thing(3), thing()], [2, 1, 4, 3, 5],
     ),
-    "only-mask-of-its-label-is-stuff": ([mask(), mask(0, ROAD)], [0, 0]),
-    "stuff-beside-things": ([mask(0, ROAD), mask(1), mask(2)], [0, 1, 2]),
-    "stuff-of-the-label-of-a-thing": ([mask(0, CAR), mask(9, CAR)], [0, 9]),
-    "two-masks-of-a-label-are-instances": ([mask(), mask(), mask(0, ROAD)], [1, 2, 0]),
-    "mask-and-outline-of-a-label-are-instances": ([mask(), outline()], [1, 2]),
-    "only-outline-of-its-label-is-an-instance": ([outline()], [1]),
-    "masks-without-label-are-instances": ([mask(0, None)], [1]),
-    "group-past-255-counts-anew": ([mask(9), mask(256), mask(9), mask(2)], [1, 2, 1, 3]),
-    "group-below-zero-counts-anew": ([mask(5), mask(-1)], [1, 2]),
-    "stuff-takes-no-number-when-counted-anew": (
-        [mask(0, ROAD), mask(300), mask(2)], [0, 1, 2],
-    ),
+    "stuff-beside-things": ([STUFF, thing(1), thing(2), STUFF], [0, 1, 2, 0]),
+    "stuff-that-was-given-a-group": ([Member(3, is_stuff=True)], [3]),
+    "group-past-255-counts-anew": ([thing(9), thing(256), thing(9), thing(2)], [1, 2, 1, 3]),
+    "group-below-zero-counts-anew": ([thing(5), thing(-1)], [1, 2]),
+    "stuff-takes-no-number-when-counted-anew": ([STUFF, thing(300), thing(2)], [0, 1, 2]),
     "255-instances-keep-their-groups": (
-        [*(mask(n) for n in range(255, 1, -1)), outline()], [*range(255, 1, -1), 1],
+        [*(thing(n) for n in range(255, 1, -1)), thing()], [*range(255, 1, -1), 1],
     ),
     "256-instances-count-anew": (
-        [*(mask(n) for n in range(255, 0, -1)), outline()], [*range(1, 257)],
+        [*(thing(n) for n in range(255, 0, -1)), thing()], [*range(1, 257)],
     ),
 }  # fmt: skip
 
@@ -58,7 +54,6 @@ some_members = st.lists(
     st.builds(
         Member,
         st.one_of(st.just(0), st.integers(1, 6), st.integers(250, 260)),
-        st.one_of(st.none(), st.integers(0, 3)),
         st.booleans(),
     ),
     max_size=30,
@@ -74,8 +69,7 @@ def test_groups_and_numbers_go_together(members: list[Member]) -> None:
     ]
     assert len({group for group, _ in things}) == len({n for _, n in things}) == len({*things})
     stuff = [m for m, n in zip(members, numbers, strict=True) if not n]
-    assert not [m for m in stuff if m.group or not m.is_mask or m.label is None]
-    assert len({m.label for m in stuff}) == len(stuff)
+    assert stuff == [m for m in members if m.is_stuff and not m.group]
     if any(m.group > LAST_SHARED for m in members):
         assert {n for _, n in things} == {*range(1, len({*things}) + 1)}
     else:
@@ -86,7 +80,36 @@ def test_groups_and_numbers_go_together(members: list[Member]) -> None:
 def test_numbers_stay_when_they_are_the_groups(members: list[Member]) -> None:
     """A second export gives what the first gave."""
     numbers = instance_numbers(members)
-    again = [Member(n, m.label, m.is_mask) for m, n in zip(members, numbers, strict=True)]
-    stuff = {m.label for m, n in zip(members, numbers, strict=True) if not n}
-    assert len(stuff) == numbers.count(0)
+    again = [Member(n, m.is_stuff) for m, n in zip(members, numbers, strict=True)]
     assert instance_numbers(again) == numbers
+
+
+def test_losses_in_cvat() -> None:
+    losses = CvatLosses(300)
+    losses.add("#a", "train_v2", stuff=2, thin=1)
+    losses.add("b", "val", stuff=1, thin=0)
+    losses.highest = 256
+    lines = list(losses.lines())
+    for line, part in zip(
+        lines,
+        [
+            "3 masks of stuff",
+            "1 id that",
+            "1 subset with '_'",
+            "300 labels",
+            "up to 256",
+            "1 object",
+        ],
+        strict=True,
+    ):
+        assert part in line
+    assert "number_stuff" in lines[0]
+    assert "'train_v2'" in lines[2]
+    assert list(CvatLosses(256, highest=255).lines()) == []
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "thin"), [(20, 2, True), (1, 1, True), (2, 30, True), (3, 3, False)]
+)
+def test_thin(width: int, height: int, thin: bool) -> None:
+    assert is_thin(width, height) == thin

@@ -57,7 +57,7 @@ def test_components_become_instances(mask: bytes, labels: str, out: str, tmp_pat
     assert content(tmp_path / out) == {("default", "a"): found, ("default", "b/c"): found}
     assert (tmp_path / out).is_dir() == (out == "task")
     judged = survey(str(tmp_path / out), for_cvat=True)
-    assert judged.findings == []
+    assert {finding.kind for finding in judged.findings} <= {"thin-objects"}
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["masks", "names.txt", out])
 
 

@@ -42,7 +42,6 @@ class StorageContract:
     def test_exists(self, storage: Storage) -> None:
         assert storage.exists(MASK)
         assert not storage.exists("SegmentationClass/b.png")
-        assert not storage.exists("SegmentationClass")
         assert not storage.exists("")
 
     def test_reads(self, storage: Storage) -> None:

@@ -8,18 +8,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from datumaro_segmask.archive.subset_lists import parse_subset_list, why_no_list
 from datumaro_segmask.errors import SegmaskImportError, SubsetListError, UnsafePathError
 from datumaro_segmask.storage import layout
 from datumaro_segmask.storage.layout import (
     check_name,
     is_litter,
     list_line,
-    parse_subset_list,
     problem_of_listed,
     problem_of_name,
     roots_of,
     split_suffix,
 )
+from datumaro_segmask.storage.zip.directory import decode_name
 
 WHERE = "ImageSets/Segmentation/default.txt"
 
@@ -76,7 +77,7 @@ BAD_LISTS: dict[str, tuple[str, type[SegmaskImportError], int, str]] = {
     "drive-without-slash": ("c:a\n", UnsafePathError, 1, "an absolute path"),
     "double-slash": ("a//b\n", UnsafePathError, 1, "empty"),
     "nul": ("a\x00b\n", UnsafePathError, 1, "control character"),
-    "tab-inside": ("a\tb\n", UnsafePathError, 1, "control character"),
+    "tab-inside": ("a\tb\n", SubsetListError, 1, "write only the id, here 'a'"),
     "old-mac-newlines": ("a\rb\r", UnsafePathError, 1, "control character"),
     "litter": ("a\n._b\n", SubsetListError, 2, "what systems leave behind"),
     "litter-of-a-folder": ("__MACOSX/b.png\n", SubsetListError, 1, "what systems leave behind"),
@@ -183,7 +184,8 @@ def test_no_stranger(name: str) -> None:
         pytest.param(["SegmentationObject/a/b.png"], [""], id="instances-only"),
         pytest.param(["my task/SegmentationClass/a.png"], ["my task/"], id="one-down"),
         pytest.param(["x/y/SegmentationClass/a.png"], ["x/y/"], id="two-down"),
-        pytest.param(["x/y/z/SegmentationClass/a.png"], [], id="three-down-is-too-far"),
+        pytest.param(["x/y/z/SegmentationClass/a.png"], ["x/y/z/"], id="three-down"),
+        pytest.param(["1/2/3/4/SegmentationClass/a.png"], [], id="four-down-is-too-far"),
         pytest.param(["SegmentationClass"], [], id="a-file-of-that-name"),
         pytest.param(["labelmap.txt", "JPEGImages/a.jpg"], [], id="no-masks-no-lists"),
         pytest.param(["__MACOSX/SegmentationClass/._a.png"], [], id="stranger"),
@@ -210,3 +212,86 @@ def test_places() -> None:
         "ImageSets/Segmentation/train_v2.txt": layout.subset_list("train_v2"),
     }
     assert list(places) == list(places.values())
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("x\na 1\n", "write only the id, here 'a'"),
+        ("x\na -1 2\n", "holds columns"),
+        ("x\na\t1\n", "write only the id, here 'a'"),
+        ("x\nJPEGImages/a.jpg SegmentationClass/a.png\n", "write only the id, here 'a'"),
+        ("x\n/JPEGImages/a.jpg /SegmentationClass/a.png\n", "write only the id, here 'a'"),
+        ("x\n/data/voc/JPEGImages/b/c.JPG\n", "write only the id, here 'b/c'"),
+        ("x\nC:\\voc\\SegmentationClass\\a.png\n", "write only the id, here 'a'"),
+        ("x\n/elsewhere/a.jpg\n", "holds a path"),
+    ],
+)
+def test_lines_that_hold_more_than_an_id(text: str, says: str) -> None:
+    with pytest.raises(SubsetListError, match="holds") as caught:
+        parse(text, "a", "b/c")
+    assert (caught.value.kind, caught.value.where) == ("list-line", f"{WHERE}:2")
+    assert says in str(caught.value)
+    assert "rename" not in str(caught.value)
+
+
+def test_names_with_spaces_and_commas_are_ids() -> None:
+    names = ["a", "a (2)", "a, b", "a b", "2, 3", "b 1"]
+    assert parse("\n".join(names), "a") == names
+    assert parse("a 1\nSegmentationClass/a\n", "a", "a 1", "SegmentationClass/a") == [
+        "a 1",
+        "SegmentationClass/a",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("car\nroad\n", "names of labels"),
+        ("# classes\n\ncar\n", "names of labels"),
+        ("1,car\n2,road\n", "columns"),
+        ("car 12\nroad 3\n", "columns"),
+        ("car\t12\n", "columns"),
+        ("car\ntruck\n", None),
+        ("name,number\ncar,12\nroad,3\n", "columns"),
+        ("car 12\nx\n", None),
+        ("car 12\nx y\nx z\n", None),
+        ("x 1\ny 2\n", None),
+        ("x, y\n", None),
+        ("frame 1\n", None),
+        ("car\na\n", None),
+        ("a 1\nb 2\n", None),
+        ("a\t1\n", None),
+        ("x 1\nJPEGImages/a.jpg 1\n", None),
+        ("", None),
+        ("# nothing\n", None),
+    ],
+)
+def test_tables_among_the_lists(text: str, why: str | None) -> None:
+    found = why_no_list(text.split("\n"), {"car", "road"}, {"a"}.__contains__)
+    assert (found is None) == (why is None)
+    assert why is None or why in str(found)
+
+
+def test_names_in_zips() -> None:
+    """Without the flag a name is UTF-8 where it is valid UTF-8, else cp437."""
+    meant = "größe/Ünï.png"
+    for flag in (0, 1 << 11):
+        assert decode_name(meant.encode(), flag, "z") == meant
+    assert decode_name("größe.png".encode("cp437"), 0, "z") == "größe.png"
+
+
+def test_places_of_an_item() -> None:
+    assert next(layout.mask_places("SegmentationClass", "a")) == "SegmentationClass/a.png"
+    places = set(layout.mask_places("SegmentationClass", "a"))
+    assert len(places) == 8
+    assert {"SegmentationClass/a.PNG", "SegmentationClass/a.Png"} < places
+    composed, apart = "\u00e9", "e\u0301"
+    assert layout.forms_of(composed) == [composed, apart]
+    assert layout.forms_of(apart) == [apart, composed]
+
+
+def test_suffixes_of_images_are_datumaros() -> None:
+    from datumaro.util.image import IMAGE_EXTENSIONS
+
+    assert set(IMAGE_EXTENSIONS) - set(layout.IMAGE_SUFFIXES) == set()

@@ -39,7 +39,6 @@ def test_reads(write, root: str, tmp_path: Path) -> None:
     storage = open_storage(str(write(files, tmp_path / "task")))
     assert storage.exists(MASK)
     assert not storage.exists("SegmentationClass/b.png")
-    assert not storage.exists("SegmentationClass")
     assert storage.read(MASK) == gray("01")
     with storage.open(MASK) as file:
         assert file.read(8) == gray("01")[:8]

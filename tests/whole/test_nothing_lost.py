@@ -429,6 +429,16 @@ def test_item_that_cannot_be_saved_stays_as_it_was(source: Path) -> None:
         assert (source / name).read_bytes() == FILES[name]
 
 
+def test_table_of_classes_among_the_lists_stays(source: Path) -> None:
+    as_folder({"ImageSets/Segmentation/class.txt": b"car\t1\nroad\t2\n"}, source)
+    dataset = load(source)
+    rename(dataset, ("1", "x"))
+    dataset.save()
+    assert (source / "ImageSets/Segmentation/class.txt").read_bytes() == b"car\t1\nroad\t2\n"
+    dataset.export(str(source), "segmask")
+    assert (source / "ImageSets/Segmentation/class.txt").exists()
+
+
 def test_second_dataset_of_a_folder_that_has_changed(source: Path) -> None:
     first, second = load(source), load(source)
     rename(first, ("1", "x"))

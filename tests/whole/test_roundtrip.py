@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 import pytest
@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from pycocotools import mask as mask_utils
 
 from datumaro_segmask.archive.encode import MASK_MODES
+from datumaro_segmask.plugin.annotations import SegmaskMask
 
 from ..archives import archive, as_folder, png, rgb
 from ..export_cases import files_of
@@ -137,7 +138,7 @@ def items(draw: Callable[[Any], Any], item_id: str, labels: list[str]) -> Datase
 def rle_masks(labels: NDArray[Any], numbers: NDArray[Any]) -> list[RleMask]:
     pairs = {(n, i) for n, i in zip(numbers.flat, labels.flat, strict=True) if i >= 0}
     return [
-        RleMask(
+        (RleMask if n else cast(Any, SegmaskMask))(  # only our importer makes stuff
             mask_utils.encode(np.asfortranarray((numbers == n) & (labels == i), np.uint8)),
             label=int(i),
             group=int(n),

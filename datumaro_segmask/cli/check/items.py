@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ...archive.diagnostics import Finding, doubts_of_item, findings_of
+from ...archive.diagnostics import Finding, findings_of
+from ...archive.files import find_images
 from ...archive.item import Item, scan_item
 from ...archive.labelmap import LabelMap
 from ...archive.lists import Archive
 from ...archive.meaning import ClassLookup
 from ...errors import SegmaskImportError, reporting
 from .cvat import cvat_findings
+from .doubts import doubts_of_item
 
 NO_LABEL = "(no label)"
 
@@ -59,6 +61,9 @@ def check_item(
     if not errors and label_map.labels:
         with reporting(errors.append):
             item = scan.item()
-            found = list(doubts_of_item(scan, label_map, for_cvat))
-            return item, found + (cvat_findings(scan, label_map, lookup) if for_cvat else [])
+            images = list(find_images(storage, item_id)) if scan.image else []
+            found = list(doubts_of_item(scan, label_map, images, for_cvat))
+            if for_cvat:
+                found += cvat_findings(scan, item, label_map, lookup)
+            return item, found
     return None, [f for error in errors for f in findings_of(error, storage, label_map, item_id)]

@@ -12,6 +12,7 @@ from typing import Any
 from ...archive.diagnostics import Finding
 from ...archive.labelmap import BACKGROUND
 from ...errors import counted
+from ...errors import printable as printable
 from .items import NO_LABEL, SubsetCount
 from .kinds import ERROR, KINDS, NOTE, WARNING, severity_of
 from .survey import Survey
@@ -139,11 +140,6 @@ def verdict(survey: Survey) -> str:
         if totals[ERROR]:
             verdict = "this archive cannot be read as it stands"
     return f"{verdict} ({found or 'no findings'})"
-
-
-def printable(text: str) -> str:
-    """Return a text of an archive without what could steer a terminal."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def _colored(severity: str) -> str:

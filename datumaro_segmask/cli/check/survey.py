@@ -9,13 +9,20 @@ from dataclasses import dataclass, replace
 
 from datumaro.components.progress_reporting import NullProgressReporter
 
-from ...archive.diagnostics import Finding, findings_of, no_background, no_label_map
+from ...archive.diagnostics import (
+    Finding,
+    findings_of,
+    no_background,
+    no_label_map,
+    two_ways,
+)
 from ...archive.lists import open_archive
-from ...archive.meaning import ClassLookup
+from ...archive.meaning import BY_COLOR, BY_INDEX, WAYS, ClassLookup
 from ...errors import SegmaskImportError
 from ...plugin.host import track
 from ...png import MAX_PIXELS
-from .cvat import cvat_label_map_findings, cvat_subset_findings
+from ...storage import layout
+from .cvat_archive import cvat_archive_findings, many_labels
 from .items import SubsetCount, check_item
 from .kinds import KINDS, SEVERITIES, severity_of
 
@@ -55,23 +62,29 @@ def survey(
     findings += no_label_map(storage)
     findings += no_background(label_map)
     if for_cvat:
-        findings += cvat_subset_findings(archive.subsets)
-        findings += cvat_label_map_findings(storage, label_map)
+        findings += cvat_archive_findings(storage, label_map, archive.subsets)
     lookup = ClassLookup(label_map, False, ignore_index)
     counts = {subset: SubsetCount() for subset in archive.subsets}
     entries = [(item_id, subset) for subset, ids in archive.subsets.items() for item_id in ids]
     seen: set[str] = set()
+    ways: dict[str, list[str]] = {way: [] for way in WAYS}
     ahead = archive.storage.ahead(entries)
     for item_id, subset in track(ahead, NullProgressReporter(), "Checking masks", len(entries)):
         item, found = check_item(archive, lookup, item_id, max_pixels, for_cvat)
         counts[subset].items += 1
         if item is not None:
             counts[subset].add(item, label_map)
+            if item.way is not None:
+                ways[item.way].append(layout.class_mask(item_id))
         else:
             counts[subset].broken += bool(found)
         if item_id not in seen:  # an item of two subsets has its masks once
             findings += [replace(finding, subset=subset) for finding in found]
         seen.add(item_id)
+    if for_cvat and ways[BY_COLOR]:
+        findings += many_labels(label_map)
+    if all(ways.values()):
+        findings += (two_ways(ways[BY_COLOR][0], mask) for mask in dict.fromkeys(ways[BY_INDEX]))
     names = [label.name for label in label_map.labels if not label.is_stand_in]
     return Survey(for_cvat, _ranked(findings, for_cvat), counts, names)
 

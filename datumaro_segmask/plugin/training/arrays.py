@@ -21,7 +21,6 @@ from ...storage import layout
 from ...training.arrays import dense, instances_of
 from ..annotations import (
     geometry_of,
-    in_paint_order,
     make_mask,
     place_of_annotation,
 )
@@ -29,7 +28,7 @@ from ..base import make_categories
 from ..exporter import SegmaskExporter
 from ..host import border, without_policy
 from ..in_place import Place, Target
-from ..item_files import place_of, size_of
+from ..item_files import in_paint_order, place_of, size_of
 from .segments import is_stuff
 
 NOTHING = -1

@@ -28,11 +28,11 @@ from ..annotations import (
     KnownRle,
     SegmaskMask,
     geometry_of,
-    in_paint_order,
     label_error,
     place_of_annotation,
     to_instance,
 )
+from ..item_files import in_paint_order
 
 OBJECT, CROWD, SKIP = "object", "crowd", "skip"
 STUFF = {

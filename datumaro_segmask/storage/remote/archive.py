@@ -165,13 +165,17 @@ class RemoteFolder:
         return io.BufferedReader(_Head(file), _HEAD)
 
     def files(self, folder: str) -> Iterator[str]:
+        return (name for name in self._all_names() if name.startswith(f"{folder}/"))
+
+    def _all_names(self) -> Iterator[str]:
         at = 0
         while at < len(self._names):
             end = self._names.index(b"\n", at)
-            name = self._names[at:end].partition(b" ")[2].decode()
-            if name.startswith(f"{folder}/"):
-                yield name
+            yield self._names[at:end].partition(b" ")[2].decode()
             at = end + 1
+
+    def top(self) -> Iterator[str]:
+        return (name for name in self._all_names() if "/" not in name)
 
     def ahead(self, entries: Iterable[Entry]) -> Iterator[Entry]:
         return self._store.ahead(entries, self._ranges_of)

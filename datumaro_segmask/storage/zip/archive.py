@@ -212,6 +212,11 @@ class ZipStorage:
         for name in self._directory.names(self._root + folder):
             yield name.removeprefix(self._root)
 
+    def top(self) -> Iterator[str]:
+        for name in self._directory.names(self._root.rstrip("/")):
+            if "/" not in name.removeprefix(self._root):
+                yield name.removeprefix(self._root)
+
 
 class _Part(io.RawIOBase):
     """A part of a source, read from its beginning to its end."""

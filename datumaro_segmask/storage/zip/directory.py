@@ -162,13 +162,13 @@ class ZipDirectory:
         return [suffix for name, suffix in found if name == stem and suffix]
 
     def names(self, folder: str) -> Iterator[str]:
-        """Yield the names that begin with ``folder/``, in the order of the zip."""
+        """Yield the names that begin with ``folder/``, in the order of the zip; all for ""."""
         if folder.endswith(layout.SUBSETS):
             yield from (name for name in self._lists if name.startswith(f"{folder}/"))
             return
         for _, record in _read_records(self._source, self._span):
             name = _file_name(record)
-            if name is not None and name.startswith(f"{folder}/"):
+            if name is not None and (not folder or name.startswith(f"{folder}/")):
                 yield name
 
     def end_of(self, record: Record) -> int:
