@@ -243,6 +243,18 @@ def test_label_map_and_lists_move_last(tmp_path: Path) -> None:
     assert "SegmentationClass/four.png" in names[:-2]
 
 
+def test_journal_goes_before_what_was_set_aside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else what is left of it could be put back over the new files."""
+    out = as_folder(OLD, tmp_path / "out")
+    work = save(out)
+    monkeypatch.setattr(shutil, "rmtree", lambda *_, **__: None)
+    work()
+    assert [path for path in out.rglob("old") if path.is_dir()]
+    assert not journaled(str(out))
+
+
 def test_recover_says_what_it_did(tmp_path: Path, capsys: Any) -> None:
     out = as_folder(OLD, tmp_path / "out")
     assert main(["recover", str(out)]) == 0

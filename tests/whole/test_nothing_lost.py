@@ -22,6 +22,7 @@ from datumaro.components.media import Image
 
 from datumaro_segmask.errors import SegmaskExportError
 from datumaro_segmask.plugin import item_files
+from datumaro_segmask.storage import write
 from datumaro_segmask.storage.layout import STAGING
 from datumaro_segmask.storage.write import FolderSink, SubsetLists, ZipSink
 
@@ -330,6 +331,13 @@ def test_export_over_pictures_of_another_size(source: Path, tmp_path: Path) -> N
     assert load(source).get("1", "default").media.size == (3, 3)
 
 
+def test_export_over_pictures_that_fit_keeps_them(source: Path, tmp_path: Path) -> None:
+    other = as_folder(archive({"1": rgb("0000 1111")}), tmp_path / "other")
+    before = pictures(source)
+    load(other).export(str(source), "segmask")
+    assert pictures(source) == before
+
+
 # 10, zips
 
 
@@ -418,6 +426,16 @@ class _LenientExport(ExportErrorPolicy):
         pass
 
 
+def test_items_that_were_not_read_keep_their_masks_with_a_warning(
+    source: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (source / "SegmentationClass/2.png").write_bytes(b"broken")
+    dataset = load(source, error_policy=_Lenient())
+    dataset.save(mask_mode="index")
+    assert "1 items that the dataset does not have" in caplog.text
+    assert (source / "SegmentationClass/2.png").read_bytes() == b"broken"
+
+
 def test_item_that_cannot_be_saved_stays_as_it_was(source: Path) -> None:
     dataset = load(source)
     bare = DatasetItem("1", subset="train", annotations=[Bbox(0, 0, 1, 1, label=1)])  # no size
@@ -467,6 +485,16 @@ def test_many_subsets_need_few_open_files() -> None:
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert found == {f"ImageSets/Segmentation/s{n}.txt": [str(n)] for n in range(300)}
+
+
+def test_lists_go_to_the_disk_while_they_grow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(write, "_BUFFERED", 10)
+    with SubsetLists() as lists:
+        for number in range(25):
+            lists.add("s", str(number))
+        waiting = sum(map(len, lists._lines.values()))
+        assert waiting == 5
+        assert list(lists.texts()["ImageSets/Segmentation/s.txt"]) == [str(n) for n in range(25)]
 
 
 def test_only_what_was_written_is_flushed(
