@@ -355,5 +355,7 @@ def copy_source(target: Path) -> None:
     """Copy what a build reads, so that it leaves its traces in the copy."""
     without = shutil.ignore_patterns("__pycache__")
     shutil.copytree(ROOT / "datumaro_segmask", target / "datumaro_segmask", ignore=without)
+    shutil.copytree(ROOT / "docs", target / "docs")
+    shutil.copytree(ROOT / "examples", target / "examples")
     for name in ("setup.cfg", "setup.py", "pyproject.toml", "LICENSE", "README.md"):
         shutil.copy(ROOT / name, target / name)
