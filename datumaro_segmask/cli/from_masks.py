@@ -19,7 +19,7 @@ from ..plugin.host import CollectedErrors
 from ..plugin.in_place import Place, Target
 from ..plugin.transforms import add_component_options
 from ..storage import layout
-from ..storage.journal import is_inside
+from ..storage.disk import is_inside
 from ..storage.open import folder_roots, holds_archive
 from . import FAULTS, OK, claim_output, in_the_way
 from .check.kinds import ERROR, WARNING, severity_of

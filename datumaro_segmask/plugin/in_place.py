@@ -26,7 +26,7 @@ from ..errors import SegmaskExportError, SegmaskImportError
 from ..png import MAX_PIXELS
 from ..regions import Instance
 from ..storage import layout
-from ..storage.journal import at, entries, is_inside
+from ..storage.disk import at, entries, is_inside
 from ..storage.open import folder_roots, lone_zip, open_storage
 from ..storage.read import FolderStorage
 from ..storage.write import FolderSink, Sink

@@ -1,4 +1,4 @@
-"""Where an archive lies: in a folder, in a zip, or up to two folders down in either."""
+"""Where an archive lies: in a folder, in a zip, or up to three folders down in either."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def open_storage(path: str) -> Storage:
     """Open the archive at ``path``: a folder, or a zip, or a folder that holds nothing but a zip.
 
     All of them may also lie far away, where ``path`` is a URL (see `remote`). The root may lie up
-    to two folders down. Raises ArchiveError where there is none, or more
+    to three folders down. Raises ArchiveError where there is none, or more
     than one, or where an export was cut short.
     """
     if is_url(path):
@@ -59,7 +59,7 @@ def check_finished(*roots: str) -> None:
 
 
 def folder_roots(path: str) -> list[str]:
-    """Return the folders, up to two down from ``path``, where an archive's layout begins."""
+    """Return the folders, up to three down from ``path``, where an archive's layout begins."""
     marks = [layout.SUBSETS, layout.CLASS_MASKS, layout.INSTANCE_MASKS]
     level = [path]
     for _ in range(layout.MAX_DEPTH + 1):
