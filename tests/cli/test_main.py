@@ -21,6 +21,7 @@ from datumaro_segmask import cli, errors
 from datumaro_segmask.__main__ import main
 
 from ..archives import archive, as_folder, rgb
+from ..interrupts import start
 
 ROOT = Path(__file__).parents[2]
 STREET = ROOT / "examples/street.zip"
@@ -246,18 +247,7 @@ def test_interrupted_while_an_archive_is_written(tmp_path: Path) -> None:
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(rgb("01" * 500))
     command = [sys.executable, "-m", "datumaro_segmask", "from-masks", "masks"]
-    # What a shell runs in the background ignores Ctrl-C, and so would what is started here.
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        started = subprocess.Popen(
-            [*command, "--labels", "names.txt", "-o", "out.zip"],
-            cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            stderr=subprocess.PIPE,
-            encoding="utf-8",
-        )
-    finally:
-        signal.signal(signal.SIGINT, before or signal.SIG_DFL)
+    started = start([*command, "--labels", "names.txt", "-o", "out.zip"], cwd=tmp_path)
     for _ in range(600):
         if started.poll() is not None or list(tmp_path.glob(".segmask-export-*.part")):
             break

@@ -32,6 +32,7 @@ from datumaro_segmask.storage.write import FolderSink
 
 from ..archives import archive, as_folder, as_zip, jpeg, rgb
 from ..disk import Killed, failing
+from ..interrupts import start
 
 OLD = archive(
     {"one": rgb("0110 0220"), "two": rgb("2200 2200"), "three": rgb("1111 2222")},
@@ -324,19 +325,15 @@ def test_ctrl_c_while_the_files_move(tmp_path: Path) -> None:
         "d.transform('rename', regex='|i|j|')\n"
         "d.save()\n"
     )
-    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    done = subprocess.Popen(
-        [sys.executable, "-c", code, str(source)],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env,
-    )  # fmt: skip
+    done = start([sys.executable, "-c", code, str(source)], stdout=subprocess.PIPE)
     assert done.stdout is not None
-    assert done.stdout.readline().strip() == b"moving"
+    assert done.stdout.readline() == "moving\n"
     time.sleep(0.02)
     done.send_signal(signal.SIGINT)
     _, errors = done.communicate(timeout=120)
     if done.returncode == 0:
         pytest.skip("this machine moved 3,000 files before the signal came")
-    assert b"KeyboardInterrupt" in errors
+    assert "KeyboardInterrupt" in errors
     assert files_in(source) == old
 
 
