@@ -14,14 +14,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .archive.item import Item, read_item
-from .archive.lists import open_archive
-from .archive.meaning import ClassLookup
+from .archive import ClassLookup, Item, open_archive, read_item
 from .colors import Rgb, voc_color
 from .errors import ArchiveError
 from .png import MAX_PIXELS
 from .regions import Instance, decode_box
-from .storage.read import Storage
+from .storage import Storage
 
 try:
     import polars as pl

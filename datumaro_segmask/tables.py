@@ -18,21 +18,30 @@ from typing import IO, TYPE_CHECKING, Any, TypeAlias
 
 import pyarrow as pa
 
-from .archive.encode import COLOR, MaskEncoder
-from .archive.item import Item, read_item
-from .archive.labelmap import LabelMap
-from .archive.meaning import ClassLookup
+from .archive import COLOR, ClassLookup, Item, LabelMap, MaskEncoder, read_item
 from .arrays import Size
 from .errors import UnpaintableError
 from .png import MAX_PIXELS
-from .sharding.manifest import Target
-from .sharding.mask_table import MaskTable
-from .sharding.parts import PART_ITEMS, Part, Reading, make_plan, open_source, read_part
-from .sharding.run import Found, make_manifest, run, run_in_processes
-from .sharding.shards import ParquetShards
-from .sharding.table import Row, make_table, rows_of, write_parquet
-from .storage import layout
-from .storage.read import MAX_FILE_BYTES, Entry
+from .sharding import (
+    PART_ITEMS,
+    Found,
+    MaskTable,
+    ParquetShards,
+    Part,
+    Reading,
+    Row,
+    Target,
+    make_manifest,
+    make_plan,
+    make_table,
+    open_source,
+    read_part,
+    rows_of,
+    run,
+    run_in_processes,
+    write_parquet,
+)
+from .storage import MAX_FILE_BYTES, Entry, layout
 
 if TYPE_CHECKING:
     from datumaro.components.dataset_base import DatasetItem, IDataset

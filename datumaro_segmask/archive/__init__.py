@@ -1,0 +1,57 @@
+"""What an archive says: label map, lists, the masks of an item; knows no Datumaro."""
+
+from .diagnostics import (
+    Finding,
+    background_doubts,
+    findings_of,
+    log_findings,
+    no_background,
+    no_label_map,
+    two_ways,
+)
+from .encode import (
+    COLOR,
+    LAST_SHARED,
+    MASK_MODES,
+    CvatLosses,
+    MaskEncoder,
+    Member,
+    format_label_map,
+    instance_numbers,
+    is_thin,
+)
+from .files import find_images, has_masks, read_image_size
+from .item import Item, Scan, read_item, scan_item
+from .labelmap import (
+    BACKGROUND,
+    BLACK,
+    Label,
+    LabelMap,
+    check_colors,
+    find_background,
+    make_label_map,
+    voc_label_map,
+)
+from .lists import (
+    MAX_LIST_BYTES,
+    Archive,
+    check_archive,
+    find_lists,
+    open_archive,
+    read_label_map,
+    read_label_map_file,
+    unlisted_items,
+)
+from .meaning import BY_COLOR, BY_INDEX, WAYS, ClassLookup
+from .subset_lists import text_of
+
+__all__ = [
+    "BACKGROUND", "BLACK", "BY_COLOR", "BY_INDEX", "COLOR", "LAST_SHARED", "MASK_MODES",
+    "MAX_LIST_BYTES", "WAYS", "Archive", "ClassLookup", "CvatLosses", "Finding", "Item", "Label",
+    "LabelMap", "MaskEncoder", "Member", "Scan", "background_doubts", "check_archive",
+    "check_colors", "find_background", "find_images", "find_lists", "findings_of",
+    "format_label_map", "has_masks", "instance_numbers", "is_thin", "log_findings",
+    "make_label_map", "no_background", "no_label_map", "open_archive", "read_image_size",
+    "read_item", "read_label_map", "read_label_map_file", "scan_item", "text_of", "two_ways",
+    "unlisted_items", "voc_label_map",
+]  # fmt: skip

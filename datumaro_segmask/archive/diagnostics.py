@@ -15,8 +15,7 @@ from typing import TypeAlias
 
 from .. import colors
 from ..errors import MaskSizeError, SegmaskImportError, UndeclaredColorError, counted, printable
-from ..storage import layout
-from ..storage.read import Storage
+from ..storage import Storage, layout
 from .labelmap import BACKGROUND, BLACK, VOC_LABELS, Label, LabelMap, shared_colors
 from .undeclared import cause_of, nearest, remedy_of
 

@@ -15,7 +15,7 @@ from .. import colors
 from ..arrays import IntArray
 from ..errors import LabelMapError, SegmaskExportError, counted
 from ..png import Plane, encode_gray, encode_palette, encode_rgb
-from ..storage.layout import LABEL_MAP
+from ..storage import LABEL_MAP
 from .labelmap import LabelMap, parse_label_map, show_color
 
 log = logging.getLogger(__name__)

@@ -14,9 +14,8 @@ import imagesize
 
 from ..arrays import Size
 from ..errors import SegmaskImportError
-from ..png.container import PALETTE, RGB, RGBA
-from ..storage import layout
-from ..storage.read import Storage
+from ..png import PALETTE, RGB, RGBA
+from ..storage import Storage, layout
 
 _PROBED = 1000
 _HEADER_END = 26  # bytes of a PNG up to its colour type

@@ -25,8 +25,7 @@ from ..errors import (
 )
 from ..png import MaskReader, block_rows
 from ..regions import Instance, Runs, Scanner, group_runs
-from ..storage import layout
-from ..storage.read import Storage
+from ..storage import Storage, layout
 from .files import find_image, find_mask, has_colored_masks, read_image_size
 from .meaning import BY_INDEX, NOTHING, ClassLookup, numbers_of
 

@@ -12,7 +12,7 @@ from functools import cached_property
 
 from ..colors import COLORS, VOID, Rgb, voc_color
 from ..errors import LabelMapError, Report, counted, stop
-from ..storage.layout import LABEL_MAP
+from ..storage import LABEL_MAP
 
 BACKGROUND = "background"
 BLACK: Rgb = (0, 0, 0)

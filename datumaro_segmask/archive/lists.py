@@ -21,10 +21,7 @@ from ..errors import (
     reporting,
     stop,
 )
-from ..storage import layout
-from ..storage.ids import StoredLists
-from ..storage.open import open_storage
-from ..storage.read import FolderStorage, Storage
+from ..storage import FolderStorage, Storage, StoredLists, layout, open_storage
 from .diagnostics import (
     Finding,
     Note,

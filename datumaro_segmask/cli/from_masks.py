@@ -18,9 +18,7 @@ from ..plugin.exporter import SegmaskExporter
 from ..plugin.host import CollectedErrors
 from ..plugin.in_place import Place, Target
 from ..plugin.transforms import add_component_options
-from ..storage import layout
-from ..storage.disk import is_inside
-from ..storage.open import folder_roots, holds_archive
+from ..storage import folder_roots, holds_archive, is_inside, layout
 from . import FAULTS, OK, claim_output, in_the_way
 from .check.kinds import ERROR, WARNING, severity_of
 from .check.report import print_findings, printable, verdict

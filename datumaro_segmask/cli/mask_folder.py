@@ -10,11 +10,9 @@ from collections.abc import Collection, Iterable, Iterator
 from contextlib import AbstractContextManager
 from typing import IO
 
-from ..archive.labelmap import LabelMap
-from ..archive.lists import Archive
+from ..archive import Archive, LabelMap
 from ..errors import ArchiveError, MissingFileError
-from ..storage import layout
-from ..storage.read import MAX_FILE_BYTES, Entry, FolderStorage, image_rank, unreadable
+from ..storage import MAX_FILE_BYTES, Entry, FolderStorage, image_rank, layout, unreadable
 
 
 class ScatteredStorage:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 import re
 
-from ..archive.labelmap import BACKGROUND, BLACK, Label, LabelMap, make_label_map
-from ..archive.lists import read_label_map_file
+from ..archive import BACKGROUND, BLACK, Label, LabelMap, make_label_map, read_label_map_file
 from ..colors import voc_color
 from ..errors import LabelMapError, MissingFileError
-from ..storage.read import FolderStorage
+from ..storage import FolderStorage
 
 # A field behind the name that a label map has and a list of names has not: a colour, or nothing.
 _FIELD = re.compile(r":\s*(-?\d+\s*,[^:]*)?(:|$)")

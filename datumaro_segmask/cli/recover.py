@@ -7,8 +7,7 @@ import argparse
 import os
 
 from ..errors import ArchiveError
-from ..storage.journal import recover, stagings
-from ..storage.open import folder_roots
+from ..storage import folder_roots, recover, stagings
 from . import OK
 from .check.report import printable
 

@@ -14,10 +14,16 @@ from tqdm import tqdm
 
 from ..errors import ArchiveError, SegmaskExportError
 from ..plugin.host import add_reading_options
-from ..sharding.parts import PART_ITEMS, Reading, make_plan
-from ..sharding.run import Kind, run_in_processes
-from ..sharding.run import run as run_parts
-from ..sharding.shards import ParquetShards, ZipShards
+from ..sharding import (
+    PART_ITEMS,
+    Kind,
+    ParquetShards,
+    Reading,
+    ZipShards,
+    make_plan,
+    run_in_processes,
+)
+from ..sharding import run as run_parts
 from . import FAULTS, OK
 
 KINDS: dict[str, Callable[[], Kind]] = {"parquet": ParquetShards, "segmask": ZipShards}

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from pycocotools import mask as mask_utils
 
 from .. import regions
-from ..archive.encode import Member, instance_numbers
+from ..archive import Member, instance_numbers
 from ..errors import UnpaintableError
 from ..regions import Instance, decode_box
 from .labels import ExportLabels

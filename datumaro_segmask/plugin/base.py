@@ -23,16 +23,23 @@ from datumaro.components.dataset_base import CategoriesInfo, DatasetBase, Datase
 from datumaro.components.importer import ImportContext
 from datumaro.components.media import Image, ImageFromBytes, ImageFromNumpy
 
-from ..archive.diagnostics import log_findings, two_ways
-from ..archive.item import Item, read_item
-from ..archive.labelmap import LabelMap
-from ..archive.lists import Archive, open_archive
-from ..archive.meaning import BY_COLOR, BY_INDEX, WAYS, ClassLookup
+from ..archive import (
+    BY_COLOR,
+    BY_INDEX,
+    WAYS,
+    Archive,
+    ClassLookup,
+    Item,
+    LabelMap,
+    log_findings,
+    open_archive,
+    read_item,
+    two_ways,
+)
 from ..errors import OptionError, SegmaskImportError
 from ..png import MAX_PIXELS
 from ..regions import CONNECTIVITIES
-from ..storage import layout
-from ..storage.read import Storage
+from ..storage import Storage, layout
 from .annotations import make_mask
 from .host import border, keep_freed_memory, report_imported, set_subsets, track
 from .transforms import components_of, polygons_of

@@ -14,10 +14,9 @@ from datumaro.components.dataset_storage import DatasetPatch
 from datumaro.components.exporter import Exporter
 from datumaro.components.progress_reporting import NullProgressReporter
 
-from ..archive.encode import COLOR, MASK_MODES, MaskEncoder, format_label_map
+from ..archive import COLOR, MASK_MODES, MaskEncoder, format_label_map
 from ..errors import SegmaskExportError, UnpaintableError
-from ..storage import layout
-from ..storage.write import FolderSink, Sink, SubsetLists, ZipSink
+from ..storage import FolderSink, Sink, SubsetLists, ZipSink, layout
 from .host import (
     border,
     keep_freed_memory,

@@ -9,10 +9,8 @@ from typing import Any
 from datumaro.components.format_detection import FormatDetectionConfidence, FormatDetectionContext
 from datumaro.components.importer import Importer
 
-from ..archive.lists import check_archive, open_archive
-from ..storage import layout
-from ..storage.open import folder_roots, holds_archive, lone_zip, open_storage
-from ..storage.remote.store import url_of
+from ..archive import check_archive, open_archive
+from ..storage import folder_roots, holds_archive, layout, lone_zip, open_storage, url_of
 from .base import ANNOTATIONS, INSTANCES, check_options
 from .host import (
     ABOVE_MEDIUM,

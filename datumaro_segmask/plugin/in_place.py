@@ -17,19 +17,32 @@ from datumaro.components.dataset import Dataset
 from datumaro.components.dataset_base import DatasetItem, IDataset
 from datumaro.components.media import Image, ImageFromFile
 
-from ..archive.files import has_masks, read_image_size
-from ..archive.item import read_item
-from ..archive.labelmap import LabelMap, voc_label_map
-from ..archive.lists import find_lists, read_label_map, unlisted_items
-from ..archive.meaning import ClassLookup
+from ..archive import (
+    ClassLookup,
+    LabelMap,
+    find_lists,
+    has_masks,
+    read_image_size,
+    read_item,
+    read_label_map,
+    unlisted_items,
+    voc_label_map,
+)
 from ..errors import SegmaskExportError, SegmaskImportError
 from ..png import MAX_PIXELS
 from ..regions import Instance
-from ..storage import layout
-from ..storage.disk import at, entries, is_inside
-from ..storage.open import folder_roots, lone_zip, open_storage
-from ..storage.read import FolderStorage
-from ..storage.write import FolderSink, Sink
+from ..storage import (
+    FolderSink,
+    FolderStorage,
+    Sink,
+    at,
+    entries,
+    folder_roots,
+    is_inside,
+    layout,
+    lone_zip,
+    open_storage,
+)
 from .annotations import to_instance
 from .base import MissingImage, StoredImage
 from .importer import NAME

@@ -19,12 +19,10 @@ from datumaro.components.annotation import Annotation, Bbox, Mask, Polygon
 from datumaro.components.dataset_base import DatasetItem
 from datumaro.components.media import Image, ImageFromBytes
 
-from ..archive.encode import CvatLosses, MaskEncoder, is_thin
+from ..archive import CvatLosses, MaskEncoder, is_thin
 from ..errors import SegmaskExportError, UnpaintableError
-from ..regions import paint
-from ..regions.geometry import overlap_of_boxes
-from ..storage import layout
-from ..storage.ids import Hashes
+from ..regions import overlap_of_boxes, paint
+from ..storage import Hashes, layout
 from .annotations import (
     OUTLINES,
     PAINTED,

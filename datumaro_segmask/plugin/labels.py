@@ -13,17 +13,18 @@ from dataclasses import dataclass
 from datumaro.components.annotation import AnnotationType, LabelCategories, MaskCategories
 from datumaro.components.dataset_base import CategoriesInfo
 
-from ..archive.diagnostics import background_doubts, log_findings
-from ..archive.labelmap import (
+from ..archive import (
     BACKGROUND,
     BLACK,
     Label,
     LabelMap,
+    background_doubts,
     check_colors,
     find_background,
+    log_findings,
+    read_label_map_file,
     voc_label_map,
 )
-from ..archive.lists import read_label_map_file
 from ..colors import Rgb, voc_color
 from ..errors import SegmaskExportError
 

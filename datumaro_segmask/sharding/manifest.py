@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 from typing import IO, Any
 
 from ..errors import SegmaskExportError
-from ..storage.remote.store import is_url, shown
+from ..storage import is_url, shown
 
 MANIFEST = "_segmask.json"
 WORK = "_segmask"

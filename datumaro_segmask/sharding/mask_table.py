@@ -14,17 +14,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..archive.encode import COLOR, MaskEncoder, format_label_map
-from ..archive.item import Item
-from ..archive.labelmap import Label, LabelMap
+from ..archive import COLOR, Item, Label, LabelMap, MaskEncoder, format_label_map
 from ..arrays import Size
 from ..errors import ArchiveError, SegmaskExportError
 from ..regions import Instance, Rle, Shape, paint
-from ..storage import layout
-from ..storage.ids import Hashes
-from ..storage.read import Entry
-from ..storage.remote.store import is_url, shown
-from ..storage.write import FolderSink, Sink, SubsetLists, ZipSink
+from ..storage import Entry, FolderSink, Hashes, Sink, SubsetLists, ZipSink, is_url, layout, shown
 from .table import KEY, NAMES, ROWS_AT_ONCE, Row
 
 log = logging.getLogger(__name__)

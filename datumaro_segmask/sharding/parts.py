@@ -10,17 +10,20 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from ..archive.item import Item, read_item
-from ..archive.labelmap import Label, LabelMap
-from ..archive.lists import Archive, open_archive, read_label_map
-from ..archive.meaning import ClassLookup
+from ..archive import (
+    Archive,
+    ClassLookup,
+    Item,
+    Label,
+    LabelMap,
+    open_archive,
+    read_item,
+    read_label_map,
+)
 from ..colors import voc_color
 from ..errors import ArchiveError, SegmaskExportError, SegmaskImportError
 from ..png import MAX_PIXELS
-from ..storage.open import open_storage
-from ..storage.read import Entry, Storage
-from ..storage.remote.faults import StoreError
-from ..storage.remote.store import is_url, shown
+from ..storage import Entry, Storage, StoreError, is_url, open_storage, shown
 
 PART_ITEMS = 2000
 MOST_PART_ITEMS = 1 << 20

@@ -20,10 +20,9 @@ from concurrent.futures import (
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from ..archive.item import Item
-from ..archive.labelmap import LabelMap
+from ..archive import Item, LabelMap
 from ..errors import SegmaskImportError
-from ..storage.remote.store import shown
+from ..storage import shown
 from .manifest import Target
 from .parts import Part, Plan, Reading, Source, open_source, version
 

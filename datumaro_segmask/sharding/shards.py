@@ -7,13 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import IO, Any
 
-from ..archive.encode import format_label_map
-from ..archive.item import Item
+from ..archive import Item, format_label_map
 from ..errors import SegmaskImportError
-from ..storage import layout
-from ..storage.read import Entry, Storage
-from ..storage.remote.faults import StoreError
-from ..storage.write import ZIP_DATE, SubsetLists
+from ..storage import ZIP_DATE, Entry, Storage, StoreError, SubsetLists, layout
 from .manifest import Target
 from .parts import Part, Source, read_part
 from .run import Found, Job

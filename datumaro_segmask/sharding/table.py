@@ -13,10 +13,9 @@ from typing import IO, Any, TypeAlias
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..archive.item import Item
-from ..archive.labelmap import LabelMap
+from ..archive import Item, LabelMap
 from ..errors import SegmaskImportError
-from ..storage.read import Entry
+from ..storage import Entry
 
 KEY = b"segmask"
 """The entry of the schema's metadata with the label map, as JSON."""

@@ -1,0 +1,18 @@
+"""Files of an archive by name, in a folder, a zip or a store, read and written; knows no masks."""
+
+from .disk import at, entries, is_inside
+from .ids import Hashes, StoredLists
+from .journal import recover, stagings
+from .layout import LABEL_MAP
+from .open import folder_roots, holds_archive, lone_zip, open_storage
+from .read import MAX_FILE_BYTES, Entry, FolderStorage, Storage, image_rank, unreadable
+from .remote.faults import StoreError
+from .remote.store import is_url, shown, url_of
+from .write import ZIP_DATE, FolderSink, Sink, SubsetLists, ZipSink
+
+__all__ = [
+    "LABEL_MAP", "MAX_FILE_BYTES", "ZIP_DATE", "Entry", "FolderSink", "FolderStorage", "Hashes",
+    "Sink", "Storage", "StoreError", "StoredLists", "SubsetLists", "ZipSink", "at", "entries",
+    "folder_roots", "holds_archive", "image_rank", "is_inside", "is_url", "lone_zip",
+    "open_storage", "recover", "shown", "stagings", "unreadable", "url_of",
+]  # fmt: skip

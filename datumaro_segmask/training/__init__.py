@@ -1,10 +1,12 @@
 """What training code reads, made of the objects of an image; knows no Datumaro, no archives."""
 
-from .coco import SEGMENTATIONS, CocoText, annotation_lines, image_line
+from .arrays import dense, instances_of
+from .coco import SEGMENTATIONS, CocoText, annotation_lines, image_line, is_own_text
 from .segments import Segment, cover, simplified
-from .yolo import data_file, label_lines, label_place
+from .yolo import DATA_FILE, IMAGES, LABELS, data_file, is_own_data_file, label_lines, label_place
 
 __all__ = [
-    "SEGMENTATIONS", "CocoText", "Segment", "annotation_lines", "cover", "data_file", "image_line",
+    "DATA_FILE", "IMAGES", "LABELS", "SEGMENTATIONS", "CocoText", "Segment", "annotation_lines",
+    "cover", "data_file", "dense", "image_line", "instances_of", "is_own_data_file", "is_own_text",
     "label_lines", "label_place", "simplified",
 ]  # fmt: skip

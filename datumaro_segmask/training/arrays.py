@@ -12,9 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..archive.item import Item, read_item
-from ..archive.lists import open_archive
-from ..archive.meaning import ClassLookup
+from ..archive import ClassLookup, Item, open_archive, read_item
 from ..errors import MaskSizeError, MissingFileError
 from ..png import MAX_PIXELS, Plane
 from ..regions import Instance, Scanner, decode_box, group_runs, split_components

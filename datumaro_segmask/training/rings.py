@@ -25,17 +25,18 @@ from ..arrays import (
     starts_of,
     starts_of_runs,
 )
-from ..regions import Ring
-from ..regions.outlines import (
+from ..regions import (
     Link,
     Outlines,
+    Ring,
+    runs_of_texts,
     shortest_links,
     sides_of,
     splice,
     trace,
     unit_edges,
+    ways_to_holes,
 )
-from ..regions.polygons import runs_of_texts, ways_to_holes
 
 # From where an edge begins, and where it ends, to the pixel of the mask beside it. By the side of
 # that pixel: east, north, west, south.

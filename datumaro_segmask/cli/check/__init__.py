@@ -9,7 +9,7 @@ import sys
 
 from ...errors import SegmaskImportError
 from ...plugin.host import add_reading_options
-from ...storage.remote.store import shown
+from ...storage import shown
 from .. import FAULTS, OK, UNREADABLE
 from .report import as_json, print_report
 from .survey import survey

@@ -11,14 +11,9 @@ import numpy as np
 from datumaro.util.mask_tools import mask_to_polygons
 
 from ... import colors
-from ...archive.diagnostics import Finding
-from ...archive.encode import is_thin
-from ...archive.item import Item, Scan
-from ...archive.labelmap import LabelMap
-from ...archive.meaning import ClassLookup
+from ...archive import ClassLookup, Finding, Item, LabelMap, Scan, is_thin
 from ...errors import counted
-from ...png import MaskReader
-from ...png.container import GRAY_ALPHA
+from ...png import GRAY_ALPHA, MaskReader
 from ...regions import Instance, decode_box
 from ...storage import layout
 

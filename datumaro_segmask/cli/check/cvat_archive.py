@@ -8,13 +8,9 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
-from ...archive.diagnostics import Finding
-from ...archive.labelmap import BACKGROUND, LabelMap
-from ...archive.lists import MAX_LIST_BYTES
-from ...archive.subset_lists import text_of
+from ...archive import BACKGROUND, MAX_LIST_BYTES, Finding, LabelMap, text_of
 from ...errors import counted
-from ...storage import layout
-from ...storage.read import Storage
+from ...storage import Storage, layout
 
 _LAST_8_BIT = 255
 _FIELDS = 4

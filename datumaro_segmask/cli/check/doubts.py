@@ -6,10 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 
 from ... import colors
-from ...archive.diagnostics import Finding
-from ...archive.encode import LAST_SHARED
-from ...archive.item import Scan
-from ...archive.labelmap import LabelMap
+from ...archive import LAST_SHARED, Finding, LabelMap, Scan
 
 _FIX_NUMBERS = (
     "'datum convert -if segmask -f segmask' numbers the instances from 1; images with more than "

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ...archive.diagnostics import Finding, findings_of
-from ...archive.files import find_images
-from ...archive.item import Item, scan_item
-from ...archive.labelmap import LabelMap
-from ...archive.lists import Archive
-from ...archive.meaning import ClassLookup
+from ...archive import (
+    Archive,
+    ClassLookup,
+    Finding,
+    Item,
+    LabelMap,
+    find_images,
+    findings_of,
+    scan_item,
+)
 from ...errors import SegmaskImportError, reporting
 from .cvat import cvat_findings
 from .doubts import doubts_of_item

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ...archive.diagnostics import Finding
+from ...archive import Finding
 
 ERROR, WARNING, NOTE = SEVERITIES = ("error", "warning", "note")
 

@@ -9,8 +9,7 @@ from dataclasses import asdict
 from itertools import groupby
 from typing import Any
 
-from ...archive.diagnostics import Finding
-from ...archive.labelmap import BACKGROUND
+from ...archive import BACKGROUND, Finding
 from ...errors import counted
 from ...errors import printable as printable
 from .items import NO_LABEL, SubsetCount

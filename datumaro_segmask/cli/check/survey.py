@@ -9,15 +9,18 @@ from dataclasses import dataclass, replace
 
 from datumaro.components.progress_reporting import NullProgressReporter
 
-from ...archive.diagnostics import (
+from ...archive import (
+    BY_COLOR,
+    BY_INDEX,
+    WAYS,
+    ClassLookup,
     Finding,
     findings_of,
     no_background,
     no_label_map,
+    open_archive,
     two_ways,
 )
-from ...archive.lists import open_archive
-from ...archive.meaning import BY_COLOR, BY_INDEX, WAYS, ClassLookup
 from ...errors import SegmaskImportError
 from ...plugin.host import track
 from ...png import MAX_PIXELS

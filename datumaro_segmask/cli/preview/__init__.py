@@ -11,13 +11,10 @@ from functools import partial
 from hashlib import sha256
 from typing import TypeVar
 
-from ...archive.lists import Archive, open_archive
-from ...archive.meaning import ClassLookup
+from ...archive import Archive, ClassLookup, open_archive
 from ...errors import UsageError
 from ...plugin.host import add_reading_options
-from ...storage import layout
-from ...storage.read import Storage
-from ...storage.remote.store import is_url, shown
+from ...storage import Storage, is_url, layout, shown
 from .. import FAULTS, OK
 from ..check.report import printable
 from .choice import add_choice_options, choose

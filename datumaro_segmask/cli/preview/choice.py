@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from functools import partial
 from itertools import islice
 
-from ...archive.lists import Archive
+from ...archive import Archive
 from ...errors import SegmaskImportError, UsageError
 from .drawing import Settings, read_masks
 from .page import Entry

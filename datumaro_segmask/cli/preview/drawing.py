@@ -13,11 +13,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ...archive.item import Item, read_item
-from ...archive.meaning import ClassLookup
+from ...archive import ClassLookup, Item, read_item
 from ...errors import SegmaskImportError
 from ...regions import decode_box
-from ...storage.read import Storage
+from ...storage import Storage
 
 _EMPTY_SIZE = 480, 640  # of an item of which nothing is known
 _QUALITY = 82

@@ -18,8 +18,7 @@ from string import Template
 from typing import Any
 from urllib.parse import quote
 
-from ...archive.item import Item
-from ...archive.labelmap import Label
+from ...archive import Item, Label
 from ...errors import SegmaskImportError
 from .. import write_whole
 from .drawing import Settings, encode_photo, read

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageColor, ImageDraw, ImageFont
 from PIL.PngImagePlugin import PngInfo
 
-from ...archive.labelmap import Label
+from ...archive import Label
 from .. import write_whole
 from .drawing import Drawing
 from .lettering import LEFT_TO_RIGHT, Pen, Text

@@ -12,8 +12,7 @@ from datumaro.components.dataset_base import CategoriesInfo, DatasetItem
 from datumaro.components.media import Image
 from PIL import Image as Pillow
 
-from ...archive.lists import open_archive
-from ...archive.meaning import ClassLookup
+from ...archive import ClassLookup, open_archive
 from ...plugin.exporter import SegmaskExporter
 from ...png import MAX_PIXELS
 from .drawing import Settings, draw

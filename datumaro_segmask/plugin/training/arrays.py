@@ -14,11 +14,10 @@ from datumaro.components.dataset_base import CategoriesInfo, DatasetBase, Datase
 from datumaro.components.media import Image
 from numpy.typing import NDArray
 
-from ...archive.encode import COLOR
-from ...archive.lists import read_label_map_file
+from ...archive import COLOR, read_label_map_file
 from ...regions import Shape, paint
 from ...storage import layout
-from ...training.arrays import dense, instances_of
+from ...training import dense, instances_of
 from ..annotations import (
     geometry_of,
     make_mask,

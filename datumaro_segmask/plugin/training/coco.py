@@ -8,8 +8,14 @@ from typing import Any
 
 from datumaro.components.dataset_base import DatasetItem, IDataset
 
-from ...training import SEGMENTATIONS, CocoText, annotation_lines, image_line, simplified
-from ...training.coco import is_own_text
+from ...training import (
+    SEGMENTATIONS,
+    CocoText,
+    annotation_lines,
+    image_line,
+    is_own_text,
+    simplified,
+)
 from .exporter import TrainingExporter, check_choice, check_names
 
 ANNOTATIONS, IMAGES = "annotations", "images"

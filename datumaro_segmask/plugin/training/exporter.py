@@ -19,8 +19,7 @@ from datumaro.components.progress_reporting import NullProgressReporter
 
 from ...arrays import Size
 from ...errors import SegmaskExportError, as_typed
-from ...storage import layout
-from ...storage.write import FolderSink
+from ...storage import FolderSink, layout
 from ...training import Segment
 from ..host import (
     border,

@@ -19,7 +19,7 @@ from datumaro.components.annotation import (
 )
 from datumaro.components.dataset_base import CategoriesInfo
 
-from ...archive.labelmap import BLACK, find_background
+from ...archive import BLACK, find_background
 from ...arrays import Size
 from ...errors import UnpaintableError
 from ...regions import Instance

@@ -10,9 +10,16 @@ from typing import Any, ClassVar
 from datumaro.components.dataset_base import DatasetItem, IDataset
 
 from ...errors import SegmaskExportError, as_typed
-from ...storage.ids import Hashes
-from ...training import data_file, label_lines, label_place
-from ...training.yolo import DATA_FILE, IMAGES, LABELS, is_own_data_file
+from ...storage import Hashes
+from ...training import (
+    DATA_FILE,
+    IMAGES,
+    LABELS,
+    data_file,
+    is_own_data_file,
+    label_lines,
+    label_place,
+)
 from ..item_files import place_of
 from .exporter import TrainingExporter, check_names
 from .segments import OBJECT, OF_CROWDS, SKIP, STUFF
