@@ -35,6 +35,23 @@ class Size(NamedTuple):
         return f"{self.width} x {self.height}"
 
 
+_FLIPS = [(1, 1), (1, -1), (-1, -1), (-1, 1)]
+
+
+def turn(image: NDArray[Any], orientation: int | None) -> NDArray[Any]:
+    """Return stored rows and columns as an EXIF ``orientation`` (1 to 8) shows them.
+
+    (height, width, ...) -> the same, or (width, height, ...) from 5 on, where they lie on a side.
+    Source: EXIF 2.32, tag 0x0112.
+    """
+    if orientation is None:
+        return image
+    if orientation > 4:
+        image, orientation = image.swapaxes(0, 1), orientation - 4
+    rows, columns = _FLIPS[orientation - 1]
+    return np.ascontiguousarray(image[::rows, ::columns])
+
+
 def places_of_nonzero(data: Bytes | BoolArray) -> IntArray:
     """Return the places of the bytes that are not zero: (n,) contiguous bytes -> sorted integers.
 

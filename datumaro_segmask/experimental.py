@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .archive import ClassLookup, Item, open_archive, read_item
+from .arrays import turn
 from .colors import Rgb, voc_color
 from .errors import ArchiveError
 from .png import MAX_PIXELS
@@ -251,7 +252,7 @@ def _sample(
 ) -> SegmaskSample:
     height, width = item.size or (0, 0)
     return SegmaskSample(
-        image=partial(_image, storage, item.image) if item.image else None,
+        image=partial(_image, storage, item.image, item.turn) if item.image else None,
         image_info=ImageInfo(width=width, height=height),
         class_mask=partial(_class_mask, read, item.item_id, background),
         instance_masks=partial(_instance_masks, read, item.item_id),
@@ -263,8 +264,9 @@ def _sample(
     )
 
 
-def _image(storage: Storage, name: str) -> NDArray[np.uint8]:
-    image = cv2.imdecode(np.frombuffer(storage.read(name), np.uint8), cv2.IMREAD_COLOR)
+def _image(storage: Storage, name: str, turned: int | None) -> NDArray[np.uint8]:
+    data = np.frombuffer(storage.read(name), np.uint8)
+    image = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     if image is None:
         raise ArchiveError(
             "the picture cannot be decoded",
@@ -272,7 +274,7 @@ def _image(storage: Storage, name: str) -> NDArray[np.uint8]:
             "an image that OpenCV reads",
             "check that it is an image, and save it again",
         )
-    return np.ascontiguousarray(image[..., ::-1])
+    return np.ascontiguousarray(turn(image, turned)[..., ::-1])
 
 
 def _instance_masks(read: Callable[[str], Item], item_id: str) -> NDArray[np.bool_]:

@@ -1,4 +1,4 @@
-"""Which files of an archive belong to an item, and how large its image is.
+"""Which files of an archive belong to an item, and how large its image is and how it lies.
 
 Source: docs/format.md, sections 1 and 4.
 """
@@ -9,8 +9,11 @@ import io
 from collections.abc import Iterator
 from contextlib import suppress
 from itertools import islice
+from typing import NamedTuple
 
 import imagesize
+import PIL.Image
+from PIL import ExifTags
 
 from ..arrays import Size
 from ..errors import SegmaskImportError
@@ -55,21 +58,70 @@ def has_colored_masks(storage: Storage) -> bool:
     return False
 
 
-def read_image_size(storage: Storage, name: str) -> Size | None:
-    """Return height and width of an image from its header, None where that cannot be read."""
+class ImageHead(NamedTuple):
+    """The height and width of an image as its pixels are stored, and how it says that they lie.
+
+    ``orientation`` is that of EXIF, 2 to 8, None where the image is shown as it is stored.
+    """
+
+    size: Size
+    orientation: int | None
+
+    @property
+    def shown(self) -> Size:
+        """The height and width of the image as it is shown."""
+        height, width = self.size
+        return Size(width, height) if (self.orientation or 1) > 4 else self.size
+
+    def turn_to_fit(self, size: Size | None) -> int | None:
+        """Return the orientation in which it lies as masks of this size: as shown, if that fits.
+
+        1 where only the stored pixels fit, None where there is nothing to turn.
+        """
+        stored_alone = size == self.size and size != self.shown
+        return 1 if stored_alone else self.orientation
+
+
+def read_image_head(storage: Storage, name: str) -> ImageHead | None:
+    """Return size and orientation of an image from its header, None where that cannot be read."""
     data = b""
     with storage.open(name) as file:
         for more in _HEADS:
             data += file.read(more)
-            size = _parse_image_size(data)
-            if size:
-                return size
+            head = _parse_image_head(data)
+            if head is None:
+                continue
+            if _holds_exif(data):
+                return ImageHead(head.size, _orientation(storage.read(name)))
+            return head
     return None
 
 
-def _parse_image_size(data: bytes) -> Size | None:
+def _parse_image_head(data: bytes) -> ImageHead | None:
     try:
-        width, height = imagesize.get(io.BytesIO(data))
-    except Exception:  # imagesize 1 raises what it meets, imagesize 2 returns -1
+        info = imagesize.get_info(io.BytesIO(data), dpi=False, colors=False, channels=False)
+    except Exception:  # of any kind, for bytes that are no image
         return None
-    return Size(int(height), int(width)) if width > 0 and height > 0 else None
+    if min(info.width, info.height) <= 0:
+        return None
+    size = Size(int(info.height), int(info.width))
+    # imagesize tells the size as shown. What OpenCV and Pillow decode of a TIFF is turned already.
+    if not 2 <= info.rotation <= 8 or data.startswith((b"II*\0", b"MM\0*")):
+        return ImageHead(size, None)
+    shown = ImageHead(size, info.rotation)
+    return ImageHead(shown.shown, info.rotation)
+
+
+def _holds_exif(data: bytes) -> bool:
+    """Tell whether the head of a PNG or WebP says that there is EXIF data, which may be far on."""
+    is_png = data.startswith(b"\x89PNG") and b"eXIf" in data
+    return is_png or (data[8:16] == b"WEBPVP8X" and data[20] & 8 != 0)
+
+
+def _orientation(data: bytes) -> int | None:
+    try:
+        with PIL.Image.open(io.BytesIO(data)) as image:
+            orientation = image.getexif().get(ExifTags.Base.Orientation)
+    except Exception:  # Pillow's own and many others, for EXIF data that is broken
+        return None
+    return orientation if orientation in range(2, 9) else None

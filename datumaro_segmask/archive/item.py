@@ -26,7 +26,7 @@ from ..errors import (
 from ..png import MaskReader, block_rows
 from ..regions import Instance, Runs, Scanner, group_runs
 from ..storage import Storage, layout
-from .files import find_image, find_mask, has_colored_masks, read_image_size
+from .files import ImageHead, find_image, find_mask, has_colored_masks, read_image_head
 from .meaning import BY_INDEX, NOTHING, ClassLookup, numbers_of
 
 _Pixels: TypeAlias = tuple[Runs, IntArray, IntArray, str | None]
@@ -43,7 +43,8 @@ class Item:
     ``size`` is height and width in pixels, None where neither a mask nor an image tells it.
     ``image`` is the place of the image in the archive. ``instances`` is empty for an item without
     masks; those of an item without a class mask have no label. ``way`` is how the class mask was
-    read, one of `meaning.WAYS`, None where it is blank or not there.
+    read, one of `meaning.WAYS`, None where it is blank or not there. ``turn`` is the orientation
+    (EXIF's, 1 to 8) in which the image lies as its masks do, None where it notes none.
     """
 
     item_id: str
@@ -52,6 +53,7 @@ class Item:
     instances: list[Instance]
     has_labels: bool = True
     way: str | None = None
+    turn: int | None = None
 
 
 def _no_runs() -> IntArray:
@@ -72,7 +74,7 @@ class Scan:
     class_mask: str
     instance_mask: str
     image: str | None
-    image_size: Size | None
+    head: ImageHead | None
     size: Size | None
     class_reader: MaskReader | None
     instance_reader: MaskReader | None
@@ -80,6 +82,11 @@ class Scan:
     labels: IntArray = field(default_factory=_no_runs)
     numbers: IntArray = field(default_factory=_no_runs)
     way: str | None = None
+
+    @property
+    def turn(self) -> int | None:
+        """How the image lies as its masks do, see `Item`."""
+        return None if self.head is None else self.head.turn_to_fit(self.size)
 
     @property
     def has_labels(self) -> bool:
@@ -118,7 +125,7 @@ class Scan:
     def item(self) -> Item:
         """Sort the pixels into instances. Raises MaskLimitError."""
         if self.runs is None or self.size is None:
-            return Item(self.item_id, self.size, self.image, [])
+            return Item(self.item_id, self.size, self.image, [], turn=self.turn)
         first = self.class_reader or self.instance_reader
         assert first is not None
         labels = self.labels
@@ -127,7 +134,9 @@ class Scan:
         instances = group_runs(self.runs, self.numbers, labels, first.where)
         if not self.has_labels:
             instances = [Instance(None, i.number, i.counts, i.area, i.bbox) for i in instances]
-        return Item(self.item_id, self.size, self.image, instances, self.has_labels, self.way)
+        return Item(
+            self.item_id, self.size, self.image, instances, self.has_labels, self.way, self.turn
+        )
 
 
 def read_item(storage: Storage, lookup: ClassLookup, item_id: str, max_pixels: int) -> Item:
@@ -146,10 +155,10 @@ def scan_item(
 
     What comes after a fault is there to find the others, not to be used.
     """
-    image, image_size = None, None
+    image, head = None, None
     with reporting(report):
         image = find_image(storage, item_id)
-        image_size = read_image_size(storage, image) if image else None
+        head = read_image_head(storage, image) if image else None
     readers: dict[str, MaskReader] = {}
     explain: Explain | None = None
     class_mask = find_mask(storage, layout.CLASS_MASKS, item_id)
@@ -162,10 +171,11 @@ def scan_item(
                 if name == class_mask:
                     explain = partial(lookup.error, data, where, max_pixels)
     sizes = {name: read.header.size for name, read in readers.items()}
-    if image and image_size:
-        sizes[image] = image_size
-    _check_sizes(storage, sizes, report)
     size = next(iter(sizes.values()), None)
+    if image and head:
+        sizes[image] = head.size if head.turn_to_fit(size) == 1 else head.shown
+        size = size or head.shown
+    _check_sizes(storage, sizes, report)
     of_class, of_instance = readers.get(class_mask or ""), readers.get(instance_mask or "")
     pairs = [(of_class, of_instance)] if readers else []
     if (
@@ -185,7 +195,7 @@ def scan_item(
         class_mask or layout.class_mask(item_id),
         instance_mask or layout.instance_mask(item_id),
         image,
-        image_size,
+        head,
         size,
         of_class,
         of_instance,

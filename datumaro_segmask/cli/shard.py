@@ -13,7 +13,7 @@ from typing import Any
 from tqdm import tqdm
 
 from ..errors import ArchiveError, SegmaskExportError
-from ..plugin.host import add_reading_options
+from ..plugin.importer import add_reading_options
 from ..sharding import (
     PART_ITEMS,
     Kind,

@@ -11,17 +11,15 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from difflib import get_close_matches
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from datumaro.components.annotation import (
     Annotation,
     AnnotationType,
-    LabelCategories,
-    MaskCategories,
 )
 from datumaro.components.dataset_base import CategoriesInfo, DatasetBase, DatasetItem
 from datumaro.components.importer import ImportContext
-from datumaro.components.media import Image, ImageFromBytes, ImageFromNumpy
+from datumaro.components.media import Image, ImageFromBytes, ImageFromFile, ImageFromNumpy
 
 from ..archive import (
     BY_COLOR,
@@ -30,18 +28,19 @@ from ..archive import (
     Archive,
     ClassLookup,
     Item,
-    LabelMap,
     log_findings,
     open_archive,
     read_item,
     two_ways,
 )
+from ..arrays import Size, turn
 from ..errors import OptionError, SegmaskImportError
 from ..png import MAX_PIXELS
 from ..regions import CONNECTIVITIES
 from ..storage import Storage, layout
 from .annotations import make_mask
-from .host import border, keep_freed_memory, report_imported, set_subsets, track
+from .host import border, decode_as_stored, keep_freed_memory, report_imported, set_subsets, track
+from .labels import make_categories
 from .transforms import components_of, polygons_of
 
 log = logging.getLogger(__name__)
@@ -206,9 +205,10 @@ class SegmaskBase(DatasetBase):
             # Without data, but exports that need a width and a height find them here.
             return MissingImage(item.item_id, item.size) if item.size else None
         path = storage.path(item.image)
-        if path is not None:
-            return Image.from_file(path, size=item.size)
-        return StoredImage(storage, item.image, item.size)
+        if path is None:
+            return StoredImage(storage, item.image, item.size, item.turn)
+        make = partial(TurnedImage, turn=item.turn) if item.turn else Image.from_file
+        return make(path, size=item.size)
 
 
 class MissingImage(ImageFromNumpy):
@@ -222,26 +222,39 @@ class MissingImage(ImageFromNumpy):
 class StoredImage(ImageFromBytes):
     """An image inside a zip, which is read when it is asked for.
 
-    ``name`` is its place in the archive, ``size`` its height and width in pixels.
+    ``name`` is its place in the archive; ``size`` and ``turn`` are those of `archive.Item`.
     """
 
-    def __init__(self, storage: Storage, name: str, size: tuple[int, int] | None) -> None:
+    def __init__(self, storage: Storage, name: str, size: Size | None, turn: int | None) -> None:
         read = partial(_read_image, storage, name)
         super().__init__(read, ext=layout.split_suffix(name)[1], size=size)
+        self.turn = turn
+
+    @property
+    def data(self) -> Any:
+        """The image as its masks lie: (height, width, channels), as Datumaro orders these."""
+        if self.turn is None:
+            return super().data
+        return turn(decode_as_stored(self.bytes, self._dtype), self.turn)
+
+
+class TurnedImage(ImageFromFile):
+    """An image file that its EXIF data turns, or would turn; the rest as `StoredImage`."""
+
+    def __init__(self, path: str, size: Size | None, turn: int) -> None:
+        super().__init__(path, size=size)
+        self.turn = turn
+
+    @property
+    def data(self) -> Any:
+        """As `StoredImage.data`; None if the file is gone."""
+        data = self.bytes
+        return None if data is None else turn(decode_as_stored(data, self._dtype), self.turn)
 
 
 @border()
 def _read_image(storage: Storage, name: str) -> bytes:
     return storage.read(name)
-
-
-def make_categories(label_map: LabelMap) -> CategoriesInfo:
-    """Return the labels of a label map, in its order, and their colours, as Datumaro has them."""
-    labels = LabelCategories()
-    for label in label_map.labels:
-        labels.add(label.name, attributes=set(label.actions))
-    colormap = {i: label.color for i, label in enumerate(label_map.labels)}
-    return {AnnotationType.label: labels, AnnotationType.mask: MaskCategories(colormap)}
 
 
 def read_ahead(

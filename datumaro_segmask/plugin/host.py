@@ -8,7 +8,6 @@ whether a bar is on the screen, which tqdm itself knows.
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from collections.abc import Iterable, Iterator
@@ -18,6 +17,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NoReturn, TypeVar
 
+import cv2
 import numpy as np
 from datumaro.components.dataset import Dataset
 from datumaro.components.dataset_base import DatasetBase, DatasetItem
@@ -30,6 +30,14 @@ from datumaro.components.exporter import ExportContext, Exporter, ExportErrorPol
 from datumaro.components.format_detection import FormatDetectionConfidence
 from datumaro.components.importer import ImportErrorPolicy, _ImportFail
 from datumaro.components.progress_reporting import NullProgressReporter, ProgressReporter
+from datumaro.util.image import (
+    IMAGE_BACKEND,
+    IMAGE_COLOR_CHANNEL,
+    ImageBackend,
+    ImageColorChannel,
+    decode_image,
+)
+from numpy.typing import DTypeLike, NDArray
 from tqdm import tqdm
 
 from ..errors import (
@@ -41,7 +49,6 @@ from ..errors import (
     SegmaskExportError,
     UndeclaredColorError,
 )
-from ..png import MAX_PIXELS
 
 T = TypeVar("T")
 E = TypeVar("E", bound=SegmaskError)
@@ -258,23 +265,19 @@ def _screen() -> dict[str, int]:
     return {} if known else {"ncols": 80, "nrows": 24}
 
 
-# Options that several parsers of the command line share, so that they read alike everywhere
+# Pictures
 
 
-def add_reading_options(parser: argparse.ArgumentParser) -> None:
-    """Add ``--ignore-index`` and ``--max-pixels``, for what reads masks."""
-    parser.add_argument(
-        "--ignore-index",
-        type=int,
-        help="Value of gray class masks that means 'no annotation', such as 255 "
-        "(default: every value must be a line of the label map)",
-    )
-    parser.add_argument(
-        "--max-pixels",
-        type=int,
-        default=MAX_PIXELS,
-        help="Refuse masks with more pixels (default: %(default)s)",
-    )
+def decode_as_stored(data: bytes, dtype: DTypeLike) -> NDArray[Any]:
+    """Decode an image as Datumaro does, but never turned, as OpenCV turns where channels change."""
+    mode = IMAGE_COLOR_CHANNEL.get()
+    if mode == ImageColorChannel.UNCHANGED or IMAGE_BACKEND.get() != ImageBackend.cv2:
+        return np.asarray(decode_image(data, dtype=dtype))
+    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    if image is None:
+        raise ValueError("OpenCV decodes no such image")
+    return (image[..., ::-1] if mode == ImageColorChannel.COLOR_RGB else image).astype(dtype)
 
 
 # Memory

@@ -10,11 +10,11 @@ from datumaro.components.format_detection import FormatDetectionConfidence, Form
 from datumaro.components.importer import Importer
 
 from ..archive import check_archive, open_archive
+from ..png import MAX_PIXELS
 from ..storage import folder_roots, holds_archive, layout, lone_zip, open_storage, url_of
 from .base import ANNOTATIONS, INSTANCES, check_options
 from .host import (
     ABOVE_MEDIUM,
-    add_reading_options,
     border,
     let_datasets_save_to_files,
 )
@@ -117,6 +117,22 @@ class SegmaskImporter(Importer):
     @property
     def can_stream(self) -> bool:
         return True
+
+
+def add_reading_options(parser: argparse.ArgumentParser) -> None:
+    """Add ``--ignore-index`` and ``--max-pixels``, for what reads masks."""
+    parser.add_argument(
+        "--ignore-index",
+        type=int,
+        help="Value of gray class masks that means 'no annotation', such as 255 "
+        "(default: every value must be a line of the label map)",
+    )
+    parser.add_argument(
+        "--max-pixels",
+        type=int,
+        default=MAX_PIXELS,
+        help="Refuse masks with more pixels (default: %(default)s)",
+    )
 
 
 def add_import_options(parser: argparse.ArgumentParser) -> None:

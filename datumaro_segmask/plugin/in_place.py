@@ -22,7 +22,7 @@ from ..archive import (
     LabelMap,
     find_lists,
     has_masks,
-    read_image_size,
+    read_image_head,
     read_item,
     read_label_map,
     unlisted_items,
@@ -44,7 +44,7 @@ from ..storage import (
     open_storage,
 )
 from .annotations import to_instance
-from .base import MissingImage, StoredImage
+from .base import MissingImage, StoredImage, TurnedImage
 from .importer import NAME
 from .item_files import ItemFiles, place_of, size_of
 
@@ -247,9 +247,13 @@ class Pictures:
         storage = open_storage(place.path) if place.is_zip else None
         for item, name in self._moved:
             if isinstance(item.media, ImageFromFile) and self._place(item.media.path) is not None:
-                item.media = Image.from_file(at(place.path, name), size=item.media.size)
+                path, size = at(place.path, name), item.media.size
+                turned = isinstance(item.media, TurnedImage) and item.media.turn
+                item.media = (
+                    TurnedImage(path, size, turned) if turned else Image.from_file(path, size=size)
+                )
             elif isinstance(item.media, StoredImage) and storage is not None:
-                item.media = StoredImage(storage, name, item.media.size)
+                item.media = StoredImage(storage, name, item.media.size, item.media.turn)
 
     def _encode(self, item: DatasetItem, suffix: str) -> Picture | None:
         data = self._files.image(item, suffix)
@@ -267,8 +271,9 @@ class Pictures:
         old = self.of(item.id)
         if not old or self._root is None:
             return
-        found, size = read_image_size(FolderStorage(self._root), old[0]), size_of(item)
-        if found is not None and found != size:
+        head, size = read_image_head(FolderStorage(self._root), old[0]), size_of(item)
+        found = None if head is None else head.shown
+        if head is not None and found is not None and size not in (found, head.size):
             raise SegmaskExportError(
                 f"a picture of another dataset lies there, of {found[1]} x {found[0]} pixels, and "
                 f"the masks have {size[1]} x {size[0]}",

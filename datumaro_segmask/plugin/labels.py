@@ -138,3 +138,12 @@ def _free_colors(taken: set[Rgb]) -> Iterator[Rgb]:
         if color not in taken:
             yield color
         number += 1
+
+
+def make_categories(label_map: LabelMap) -> CategoriesInfo:
+    """Return the labels of a label map, in its order, and their colours, as Datumaro has them."""
+    labels = LabelCategories()
+    for label in label_map.labels:
+        labels.add(label.name, attributes=set(label.actions))
+    colormap = {i: label.color for i, label in enumerate(label_map.labels)}
+    return {AnnotationType.label: labels, AnnotationType.mask: MaskCategories(colormap)}

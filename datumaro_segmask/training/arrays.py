@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..archive import ClassLookup, Item, open_archive, read_item
+from ..arrays import turn
 from ..errors import MaskSizeError, MissingFileError
 from ..png import MAX_PIXELS, Plane
 from ..regions import Instance, Scanner, decode_box, group_runs, split_components
@@ -89,10 +90,10 @@ class Masks:
                 "export the task with images, or put them there",
             )
         data = np.frombuffer(self._storage.read(item.image), np.uint8)
-        # As it is shown, or as it is stored: in whichever way it fits the masks.
-        for how in (cv2.IMREAD_COLOR, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION):
-            image = cv2.imdecode(data, how)
-            if image is not None and item.size in (None, image.shape[:2]):
+        image = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+        if image is not None:
+            image = turn(image, item.turn)
+            if item.size in (None, image.shape[:2]):
                 return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
         raise MaskSizeError(
             "it is no image" if image is None else "its size is not that of the masks",

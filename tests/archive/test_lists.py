@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pycocotools import mask as mask_utils
 
-from datumaro_segmask.archive.files import read_image_size
+from datumaro_segmask.archive.files import read_image_head
 from datumaro_segmask.archive.item import Item, read_item
 from datumaro_segmask.archive.lists import open_archive, read_label_map_file
 from datumaro_segmask.archive.meaning import ClassLookup
@@ -155,7 +155,7 @@ def test_image_size_behind_a_long_header(write, comments: int, tmp_path: Path) -
     comment = b"\xff\xfe" + (6_000).to_bytes(2, "big") + bytes(5_998)
     files = archive({"a": rgb("1")}, images={"a.jpg": data[:2] + comment * comments + data[2:]})
     storage = open_storage(str(write(files, tmp_path / "task")))
-    assert read_image_size(storage, "JPEGImages/a.jpg") == (3, 4)
+    assert read_image_head(storage, "JPEGImages/a.jpg") == ((3, 4), None)
 
 
 @given(
@@ -165,8 +165,8 @@ def test_image_size_behind_a_long_header(write, comments: int, tmp_path: Path) -
 def test_size_of_any_bytes(tmp_path_factory, data: bytes, start: bytes) -> None:
     folder = tmp_path_factory.getbasetemp() / "images"
     files = archive({"a": gray("1")}, images={"a.jpg": start + data})
-    size = read_image_size(open_storage(str(as_folder(files, folder))), "JPEGImages/a.jpg")
-    assert size is None or min(size) > 0
+    head = read_image_head(open_storage(str(as_folder(files, folder))), "JPEGImages/a.jpg")
+    assert head is None or min(head.size) > 0
 
 
 def test_label_map_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -182,15 +182,3 @@ def test_label_map_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         read_label_map_file("gone.txt")
     with pytest.raises(MissingFileError, match="nowhere"):
         read_label_map_file("nowhere/labels.txt")
-
-
-@pytest.mark.parametrize("problem", [ValueError("what imagesize 1 raises"), None])
-def test_size_that_cannot_be_read(problem: Exception | None, tmp_path: Path, monkeypatch) -> None:
-    def get(data: object) -> tuple[int, int]:
-        if problem:
-            raise problem
-        return -1, -1
-
-    monkeypatch.setattr("imagesize.get", get)
-    path = as_folder(archive({"a": rgb("1")}, images={"a.jpg": jpeg(1, 1)}), tmp_path / "x")
-    assert read_image_size(open_storage(str(path)), "JPEGImages/a.jpg") is None

@@ -484,7 +484,14 @@ def test_choice_of_nothing(tmp_path: Path, capsys) -> None:
 
 def test_images_that_fit_stay_as_they_are(tmp_path: Path) -> None:
     small, large = jpeg(20, 40), jpeg(20, 400)
-    turned = small[:2] + b"\xff\xe1\x00\x08Exif\x00\x00" + small[2:]
+    exif = (
+        b"Exif\0\0MM\0*"
+        + b"\0\0\0\x08"
+        + b"\0\x01"
+        + b"\x01\x12\0\x03\0\0\0\x01\0\x03\0\0"
+        + bytes(4)
+    )
+    turned = small[:2] + b"\xff\xe1" + (2 + len(exif)).to_bytes(2, "big") + exif + small[2:]
     images = {"a.jpg": small, "b.jpg": large, "c.jpg": turned}
     masks = {"a": png(np.ones((20, 40), np.uint8)), "b": png(np.ones((20, 400), np.uint8))}
     preview(

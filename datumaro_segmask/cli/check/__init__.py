@@ -8,7 +8,7 @@ import json
 import sys
 
 from ...errors import SegmaskImportError
-from ...plugin.host import add_reading_options
+from ...plugin.importer import add_reading_options
 from ...storage import shown
 from .. import FAULTS, OK, UNREADABLE
 from .report import as_json, print_report

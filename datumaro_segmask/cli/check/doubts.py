@@ -20,9 +20,13 @@ def doubts_of_item(
     """Yield what is odd about the files of an item that can be read; ``images`` are all it has."""
     item_id = scan.item_id
     class_mask, instance_mask = scan.class_mask, scan.instance_mask
-    if scan.image and scan.image_size is None:
+    if scan.image and scan.head is None:
         what, fix = "its size cannot be read", "check that it is an image, and save it again"
         yield Finding("unreadable-image", scan.image, what, fix, item_id)
+    if scan.image and scan.head is not None and scan.turn != scan.head.orientation:
+        what = f"it is shown {scan.head.shown}, and its masks fit it only as it is stored"
+        fix = "take the EXIF orientation out of the file, or turn the masks"
+        yield Finding("image-as-stored", scan.image, what, fix, item_id)
     if len(images) > 1:
         what = f"its item has {len(images)} images ({', '.join(images)}), and the first is taken"
         yield Finding("two-images", images[-1], what, "remove all but one", item_id)

@@ -59,6 +59,7 @@ KINDS = {
     "unreadable-image": Kind("images whose size cannot be read", WARNING, NOTE, 4),
     "mask-size": Kind("class and instance masks of different sizes", ERROR, ERROR, 4),
     "image-size": Kind("images of another size than their masks", ERROR, WARNING, 4),
+    "image-as-stored": Kind("images that lie as their masks only if not turned", NOTE, WARNING, 4),
     "undeclared-color": Kind("colours that the label map does not declare", ERROR, ERROR, 2),
     "undeclared-value": Kind("gray values that are no line of the label map", ERROR, ERROR, 2),
     "undeclared-nothing": Kind("black or void that the label map does not declare", None, ERROR, 2),

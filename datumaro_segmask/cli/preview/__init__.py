@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from ...archive import Archive, ClassLookup, open_archive
 from ...errors import UsageError
-from ...plugin.host import add_reading_options
+from ...plugin.importer import add_reading_options
 from ...storage import Storage, is_url, layout, shown
 from .. import FAULTS, OK
 from ..check.report import printable

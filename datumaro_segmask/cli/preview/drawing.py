@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...archive import ClassLookup, Item, read_item
+from ...arrays import turn
 from ...errors import SegmaskImportError
 from ...regions import decode_box
 from ...storage import Storage
@@ -91,7 +92,7 @@ def draw(settings: Settings, item_id: str, subset: str) -> Drawing:
         item, data = read(settings, item_id)
     except SegmaskImportError as error:
         return Drawing(item_id, subset, None, None, np.zeros(_EMPTY_SIZE, np.int32), [], str(error))
-    photo = None if data is None else decode_photo(data, item.size or _EMPTY_SIZE, settings.side)
+    photo = None if data is None else decode_photo(data, item, settings.side)
     return draw_item(item, subset, photo, settings.side)
 
 
@@ -110,16 +111,16 @@ def _fit(size: tuple[int, int], side: int) -> tuple[int, int]:
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
-def encode_photo(data: bytes, size: tuple[int, int] | None, side: int) -> bytes | None:
-    """Return an image as a JPEG whose longer side has at most ``side`` pixels; None if it is none.
+def encode_photo(data: bytes, item: Item, side: int) -> bytes | None:
+    """Return its image as a JPEG whose longer side has at most ``side`` pixels; None if it is none.
 
-    One that fits is left as it is: no pixel of it changes. One that knows how it was held is not,
-    for a browser would turn it, and masks know nothing of that.
+    One that fits is left as it is: no pixel of it changes. One that notes how it was held is not,
+    for masks that lie as it is stored do not lie as a browser would turn it.
     """
-    is_jpeg = data.startswith(b"\xff\xd8\xff") and b"Exif" not in data[: 1 << 16]
-    if is_jpeg and size is not None and max(size) <= side:
+    is_jpeg = data.startswith(b"\xff\xd8\xff") and item.turn is None
+    if is_jpeg and item.size is not None and max(item.size) <= side:
         return data
-    photo = _decode(data, size or _EMPTY_SIZE, side)
+    photo = _decode(data, item, side)
     if photo is None:
         return None
     done, jpeg = cv2.imencode(".jpg", photo, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
@@ -127,21 +128,21 @@ def encode_photo(data: bytes, size: tuple[int, int] | None, side: int) -> bytes 
     return jpeg.tobytes()
 
 
-def decode_photo(data: bytes, size: tuple[int, int], side: int) -> NDArray[np.uint8] | None:
-    """Decode an image of a height and width: (height, width, 3) red, green, blue.
+def decode_photo(data: bytes, item: Item, side: int) -> NDArray[np.uint8] | None:
+    """Decode the image of an item, as its masks lie: (height, width, 3) red, green, blue.
 
     Its longer side has at most ``side`` pixels then. None if it is no image.
     """
-    photo = _decode(data, size, side)
+    photo = _decode(data, item, side)
     return None if photo is None else np.ascontiguousarray(photo[..., ::-1])
 
 
-def _decode(data: bytes, size: tuple[int, int], side: int) -> NDArray[np.uint8] | None:
+def _decode(data: bytes, item: Item, side: int) -> NDArray[np.uint8] | None:
     """As `decode_photo`, but blue, green, red, as OpenCV has it."""
+    size = item.size or _EMPTY_SIZE
     height, width = _fit(size, side)
     # A JPEG is decoded at a half, a quarter or an eighth in a fraction of the time.
     reduced = next((n for n in _REDUCED if max(size) >= n * side), 1)
-    # Masks know nothing of the orientation that a camera notes.
     flags = _REDUCED.get(reduced, cv2.IMREAD_COLOR) | cv2.IMREAD_IGNORE_ORIENTATION
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
@@ -149,6 +150,7 @@ def _decode(data: bytes, size: tuple[int, int], side: int) -> NDArray[np.uint8] 
         return None
     if image is None:
         return None
+    image = turn(image, item.turn)
     # Down to a half, four neighbours are enough, and several times as fast.
     method = cv2.INTER_LINEAR if max(image.shape) <= 2 * side else cv2.INTER_AREA
     return cv2.resize(image, (width, height), interpolation=method).astype(np.uint8, copy=False)

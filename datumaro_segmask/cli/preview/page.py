@@ -129,7 +129,7 @@ def _make(
         [i.label, i.number, i.area, i.counts.translate(_SCRIPT_SAFE).decode("ascii")]
         for i in item.instances
     ]
-    photo = None if data is None else encode_photo(data, item.size, settings.side)
+    photo = None if data is None else encode_photo(data, item, settings.side)
     return _summary(item, subset), {"shapes": shapes}, photo
 
 

@@ -23,11 +23,11 @@ from ..annotations import (
     make_mask,
     place_of_annotation,
 )
-from ..base import make_categories
 from ..exporter import SegmaskExporter
 from ..host import border, without_policy
 from ..in_place import Place, Target
 from ..item_files import in_paint_order, place_of, size_of
+from ..labels import make_categories
 from .segments import is_stuff
 
 NOTHING = -1

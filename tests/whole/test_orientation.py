@@ -1,0 +1,198 @@
+"""Pictures that EXIF data turns lie as their masks do, wherever they are looked at.
+
+What is shown is asked of Pillow; docs/format.md, section 4.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from datumaro.components.dataset import Dataset
+from datumaro.util.image import ImageBackend, ImageColorChannel, decode_image_context
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from datumaro_segmask import Masks
+from datumaro_segmask.archive import ClassLookup, open_archive, read_item
+from datumaro_segmask.arrays import turn
+from datumaro_segmask.cli import main
+from datumaro_segmask.cli.check.survey import survey
+from datumaro_segmask.cli.preview.drawing import decode_photo, encode_photo
+from datumaro_segmask.png import MAX_PIXELS
+
+from ..archives import archive, as_folder, as_zip, png
+
+ORIENTATIONS = range(1, 9)
+HAS_NEXT_API = find_spec("datumaro.experimental") is not None and find_spec("polars") is not None
+NAMES = {"jpeg": "a.jpg", "png": "a.png", "webp": "a.webp", "tiff": "a.tif"}
+
+
+def photo(height: int, width: int) -> NDArray[np.uint8]:
+    """A picture whose corners differ: (height, width, 3)."""
+    pixels = np.zeros((height, width, 3), np.uint8)
+    pixels[: height // 2, : width // 2] = 250, 20, 20
+    pixels[: height // 2, width // 2 :] = 20, 160, 20
+    pixels[height // 2 :, : width // 2] = 20, 20, 90
+    return pixels
+
+
+def file_of(pixels: NDArray[np.uint8], kind: str, orientation: int) -> bytes:
+    file, exif = io.BytesIO(), Image.Exif()
+    exif[0x0112] = orientation
+    options: dict[str, Any] = {"exif": exif}
+    if kind == "webp":
+        options["lossless"] = True
+    Image.fromarray(pixels).save(file, kind, **options)
+    return file.getvalue()
+
+
+def shown(data: bytes) -> NDArray[np.uint8]:
+    return np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB"))
+
+
+def files_of(kind: str, data: bytes, height: int, width: int) -> dict[str, bytes]:
+    mask = np.zeros((height, width), np.uint8)
+    mask[0, 0] = 1
+    return archive({"a": png(mask)}, images={NAMES[kind]: data})
+
+
+def is_close(found: Any, expected: NDArray[np.uint8]) -> bool:
+    found = np.asarray(found, np.int64)
+    return found.shape == expected.shape and bool((abs(found - expected) < 40).mean() > 0.9)
+
+
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+def test_turn(orientation: int) -> None:
+    pixels = photo(16, 32)
+    expected = shown(file_of(pixels, "png", orientation))
+    assert (turn(pixels, orientation) == expected).all()
+
+
+def test_turn_without_a_note() -> None:
+    pixels = photo(2, 4)
+    assert turn(pixels, None) is pixels
+
+
+@pytest.mark.parametrize("size", [(32, 64), (64, 64)], ids=["wide", "square"])
+@pytest.mark.parametrize("write", [as_folder, as_zip])
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+@pytest.mark.parametrize("kind", NAMES)
+def test_masks_as_shown(
+    kind: str,
+    orientation: int,
+    write: Callable[..., Path],
+    size: tuple[int, int],
+    tmp_path: Path,
+) -> None:
+    data = file_of(photo(*size), kind, orientation)
+    expected = shown(data)
+    looks_like(write(files_of(kind, data, *expected.shape[:2]), tmp_path / "task"), data, expected)
+
+
+@pytest.mark.parametrize("write", [as_folder, as_zip])
+@pytest.mark.parametrize("orientation", [5, 6, 7, 8])
+@pytest.mark.parametrize("kind", ["jpeg", "png", "webp"])
+def test_masks_as_stored(
+    kind: str, orientation: int, write: Callable[..., Path], tmp_path: Path
+) -> None:
+    pixels = photo(32, 64)
+    data = file_of(pixels, kind, orientation)
+    path = write(files_of(kind, data, 32, 64), tmp_path / "task")
+    looks_like(path, data, pixels)
+    for for_cvat, severity in ((False, "note"), (True, "warning")):
+        found = survey(str(path), for_cvat=for_cvat, ignore_index=None, max_pixels=MAX_PIXELS)
+        kinds = {finding.kind: found for finding in found.findings}
+        assert "image-as-stored" in kinds
+        assert found.totals()[severity] >= 1
+
+
+def looks_like(path: Path, data: bytes, expected: NDArray[np.uint8]) -> None:
+    """Look at the picture of the one item in every way that there is."""
+    size = expected.shape[:2]
+    (item,) = Dataset.import_from(str(path), "segmask")
+    assert item.media.size == size
+    assert item.annotations[0].image.shape == size
+    assert is_close(item.media.data[..., 2::-1], expected)
+    for mode in (ImageColorChannel.COLOR_RGB, ImageColorChannel.COLOR_BGR):
+        with decode_image_context(ImageBackend.cv2, mode):
+            (again,) = Dataset.import_from(str(path), "segmask")
+            found = again.media.data
+            assert is_close(
+                found if mode == ImageColorChannel.COLOR_RGB else found[..., ::-1], expected
+            )
+    image, target = Masks(path)[0]
+    assert image.shape[:2] == target["masks"].shape[1:]
+    assert is_close(image, expected)
+    opened = open_archive(str(path))
+    own = read_item(opened.storage, ClassLookup(opened.label_map), "a", MAX_PIXELS)
+    assert is_close(decode_photo(data, own, 1000), expected)
+    on_page = encode_photo(data, own, 1000)
+    assert on_page is not None
+    assert is_close(shown(on_page), expected)
+    if HAS_NEXT_API:
+        from datumaro_segmask.experimental import load_segmask
+
+        assert is_close(load_segmask(str(path))[0].image(), expected)
+
+
+def task_of(tmp_path: Path, write: Callable[..., Path] = as_folder) -> tuple[Path, bytes]:
+    """An archive with a JPEG that is stored wide and shown high, and that picture's file."""
+    data = file_of(photo(32, 64), "jpeg", 6)
+    return write(files_of("jpeg", data, 64, 32), tmp_path / "task"), data
+
+
+@pytest.mark.parametrize("write", [as_folder, as_zip])
+@pytest.mark.parametrize(
+    ("name", "place"),
+    [
+        ("segmask", "JPEGImages/a.jpg"),
+        ("coco_segments", "images/default/a.jpg"),
+        ("yolo_segments", "images/train/a.jpg"),
+    ],
+)
+def test_files_are_copied_as_they_are(
+    name: str, place: str, write: Callable[..., Path], tmp_path: Path
+) -> None:
+    path, data = task_of(tmp_path, write)
+    Dataset.import_from(str(path), "segmask").export(str(tmp_path / "out"), name, save_media=True)
+    assert (tmp_path / "out" / place).read_bytes() == data
+
+
+@pytest.mark.parametrize("write", [as_folder, as_zip])
+def test_saved_in_place_it_lies_as_before(write: Callable[..., Path], tmp_path: Path) -> None:
+    path, data = task_of(tmp_path, write)
+    dataset = Dataset.import_from(str(path), "segmask")
+    dataset.transform("rename", regex="|a|b|")
+    dataset.save(save_media=True)
+    for item in (next(iter(dataset)), *Dataset.import_from(str(path), "segmask")):
+        assert item.id == "b"
+        assert item.media.bytes == data
+        assert is_close(item.media.data[..., ::-1], shown(data))
+
+
+def test_another_format_gets_it_turned(tmp_path: Path) -> None:
+    path, data = task_of(tmp_path)
+    dataset = Dataset.import_from(str(path), "segmask")
+    dataset.export(str(tmp_path / "out"), "segmask", save_media=True, image_ext=".png")
+    assert is_close(Image.open(tmp_path / "out/JPEGImages/a.png"), shown(data))
+
+
+def test_masks_of_a_model(tmp_path: Path) -> None:
+    """`from-masks --images` takes pictures as cameras leave them."""
+    _, data = task_of(tmp_path)
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos/a.jpg").write_bytes(data)
+    (tmp_path / "masks").mkdir()
+    mask = np.ones((64, 32), np.uint8)
+    (tmp_path / "masks/a.png").write_bytes(png(mask))
+    (tmp_path / "names.txt").write_text("background\ncar\n")
+    out = tmp_path / "out.zip"
+    options = ["--labels", str(tmp_path / "names.txt"), "--images", str(tmp_path / "photos")]
+    assert main(["from-masks", str(tmp_path / "masks"), *options, "-o", str(out)]) == 0
+    looks_like(out, data, shown(data))
