@@ -1,4 +1,4 @@
-"""The five targets, `TARGETS`: each reads any bytes, and compares what comes out with an oracle."""
+"""The targets, `TARGETS`: each reads any bytes, and compares what comes out with an oracle."""
 
 from __future__ import annotations
 
@@ -7,9 +7,6 @@ import io
 import os
 import tempfile
 import zipfile
-from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager
-from typing import IO
 
 import numpy as np
 from datumaro.components.dataset import Dataset
@@ -21,7 +18,6 @@ from datumaro_segmask.archive.encode import format_label_map
 from datumaro_segmask.archive.labelmap import parse_label_map, voc_label_map
 from datumaro_segmask.archive.lists import check_archive, find_lists, read_label_map
 from datumaro_segmask.errors import (
-    MissingFileError,
     PngError,
     SegmaskExportError,
     SegmaskImportError,
@@ -29,9 +25,10 @@ from datumaro_segmask.errors import (
 from datumaro_segmask.png import GRAY, RGB, RGBA, MaskReader
 from datumaro_segmask.storage import layout
 from datumaro_segmask.storage.open import open_storage
-from datumaro_segmask.storage.read import MAX_FILE_BYTES, Entry
 
 from . import pngs
+from .memory import Memory, check_names
+from .nearly import header, labels_file, two_lists
 from .oracle import Finding, Target, check_message
 
 register()  # for a source tree that is not installed
@@ -107,45 +104,9 @@ def _compare_pixels(ours: pngs.Pixels, theirs: pngs.Pixels, who: str) -> None:
 # Text
 
 
-class _Memory:
-    """An archive of files given as bytes (see `datumaro_segmask.storage.read.Storage`)."""
-
-    def __init__(self, files: dict[str, bytes]) -> None:
-        self._files = files
-
-    def place(self, name: str = "") -> str:
-        return name or "memory"
-
-    def path(self, name: str) -> None:
-        return None
-
-    def top(self) -> Iterator[str]:
-        return (name for name in self._files if "/" not in name)
-
-    def exists(self, name: str) -> bool:
-        return name in self._files
-
-    def open(self, name: str, limit: int | None = None) -> AbstractContextManager[IO[bytes]]:
-        return io.BytesIO(self.read(name))
-
-    def read(self, name: str, limit: int = MAX_FILE_BYTES) -> bytes:
-        if name not in self._files:
-            raise MissingFileError("it is not there", name, "a file", "look for it")
-        return self._files[name]
-
-    def image(self, item_id: str) -> None:
-        return None
-
-    def ahead(self, entries: Iterable[Entry]) -> Iterator[Entry]:
-        return iter(entries)
-
-    def files(self, folder: str) -> Iterator[str]:
-        return (name for name in self._files if name.startswith(f"{folder}/"))
-
-
 def label_map(data: bytes) -> None:
     """What is read has unique names, and is read again from what is written of it."""
-    found = read_label_map(_Memory({layout.LABEL_MAP: data}))
+    found = read_label_map(Memory({layout.LABEL_MAP: data}))
     names = {label.name for label in found.labels}
     if len(names) != len(found.labels):
         raise Finding("names are not unique")
@@ -162,26 +123,17 @@ def label_map(data: bytes) -> None:
 def subset_list(data: bytes) -> None:
     """Ids stay inside the archive, stand there once, and survive being listed again."""
     place = layout.subset_list("default")
-    storage = _Memory({place: data, layout.class_mask("a.jpg"): b"", layout.class_mask("#b"): b""})
+    storage = Memory({place: data, layout.class_mask("a.jpg"): b"", layout.class_mask("#b"): b""})
     ids = list(dict.fromkeys(find_lists(storage, voc_label_map())["default"]()))
-    _check_names(ids)
+    check_names(ids)
     lines = []
     for item_id in ids:
         has_mask = storage.exists(layout.class_mask(item_id))
         if not layout.problem_of_listed(item_id, has_mask):
             lines.append((item_id, layout.list_line(item_id, has_mask)))
-    again = _Memory({**storage._files, place: "\n".join(line for _, line in lines).encode()})
+    again = Memory({**storage.files_by_name, place: "\n".join(line for _, line in lines).encode()})
     if list(find_lists(again, voc_label_map())["default"]()) != [item_id for item_id, _ in lines]:
         raise Finding(f"the list is another one when written: {lines}")
-
-
-def _check_names(names: list[str]) -> None:
-    for name in names:
-        parts = name.replace("\\", "/").split("/")
-        if "\0" in name or not all(part.strip(". ") and part[1:2] != ":" for part in parts):
-            raise Finding(f"the name {name!r} is not safe")
-    if len(names) != len(set(names)):
-        raise Finding("a name stands there twice")
 
 
 # Archives
@@ -191,7 +143,7 @@ def zip_reader(data: bytes) -> None:
     """Names stay inside the archive, and no more is read than may be."""
     storage = open_storage(_file(data))
     names = list(storage.files(layout.SUBSETS)) + list(storage.files(layout.CLASS_MASKS))
-    _check_names(names)
+    check_names(names)
     check_archive(storage)
     for name in names[:50]:
         if len(storage.read(name, 1 << 20)) > 1 << 20:
@@ -274,4 +226,7 @@ TARGETS: dict[str, Target] = {
     "subset_list": subset_list,
     "zip_reader": zip_reader,
     "whole_import": whole_import,
+    "labels_file": labels_file,
+    "two_lists": two_lists,
+    "header": header,
 }

@@ -594,6 +594,10 @@ BAD: dict[str, Bad] = {
     "undeclared-value-of-16-bits": item(
         png(np.array([[257]], np.uint16)), UndeclaredColorError, "257 (1 pixel)"
     ),
+    "colour-of-a-label-that-is-a-comment": item(
+        rgb("123"), UndeclaredColorError, "128,128,0 (1 pixel", "rename the label '#3' in line 4",
+        labels=LABELS + "#3:128,128,0::\n",
+    ),
     "three-channels-of-an-index": item(
         png(np.array([[(1, 1, 1), (2, 2, 2)]], np.uint8)),
         UndeclaredColorError, "2,2,2 (1 pixel", "with one channel, not three",
@@ -620,7 +624,9 @@ BAD: dict[str, Bad] = {
     ),
     # section 3
     "mask-that-is-empty": item(b"", PngError, "the file is empty", "export or draw"),
-    "mask-that-is-a-jpeg": item(jpeg(3, 4), PngError, "no PNG", "export or draw"),
+    "mask-that-is-a-jpeg": item(
+        jpeg(3, 4), PngError, "a JPEG image, and no PNG", "draw it again and save it as PNG"
+    ),
     "mask-cut-short": item(SOUND[:-20], PngError, "cut short", "copy or export"),
     "mask-damaged": item(
         SOUND[:45] + b"\xff" + SOUND[46:], PngError, "checksum", "'IDAT'", "copy or export"

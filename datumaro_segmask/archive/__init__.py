@@ -3,6 +3,7 @@
 from .diagnostics import (
     Finding,
     background_doubts,
+    comment_doubts,
     findings_of,
     log_findings,
     no_background,
@@ -16,6 +17,7 @@ from .encode import (
     CvatLosses,
     MaskEncoder,
     Member,
+    check_colors,
     format_label_map,
     instance_numbers,
     is_thin,
@@ -25,9 +27,9 @@ from .item import Item, Scan, read_item, scan_item
 from .labelmap import (
     BACKGROUND,
     BLACK,
+    MAX_LABELS,
     Label,
     LabelMap,
-    check_colors,
     find_background,
     make_label_map,
     voc_label_map,
@@ -47,11 +49,11 @@ from .subset_lists import text_of
 
 __all__ = [
     "BACKGROUND", "BLACK", "BY_COLOR", "BY_INDEX", "COLOR", "LAST_SHARED", "MASK_MODES",
-    "MAX_LIST_BYTES", "WAYS", "Archive", "ClassLookup", "CvatLosses", "Finding", "Item", "Label",
-    "LabelMap", "MaskEncoder", "Member", "Scan", "background_doubts", "check_archive",
-    "check_colors", "find_background", "find_images", "find_lists", "findings_of",
-    "format_label_map", "has_masks", "instance_numbers", "is_thin", "log_findings",
-    "make_label_map", "no_background", "no_label_map", "open_archive", "read_image_head",
-    "read_item", "read_label_map", "read_label_map_file", "scan_item", "text_of", "two_ways",
-    "unlisted_items", "voc_label_map",
+    "MAX_LABELS", "MAX_LIST_BYTES", "WAYS", "Archive", "ClassLookup", "CvatLosses", "Finding",
+    "Item", "Label", "LabelMap", "MaskEncoder", "Member", "Scan", "background_doubts",
+    "check_archive", "check_colors", "comment_doubts", "find_background", "find_images",
+    "find_lists", "findings_of", "format_label_map", "has_masks", "instance_numbers", "is_thin",
+    "log_findings", "make_label_map", "no_background", "no_label_map", "open_archive",
+    "read_image_head", "read_item", "read_label_map", "read_label_map_file", "scan_item",
+    "text_of", "two_ways", "unlisted_items", "voc_label_map",
 ]  # fmt: skip

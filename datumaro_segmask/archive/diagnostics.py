@@ -187,6 +187,14 @@ def color_doubts(label_map: LabelMap) -> Iterator[Finding]:
         yield Finding("duplicate-color", f"{layout.LABEL_MAP}:{label.line}", what, fix)
 
 
+def comment_doubts(label_map: LabelMap) -> Iterator[Finding]:
+    """Yield the lines that would be labels but for the ``#``, which to CVAT, too, are comments."""
+    for label in label_map.comments:
+        what = f"the line of '#{label.name}' is a comment, for CVAT too, and no label"
+        fix = "if it is meant as a label, give it a name without '#' at its beginning"
+        yield Finding("comment-line", f"{layout.LABEL_MAP}:{label.line}", what, fix)
+
+
 def name_doubts(label_map: LabelMap) -> Iterator[Finding]:
     """Yield the names that look like lines of another tool's map: with a number, or a colour."""
     labels = [label for label in label_map.labels if label.line and not label.is_stand_in]

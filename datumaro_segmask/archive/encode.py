@@ -16,12 +16,13 @@ from ..arrays import IntArray
 from ..errors import LabelMapError, SegmaskExportError, counted
 from ..png import Plane, encode_gray, encode_palette, encode_rgb
 from ..storage import LABEL_MAP
-from .labelmap import LabelMap, parse_label_map, show_color
+from .labelmap import LabelMap, parse_label_map, shared_colors, show_color
 
 log = logging.getLogger(__name__)
 
 LAST_SHARED = 255
 """The last instance number that CVAT and Datumaro's VOC plugin can read."""
+_SHOWN = 80  # characters of a name in messages
 HEADER = "# label:color_rgb:parts:actions"
 COLOR, PALETTE, INDEX = MASK_MODES = ("color", "palette", "index")
 IGNORED = 255
@@ -232,6 +233,19 @@ class MaskEncoder:
 
 
 _INSTANCE_PALETTE = np.array([colors.voc_color(number) for number in range(256)], np.uint8)
+
+
+def check_colors(label_map: LabelMap) -> None:
+    """Raise LabelMapError for labels that masks in colour could not tell apart."""
+    for first, label in shared_colors(label_map):
+        raise LabelMapError(
+            f"the colour {show_color(label.color)} of {label.name[:_SHOWN]!r} is also that of "
+            f"{first.name[:_SHOWN]!r} (line {first.line})",
+            f"{label_map.where}:{label.line}",
+            "a colour of its own for every label, or their pixels cannot be told apart",
+            "give one of them another colour",
+            kind="duplicate-color",
+        )
 
 
 def format_label_map(label_map: LabelMap) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -30,6 +31,7 @@ _SHOWN = 80  # characters of a line in messages
 
 _COLOR_SHAPE = re.compile(r"-?[0-9]+\s*,\s*-?[0-9]+\s*,\s*-?[0-9]+")
 _COLOR_FIELD = re.compile(rf":\s*{_COLOR_SHAPE.pattern}\s*(?=:|\s#|$)")
+_LABEL_IN_COMMENT = re.compile(rf"#[^\s#:][^:]*:\s*{_COLOR_SHAPE.pattern}\s*(:.*)?")
 _INTEGER = re.compile(r"[0-9]{1,9}")
 _COMMENT = re.compile(r"\s#")
 _COMMENT_IN_NAME = re.compile(r"\s#(?=\s|$)")
@@ -59,11 +61,13 @@ class Label:
 class LabelMap:
     """The labels of an archive, in the order of the file; names are unique, colours need not be.
 
-    There are none where the label map cannot be read, and that was reported.
+    There are none where the label map cannot be read, and that was reported. ``comments`` are the
+    lines that would be labels but for the ``#`` before them.
     """
 
     labels: tuple[Label, ...]
     where: str = LABEL_MAP
+    comments: tuple[Label, ...] = field(default=(), compare=False)
 
     @cached_property
     def background(self) -> int | None:
@@ -164,10 +168,12 @@ def parse_label_map(text: str, where: str, report: Report = stop) -> LabelMap:
     place, as LabelMapError that names it; a file without labels raises it. Rules: docs/format.md,
     section 2.
     """
-    return make_label_map(_parse_lines(text, where, report), where, report)
+    comments: list[Label] = []
+    found = make_label_map(_parse_lines(text, where, report, comments), where, report)
+    return replace(found, comments=tuple(comments))
 
 
-def _parse_lines(text: str, where: str, report: Report) -> Iterator[Label]:
+def _parse_lines(text: str, where: str, report: Report, comments: list[Label]) -> Iterator[Label]:
     if text.count("\n") > _MAX_LINES:
         raise LabelMapError(
             f"the file has more than {_MAX_LINES:,} lines",
@@ -187,6 +193,10 @@ def _parse_lines(text: str, where: str, report: Report) -> Iterator[Label]:
         if label is not None:
             index += 1
             yield replace(label, line=number)
+        elif _LABEL_IN_COMMENT.fullmatch(raw.strip()) and len(comments) < MAX_LABELS:
+            with suppress(LabelMapError):
+                label = _parse_line(raw.strip().lstrip("#"), index, where)
+                comments += [replace(label, line=number)] if label else []
 
 
 def _without_comment(line: str) -> str:
@@ -272,19 +282,6 @@ def shared_colors(label_map: LabelMap) -> Iterator[tuple[Label, Label]]:
         if label.color in last:
             yield last[label.color], label
         last[label.color] = label
-
-
-def check_colors(label_map: LabelMap) -> None:
-    """Raise LabelMapError for labels that masks in colour could not tell apart."""
-    for first, label in shared_colors(label_map):
-        raise LabelMapError(
-            f"the colour {show_color(label.color)} of {label.name[:_SHOWN]!r} is also that of "
-            f"{first.name[:_SHOWN]!r} (line {first.line})",
-            f"{label_map.where}:{label.line}",
-            "a colour of its own for every label, or their pixels cannot be told apart",
-            "give one of them another colour",
-            kind="duplicate-color",
-        )
 
 
 def show_color(color: Rgb) -> str:

@@ -86,6 +86,13 @@ def cause_of(values: Collection[int], in_gray: bool, label_map: LabelMap) -> str
             "map, but in three channels they are colours"
         )
     declared = {label.color for label in label_map.labels}
+    commented = {label.color: label for label in label_map.comments}
+    if commented.keys() & set(rgb):
+        label = next(commented[color] for color in rgb if color in commented)
+        return (
+            f"rename the label '#{label.name}' in line {label.line} of the label map, as a '#' at "
+            "its beginning makes the line a comment"
+        )
     if all(color[::-1] in declared for color in rgb):
         return (
             "swap red and blue: these are the label map's colours in the order blue, green, red, "
@@ -123,8 +130,9 @@ def remedy_of(value: int, in_gray: bool) -> str:
         )
     if value == _BINARY:
         return (
-            f"import with ignore_index={_BINARY} if {_BINARY} marks pixels without a label, write "
-            f"1 instead of {_BINARY} if the mask is a binary one, or {_ADD_LINES}"
+            f"import with ignore_index={_BINARY} if {_BINARY} marks pixels without a label; of "
+            "masks in black and white, 'datumaro-segmask from-masks DIR --binary NAME -o task.zip' "
+            f"makes an archive; or {_ADD_LINES}"
         )
     return _ADD_LINES
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from ..errors import ArchiveError, SegmaskExportError
+from ..errors import ArchiveError, SegmaskExportError, printable
 from ..plugin.importer import add_reading_options
 from ..sharding import (
     PART_ITEMS,
@@ -107,11 +107,11 @@ def _report(manifest: dict[str, Any]) -> int:
     shards = len(manifest["parts"])
     print(f"{manifest['items']:,} items in {shards:,} shards, {manifest['bytes']:,} bytes")
     for name, counts in manifest["labels"].items():
-        shown = name or "(no label)"
+        shown = printable(name) or "(no label)"
         print(f"  {shown}: {counts['instances']:,} instances, {counts['pixels']:,} pixels")
     errors = [error for part in manifest["parts"] for error in part["errors"]]
     for error in errors[:_SHOWN]:
-        print(f"error: {error['error']}", file=sys.stderr)
+        print(f"error: {printable(error['error'])}", file=sys.stderr)
     broken = manifest["broken"]
     if broken > _SHOWN:
         print(f"and {broken - _SHOWN:,} more items that cannot be read", file=sys.stderr)

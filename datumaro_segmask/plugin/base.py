@@ -34,7 +34,7 @@ from ..archive import (
     two_ways,
 )
 from ..arrays import Size, turn
-from ..errors import OptionError, SegmaskImportError
+from ..errors import OptionError, SegmaskImportError, printable
 from ..png import MAX_PIXELS
 from ..regions import CONNECTIVITIES
 from ..storage import Storage, layout
@@ -187,7 +187,7 @@ class SegmaskBase(DatasetBase):
             log.warning(
                 "%s: the item %r has an instance mask but no class mask, so its masks have no "
                 "label. This is said once; other items may lack theirs too.",
-                self._archive.storage.place(layout.class_mask(item_id)),
+                printable(self._archive.storage.place(layout.class_mask(item_id))),
                 item_id,
             )
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .. import signatures
 from ..arrays import Bytes, Size
 from ..errors import PngError
 from . import deflate
@@ -37,6 +38,18 @@ _DEPTHS = {
 
 REDRAW = "export or draw this mask again"
 _RENEW = "copy or export the file again, it is damaged"
+_ANSWER = "fetch it again, for this is what a server answers in place of a file"
+_REMEDIES: dict[str | None, str] = {
+    **dict.fromkeys(
+        signatures.LOSSY, "draw it again and save it as PNG, for this type changes the values"
+    ),
+    **dict.fromkeys(signatures.LOSSLESS, "save it as PNG, with the values that it has"),
+    **dict.fromkeys(signatures.PACKED, "unpack it"),
+    **dict.fromkeys((signatures.HTML, signatures.XML, signatures.JSON), _ANSWER),
+    signatures.ARRAY: "save it as PNG, see docs/recipes.md, 'Predictions to CVAT'",
+    signatures.POINTER: "type 'git lfs pull', which fetches the file",
+    signatures.TEXT_PNG: "copy it again as it is, as bytes, for its line ends were changed",
+}
 
 
 @dataclass(frozen=True)
@@ -87,8 +100,7 @@ def parse_header(data: bytes, where: str, max_pixels: int = MAX_PIXELS) -> Heade
     """
 
     if data[:8] != _SIGNATURE:
-        what = "the file is no PNG" if data else "the file is empty"
-        raise PngError(what, where, "a PNG image", REDRAW)
+        raise _no_png(data, where)
     if len(data) < 33 or data[8:16] != b"\0\0\0\rIHDR":
         raise PngError("the file does not begin with a PNG header", where, "a PNG image", REDRAW)
     if deflate.crc32(data[12:29]) != int.from_bytes(data[29:33], "big"):
@@ -163,6 +175,17 @@ def parse_container(data: bytes, where: str, max_pixels: int) -> Container:
 
 def _name(kind: bytes, at: int) -> str:
     return f"{kind.decode('latin-1')!r} chunk at byte {at:,}"
+
+
+def _no_png(data: bytes, where: str) -> PngError:
+    """Make the error for a mask that is something else, and say what, and what to do about it."""
+    kind = signatures.kind_of(data)
+    what = "the file is no PNG"
+    if kind is not None:
+        what = f"the file is {kind}" + (
+            "" if kind in (signatures.EMPTY, signatures.TEXT_PNG) else ", and no PNG"
+        )
+    return PngError(what, where, "a PNG image", _REMEDIES.get(kind, REDRAW))
 
 
 class Inflater:

@@ -1,8 +1,7 @@
 """Files of an archive by name, in a folder, a zip or a store, read and written; knows no masks."""
 
-from .disk import at, entries, is_inside
 from .ids import Hashes, StoredLists
-from .journal import recover, stagings
+from .journal import at, entries, is_inside, recover, stagings
 from .layout import LABEL_MAP
 from .open import folder_roots, holds_archive, lone_zip, open_storage
 from .read import MAX_FILE_BYTES, Entry, FolderStorage, Storage, image_rank, unreadable

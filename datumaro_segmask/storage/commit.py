@@ -28,8 +28,21 @@ from typing import IO
 
 from ..errors import SegmaskExportError
 from . import layout
-from .disk import at, entries, flush_folder, is_inside
-from .journal import JOURNAL, NEW, PUT, REMOVE, end, in_the_way, journaled, lock_folder, stagings
+from .journal import (
+    JOURNAL,
+    NEW,
+    PUT,
+    REMOVE,
+    at,
+    end,
+    entries,
+    flush_folder,
+    in_the_way,
+    is_inside,
+    journaled,
+    lock_folder,
+    stagings,
+)
 from .lock import not_writable
 
 log = logging.getLogger(__name__)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+from collections.abc import Iterable
 
 from ..errors import ArchiveError, SegmaskImportError
 from . import layout
@@ -11,6 +12,7 @@ from .journal import journaled, stagings
 from .read import FolderStorage, Storage
 from .remote.archive import open_remote
 from .remote.store import is_url
+from .strangers import files_below, nothing_here
 from .zip.archive import FileSource, ZipStorage
 from .zip.directory import ZipDirectory
 
@@ -32,7 +34,7 @@ def open_storage(path: str) -> Storage:
     lone = None if roots else lone_zip(path)
     if lone is not None:
         return _open_zip(lone)
-    return FolderStorage(_only_root(roots, path))
+    return FolderStorage(_only_root(roots, path, files_below(path)))
 
 
 def _check_path(path: str) -> None:
@@ -90,7 +92,10 @@ def lone_zip(folder: str) -> str | None:
     return paths[0] if len(paths) == 1 else None
 
 
-def _only_root(roots: list[str], where: str) -> str:
+def _only_root(
+    roots: list[str], where: str, names: Iterable[str] = (), in_zip: bool = False
+) -> str:
+    """Return the one root of those found; ``names`` of all files tell why there is none."""
     if not roots and stagings(where):
         raise ArchiveError(
             "an export into this folder was cut short before its first file was in place",
@@ -99,13 +104,7 @@ def _only_root(roots: list[str], where: str) -> str:
             "export again",
         )
     if not roots:
-        raise ArchiveError(
-            "no archive of segmentation masks is here",
-            where,
-            f"the folders {layout.CLASS_MASKS} and {layout.SUBSETS}, here or up to "
-            f"{layout.MAX_DEPTH} folders down",
-            "check the path, and that CVAT exported 'Segmentation mask 1.1'",
-        )
+        raise nothing_here(where, names, in_zip)
     if len(roots) > 1:
         shown = ", ".join(repr(root.rstrip("/")) for root in roots[:5])
         raise ArchiveError(
@@ -120,7 +119,9 @@ def _only_root(roots: list[str], where: str) -> str:
 def _open_zip(path: str) -> ZipStorage:
     source = FileSource(path)
     directory = ZipDirectory(source)
-    return ZipStorage(source, directory, _only_root(directory.roots, path))
+    return ZipStorage(
+        source, directory, _only_root(directory.roots, path, directory.names(""), True)
+    )
 
 
 def holds_archive(path: str) -> bool:

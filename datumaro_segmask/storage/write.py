@@ -18,8 +18,7 @@ from typing import Protocol
 
 from . import layout
 from .commit import Commit
-from .disk import entries, flush_folder
-from .journal import in_the_way
+from .journal import entries, flush_folder, in_the_way
 from .lock import WriteLock, not_writable
 
 ZIP_DATE = (1980, 1, 1, 0, 0, 0)  # the same dataset gives the same bytes, whenever

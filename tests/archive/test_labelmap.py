@@ -9,12 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from datumaro_segmask.archive import labelmap
-from datumaro_segmask.archive.encode import format_label_map
+from datumaro_segmask.archive.encode import check_colors, format_label_map
 from datumaro_segmask.archive.labelmap import (
     MAX_LABELS,
     Label,
     LabelMap,
-    check_colors,
     parse_label_map,
     shared_colors,
     voc_label_map,
@@ -278,3 +277,13 @@ def test_labels_of_one_color() -> None:
 
 def test_lines_keep_their_numbers() -> None:
     assert [label.line for label in parse("# head\n\na:1,2,3::\n\nb:2,3,4::\n").labels] == [3, 5]
+
+
+def test_labels_in_comments_are_kept_apart() -> None:
+    text = "# label:color_rgb:parts:actions\n#1:128,0,0::\n# was:9,9,9::\ncar:1,1,1::\n"
+    found = parse(text + "#x:2,2\n#2:7,8,9\n")
+    assert [label.name for label in found.labels] == ["car"]
+    assert [(c.name, c.color, c.line) for c in found.comments] == [
+        ("1", (128, 0, 0), 2),
+        ("2", (7, 8, 9), 6),
+    ]

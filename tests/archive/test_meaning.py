@@ -197,7 +197,7 @@ def test_message_for_255() -> None:
     text = message(png(np.array([[0, 255]], np.uint8)), lookup())
     assert "1 value of the gray mask is no line of the label map: 255 (1 pixel)" in text
     assert "import with ignore_index=255" in text
-    assert "write 1 instead of 255" in text
+    assert "from-masks DIR --binary NAME" in text
 
 
 def test_message_for_a_palette_counts_by_colour() -> None:

@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from datumaro_segmask.__main__ import main
 from datumaro_segmask.archive.item import read_item
 from datumaro_segmask.archive.lists import open_archive
 from datumaro_segmask.archive.meaning import ClassLookup
 from datumaro_segmask.cli.check.survey import survey
-from datumaro_segmask.cli.mask_folder import open_mask_folder
-from datumaro_segmask.cli.names import read_labels_file
+from datumaro_segmask.cli.from_masks.folder import open_mask_folder
+from datumaro_segmask.cli.from_masks.names import read_labels_file
 from datumaro_segmask.errors import LabelMapError
 from datumaro_segmask.png.container import MAX_PIXELS
 
-from ..archives import LABELS, Files, as_folder, gray, jpeg, png, rgb
+from ..archives import (
+    LABELS,
+    Files,
+    as_folder,
+    gray,
+    jpeg,
+    painted,
+    palette_png,
+    png,
+    raw_png,
+    rgb,
+)
 
 NAMES = "background\ncar\nroad\n"
 
@@ -64,7 +77,7 @@ def test_components_become_instances(mask: bytes, labels: str, out: str, tmp_pat
 def test_folder_of_masks_is_a_storage(tmp_path: Path) -> None:
     as_folder({"a.png": gray("1"), "b/c.png": gray("1")}, tmp_path / "masks")
     (tmp_path / "names.txt").write_text(NAMES, "utf-8")
-    label_map = read_labels_file(str(tmp_path / "names.txt"))
+    label_map = read_labels_file(str(tmp_path / "names.txt")).label_map
     storage = open_mask_folder(str(tmp_path / "masks"), label_map).storage
     assert storage.place() == str(tmp_path / "masks")
     assert sorted(storage.files("SegmentationClass")) == [
@@ -174,14 +187,27 @@ def test_folder_that_is_there(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("masks", "options", "says"),
     [
-        ({"a.jpg": b""}, (), "no masks are here"),
+        ({"a.md": b""}, (), "no masks are here"),
+        ({"a.jpg": b""}, (), "1 file such as a.jpg cannot be masks"),
+        ({"a.png": b"", "b.jpg": b""}, (), "1 file such as b.jpg cannot be masks"),
+        ({"a.tif": b"", "a.bmp": b""}, (), "two masks have the name 'a': a.bmp, a.tif"),
         ({"a.png": b""}, ("--subset-folders",), "in no folder"),
         ({"a/x.png": b"", "b/x.png": b""}, ("--subset-folders",), "'x' has masks in two subsets"),
-        ({"a.png": b""}, ("--images", "masks"), ""),
-        ({"a.png": b""}, ("--instances", "other"), "none of the 1 instance masks such as 'z'"),
+        ({"a.png": b""}, ("--images", "masks"), "there are no images here"),
+        ({"a.png": b""}, ("--instances", "other"), "none of the 1 instance masks such as 'z.png'"),
         ({"a.png": b""}, ("--images", "nowhere"), "there is no such folder"),
     ],
-    ids=["no-png", "no-subset", "id-twice", "image-is-the-mask", "no-fit", "no-images"],
+    ids=[
+        "no-png",
+        "jpegs",
+        "jpeg-without-a-mask",
+        "two-types",
+        "no-subset",
+        "id-twice",
+        "image-is-the-mask",
+        "no-fit",
+        "no-images",
+    ],
 )
 def test_folders_that_do_not_fit(masks, options, says, tmp_path: Path, capsys) -> None:
     as_folder({"z.png": b""}, tmp_path / "other")
@@ -204,13 +230,117 @@ def test_too_many_instances_are_said(tmp_path: Path, capsys) -> None:
     assert "CVAT refuses this archive" in capsys.readouterr().out
 
 
+# Masks of other types
+
+
+def saved(pixels: np.ndarray, kind: str, **options) -> bytes:
+    file = io.BytesIO()
+    image = Image.fromarray(pixels)
+    if options.pop("palette", False):
+        image.putpalette([0, 0, 0, 128, 0, 0, 0, 128, 0])
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+INDEX = np.array([[0, 1, 1], [0, 0, 2]], np.uint8)
+FOUND = [("car", 1, 2), ("road", 2, 1)]
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("a.PNG", png(INDEX)),
+        ("a.bmp", saved(INDEX, "BMP")),
+        ("a.BMP", saved(painted("011 002"), "BMP")),
+        ("a.tif", saved(INDEX, "TIFF")),
+        ("a.tiff", saved(INDEX.astype(np.uint16), "TIFF", compression="tiff_lzw")),
+        ("a.tif", saved(INDEX, "TIFF", palette=True, compression="tiff_adobe_deflate")),
+        ("a.gif", saved(INDEX, "GIF", palette=True)),
+        ("a.pgm", saved(INDEX, "PPM")),
+        ("a.png", saved(INDEX, "BMP")),
+    ],
+    ids=["png", "bmp", "bmp-rgb", "tif", "tif-16", "tif-palette", "gif", "pgm", "bmp-named-png"],
+)
+def test_masks_of_types_without_loss(name: str, data: bytes, tmp_path: Path) -> None:
+    as_folder({name: data}, tmp_path / "numbers")
+    args = ("--instances", str(tmp_path / "numbers"))
+    assert make(tmp_path, {name: data}, labels=LABELS) == 0
+    assert content(tmp_path / "t.zip") == {("default", "a"): FOUND}
+    assert make(tmp_path, {name: data}, *args, "--overwrite", labels=LABELS) == 0
+    assert content(tmp_path / "t.zip") == {("default", "a"): FOUND}
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (saved(painted("0" * 16), "TIFF", compression="jpeg"), "compressed as 'jpeg'"),
+        (saved(INDEX.astype(np.float32), "TIFF"), "pixels of the kind 'F'"),
+        (
+            saved(INDEX, "TIFF", save_all=True, append_images=[Image.fromarray(INDEX)]),
+            "a TIFF image of 2 pages",
+        ),
+        (saved(INDEX, "TIFF")[:-30], "cannot be read"),
+        (jpeg(2, 2), "a JPEG image, and no PNG"),
+    ],
+    ids=["jpeg-inside", "floats", "pages", "cut", "jpeg-named-tif"],
+)
+def test_masks_that_may_have_changed(data: bytes, says: str, tmp_path: Path, capsys) -> None:
+    assert make(tmp_path, {"a.tif": data}) == 1
+    assert says in capsys.readouterr().err
+
+
+def test_size_is_bounded_for_all_types(tmp_path: Path, capsys) -> None:
+    masks = {"a.bmp": saved(INDEX, "BMP"), "b.png": png(INDEX)}
+    assert make(tmp_path, masks, "--max-pixels", "5") == 1
+    text = capsys.readouterr().err
+    assert text.count("3 x 2 pixels") == 2
+    assert text.count("raise the option max_pixels") == 2  # as this is no command line
+
+
+def test_pictures_beside_the_masks(tmp_path: Path, caplog) -> None:
+    masks = {"a.png": png(INDEX), "a.jpg": jpeg(2, 3), "b.jpg": jpeg(2, 3)}
+    assert make(tmp_path, masks) == 0
+    assert "2 files such as a.jpg lie beside the masks and are left out" in caplog.text
+    assert content(tmp_path / "t.zip") == {("default", "a"): FOUND}
+    assert make(tmp_path, masks, "--images", str(tmp_path / "masks"), "--overwrite") == 0
+    files = open_archive(str(tmp_path / "t.zip")).storage.files("JPEGImages")
+    assert list(files) == ["JPEGImages/a.jpg"]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        png(INDEX.clip(0, 1) * 255),
+        png(INDEX.clip(0, 1)),
+        raw_png(INDEX.clip(0, 1)[..., None], 1),
+        png(np.repeat(INDEX.clip(0, 1)[..., None] * 255, 3, 2)),
+        palette_png(INDEX.clip(0, 1), [[0, 0, 0], [255, 255, 255]]),
+        saved(INDEX > 0, "BMP"),
+    ],
+    ids=["255", "1", "one-bit", "rgb", "palette", "bmp"],
+)
+def test_masks_in_black_and_white(data: bytes, tmp_path: Path) -> None:
+    as_folder({"a.png": data}, tmp_path / "masks")
+    out = tmp_path / "t.zip"
+    args = ["from-masks", str(tmp_path / "masks"), "--binary", "tumour", "-o", str(out)]
+    assert main(args) == 0
+    assert content(out) == {("default", "a"): [("tumour", 1, 3)]}
+
+
+def test_labels_are_given_in_one_way(tmp_path: Path, capsys) -> None:
+    for args in ([], ["--labels", "x", "--binary", "y"]):
+        with pytest.raises(SystemExit):
+            main(["from-masks", str(tmp_path), "-o", "t.zip", *args])
+        assert "--binary" in capsys.readouterr().err
+
+
 # Files of labels
 
 
 def labels(text: str, folder: Path) -> list[tuple[str, int, tuple[int, int, int]]]:
     path = folder / "labels.txt"
     path.write_text(text, "utf-8")
-    found = read_labels_file(str(path)).labels
+    found = read_labels_file(str(path)).label_map.labels
     return [(label.name, label.index, label.color) for label in found]
 
 
@@ -241,3 +371,79 @@ def test_label_maps(text: str, tmp_path: Path) -> None:
 def test_names_that_mean_nothing(text: str, says: str, tmp_path: Path) -> None:
     with pytest.raises(LabelMapError, match=says):
         labels(text, tmp_path)
+
+
+CAR_ROAD = [("background", 0), ("car", 1), ("road", 2)]
+OTHERS = {
+    "csv": ("background,0,0,0\ncar,255,0,0\nroad,0,255,0\n", CAR_ROAD, "names and colours"),
+    "csv-with-head": ("name,r,g,b\nbackground,0,0,0\ncar,9,0,0\nroad,0,9,0\n", CAR_ROAD, "colours"),
+    "csv-of-values": ("0;background\r\n1;car\r\n2;road\r\n", CAR_ROAD, "values and names"),
+    "csv-values-behind": ("background,0\nroad,2\ncar,1\n", CAR_ROAD, "names and values"),
+    "csv-of-all": ("id,class,r,g,b\n0,background,0,0,0\n1,car,1,1,1\n2,road,2,2,2\n", CAR_ROAD,
+                   "values, names and colours"),
+    "segnet": ("0 0 0\tbackground\n64 0 128\tcar\n9 9 9\t\troad\n", CAR_ROAD, "colours and names"),
+    "numbered": ("0: background\n1: car\n2: road\n", CAR_ROAD, "values and names"),
+    "numbered-with-spaces": ("0 background\n1 car\n2 road\n", CAR_ROAD, "values and names"),
+    "numbered-from-1": ("1. car\n2. road\n", CAR_ROAD, "0 background, 1 car, 2 road"),
+    "gaps": ("7\tcar\n26\troad\n", [("background", 0), ("car", 7), ("road", 26)], "26 road"),
+    "cityscapes": ("unlabeled,0\nplate,-1\ncar,26\n", [("unlabeled", 0), ("car", 26)], "values"),
+    "labelme": ("__ignore__\n_background_\ncar\nroad\n", CAR_ROAD, "labelme"),
+    "labelme-without-ignored": ("_background_\ncar\nroad\n", CAR_ROAD, "labelme"),
+    "yaml": ("- background\n- car\n- road\n", CAR_ROAD, "YAML"),
+    "yaml-of-yolo": ("path: x\nnames:\n  0: background\n  1: car\n  2: road\n", CAR_ROAD, "YAML"),
+    "yaml-in-a-line": ("nc: 3\nnames: [background, car, road]\n", CAR_ROAD, "YAML"),
+    "json": ('["background", "car", "road"]', CAR_ROAD, "JSON"),
+    "id2label": ('{"id2label": {"0": "background", "1": "car", "2": "road"}}', CAR_ROAD, "JSON"),
+    "label2id": ('{"car": 1, "road": 2, "background": 0}', CAR_ROAD, "JSON"),
+    "coco": ('{"categories": [{"id": 1, "name": "car"}, {"id": 2, "name": "road"}]}', CAR_ROAD,
+             "JSON"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_labels_of_other_tools(name: str, tmp_path: Path, capsys) -> None:
+    """They are read as they are meant, and it is said how."""
+    text, expected, said = OTHERS[name]
+    assert sorted((n, i) for n, i, _ in labels(text, tmp_path)) == sorted(expected)
+    first, last = expected[1][1] if expected is CAR_ROAD else expected[-1][1], expected[-1][1]
+    mask = png(np.array([[0, first, last]], np.uint8))
+    assert make(tmp_path, {"a.png": mask}, labels=text) == 0
+    assert "names.txt: read as a" in (out := capsys.readouterr().out)
+    assert said in out
+    by_name = {label for label, _, _ in content(tmp_path / "t.zip")[("default", "a")]}
+    assert by_name == {n for n, i in expected if i in (first, last) or n == "unlabeled"}
+
+
+def test_colours_of_a_table(tmp_path: Path) -> None:
+    assert labels("background,0,0,0\ncar,255,0,0\n", tmp_path)[1] == ("car", 1, (255, 0, 0))
+    assert labels("1,car\n", tmp_path) == [
+        ("background", 0, (0, 0, 0)), ("car", 1, (128, 0, 0))
+    ]  # fmt: skip
+
+
+def test_ignored_of_labelme_is_255(tmp_path: Path) -> None:
+    masks = {"a.png": png(np.array([[0, 1, 255]], np.uint8))}
+    assert make(tmp_path, masks, labels="__ignore__\n_background_\ncar\n") == 0
+    assert content(tmp_path / "t.zip") == {("default", "a"): [("car", 1, 1)]}
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["item {\n  name: 'car'\n}\n", "<html>", "a\tb\tc\nd\te\tf\n", "car, road, sky\n",
+     "{\\rtf1 car}", '{"names": null}', "names: {}\n",
+     '["a", 3]', '{"names": {"0": "a", "00": "b"}}'],
+)  # fmt: skip
+def test_labels_that_are_refused(text: str, tmp_path: Path) -> None:
+    with pytest.raises(LabelMapError, match="one name a line"):
+        labels(text, tmp_path)
+
+
+@pytest.mark.parametrize("text", ["lane 1\nlane 2\n", "bus, coach\nvan, small\nroad\n", "7up\n"])
+def test_names_that_only_look_like_a_table(text: str, tmp_path: Path) -> None:
+    assert [name for name, _, _ in labels(text, tmp_path)] == text.splitlines()
+
+
+def test_labels_without_background_are_said_once(tmp_path: Path, caplog) -> None:
+    assert make(tmp_path, {"a.png": gray("01"), "b.png": gray("01")}, labels="car\nroad\n") == 0
+    assert caplog.text.count("no label is called 'background'") == 1
+    assert "value 0 are objects of 'car'" in caplog.text

@@ -19,8 +19,9 @@ import pytest
 import datumaro_segmask
 from datumaro_segmask import cli, errors
 from datumaro_segmask.__main__ import main
+from datumaro_segmask.cli import shard
 
-from ..archives import archive, as_folder, rgb
+from ..archives import archive, as_folder, as_zip, rgb
 from ..interrupts import start
 
 ROOT = Path(__file__).parents[2]
@@ -109,7 +110,7 @@ MISTAKES: dict[str, tuple[list[str], str]] = {
         ["check", "a-folder"],
         "a-folder: no archive of segmentation masks is here",
     ),
-    "check, no zip": (["check", "a-file"], "a-file: the zip cannot be read"),
+    "check, no zip": (["check", "a-file"], "a-file: the file is empty"),
     "preview, folder above is a file": (
         ["preview", "street.zip", "-o", "a-file/x.html"],
         "a-file: file exists. To fix it: choose another path",
@@ -385,3 +386,54 @@ def test_links_of_the_index_page_lead_somewhere() -> None:
     assert f"{home}/blob/main/docs/format.md" in links
     assert f"{home}/raw/main/docs/street.png" in links
     assert all(link.startswith("https://") for link in links)
+
+
+# Names that steer a terminal
+
+EVIL = "a\u202eb"
+TITLE = "\x1b]0;owned\x07car"
+HOSTILE = {
+    "sound": archive(
+        {EVIL: rgb("12")}, {EVIL: rgb("33")}, lists={EVIL: f"{EVIL}\n"},
+        labels=f"background:0,0,0::\n{TITLE}:128,0,0::\nro\u202ead:0,128,0::\n",
+    ),
+    "unlabelled": archive({}, {EVIL: rgb("33")}, lists={EVIL: f"{EVIL}\n"}),
+    "undeclared": archive(
+        {EVIL: rgb("3")}, lists={EVIL: f"{EVIL}\n"}, labels=f"{TITLE}:128,0,0::\n"
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["check", "{}"],
+        ["check", "{}", "--for", "cvat"],
+        ["convert", "-i", "{}", "-if", "segmask", "-f", "segmask", "-o", "out"],
+        ["convert", "-i", "{}", "-if", "segmask", "-f", "coco_segments", "-o", "out"],
+        ["convert", "-i", "{}", "-if", "segmask", "-f", "yolo_segments", "-o", "out"],
+        ["preview", "{}", "-o", "out.html"],
+    ],
+    ids=["check", "cvat", "segmask", "coco", "yolo", "preview"],
+)
+def test_names_do_not_steer_the_terminal(
+    command: list[str], name: str, tmp_path: Path, capsys, caplog, monkeypatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = as_zip(HOSTILE[name], tmp_path / "task").name
+    main([part.format(path) for part in command])
+    said = capsys.readouterr()
+    ours = [r.getMessage() for r in caplog.records if r.name.startswith("datumaro_segmask")]
+    for text in (said.out, said.err, *ours):
+        assert not {"\x1b", "\x07", "\u202e"} & set(text)
+
+
+def test_report_of_shards_does_not_steer_the_terminal(capsys) -> None:
+    part = {"errors": [{"error": f"{TITLE} is broken"}]}
+    counts = {"instances": 1, "pixels": 1}
+    manifest = {"items": 2, "bytes": 9, "broken": 1, "parts": [part], "labels": {TITLE: counts}}
+    assert shard._report(manifest) == 1
+    said = capsys.readouterr()
+    assert "\\x1b]0;owned\\x07car: 1 instances" in said.out
+    assert "\\x1b]0;owned\\x07car is broken" in said.err

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from datumaro_segmask.cli.mask_folder import ScatteredStorage
+from datumaro_segmask.cli.from_masks.folder import ScatteredStorage
 from datumaro_segmask.storage.open import open_storage
 from datumaro_segmask.storage.read import FolderStorage, Storage
 

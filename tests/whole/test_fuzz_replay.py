@@ -23,6 +23,9 @@ MUTANTS = {
     "subset_list": 4000,
     "zip_reader": 1000,
     "whole_import": 400,
+    "labels_file": 1500,
+    "two_lists": 2000,
+    "header": 2000,
 }
 
 

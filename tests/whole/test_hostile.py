@@ -381,11 +381,11 @@ def zipped(files: Any) -> Build:
 
 
 BAD_ZIPS = {
-    "empty-file": Bad(lambda f: _written(f / "x.zip", b""), ArchiveError, ("zip cannot be read",)),
-    "no-zip": Bad(lambda f: _written(f / "x.zip", noise(999)), ArchiveError, ("cannot be read",)),
+    "empty-file": Bad(lambda f: _written(f / "x.zip", b""), ArchiveError, ("the file is empty",)),
+    "no-zip": Bad(lambda f: _written(f / "x.zip", noise(999)), ArchiveError, ("is no zip",)),
     "no-archive-inside": Bad(zipped({"a.txt": b"x"}), ArchiveError, ("no archive of segm",)),
     "truncated": Bad(
-        lambda f: _cut(as_zip(FILES, f / "x"), 40), ArchiveError, ("zip cannot be read", "copy or")
+        lambda f: _cut(as_zip(FILES, f / "x"), 40), ArchiveError, ("the zip has no end", "copy or")
     ),
     "name-twice": Bad(
         zipped([*FILES.items(), (CLASS_MASK, b"other")]), ArchiveError, (CLASS_MASK, "twice")
@@ -511,7 +511,7 @@ def without_checksum(data: bytes) -> bytes:
 
 
 BAD_PNGS = {
-    "no-png": (b"GIF89a" + bytes(50), ("the file is no PNG", "draw this mask again")),
+    "no-png": (b"GIF89a" + bytes(50), ("a GIF image, and no PNG", "save it as PNG")),
     "larger-than-max-pixels": (
         png_of(header(32769, 32768), DATA, END),
         ("32,769 x 32,768 pixels", f"at most {MAX_PIXELS:,}", "raise the option max_pixels"),

@@ -45,12 +45,29 @@ RESULTS = {
         "split/ImageSets/Segmentation/val.txt",
     ],
     "Predictions to CVAT": ["upload.zip", "memory.zip", "upload/segmask.zip"],
+    "To and from a CVAT server": ["called.txt"],
     "Instances out of class masks": [
         "parts-coco/annotations/instances_train.json",
         "parts/SegmentationObject/street_01.png",
     ],
     "A PyTorch dataset": [],
 }
+
+
+# What stands for the real package, which would look for a server; it takes the same arguments.
+CVAT_SDK = """
+from unittest.mock import MagicMock
+
+def make_client(host, *, port=None, credentials=None):
+    client = MagicMock()
+    task = client.__enter__().tasks.retrieve.return_value
+    task.import_annotations = import_annotations
+    return client
+
+def import_annotations(format_name, filename, *, conv_mask_to_poly=None):
+    assert conv_mask_to_poly is False
+    open("called.txt", "w").write(f"{format_name}: {filename}")
+"""
 
 
 @pytest.fixture
@@ -98,12 +115,14 @@ def test_recipe(recipe: str, folder: Path) -> None:
         pytest.skip("Datumaro 1.11 does not convert a format into itself")
     if recipe == "A PyTorch dataset":
         pytest.importorskip("torch", reason="PyTorch is not installed")
+    if recipe == "To and from a CVAT server":
+        (folder / "cvat_sdk.py").write_text(CVAT_SDK)
     if recipe == "Predictions to CVAT":
         run_shell("datum convert -i task.zip -if segmask -f coco_instances -o coco", folder)
     for language, block in blocks:
         if language == "sh":
             run_shell(block, folder)
-        else:
+        elif language == "python":
             code = f"import datumaro_segmask; datumaro_segmask.register()\n{block}"
             run([sys.executable, "-c", code], folder)
     for name in RESULTS[recipe]:

@@ -87,7 +87,9 @@ def _thin_objects(item: Item) -> Iterator[Finding]:
         sides = [f"{i.bbox[2]} x {i.bbox[3]}" for i in thin[:_SHOWN]]
         what = f"{counted(len(thin), 'object')} would vanish when CVAT makes polygons of masks "
         what += f"({', '.join(sides)}{' ...' if len(thin) > _SHOWN else ''})"
-        fix = "upload with conv_mask_to_poly=False, see docs/recipes.md"
+        fix = (
+            "upload with conv_mask_to_poly=False, see docs/recipes.md, 'To and from a CVAT server'"
+        )
         pixels = sum(i.area for i in thin)
         mask = layout.instance_mask(item.item_id)
         yield Finding("thin-objects", mask, what, fix, item.item_id, pixels=pixels)

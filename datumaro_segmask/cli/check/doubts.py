@@ -28,8 +28,9 @@ def doubts_of_item(
         fix = "take the EXIF orientation out of the file, or turn the masks"
         yield Finding("image-as-stored", scan.image, what, fix, item_id)
     if len(images) > 1:
-        what = f"its item has {len(images)} images ({', '.join(images)}), and the first is taken"
-        yield Finding("two-images", images[-1], what, "remove all but one", item_id)
+        others = [image for image in images if image != scan.image]
+        what = f"its item has {len(images)} images, and {scan.image} is taken"
+        yield Finding("two-images", others[0], what, "remove all but one", item_id)
     if not scan.has_labels and not scan.has_numbers:
         what, fix = "it has no masks", "leave it so if it has no objects, else add its masks"
         yield Finding("listed-without-masks", class_mask, what, fix, item_id)

@@ -17,6 +17,7 @@ from ...archive import (
 from ...errors import SegmaskImportError, reporting
 from .cvat import cvat_findings
 from .doubts import doubts_of_item
+from .leftovers import transparent_colors
 
 NO_LABEL = "(no label)"
 
@@ -67,6 +68,7 @@ def check_item(
             item = scan.item()
             images = list(find_images(storage, item_id)) if scan.image else []
             found = list(doubts_of_item(scan, label_map, images, for_cvat))
+            found += transparent_colors(storage, scan)
             if for_cvat:
                 found += cvat_findings(scan, item, label_map, lookup)
             return item, found

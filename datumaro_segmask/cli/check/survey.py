@@ -15,6 +15,7 @@ from ...archive import (
     WAYS,
     ClassLookup,
     Finding,
+    comment_doubts,
     findings_of,
     no_background,
     no_label_map,
@@ -28,6 +29,7 @@ from ...storage import layout
 from .cvat_archive import cvat_archive_findings, many_labels
 from .items import SubsetCount, check_item
 from .kinds import KINDS, SEVERITIES, severity_of
+from .leftovers import no_masks, pictures_elsewhere
 
 _MAX_FAULTS = 100  # lines of one file: what has more is not the file it seems to be
 _LINE = re.compile(r":\d+$")
@@ -64,6 +66,7 @@ def survey(
         findings += findings_of(error, storage, label_map)
     findings += no_label_map(storage)
     findings += no_background(label_map)
+    findings += comment_doubts(label_map)
     if for_cvat:
         findings += cvat_archive_findings(storage, label_map, archive.subsets)
     lookup = ClassLookup(label_map, False, ignore_index)
@@ -86,6 +89,9 @@ def survey(
         seen.add(item_id)
     if for_cvat and ways[BY_COLOR]:
         findings += many_labels(label_map)
+    findings += no_masks(archive, findings)
+    if any(count.images < count.items - count.broken for count in counts.values()):
+        findings += pictures_elsewhere(archive)
     if all(ways.values()):
         findings += (two_ways(ways[BY_COLOR][0], mask) for mask in dict.fromkeys(ways[BY_INDEX]))
     names = [label.name for label in label_map.labels if not label.is_stand_in]

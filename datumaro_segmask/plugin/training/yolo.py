@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from datumaro.components.dataset_base import DatasetItem, IDataset
 
-from ...errors import SegmaskExportError, as_typed
+from ...errors import SegmaskExportError, as_typed, printable
 from ...storage import Hashes
 from ...training import (
     DATA_FILE,
@@ -138,7 +138,7 @@ class YoloSegmentsExporter(TrainingExporter):
             more = self._missing - len(self._named)
             log.warning(
                 "%d images are not in %s yet: %s%s. %s", self._missing, self._save_dir,
-                ", ".join(self._named), f" and {more} more" if more else "",
+                printable(", ".join(self._named)), f" and {more} more" if more else "",
                 "The dataset does not have them; put them there." if self._save_media
                 else as_typed("Put them there, or export with save_media=True."),
             )  # fmt: skip

@@ -15,15 +15,8 @@ from typing import IO, Any
 from ...errors import ArchiveError
 from .. import layout
 from ..read import MAX_FILE_BYTES, Entry, GuardedFile, image_rank, read_at, too_large, unreadable
-from .directory import (
-    COPY,
-    MOST_RECORD,
-    Record,
-    Source,
-    ZipDirectory,
-    decode_name,
-    no_zip,
-)
+from ..strangers import COPY, no_zip
+from .directory import MOST_RECORD, Record, Source, ZipDirectory, decode_name
 
 try:
     from lzma import LZMAError

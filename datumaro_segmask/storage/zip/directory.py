@@ -15,9 +15,11 @@ from typing import Protocol
 import numpy as np
 
 from ...errors import ArchiveError
+from ...signatures import HEAD
 from .. import layout
 from ..ids import Index
 from ..read import Entry
+from ..strangers import no_zip, not_a_zip
 
 MAX_ZIP_ENTRIES = 1 << 25  # three times what ten million items with two masks have
 
@@ -31,8 +33,6 @@ MOST_RECORD = _RECORD.size + 3 * ((1 << 16) - 1)
 
 _ENCRYPTED, _UTF_8 = 1, 1 << 11  # flags
 _IN_EXTRA = 0xFFFFFFFF
-
-COPY = "copy or export the archive again, it is damaged"
 
 
 class Source(Protocol):
@@ -194,11 +194,6 @@ def _file_name(record: Record) -> str | None:
     return None if name.endswith("/") or layout.is_litter(name) else name
 
 
-def no_zip(why: str, place: str) -> ArchiveError:
-    """Make the error for a zip whose directory cannot be read."""
-    return ArchiveError(f"the zip cannot be read ({why})", place, "a sound zip", COPY)
-
-
 def _find_directory(source: Source) -> _Span:
     """Find the directory by its end record, which stands at the end of the file.
 
@@ -210,7 +205,7 @@ def _find_directory(source: Source) -> _Span:
     if at < 0 or not tail.startswith(b"PK\5\6", at) or tail[-2:] != b"\0\0":
         at = tail.rfind(b"PK\5\6", max(0, len(tail) - _END.size - _MOST_COMMENT))
     if at < 0 or at + _END.size > len(tail):
-        raise no_zip("File is not a zip file", source.place)
+        raise not_a_zip(source.read(0, min(HEAD, source.size)), source.place)
     *_, count, size, start, _ = _END.unpack_from(tail, at)
     end = tail_start + at
     at -= _LOCATOR.size

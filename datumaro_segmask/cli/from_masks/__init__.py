@@ -5,6 +5,7 @@ become objects of their own, unless instance masks say what belongs together."""
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -12,25 +13,29 @@ from collections.abc import Iterator
 from datumaro.components.dataset_base import DatasetItem
 from datumaro.components.importer import ImportContext
 
-from ..errors import UsageError
-from ..plugin.base import COMPONENTS, SegmaskBase
-from ..plugin.exporter import SegmaskExporter
-from ..plugin.host import CollectedErrors
-from ..plugin.in_place import Place, Target
-from ..plugin.transforms import add_component_options
-from ..storage import folder_roots, holds_archive, is_inside, layout
-from . import FAULTS, OK, claim_output, in_the_way
-from .check.kinds import ERROR, WARNING, severity_of
-from .check.report import print_findings, printable, verdict
-from .check.survey import survey
-from .mask_folder import open_mask_folder
-from .names import read_labels_file
+from ...errors import UsageError, counted, printable
+from ...plugin.base import COMPONENTS, SegmaskBase
+from ...plugin.exporter import SegmaskExporter
+from ...plugin.host import CollectedErrors
+from ...plugin.importer import add_reading_options
+from ...plugin.in_place import Place, Target
+from ...plugin.transforms import add_component_options
+from ...storage import folder_roots, holds_archive, is_inside, layout
+from .. import FAULTS, OK, claim_output, in_the_way
+from ..check.kinds import ERROR, WARNING, severity_of
+from ..check.report import print_findings, verdict
+from ..check.survey import survey
+from .folder import open_mask_folder
+from .names import binary_labels, read_labels_file
+
+log = logging.getLogger(__name__)
 
 _SHOWN = 20  # broken masks that are named
 
 EPILOG = """\
 The file of --labels has the name of one label a line, and the index of the line (from 0) is its
-value in gray masks; 'background' is no object. Or it is a label map, as in an archive.
+value in gray masks; 'background' is no object. Or it is a label map, as in an archive, a table of
+names with values or colours (CSV, numbered lines), a list of labelme, or names in JSON or YAML.
 
 exit status:
   0  the archive is written, and CVAT takes it as it is
@@ -40,16 +45,22 @@ exit status:
 
 example:
   datumaro-segmask from-masks predictions --labels names.txt --min-area 20 -o task.zip
+  datumaro-segmask from-masks predictions --binary car -o task.zip
 """
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("path", metavar="DIR", help="Folder of class masks: PNG, here or below")
     parser.add_argument(
+        "path", metavar="DIR", help="Folder of class masks: PNG, BMP or TIFF, here or below"
+    )
+    labels = parser.add_mutually_exclusive_group(required=True)
+    labels.add_argument(
         "--labels",
-        required=True,
         metavar="FILE",
-        help="Names of the labels, one a line, or a label map",
+        help="Names of the labels, one a line, a label map, or a table of names and values",
+    )
+    labels.add_argument(
+        "--binary", metavar="NAME", help="The label of 1 or 255 in masks of black and white"
     )
     parser.add_argument(
         "-o",
@@ -79,12 +90,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="Take the folders in DIR for subsets (default: for a part of the ids)",
     )
-    parser.add_argument(
-        "--ignore-index",
-        type=int,
-        help="Value of gray masks that means 'no annotation', such as 255 "
-        "(default: every value must be the index of a label)",
-    )
+    add_reading_options(parser)
     add_component_options(parser)
     parser.add_argument(
         "--overwrite", action="store_true", help="Replace OUT if it is an archive (default: stop)"
@@ -94,12 +100,17 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Run the command; return its exit status."""
     target = _target(options)
+    labels = binary_labels(options.binary) if options.binary else read_labels_file(options.labels)
+    doubt = labels.doubt()
+    if doubt:
+        log.warning("%s", doubt)
     archive = open_mask_folder(
         options.path,
-        read_labels_file(options.labels),
+        labels.label_map,
         instances=options.instances,
         images=options.images,
         subset=None if options.subset_folders else options.subset,
+        max_pixels=options.max_pixels,
     )
     claim_output(target.place.path)
     policy = CollectedErrors()
@@ -108,7 +119,8 @@ def run(options: argparse.Namespace) -> int:
         instances=COMPONENTS,
         connectivity=options.connectivity,
         min_area=options.min_area,
-        ignore_index=options.ignore_index,
+        ignore_index=labels.ignored if options.ignore_index is None else options.ignore_index,
+        max_pixels=options.max_pixels,
         ctx=ImportContext(error_policy=policy),
     )
     folder = os.path.dirname(target.place.path)
@@ -118,12 +130,16 @@ def run(options: argparse.Namespace) -> int:
     except _BrokenMasksError:
         _print_errors(policy.errors, len(masks))
         return FAULTS
+    if labels.read_as:
+        print(f"{printable(options.labels)}: read as {labels.read_as}")
     found = survey(options.output, for_cvat=True)
     print_findings(found, shown=10)
     counts = [of for count in found.subsets.values() for of in count.labels.values()]
     objects = sum(of.instances for of in counts)
-    print(f"{printable(options.output)}: {len(masks):,} items, {objects:,} objects; "
-          f"{verdict(found)}")  # fmt: skip
+    print(
+        f"{printable(options.output)}: {counted(len(masks), 'item')}, "
+        f"{counted(objects, 'object')}; {verdict(found)}"
+    )
     # Whether thin objects vanish is decided by how the archive is sent.
     faults = [f for f in found.findings if f.kind != "thin-objects"]
     graded = {severity_of(finding, for_cvat=True) for finding in faults}

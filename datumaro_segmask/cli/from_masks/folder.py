@@ -1,25 +1,39 @@
 """A folder of masks, such as a model's predictions, seen as an archive (docs/cli.md, "from-masks").
 
-The masks stay where they are: the archive is a table of places.
+The masks stay where they are: the archive is a table of places. Those of other types without loss
+are read as PNGs.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import AbstractContextManager
 from typing import IO
 
-from ..archive import Archive, LabelMap
-from ..errors import ArchiveError, MissingFileError
-from ..storage import MAX_FILE_BYTES, Entry, FolderStorage, image_rank, layout, unreadable
+from ...archive import Archive, LabelMap
+from ...errors import ArchiveError, MissingFileError, counted, printable
+from ...png import MAX_PIXELS
+from ...storage import MAX_FILE_BYTES, Entry, FolderStorage, image_rank, layout, unreadable
+from .lossless import SUFFIXES, as_png
+
+log = logging.getLogger(__name__)
+
+_MASKS = frozenset([layout.MASK_SUFFIX, *SUFFIXES])
 
 
 class ScatteredStorage:
     """An archive whose files lie in several folders: each has a folder, and a name in it."""
 
-    def __init__(self, root: str, files: dict[str, tuple[FolderStorage, str]]) -> None:
+    def __init__(
+        self,
+        root: str,
+        files: dict[str, tuple[FolderStorage, str]],
+        max_pixels: int = MAX_PIXELS,
+    ) -> None:
         self._root = root
+        self._max_pixels = max_pixels
         self._files = files
         names = [layout.split_suffix(name) for name in files if name.startswith(layout.IMAGES)]
         images = [name for name in names if name[1].lower() in layout.IMAGE_SUFFIXES]
@@ -37,7 +51,10 @@ class ScatteredStorage:
 
     def read(self, name: str, limit: int = MAX_FILE_BYTES) -> bytes:
         folder, inner = self._find(name)
-        return folder.read(inner, limit)
+        data = folder.read(inner, limit)
+        if name.startswith(f"{layout.IMAGES}/"):
+            return data
+        return as_png(data, folder.place(inner), self._max_pixels)
 
     def open(self, name: str, limit: int | None = None) -> AbstractContextManager[IO[bytes]]:
         folder, inner = self._find(name)
@@ -72,19 +89,17 @@ def open_mask_folder(
     instances: str | None = None,
     images: str | None = None,
     subset: str | None = layout.DEFAULT_SUBSET,
+    max_pixels: int = MAX_PIXELS,
 ) -> Archive:
     """Return the class masks below the folder ``masks`` as an archive.
 
     The instance masks and images of the other folders belong to the class masks of the same path,
     whatever their extension. With ``subset`` None, the folders directly below ``masks`` are the
     subsets, and their names are no part of the ids; images may then lie with or without them.
-    Raises ArchiveError where there are no masks, or where no file of another folder fits any.
+    Pictures may lie beside the masks: a mask is the PNG of a name, where there is one. Raises
+    ArchiveError where there are no masks, or where no file of another folder fits any.
     """
-    stems = _stems(masks, frozenset([layout.MASK_SUFFIX]))
-    if not stems:
-        raise ArchiveError(
-            "no masks are here", masks, "PNG files, here or in folders", "check the path"
-        )
+    stems = _masks_in(masks)
     keys = {stem: _split(stem, subset, masks) for stem in sorted(stems)}
     folder = FolderStorage(masks)
     files = {}
@@ -99,29 +114,78 @@ def open_mask_folder(
             )
         files[place] = folder, stems[stem]
     if instances is not None:
-        found = _matching(instances, frozenset([layout.MASK_SUFFIX]), keys, "instance mask")
+        found = _matching(instances, _files(instances, _MASKS), keys, "instance mask")
         files |= {layout.instance_mask(item_id): entry for item_id, entry in found.items()}
     if images is not None:
-        found = _matching(images, layout.IMAGE_SUFFIXES, keys, "image")
+        pictures = _files(images, layout.IMAGE_SUFFIXES)
+        if os.path.samefile(images, masks):
+            pictures = {stem: names - {stems.get(stem)} for stem, names in pictures.items()}
+        found = _matching(images, pictures, keys, "image")
         for item_id, entry in found.items():
             suffix = layout.split_suffix(entry[1])[1]
             files[layout.image(item_id, suffix)] = entry
     subsets: dict[str, dict[str, None]] = {}
     for name, item_id in keys.values():
         subsets.setdefault(name, {})[item_id] = None
-    return Archive(ScatteredStorage(masks, files), label_map, {**subsets})
+    return Archive(ScatteredStorage(masks, files, max_pixels), label_map, {**subsets})
 
 
-def _stems(folder: str, suffixes: Collection[str]) -> dict[str, str]:
+def _files(folder: str, suffixes: Collection[str]) -> dict[str, set[str]]:
     """Return the files below a folder by their paths without suffix, with ``/`` in both."""
     if not os.path.isdir(folder):
         raise MissingFileError("there is no such folder", folder, "a folder", "check the path")
-    stems = {}
-    for name in FolderStorage(folder).files("."):
-        stem, suffix = layout.split_suffix(name.removeprefix("./"))
+    stems: dict[str, set[str]] = {}
+    for place in FolderStorage(folder).files("."):
+        name = place.removeprefix("./")
+        stem, suffix = layout.split_suffix(name)
         if suffix.lower() in suffixes:
-            stems[layout.check_name(stem, folder)] = stem + suffix
+            stems.setdefault(layout.check_name(stem, folder), set()).add(name)
     return stems
+
+
+def _masks_in(folder: str) -> dict[str, str]:
+    """Return the masks by their paths without suffix; what else lies there is said once.
+
+    Raises ArchiveError where there are none, two of one name, or JPEGs that must be masks.
+    """
+    masks: dict[str, str] = {}
+    pictures: list[str] = []
+    beside = False
+    for stem, names in _files(folder, {*_MASKS, *layout.OTHER_MASK_SUFFIXES}).items():
+        of_type = {
+            name for name in names if layout.split_suffix(name)[1].lower() == layout.MASK_SUFFIX
+        } or {name for name in names if layout.split_suffix(name)[1].lower() in _MASKS}
+        if len(of_type) > 1:
+            raise ArchiveError(
+                f"two masks have the name {stem!r}: {', '.join(sorted(of_type))}",
+                folder,
+                "one mask an image",
+                "remove the one that is not meant",
+            )
+        if of_type:
+            masks[stem] = of_type.pop()
+        pictures += sorted(names - {masks.get(stem)})
+        beside = beside or (stem in masks and len(names) > 1)
+    if not masks or (pictures and not beside):
+        raise _no_masks(folder, pictures)
+    if pictures:
+        log.warning(
+            "%s",
+            printable(
+                f"{folder}: {counted(len(pictures), 'file')} such as {min(pictures)} lie beside "
+                "the masks and are left out. Pictures are written with the option --images."
+            ),
+        )
+    return masks
+
+
+def _no_masks(folder: str, others: list[str]) -> ArchiveError:
+    what, remedy = "no masks are here", "check the path"
+    if others:
+        what = f"{counted(len(others), 'file')} such as {min(others)} cannot be masks: their type "
+        what += "changes the values of pixels, or is not known"
+        remedy = "save the masks as PNG when they are drawn, and move other files elsewhere"
+    return ArchiveError(what, folder, "PNG, BMP or TIFF files, here or in folders", remedy)
 
 
 def _split(stem: str, subset: str | None, masks: str) -> tuple[str, str]:
@@ -140,11 +204,15 @@ def _split(stem: str, subset: str | None, masks: str) -> tuple[str, str]:
 
 
 def _matching(
-    folder: str, suffixes: Collection[str], keys: dict[str, tuple[str, str]], what: str
+    folder: str, files: dict[str, set[str]], keys: dict[str, tuple[str, str]], what: str
 ) -> dict[str, tuple[FolderStorage, str]]:
-    """Return the files that belong to masks, by the ids of these."""
-    stems = _stems(folder, suffixes)
+    """Return the files that belong to masks, by the ids of these; of several, the likeliest."""
     storage = FolderStorage(folder)
+    stems = {
+        stem: min(names, key=lambda name: image_rank(layout.split_suffix(name)[1]))
+        for stem, names in files.items()
+        if names
+    }
     found = {
         item_id: (storage, stems[key])
         for stem, (_, item_id) in keys.items()
@@ -152,9 +220,11 @@ def _matching(
         if key in stems
     }
     if not found:
-        example = f" such as {min(stems)!r}" if stems else ""
+        example = f" such as {min(stems.values())!r}" if stems else ""
         raise ArchiveError(
-            f"none of the {len(stems):,} {what}s{example} belongs to a mask",
+            f"none of the {len(stems):,} {what}s{example} belongs to a mask"
+            if stems
+            else f"there are no {what}s here",
             folder,
             f"an {what} of the same name as its mask, such as {min(keys)!r}",
             "check the path, or rename the files",

@@ -1,0 +1,145 @@
+"""The labels of masks that are no archive: names, a label map, or what other tools write."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ...archive import (
+    BACKGROUND,
+    BLACK,
+    Label,
+    LabelMap,
+    find_background,
+    make_label_map,
+    read_label_map_file,
+)
+from ...colors import Rgb, voc_color
+from ...errors import LabelMapError, MissingFileError, printable
+from ...storage import FolderStorage
+from .tables import Row, is_structured, read_structured, read_table
+
+_WHITE: Rgb = (255, 255, 255)
+# A field behind the name that a label map has and a list of names has not: a colour, or nothing.
+_FIELD = re.compile(r":\s*(-?\d+\s*,[^:]*)?(:|$)")
+_IGNORED, _GROUND = "__ignore__", "_background_"  # labelme's, with the values -1 and 0
+_IGNORED_VALUE = 255  # -1 in 8 bits
+_MARKUP = re.compile(r"[{}]|^<")
+_MAX_BYTES = 1 << 24
+_SHOWN = 8  # labels of which a table was read that are named
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The labels of masks; ``ignored`` is the gray value without one.
+
+    ``read_as`` says what the file was taken for, where that is not plain.
+    """
+
+    label_map: LabelMap
+    ignored: int | None = None
+    read_as: str = ""
+
+    def doubt(self) -> str | None:
+        """Say what comes of labels without a background, or return None."""
+        if find_background([label.name for label in self.label_map.labels]) is not None:
+            return None
+        first = next((lab for lab in self.label_map.labels if lab.index == 0), None)
+        what = f"no label is called {BACKGROUND!r}"
+        if first is not None:
+            what += f", so all pixels of value 0 are objects of {first.name!r}"
+        return printable(
+            f"{self.label_map.where}: {what}. To fix it: if these are no objects, call their label "
+            f"{BACKGROUND!r}."
+        )
+
+
+def binary_labels(name: str) -> Labels:
+    """Return the labels of masks in black and white: 0 is the background, 1 or 255 the label."""
+    ground = Label(BACKGROUND, BLACK, 0, line=1)
+    return Labels(make_label_map([ground, Label(name, _WHITE, 1, line=2)], "option --binary"))
+
+
+def read_labels_file(path: str) -> Labels:
+    """Read a label map, names (the index of a line is the value in gray masks), or a table of them.
+
+    Names get the VOC colours of their values, but ``background`` is black, and no other label is.
+    Raises LabelMapError or MissingFileError.
+    """
+    if not os.path.isfile(path):
+        what = "names of labels, one a line, or a label map"
+        raise MissingFileError("there is no such file", path, what, "check the path")
+    folder, name = os.path.split(path)
+    data = FolderStorage(folder or os.curdir).read(name, _MAX_BYTES)
+    text = data.decode("utf-8-sig", "replace")
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff") or "\ufffd" in text:
+        return Labels(read_label_map_file(path))
+    if is_structured(text, path):
+        rows = read_structured(text, path)
+        return _of_rows(rows, path, "a list of names in JSON or YAML")
+    lines = [line.strip() for line in text.rstrip().split("\n")]
+    if any(_FIELD.search(line) for line in lines):
+        return Labels(read_label_map_file(path))
+    if not text.strip():
+        return Labels(make_label_map([], path))
+    table = read_table(lines, path)
+    if table is not None:
+        return _of_rows(*table)
+    return _of_names(lines, path)
+
+
+def _of_names(lines: Sequence[str], path: str) -> Labels:
+    first = 1 if lines[0] == _IGNORED else 0
+    rows = []
+    for number, name in enumerate(lines, 1):
+        if number > first:
+            _check(name, f"{path}:{number}")
+            rows.append(Row(number - 1 - first, name, None, number))
+    if first or rows[0].name == _GROUND:
+        return _of_rows(rows, path, "a list of labelme", _IGNORED_VALUE if first else None)
+    return _of_rows(rows, path)
+
+
+def _check(name: str, where: str) -> None:
+    what = None
+    if not name or name.startswith("#"):
+        what = "the line is blank" if not name else "the line is a comment"
+    elif _MARKUP.search(name):
+        what = f"{name[:80]!r} is no name, but a line of another format"
+    if what:
+        raise LabelMapError(
+            what,
+            where,
+            "one name a line, for the index of the line is the value in the masks",
+            "remove the line, or write the name of the label whose value it is",
+        )
+
+
+def _of_rows(
+    rows: Sequence[Row], path: str, read_as: str = "", ignored: int | None = None
+) -> Labels:
+    rows = [
+        row._replace(name=BACKGROUND) if row.name == _GROUND and row.value == 0 else row
+        for row in rows
+        if row.value >= 0
+    ]
+    labels = [Label(row.name, row.color or _color(row, rows), row.value, line=row.line)
+              for row in rows]  # fmt: skip
+    if read_as:
+        if (
+            labels
+            and all(label.index for label in labels)
+            and all(label.name.lower() != BACKGROUND for label in labels)
+        ):
+            labels.insert(0, Label(BACKGROUND, BLACK, 0))
+        shown = ", ".join(f"{label.index} {label.name}" for label in labels[:_SHOWN])
+        read_as += f": {shown}{' ...' if len(labels) > _SHOWN else ''}"
+    return Labels(make_label_map(labels, path), ignored, printable(read_as))
+
+
+def _color(row: Row, rows: Sequence[Row]) -> Rgb:
+    if row.name.lower() == BACKGROUND:
+        return BLACK
+    return voc_color(row.value or max(row.value for row in rows) + 1)

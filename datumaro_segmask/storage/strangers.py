@@ -1,0 +1,188 @@
+"""What lies at a path where no archive is: what it seems to be, and what to type.
+
+Source: docs/format.md, section 1.
+"""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import shlex
+from collections.abc import Iterable, Iterator
+from difflib import get_close_matches
+from itertools import islice
+
+from .. import signatures
+from ..errors import ArchiveError
+from . import layout
+
+COPY = "copy or export the archive again, it is damaged"
+
+_LOOKED_AT = 10_000  # files by which a folder or zip is judged
+_SHOWN = 3
+_LONGEST = 300  # characters of a name that a message can hold
+_EXPECTED = (
+    f"the folders {layout.CLASS_MASKS} and {layout.SUBSETS}, here or up to "
+    f"{layout.MAX_DEPTH} folders down"
+)
+_EXPORT = (
+    "cvat-cli --server-host HOST task export-dataset --format 'Segmentation mask 1.1' "
+    "TASK_ID task.zip"
+)
+_CHECK = "check the path, and that CVAT exported 'Segmentation mask 1.1'"
+_PACKED = (".zip", ".7z", ".rar", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".tar.zst")
+_FOREIGN = {
+    "annotations.xml": "CVAT for images",
+    "obj.data": "YOLO",
+    "data.yaml": "YOLO",
+    "dataset.json": "nnU-Net",
+}
+_FOREIGN_FOLDERS = {"annotations": "COCO or Datumaro", "labels": "YOLO", "gtFine": "Cityscapes"}
+
+
+# A file
+
+
+def no_zip(why: str, place: str) -> ArchiveError:
+    """Make the error for a zip whose directory cannot be read."""
+    return ArchiveError(f"the zip cannot be read ({why})", place, "a sound zip", COPY)
+
+
+def not_a_zip(head: bytes, place: str) -> ArchiveError:
+    """Make the error for a file that is no zip, by its first `signatures.HEAD` bytes."""
+    kind = signatures.kind_of(head)
+    what = f"the file is {kind}, and no zip" if kind else "the file is no zip"
+    if kind == signatures.ZIP:
+        what = "the zip has no end: it was cut short"
+    elif kind == signatures.EMPTY:
+        what = "the file is empty"
+    return ArchiveError(what, place, "an archive in a folder or a zip", _remedy(kind, place))
+
+
+def _remedy(kind: str | None, place: str) -> str:
+    name = posixpath.basename(place.replace(os.sep, "/"))
+    if kind is not None and kind in signatures.PACKED - {signatures.ZIP}:
+        command, folder = _unpacking(kind, place)
+        return f"unpack it ({command}), and give the folder {folder}"
+    if kind == signatures.HTML:
+        return f"this is a page of a server, to sign in or with an error; export again: {_EXPORT}"
+    if kind in (signatures.JSON, signatures.XML):
+        return (
+            "open it: if it is an error of a server, fetch the file again, and if it holds "
+            "annotations of another format, 'datum convert -if FORMAT' reads them"
+        )
+    if kind == signatures.POINTER:
+        return f"type 'git lfs pull --include {shlex.quote(name)}', which fetches the file"
+    if kind in signatures.LOSSLESS | signatures.LOSSY | {signatures.PNG}:
+        return (
+            "give the folder of the archive; of a folder of masks alone, 'datumaro-segmask "
+            "from-masks DIR --labels names.txt -o task.zip' makes one"
+        )
+    return "give the path of an archive; if this should be one, copy or export it again"
+
+
+def _unpacking(kind: str, place: str) -> tuple[str, str]:
+    """Return what to type to unpack a file into a folder of its own, and that folder."""
+    name = posixpath.basename(place) if "://" in place else place
+    folder = posixpath.basename(name.replace(os.sep, "/")).partition(".")[0] or "task"
+    file, to = shlex.quote(name), shlex.quote(folder)
+    how = {
+        signatures.ZIP: f"unzip {file} -d {to}",
+        signatures.SEVEN_ZIP: f"7z x {file} -o{to}",
+        signatures.RAR: f"unrar x {file} {to}/",
+    }
+    return how.get(kind, f"mkdir {to} && tar -xf {file} -C {to}"), to
+
+
+# A folder, or what is in a zip
+
+
+def files_below(folder: str) -> Iterator[str]:
+    """Yield the files in a folder and those in it, relative to it, with ``/``."""
+    for path, folders, files in os.walk(folder):
+        folders.sort()
+        below = os.path.relpath(path, folder).replace(os.sep, "/")
+        for name in sorted(files):
+            yield name if below == "." else f"{below}/{name}"
+
+
+def nothing_here(where: str, names: Iterable[str], in_zip: bool) -> ArchiveError:
+    """Make the error for a folder or zip without an archive; ``names`` are of the files in it."""
+    known = [n for n in islice(names, _LOOKED_AT) if len(n) < _LONGEST and not layout.is_litter(n)]
+    reasons = (_too_deep, _misnamed, _packed, _inside, _foreign, _loose_masks)
+    found = next(filter(None, (reason(where, known, in_zip) for reason in reasons)), None)
+    what, fix = found or ("no archive of segmentation masks is here", _CHECK)
+    return ArchiveError(what, where, _EXPECTED, fix)
+
+
+_Reason = tuple[str, str] | None
+
+
+def _too_deep(where: str, names: list[str], in_zip: bool) -> _Reason:
+    roots = layout.roots_of(names, max_depth=_LOOKED_AT)
+    if not roots:
+        return None
+    root = roots[0].rstrip("/")
+    what = f"the archive lies {roots[0].count('/')} folders down, in {root!r}"
+    return what, _give(where, root, in_zip)
+
+
+def _give(where: str, name: str, in_zip: bool) -> str:
+    """Return how to give what lies in a folder or a zip in place of it."""
+    if not in_zip:
+        return f"give the path {shlex.quote(os.path.join(where, *name.split('/')))}"
+    command, folder = _unpacking(signatures.ZIP, where)
+    return f"unpack it ({command}), and give the path {shlex.quote(f'{folder}/{name}')}"
+
+
+def _misnamed(where: str, names: list[str], in_zip: bool) -> _Reason:
+    """Masks in a folder of nearly the right name, such as ``segmentationclass``."""
+    meant = {name.lower(): name for name in (layout.CLASS_MASKS, layout.INSTANCE_MASKS)}
+    folders = {part for name in names for part in name.split("/")[:-1]}
+    for folder in sorted(folders):
+        for near in get_close_matches(folder.lower(), meant, 1, 0.85):
+            what = f"no archive of segmentation masks is here, but a folder {folder!r}"
+            return what, f"rename it to {meant[near]}, letter by letter"
+    return None
+
+
+def _packed(where: str, names: list[str], in_zip: bool) -> _Reason:
+    found = [name for name in names if name.lower().endswith(_PACKED)]
+    if not found:
+        return None
+    shown = ", ".join(found[:_SHOWN]) + (" ..." if len(found) > _SHOWN else "")
+    is_one = len(found) == 1
+    count = "a packed file" if is_one else f"{len(found)} packed files"
+    what = f"no archive of segmentation masks is here, but {count}: {shown}"
+    several = "" if is_one else "; 'datum merge' joins what was imported of several"
+    return what, _give(where, found[0], in_zip) + several
+
+
+def _inside(where: str, names: list[str], in_zip: bool) -> _Reason:
+    """A folder of an archive, in place of the archive."""
+    parts = os.path.abspath(where).split(os.sep)
+    at = next((i for i, part in enumerate(parts) if part in layout.TOP), None)
+    if in_zip or at is None or "://" in where:
+        return None
+    what = f"this is the folder {parts[at]} of an archive, and not the archive"
+    return what, f"give the path {shlex.quote(os.sep.join(parts[:at]))}"
+
+
+def _foreign(where: str, names: list[str], in_zip: bool) -> _Reason:
+    for name in names:
+        first, _, rest = name.partition("/")
+        format_name = _FOREIGN.get(name) or (_FOREIGN_FOLDERS.get(first) if rest else None)
+        if format_name:
+            what = f"no archive of segmentation masks is here; {name} belongs to {format_name}"
+            return what, f"export it again, as 'Segmentation mask 1.1': {_EXPORT}"
+    return None
+
+
+def _loose_masks(where: str, names: list[str], in_zip: bool) -> _Reason:
+    found = [name for name in names if name.lower().endswith(layout.MASK_SUFFIX)]
+    if not found:
+        return None
+    folder = "DIR" if in_zip else shlex.quote(where)
+    what = f"no archive of segmentation masks is here, but PNG files such as {found[0]}"
+    fix = "of a folder of masks alone, 'datumaro-segmask from-masks "
+    return what, f"{fix}{folder} --labels names.txt -o task.zip' makes an archive"

@@ -1,0 +1,59 @@
+"""An archive in memory, and what names in it must be like."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
+from typing import IO
+
+from datumaro_segmask.errors import MissingFileError
+from datumaro_segmask.storage.read import MAX_FILE_BYTES, Entry
+
+from .oracle import Finding
+
+
+class Memory:
+    """An archive of files given as bytes (see `datumaro_segmask.storage.read.Storage`)."""
+
+    def __init__(self, files: dict[str, bytes]) -> None:
+        self.files_by_name = files
+
+    def place(self, name: str = "") -> str:
+        return name or "memory"
+
+    def path(self, name: str) -> None:
+        return None
+
+    def top(self) -> Iterator[str]:
+        return (name for name in self.files_by_name if "/" not in name)
+
+    def exists(self, name: str) -> bool:
+        return name in self.files_by_name
+
+    def open(self, name: str, limit: int | None = None) -> AbstractContextManager[IO[bytes]]:
+        return io.BytesIO(self.read(name))
+
+    def read(self, name: str, limit: int = MAX_FILE_BYTES) -> bytes:
+        if name not in self.files_by_name:
+            raise MissingFileError("it is not there", name, "a file", "look for it")
+        return self.files_by_name[name]
+
+    def image(self, item_id: str) -> None:
+        return None
+
+    def ahead(self, entries: Iterable[Entry]) -> Iterator[Entry]:
+        return iter(entries)
+
+    def files(self, folder: str) -> Iterator[str]:
+        return (name for name in self.files_by_name if name.startswith(f"{folder}/"))
+
+
+def check_names(names: list[str]) -> None:
+    """Raise Finding for names that lead out of an archive, or stand there twice."""
+    for name in names:
+        parts = name.replace("\\", "/").split("/")
+        if "\0" in name or not all(part.strip(". ") and part[1:2] != ":" for part in parts):
+            raise Finding(f"the name {name!r} is not safe")
+    if len(names) != len(set(names)):
+        raise Finding("a name stands there twice")
