@@ -145,9 +145,10 @@ def to_instance(mask: Mask) -> tuple[Instance, int, int]:
     return found, int(height), int(width)
 
 
-def size_of_mask(mask: Mask) -> tuple[int, int]:
-    """Return height and width, in pixels, of the image that a mask annotation belongs to."""
-    height, width = mask.rle["size"] if isinstance(mask, RleMask) else mask.image.shape
+def size_of_mask(mask: Mask, where: str) -> tuple[int, int]:
+    """Return height and width, in pixels, of the image of a mask. Raises as `image_of`."""
+    is_rle = isinstance(mask, RleMask)
+    height, width = mask.rle["size"] if is_rle else image_of(mask, where).shape
     return int(height), int(width)
 
 
@@ -208,7 +209,7 @@ def _shapes(
     number_stuff: bool,
 ) -> list[tuple[regions.Shape, int | None]]:
     """Give each annotation its geometry, its value and its number; also return its position."""
-    kept: list[tuple[str, Annotation, int | None]] = []
+    kept: list[tuple[str, Annotation, int | None, regions.Geometry]] = []
     has_labels = any(annotation.label is not None for _, annotation in annotations)
     for i, annotation in annotations:
         place = place_of_annotation(where, i, annotation)
@@ -222,20 +223,23 @@ def _shapes(
         elif annotation.label is not None and position is None:
             left_out[OF_OTHER_LABELS] += 1
         else:
-            kept.append((place, annotation, position))
+            try:
+                kept.append((place, annotation, position, geometry_of(annotation, place)))
+            except UnpaintableError as error:
+                report(error)
     background = labels.label_map.background
     members = [
         Member(annotation.group, not number_stuff and is_stuff(annotation))
-        for _, annotation, position in kept
+        for _, annotation, position, _ in kept
         if position is None or position != background
     ]
     numbers = iter(instance_numbers(members))
     shapes = []
-    for place, annotation, position in kept:
+    for place, _, position, geometry in kept:
         # Shapes of the background label cut holes in both masks.
         is_hole = position is not None and position == background
         shape = regions.Shape(
-            geometry_of(annotation),
+            geometry,
             position or 0,
             0 if is_hole else next(numbers),
             place,
@@ -244,13 +248,16 @@ def _shapes(
     return shapes
 
 
-def geometry_of(annotation: Annotation) -> regions.Geometry:
-    """Return the shape that an annotation of one of the types `PAINTED` is painted as."""
+def geometry_of(annotation: Annotation, where: str) -> regions.Geometry:
+    """Return the shape that an annotation of one of the types `PAINTED` is painted as.
+
+    ``where`` names it in messages. Raises UnpaintableError for a mask that cannot be read.
+    """
     if isinstance(annotation, RleMask):
         rle = annotation.rle
         return regions.Rle(rle["size"], rle["counts"])
     if isinstance(annotation, Mask):
-        return regions.Bitmap(annotation.image)
+        return regions.Bitmap(image_of(annotation, where))
     if isinstance(annotation, Bbox):
         return regions.box(annotation.x, annotation.y, annotation.w, annotation.h)
     if isinstance(annotation, RotatedBbox):
@@ -258,6 +265,24 @@ def geometry_of(annotation: Annotation) -> regions.Geometry:
     if isinstance(annotation, Ellipse):
         return regions.Ellipse(*annotation.points)
     return regions.Polygon(annotation.points)
+
+
+def image_of(mask: Mask, where: str) -> NDArray[Any]:
+    """Return the pixels of a mask, which many formats read no sooner: (height, width).
+
+    Raises UnpaintableError for whatever its source raises then.
+    """
+    try:
+        return np.asarray(mask.image)
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise UnpaintableError(
+            f"its mask cannot be read ({type(error).__name__}: {error})",
+            where,
+            "a mask whose file is there, and is an image",
+            "mend the file, or remove the item from the source",
+        ) from error
 
 
 def place_of_annotation(where: str, index: int, annotation: Annotation) -> str:

@@ -265,7 +265,7 @@ def size_of(item: DatasetItem) -> tuple[int, int]:
         size = None
     if size is None:
         masks = (annotation for annotation in item.annotations if isinstance(annotation, Mask))
-        size = next((size_of_mask(mask) for mask in masks), None)
+        size = next((size_of_mask(mask, place_of(item)) for mask in masks), None)
     if size is None:
         raise SegmaskExportError(
             "the size of its image is not known",

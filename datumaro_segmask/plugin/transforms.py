@@ -59,7 +59,7 @@ def polygons_of(annotations: list[Annotation], tolerance: float = 0.0) -> list[A
     masks = [annotation for annotation in annotations if isinstance(annotation, Mask)]
     rings = _to_rings(masks)
     if tolerance > 0:
-        rings = _simplified(rings, tolerance, [size_of_mask(mask) for mask in masks])
+        rings = _simplified(rings, tolerance, [size_of_mask(mask, "a mask") for mask in masks])
     group = _last_group(annotations)
     result: list[Annotation] = []
     of_mask = iter(rings)

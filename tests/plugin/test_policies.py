@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -233,3 +235,108 @@ def test_strict_export_stops_and_leaves_nothing(tmp_path: Path) -> None:
         broken_dataset().export(str(tmp_path / "x"), "segmask")
     assert "no" in str(caught.value)
     assert [p for p in tmp_path.rglob("*") if p.is_file()] == []
+
+
+# What a source reads only when it is asked for
+
+EXPORTERS = ["segmask", "coco_segments", "yolo_segments"]
+
+
+def gone() -> np.ndarray:
+    raise FileNotFoundError(2, "No such file or directory", "masks/b.png")
+
+
+def no_image() -> np.ndarray:
+    raise TypeError("'NoneType' object is not subscriptable")
+
+
+def lazy_dataset(read: Callable[[], np.ndarray], *, sized: bool = True) -> Dataset:
+    """Items whose second has a mask that cannot be read, alone or beside a sound one."""
+    image = Image.from_numpy(np.zeros((2, 3, 3), np.uint8)) if sized else None
+    alone = DatasetItem("b", annotations=[Mask(read, label=1, group=1)], media=image)
+    beside = good("c")
+    beside.annotations.insert(0, Mask(read, label=1, group=2))
+    return Dataset.from_iterable([good("a"), alone, beside], categories=["background", "car"])
+
+
+@pytest.mark.parametrize("sized", [True, False])
+@pytest.mark.parametrize("read", [gone, no_image])
+@pytest.mark.parametrize("name", EXPORTERS)
+def test_mask_that_its_source_cannot_read(
+    name: str, read: Callable[[], np.ndarray], sized: bool, tmp_path: Path
+) -> None:
+    """By default it ends the export, which leaves nothing; else the rest is exported."""
+    out = tmp_path / "out"
+    with pytest.raises(SegmaskExportError, match="its mask cannot be read") as caught:
+        lazy_dataset(read, sized=sized).export(str(out), name)
+    assert isinstance(caught.value, DatumaroError)
+    assert "item 'b'" in str(caught.value)
+    assert ("masks/b.png" in str(caught.value)) == (read is gone)
+    assert not out.exists()
+    policy = LenientExport()
+    lazy_dataset(read, sized=sized).export(str(out), name, error_policy=policy)
+    assert ["its mask cannot be read" in str(e.__cause__) for e in policy.errors] == [True, True]
+    if name == "segmask":
+        back = {item.id: len(item.annotations) for item in Dataset.import_from(str(out), name)}
+        assert back["a"] == back["c"] == 1
+        assert not back.get("b")
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
+@pytest.mark.parametrize("name", EXPORTERS)
+def test_what_is_no_fault_of_a_source_passes(
+    name: str, error: type[BaseException], tmp_path: Path
+) -> None:
+    def read() -> np.ndarray:
+        raise error
+
+    with pytest.raises(error):
+        lazy_dataset(read).export(str(tmp_path / "out"), name)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", EXPORTERS)
+def test_picture_that_is_none(name: str, tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"no picture")
+    item = good("a").wrap(media=Image.from_file(str(tmp_path / "a.jpg"), size=(2, 3)))
+    dataset = Dataset.from_iterable([item, good("b")], categories=["background", "car"])
+    with pytest.raises(SegmaskExportError, match=r"item 'a'.*cannot be saved"):
+        dataset.export(str(tmp_path / "out"), name, save_media=True, image_ext=".png")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", EXPORTERS)
+def test_shape_without_label_beside_others(
+    name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    items = [good("a"), good("b")]
+    for item in items:
+        item.annotations.append(Bbox(0, 0, 1, 1))
+    Dataset.from_iterable(items, categories=["background", "car"]).export(
+        str(tmp_path / "out"), name
+    )
+    said = [r.getMessage() for r in caplog.records if "without a label" in r.getMessage()]
+    assert len(said) == 1
+    assert "2" in said[0]
+
+
+def test_source_with_a_mask_that_is_gone(tmp_path: Path) -> None:
+    """Through `datum convert`, from a format that reads its masks when they are asked for."""
+    source = tmp_path / "open_images"
+    Dataset.from_iterable([good("a"), good("b")], categories=["background", "car"]).export(
+        str(source), "open_images", save_media=True
+    )
+    (source / "annotations/images.meta").write_text("a 2 3\nb 2 3\n")
+    masks = sorted(source.rglob("masks/*/*.png"))
+    assert len(masks) == 2
+    masks[1].unlink()
+    for name in EXPORTERS:
+        done = subprocess.run(
+            [sys.executable, "-m", "datumaro", "convert", "-i", str(source), "-if", "open_images",
+             "-f", name, "-o", str(tmp_path / name)],
+            capture_output=True, encoding="utf-8", check=False,
+        )  # fmt: skip
+        assert done.returncode != 0, done.stdout
+        assert "its mask cannot be read" in done.stdout + done.stderr
+        assert masks[1].name in done.stdout + done.stderr
+        assert not (tmp_path / name).exists()

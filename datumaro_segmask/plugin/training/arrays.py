@@ -50,14 +50,15 @@ def to_arrays(
     placed = in_paint_order(item.annotations, Counter())
     groups = {annotation.group for _, annotation in placed}
     free = (number for number in count(1) if number not in groups)
+    where = place_of(item)
     shapes = [
         Shape(
-            geometry_of(annotation),
+            geometry_of(annotation, place_of_annotation(where, i, annotation)),
             background if annotation.label is None else annotation.label,
             0
             if annotation.label == background or is_stuff(annotation)
             else annotation.group or next(free),
-            place_of_annotation(place_of(item), i, annotation),
+            place_of_annotation(where, i, annotation),
         )
         for i, annotation in placed
     ]

@@ -191,7 +191,7 @@ def _covered(
         owners = {pair: number for number, pair in enumerate(pairs)}
         try:
             instances = cover(
-                [geometry_of(member.annotation) for _, member in members],
+                [geometry_of(member.annotation, member.where) for _, member in members],
                 [owners[pair] for pair, _ in members],
                 [member.where for _, member in members],
                 size,
