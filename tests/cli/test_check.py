@@ -137,9 +137,12 @@ UNREADABLE = {"neither-lists-nor-masks", "only-masks-of-other-types"}
 FAULTY = {"masks-of-other-types"}  # we read them, but something is left out
 
 
-def survey_of(case: Good | Bad, folder: Path, for_cvat: bool) -> Survey:
+containers = pytest.mark.parametrize("write", CONTAINERS.values(), ids=CONTAINERS)
+
+
+def survey_of(case: Good | Bad, folder: Path, for_cvat: bool, write=as_folder) -> Survey:
     options = {k: v for k, v in case.options.items() if k in ("ignore_index", "max_pixels")}
-    return survey(str(as_folder(case.files, folder / "task")), for_cvat=for_cvat, **options)
+    return survey(str(write(case.files, folder / "task")), for_cvat=for_cvat, **options)
 
 
 def kinds(found: Survey) -> set[str]:
@@ -152,9 +155,10 @@ def found_in(files: Files, folder: Path, **options) -> list[tuple[str, str, int 
     return [(f.kind, f.file, f.pixels) for f in found.findings]
 
 
+@containers
 @pytest.mark.parametrize("name", GOOD)
-def test_what_we_read(name: str, tmp_path: Path) -> None:
-    found = survey_of(GOOD[name], tmp_path, for_cvat=False)
+def test_what_we_read(name: str, write, tmp_path: Path) -> None:
+    found = survey_of(GOOD[name], tmp_path, False, write)
     assert kinds(found) == SEGMASK_FINDS.get(name, set())
     assert (found.totals()["error"] > 0) == (name in FAULTY)
     items = {(i, subset): masks for (i, subset), masks in GOOD[name].items.items()}
@@ -166,20 +170,22 @@ def test_what_we_read(name: str, tmp_path: Path) -> None:
     assert sum(of.instances for of in counts) == sum(group > 0 for _, group, _ in masks)
 
 
+@containers
 @pytest.mark.parametrize("name", GOOD)
-def test_what_cvat_makes_of_it(name: str, tmp_path: Path) -> None:
+def test_what_cvat_makes_of_it(name: str, write, tmp_path: Path) -> None:
     case = GOOD[name]
-    found = survey_of(case, tmp_path, for_cvat=True)
+    found = survey_of(case, tmp_path, True, write)
     assert kinds(found) - ALONE == CVAT_FINDS.get(name, set()) - ALONE
     errors = {f.kind for f in found.findings if severity_of(f, True) == "error"}
     assert bool(errors - ALONE) == (name in CVAT_REFUSES)
 
 
+@containers
 @pytest.mark.parametrize("for_cvat", [False, True], ids=["segmask", "cvat"])
 @pytest.mark.parametrize("name", [name for name in BAD if name not in UNREADABLE])
-def test_what_we_do_not_read(name: str, for_cvat: bool, tmp_path: Path) -> None:
+def test_what_we_do_not_read(name: str, for_cvat: bool, write, tmp_path: Path) -> None:
     case = BAD[name]
-    found = survey_of(case, tmp_path, for_cvat)
+    found = survey_of(case, tmp_path, for_cvat, write)
     # CVAT does not compare the sizes of images with those of masks.
     gravest = "warning" if for_cvat and name.startswith("image-of-another-size") else "error"
     assert found.totals()[gravest] > 0
@@ -408,7 +414,7 @@ NOTES: dict[str, tuple[Files, list[tuple[str, str, int | None]], str]] = {
 }
 
 
-@pytest.mark.parametrize("write", CONTAINERS.values(), ids=CONTAINERS)
+@containers
 @pytest.mark.parametrize("name", NOTES)
 def test_notes(name: str, write, tmp_path: Path) -> None:
     files, expected, what = NOTES[name]
