@@ -22,7 +22,7 @@ from .encode import (
     instance_numbers,
     is_thin,
 )
-from .files import find_images, has_masks, read_image_head
+from .files import find_images, has_masks, image_head, read_image_head
 from .item import Item, Scan, read_item, scan_item
 from .labelmap import (
     BACKGROUND,
@@ -52,8 +52,8 @@ __all__ = [
     "MAX_LABELS", "MAX_LIST_BYTES", "WAYS", "Archive", "ClassLookup", "CvatLosses", "Finding",
     "Item", "Label", "LabelMap", "MaskEncoder", "Member", "Scan", "background_doubts",
     "check_archive", "check_colors", "comment_doubts", "find_background", "find_images",
-    "find_lists", "findings_of", "format_label_map", "has_masks", "instance_numbers", "is_thin",
-    "log_findings", "make_label_map", "no_background", "no_label_map", "open_archive",
+    "find_lists", "findings_of", "format_label_map", "has_masks", "image_head", "instance_numbers",
+    "is_thin", "log_findings", "make_label_map", "no_background", "no_label_map", "open_archive",
     "read_image_head", "read_item", "read_label_map", "read_label_map_file", "scan_item",
     "text_of", "two_ways", "unlisted_items", "voc_label_map",
 ]  # fmt: skip

@@ -6,10 +6,11 @@ Source: docs/format.md, sections 1 and 4.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, suppress
+from functools import partial
 from itertools import islice
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 import imagesize
 import PIL.Image
@@ -18,7 +19,7 @@ from PIL import ExifTags
 from ..arrays import Size
 from ..errors import SegmaskImportError
 from ..png import PALETTE, RGB, RGBA
-from ..storage import Storage, layout
+from ..storage import MAX_FILE_BYTES, Storage, layout
 
 _PROBED = 1000
 _HEADER_END = 26  # bytes of a PNG up to its colour type
@@ -84,15 +85,20 @@ class ImageHead(NamedTuple):
 
 def read_image_head(storage: Storage, name: str) -> ImageHead | None:
     """Return size and orientation of an image from its header, None where that cannot be read."""
+    return image_head(partial(storage.open, name))
+
+
+def image_head(open_file: Callable[[], AbstractContextManager[IO[bytes]]]) -> ImageHead | None:
+    """As `read_image_head`, for a picture that lies in no archive."""
     data = b""
-    with storage.open(name) as file:
+    with open_file() as file:
         for more in _HEADS:
             data += file.read(more)
             head = _parse_image_head(data)
             if head is None:
                 continue
             if _holds_exif(data):
-                return ImageHead(head.size, _orientation(storage.read(name)))
+                return ImageHead(head.size, _orientation(data + file.read(MAX_FILE_BYTES)))
             return head
     return None
 

@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from difflib import get_close_matches
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from datumaro.components.annotation import (
     Annotation,
@@ -19,7 +19,7 @@ from datumaro.components.annotation import (
 )
 from datumaro.components.dataset_base import CategoriesInfo, DatasetBase, DatasetItem
 from datumaro.components.importer import ImportContext
-from datumaro.components.media import Image, ImageFromBytes, ImageFromFile, ImageFromNumpy
+from datumaro.components.media import Image
 
 from ..archive import (
     BY_COLOR,
@@ -33,14 +33,14 @@ from ..archive import (
     read_item,
     two_ways,
 )
-from ..arrays import Size, turn
 from ..errors import OptionError, SegmaskImportError, printable
 from ..png import MAX_PIXELS
 from ..regions import CONNECTIVITIES
-from ..storage import Storage, layout
+from ..storage import layout
 from .annotations import make_mask
-from .host import border, decode_as_stored, keep_freed_memory, report_imported, set_subsets, track
+from .host import border, keep_freed_memory, report_imported, set_subsets, track
 from .labels import make_categories
+from .pictures.media import MissingImage, StoredImage, TurnedImage
 from .transforms import components_of, polygons_of
 
 log = logging.getLogger(__name__)
@@ -209,52 +209,6 @@ class SegmaskBase(DatasetBase):
             return StoredImage(storage, item.image, item.size, item.turn)
         make = partial(TurnedImage, turn=item.turn) if item.turn else Image.from_file
         return make(path, size=item.size)
-
-
-class MissingImage(ImageFromNumpy):
-    """What stands for the image of an item that has none: its height and width in pixels."""
-
-    def __init__(self, item_id: str, size: tuple[int, int]) -> None:
-        super().__init__(None, size=size)
-        self.item_id = item_id
-
-
-class StoredImage(ImageFromBytes):
-    """An image inside a zip, which is read when it is asked for.
-
-    ``name`` is its place in the archive; ``size`` and ``turn`` are those of `archive.Item`.
-    """
-
-    def __init__(self, storage: Storage, name: str, size: Size | None, turn: int | None) -> None:
-        read = partial(_read_image, storage, name)
-        super().__init__(read, ext=layout.split_suffix(name)[1], size=size)
-        self.turn = turn
-
-    @property
-    def data(self) -> Any:
-        """The image as its masks lie: (height, width, channels), as Datumaro orders these."""
-        if self.turn is None:
-            return super().data
-        return turn(decode_as_stored(self.bytes, self._dtype), self.turn)
-
-
-class TurnedImage(ImageFromFile):
-    """An image file that its EXIF data turns, or would turn; the rest as `StoredImage`."""
-
-    def __init__(self, path: str, size: Size | None, turn: int) -> None:
-        super().__init__(path, size=size)
-        self.turn = turn
-
-    @property
-    def data(self) -> Any:
-        """As `StoredImage.data`; None if the file is gone."""
-        data = self.bytes
-        return None if data is None else turn(decode_as_stored(data, self._dtype), self.turn)
-
-
-@border()
-def _read_image(storage: Storage, name: str) -> bytes:
-    return storage.read(name)
 
 
 def read_ahead(

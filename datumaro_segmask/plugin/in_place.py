@@ -44,9 +44,9 @@ from ..storage import (
     open_storage,
 )
 from .annotations import to_instance
-from .base import MissingImage, StoredImage, TurnedImage
 from .importer import NAME
 from .item_files import ItemFiles, place_of, size_of
+from .pictures.media import MissingImage, StoredImage, TurnedImage
 
 ZIP_NAME = f"{NAME}.zip"
 

@@ -20,6 +20,7 @@ from datumaro.components.dataset_base import DatasetItem
 from datumaro.components.media import Image, ImageFromBytes
 
 from ..archive import CvatLosses, MaskEncoder, is_thin
+from ..arrays import Size
 from ..errors import SegmaskExportError, UnpaintableError
 from ..regions import overlap_of_boxes, paint
 from ..storage import Hashes, layout
@@ -35,6 +36,7 @@ from .annotations import (
     to_instance,
 )
 from .labels import ExportLabels
+from .pictures.media import as_masks_lie, size_of_picture
 
 log = logging.getLogger(__name__)
 
@@ -241,7 +243,7 @@ def image_data(item: DatasetItem, suffix: str) -> bytes:
         if isinstance(item.media, ImageFromBytes) and item.media.ext == suffix:
             buffer.write(item.media.bytes)  # which Datumaro would decode and encode again
         else:
-            item.media.save(buffer, ext=suffix)
+            as_masks_lie(item.media, partial(size_of, item)).save(buffer, ext=suffix)
     except Exception as error:  # Datumaro's backends raise what they meet, AttributeError too
         raise SegmaskExportError(
             f"its image cannot be saved ({error})",
@@ -257,15 +259,11 @@ def place_of(item: DatasetItem) -> str:
     return f"item {item.id!r} of subset {item.subset!r}"
 
 
-def size_of(item: DatasetItem) -> tuple[int, int]:
+def size_of(item: DatasetItem) -> Size:
     """Return height and width of an item in pixels; raises SegmaskExportError if not known."""
-    try:
-        size = item.media.size if isinstance(item.media, Image) else None
-    except Exception:  # Datumaro 1.13 raises AttributeError for an image that is no image
-        size = None
-    if size is None:
-        masks = (annotation for annotation in item.annotations if isinstance(annotation, Mask))
-        size = next((size_of_mask(mask, place_of(item)) for mask in masks), None)
+    masks = (annotation for annotation in item.annotations if isinstance(annotation, Mask))
+    sizes = (Size(*size_of_mask(mask, place_of(item))) for mask in masks)
+    size = size_of_picture(item.media, lambda: next(sizes, None)) or next(sizes, None)
     if size is None:
         raise SegmaskExportError(
             "the size of its image is not known",
@@ -274,7 +272,7 @@ def size_of(item: DatasetItem) -> tuple[int, int]:
             "give the dataset its images, or make the items with Image.from_file(path, "
             "size=(height, width))",
         )
-    return int(size[0]), int(size[1])
+    return size
 
 
 def _check_name(item: DatasetItem, has_mask: bool) -> None:

@@ -6,6 +6,7 @@ What is shown is asked of Pillow; docs/format.md, section 4.
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,7 +14,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from datumaro.components.annotation import Bbox, Mask
 from datumaro.components.dataset import Dataset
+from datumaro.components.dataset_base import DatasetItem
+from datumaro.components.media import Image as Media
 from datumaro.util.image import ImageBackend, ImageColorChannel, decode_image_context
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
@@ -196,3 +200,66 @@ def test_masks_of_a_model(tmp_path: Path) -> None:
     options = ["--labels", str(tmp_path / "names.txt"), "--images", str(tmp_path / "photos")]
     assert main(["from-masks", str(tmp_path / "masks"), *options, "-o", str(out)]) == 0
     looks_like(out, data, shown(data))
+
+
+PLACES = {
+    "segmask": "JPEGImages/a",
+    "coco_segments": "images/default/a",
+    "yolo_segments": "images/train/a",
+}
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png"])
+@pytest.mark.parametrize("name", PLACES)
+@pytest.mark.parametrize(
+    ("orientation", "is_stored"),
+    [(orientation, False) for orientation in ORIENTATIONS] + [(i, True) for i in (5, 6, 7, 8)],
+)
+@pytest.mark.parametrize("kind", ["jpeg", "png", "webp"])
+def test_pictures_of_other_importers(
+    kind: str, orientation: int, is_stored: bool, name: str, suffix: str, tmp_path: Path
+) -> None:
+    """Whether Datumaro turns them depends on the type of file and on what it is asked."""
+    pixels = photo(32, 64)
+    (tmp_path / NAMES[kind]).write_bytes(data := file_of(pixels, kind, orientation))
+    expected = pixels if is_stored else shown(data)
+    mask = np.zeros(expected.shape[:2], bool)
+    mask[:9, :5] = True
+    media = Media.from_file(str(tmp_path / NAMES[kind]))
+    found = DatasetItem("a", media=media, annotations=[Mask(mask, label=0)])
+    dataset = Dataset.from_iterable([found], categories=["car"])
+    dataset.export(str(tmp_path / "out"), name, save_media=True, image_ext=suffix)
+    written = (tmp_path / "out" / f"{PLACES[name]}{suffix}").read_bytes()
+    if suffix == Path(NAMES[kind]).suffix:
+        assert written == data
+    else:
+        assert is_close(shown(written), expected)
+    if name == "segmask":
+        (back,) = Dataset.import_from(str(tmp_path / "out"), name)
+        assert is_close(back.media.data[..., 2::-1], expected)
+    elif name == "coco_segments":
+        (text,) = (tmp_path / "out/annotations").iterdir()
+        (image,) = json.loads(text.read_text("utf-8"))["images"]
+        assert [image["height"], image["width"]] == [*mask.shape]
+
+
+def test_size_that_an_importer_gives_is_kept(tmp_path: Path) -> None:
+    """Such as that of COCO's JSON, even where the file itself says another."""
+    (tmp_path / "a.jpg").write_bytes(file_of(photo(32, 64), "jpeg", 6))
+    media = Media.from_file(str(tmp_path / "a.jpg"), size=(32, 64))
+    box = Bbox(0, 0, 60, 30, label=0)
+    dataset = Dataset.from_iterable(
+        [DatasetItem("a", media=media, annotations=[box])], categories=["car"]
+    )
+    dataset.export(str(tmp_path / "out"), "segmask", save_media=True, image_ext=".png")
+    assert is_close(Image.open(tmp_path / "out/JPEGImages/a.png"), photo(32, 64))
+
+
+@pytest.mark.parametrize("data", [b"", b"no picture"])
+def test_picture_of_another_importer_that_is_none(data: bytes, tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(data)
+    media = Media.from_file(str(tmp_path / "a.jpg"))
+    found = DatasetItem("a", media=media, annotations=[Mask(np.ones((2, 3), bool), label=0)])
+    Dataset.from_iterable([found], categories=["car"]).export(str(tmp_path / "out"), "segmask")
+    (back,) = Dataset.import_from(str(tmp_path / "out"), "segmask")
+    assert back.annotations[0].image.shape == (2, 3)
