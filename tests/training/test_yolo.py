@@ -84,6 +84,26 @@ def test_many_parts_are_joined_by_shortest_bridges_too() -> None:
     assert int(painted(mask).sum()) - int(mask.sum()) == shortest_bridges(mask)
 
 
+def test_many_parts_of_any_form_cost_no_more() -> None:
+    """On either side of the number of parts from which on the whole plane is looked at."""
+    rng = np.random.default_rng(13)
+    counts = []
+    for number in (30, 45, 60, 90, 150, 250):
+        mask = np.zeros((97, 113), np.uint8)
+        for y, x, height, width in zip(
+            *rng.integers(0, mask.shape, (number, 2)).T,
+            *rng.integers(1, 7, (2, number)),
+            strict=True,
+        ):
+            mask[y : y + height, x : x + width] = 1
+            mask[y + 1 : y + height - 1, x + 1 : x + width - 1] = 0  # some are rings
+        counts.append(parts_of(mask))
+        result = painted(mask)
+        assert (result >= mask).all()
+        assert int(result.sum()) - int(mask.sum()) <= shortest_bridges(mask)
+    assert min(counts) < 50 < max(counts)
+
+
 @pytest.mark.skipif(not REAL_ARCHIVES.is_dir(), reason="the real archives are not here")
 def test_real_masks_come_back() -> None:
     overlaps = []
