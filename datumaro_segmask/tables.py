@@ -185,7 +185,7 @@ class _Masks:
     def files(self, folder: str) -> Iterator[str]:
         return iter(name for name in self._files if name.startswith(f"{folder}/"))
 
-    def top(self) -> Iterator[str]:
+    def beside(self) -> Iterator[str]:
         return iter(())
 
     def path(self, name: str) -> None:

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 from typing import IO
 
 from datumaro_segmask.errors import MissingFileError
+from datumaro_segmask.storage import layout
 from datumaro_segmask.storage.read import MAX_FILE_BYTES, Entry
 
 from .oracle import Finding
@@ -25,8 +26,8 @@ class Memory:
     def path(self, name: str) -> None:
         return None
 
-    def top(self) -> Iterator[str]:
-        return (name for name in self.files_by_name if "/" not in name)
+    def beside(self) -> Iterator[str]:
+        return (name for name in self.files_by_name if not layout.is_inside_folder(name))
 
     def exists(self, name: str) -> bool:
         return name in self.files_by_name

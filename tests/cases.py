@@ -97,6 +97,10 @@ LAYOUT = {
         archive({"a.jpg": rgb("1")}), only(("car", 0, "1"), item_id="a.jpg")
     ),
     "windows-list": Good(archive(A, lists={"default": "\ufeffa\r\n"}), CAR_ROAD),
+    "list-and-label-map-of-an-old-mac": Good(
+        archive({**A, "b": rgb("1")}, labels=LABELS.replace("\n", "\r"), lists={"x": "b\ra\r"}),
+        {("b", "x"): [("car", 0, "1")], ("a", "x"): CAR_ROAD[("a", "default")]},
+    ),
     "subset-name-with-underscore": Good(
         archive({"a": rgb("1")}, lists={"train_v2": "a\n"}), {("a", "train_v2"): [("car", 0, "1")]}
     ),
@@ -521,6 +525,21 @@ BAD: dict[str, Bad] = {
     ),
     "id-that-is-absolute": lists("/etc/passwd\n", UnsafePathError, "train.txt:1", "'/etc/passwd'"),
     "id-that-leads-out-without-suffix": lists("...jpg\n", UnsafePathError, "train.txt:1", "'..'"),
+    "list-with-quotes": lists(
+        '"a"\n', SubsetListError, "train.txt:1", "holds marks beside an id", "only the id, here 'a'"
+    ),
+    "list-with-commas": lists(
+        "x\na,\n", SubsetListError, "train.txt:2", "'a,' holds", "only the id, here 'a'"
+    ),
+    "list-in-one-line": lists(
+        "a a\n", SubsetListError, "train.txt:1", "'a a' holds columns", "each id into a line"
+    ),
+    "list-of-files-in-another-folder": lists(
+        "img/a.JPG\n", SubsetListError, "train.txt:1", "holds a path", "only the id, here 'a'"
+    ),
+    "colours-of-16-bits-with-values-of-8": item(
+        png(painted("012").astype(np.uint16)), PngError, "values below 256", "with 8 bits",
+    ),
     "list-with-columns": lists(
         "a 1\n", SubsetListError, "train.txt:1", "'a 1' holds columns", "only the id, here 'a'"
     ),

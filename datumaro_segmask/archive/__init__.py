@@ -31,6 +31,7 @@ from .labelmap import (
     Label,
     LabelMap,
     find_background,
+    lines_of,
     make_label_map,
     voc_label_map,
 )
@@ -53,7 +54,7 @@ __all__ = [
     "Item", "Label", "LabelMap", "MaskEncoder", "Member", "Scan", "background_doubts",
     "check_archive", "check_colors", "comment_doubts", "find_background", "find_images",
     "find_lists", "findings_of", "format_label_map", "has_masks", "image_head", "instance_numbers",
-    "is_thin", "log_findings", "make_label_map", "no_background", "no_label_map", "open_archive",
-    "read_image_head", "read_item", "read_label_map", "read_label_map_file", "scan_item",
-    "text_of", "two_ways", "unlisted_items", "voc_label_map",
+    "is_thin", "lines_of", "log_findings", "make_label_map", "no_background", "no_label_map",
+    "open_archive", "read_image_head", "read_item", "read_label_map", "read_label_map_file",
+    "scan_item", "text_of", "two_ways", "unlisted_items", "voc_label_map",
 ]  # fmt: skip

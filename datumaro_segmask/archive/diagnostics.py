@@ -11,6 +11,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import TypeAlias
 
 from .. import colors
@@ -21,6 +22,7 @@ from .undeclared import cause_of, nearest, remedy_of
 
 log = logging.getLogger(__name__)
 
+_LOOKED_AT = 100_000  # files in which a label map by another name is looked for
 _SHOWN = 8  # undeclared values of one mask that are findings of their own
 _COLOR_IN_NAME = re.compile(r"([,;\t ])\s*\d{1,3}\s*\1\s*\d{1,3}\s*\1\s*\d{1,3}\s*[,;]?$")
 _NUMBER_IN_NAME = re.compile(r"(\d{1,5})[\s,;:.)=|-]\s*\D")
@@ -139,6 +141,13 @@ def no_list(file: str, why: str) -> Finding:
     return Finding("no-list", file, what, "move it out of the folder of the lists")
 
 
+def list_name(file: str) -> Finding:
+    """Return what is said of a file among the lists that is none by its name."""
+    subset = layout.split_suffix(file.rpartition("/")[2])[0]
+    what = f"lists are {layout.LIST_SUFFIX} files in {layout.SUBSETS}, so this one is passed over"
+    return Finding("no-list", file, what, f"if it is one, call it {layout.subset_list(subset)}")
+
+
 def unlisted_masks(item_id: str, file: str) -> Finding:
     """Return what is said of an item that no list names, though it has a mask, ``file``."""
     problem = layout.problem_of_name(item_id)
@@ -214,10 +223,16 @@ def _numbered(label: Label) -> bool:
 def look_alikes(storage: Storage) -> Iterator[Finding]:
     """Yield the files that may be meant as label map, of an archive that has none."""
     if not storage.exists(layout.LABEL_MAP):
-        for name in filter(_LOOK_ALIKE.fullmatch, sorted(storage.top())):
+        for name in sorted(filter(_is_like_label_map, islice(storage.beside(), _LOOKED_AT))):
             what = f"this is no label map by its name, so the labels of VOC hold: {_VOC_SHOWN}"
             fix = f"if it is one, call it {layout.LABEL_MAP}, with a line 'name:r,g,b::' a label"
             yield Finding("label-map-name", name, what, fix)
+
+
+def _is_like_label_map(file: str) -> bool:
+    folder, _, name = file.rpartition("/")
+    is_near = "/" not in folder and (name == layout.LABEL_MAP or not folder)
+    return is_near and _LOOK_ALIKE.fullmatch(name) is not None
 
 
 def two_ways(by_color: str, by_index: str) -> Finding:

@@ -17,6 +17,7 @@ from ..arrays import IntArray, Size, Values
 from ..colors import color_to_number
 from ..errors import (
     MaskSizeError,
+    PngError,
     Report,
     SegmaskImportError,
     UndeclaredColorError,
@@ -238,6 +239,17 @@ def _read_pixels(
     for blocks in zip(*(_blocks(read, rows, report, broken) for read in readers), strict=True):
         scanner.add(*blocks)
     runs = scanner.runs()
+    for reader in readers:
+        if reader.has_small_colors:
+            report(
+                PngError(
+                    "all its colours have 16 bits a channel and values below 256, so that they "
+                    "are black in 8 bits",
+                    reader.where,
+                    "8 bits a channel, or values times 257",
+                    "save the mask with 8 bits a channel",
+                )
+            )
     labels, way = np.full(runs.begin.size, NOTHING), None
     if of_class is not None and of_class not in broken:
         found = lookup.labels_of(runs.values[0], of_class)

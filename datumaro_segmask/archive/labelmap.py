@@ -173,6 +173,11 @@ def parse_label_map(text: str, where: str, report: Report = stop) -> LabelMap:
     return replace(found, comments=tuple(comments))
 
 
+def lines_of(text: str) -> list[str]:
+    """Return the lines of a label map, from Windows and old Macs too, without byte-order mark."""
+    return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n").split("\n")
+
+
 def _parse_lines(text: str, where: str, report: Report, comments: list[Label]) -> Iterator[Label]:
     if text.count("\n") > _MAX_LINES:
         raise LabelMapError(
@@ -182,7 +187,7 @@ def _parse_lines(text: str, where: str, report: Report, comments: list[Label]) -
             "check that this file is a label map",
         )
     index = 0
-    for number, raw in enumerate(text.removeprefix("\ufeff").split("\n"), 1):
+    for number, raw in enumerate(lines_of(text), 1):
         if not raw or raw.isspace():
             continue
         try:

@@ -6,6 +6,7 @@ Source: docs/format.md, sections 1 and 2.
 from __future__ import annotations
 
 import os
+import re
 from collections import deque
 from collections.abc import Callable, Collection, Generator, Iterator
 from contextlib import closing, suppress
@@ -27,6 +28,7 @@ from .diagnostics import (
     Note,
     background_doubts,
     color_doubts,
+    list_name,
     log_findings,
     look_alikes,
     name_doubts,
@@ -41,6 +43,7 @@ from .subset_lists import parse_subset_list, why_no_list
 
 MAX_LABEL_MAP_BYTES = 1 << 24
 MAX_LIST_BYTES = 1 << 31  # ten million ids of 200 bytes
+_LIKE_LISTS = (".txt", ".lst", ".list", ".csv", ".tsv", "")
 _MAX_LINE_BYTES = 1 << 20  # read at once: sixteen times the longest line of a label map
 
 
@@ -115,7 +118,7 @@ def read_label_map_file(path: str) -> LabelMap:
 
 def _read_label_map(storage: Storage, name: str, where: str, report: Report) -> LabelMap:
     lines = _read_lines(storage, name, LabelMapError, MAX_LABEL_MAP_BYTES, report)
-    return parse_label_map("".join(lines), where, report)
+    return parse_label_map("\n".join(line.rstrip("\r\n") for line in lines), where, report)
 
 
 def check_archive(storage: Storage) -> None:
@@ -144,15 +147,15 @@ def find_lists(
         if subset is not None:
             with reporting(report):
                 names[layout.check_name(subset, storage.place(name))] = name
+        elif layout.split_suffix(name)[1].lower() in _LIKE_LISTS:
+            tables.append(list_name(name))
     labels = {label.name for label in label_map.labels}
-    for name in names.values():
-        why = _why_no_list(storage, name, labels) if len(names) > 1 else None
-        if why is not None:
-            tables.append(no_list(name, why))
-    if len(tables) < len(names):
-        note(storage.place, tables)
-        tabled = {table.file for table in tables}
+    whys = {name: _why_no_list(storage, name, labels) for name in names.values()}
+    tabled = {name: why for name, why in whys.items() if why is not None}
+    if len(tabled) < len(names):
+        tables += (no_list(name, why) for name, why in tabled.items())
         names = {subset: name for subset, name in names.items() if name not in tabled}
+    note(storage.place, tables)
     return {subset: partial(_read_list, storage, name, report) for subset, name in names.items()}
 
 
@@ -223,8 +226,11 @@ def _read_lines(
                 report(error)
                 encoding = "latin-1"
                 text = line.decode(encoding)
-            yield text
+            yield from _LONE_RETURN.split(text) if "\r" in text else (text,)
             before += len(line)
+
+
+_LONE_RETURN = re.compile(r"\r(?!\n|$)")  # which old Macs end lines with
 
 
 def _masked_ids(storage: Storage) -> Iterator[tuple[str, str]]:

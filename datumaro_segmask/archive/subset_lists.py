@@ -83,12 +83,20 @@ def _check_is_one_id(line: str, where: str, exists: Callable[[str], bool]) -> No
     item_id = _id_in(line, exists)
     if item_id is not None:
         raise SubsetListError(
-            f"the line {line[:_SHOWN]!r} holds {'columns' if columns_of(line)[1:] else 'a path'}",
+            f"the line {line[:_SHOWN]!r} holds {_more_than_id(line)}",
             where,
             "one item id a line, and nothing else",
-            f"write only the id, here {item_id[:_SHOWN]!r}",
+            "write each id into a line of its own"
+            if _are_ids(columns_of(line), exists)
+            else f"write only the id, here {item_id[:_SHOWN]!r}",
             kind="list-line",
         )
+
+
+def _more_than_id(line: str) -> str:
+    if any(columns_of(line)[1:]):
+        return "columns"
+    return "a path" if "/" in line else "marks beside an id"
 
 
 def _id_in(line: str, exists: Callable[[str], bool]) -> str | None:
@@ -96,9 +104,17 @@ def _id_in(line: str, exists: Callable[[str], bool]) -> str | None:
 
     A name may hold spaces and commas: "photo (2)" is one beside "photo".
     """
+    bare = line.strip("\"'[](),; ")
+    if bare != line and not _is_id(line, exists) and _is_id(bare, exists):
+        return bare
     first, *rest = columns_of(line)
-    has_path = bool(_PATH.search(first))
-    is_table = bool(rest) and ("\t" in line or has_path or all(map(_NUMBER.fullmatch, rest)))
+    has_path = bool(_PATH.search(first)) or ("/" in first and _has_suffix(first))
+    is_table = bool(rest) and (
+        "\t" in line
+        or has_path
+        or all(map(_NUMBER.fullmatch, rest))
+        or _are_ids([first, *rest], exists)
+    )
     if not (is_table or has_path) or _is_id(line, exists):
         return None
     ids = _ids_in(first)
@@ -109,6 +125,11 @@ def _id_in(line: str, exists: Callable[[str], bool]) -> str | None:
 
 def _is_id(line: str, exists: Callable[[str], bool]) -> bool:
     return any(_exists(name, exists) for name in (line, layout.split_suffix(line)[0]))
+
+
+def _are_ids(columns: list[str], exists: Callable[[str], bool]) -> bool:
+    ids = [column for column in columns if column]
+    return len(ids) > 1 and all(_is_id(column, exists) for column in ids)
 
 
 def _exists(name: str, exists: Callable[[str], bool]) -> bool:

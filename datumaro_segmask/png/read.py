@@ -67,6 +67,7 @@ class MaskReader:
         self._last_sub: Bytes | None = None  # the same as it is filtered, until it is needed
         self._next_row = 0
         self._whole: Values | None = None
+        self._high = self._low = False  # whether either byte of 16-bit colours was not 0
 
     def read(self, rows: int) -> Values:
         """Return the values of the next rows: (rows, width), as small unsigned integers as fit."""
@@ -137,6 +138,8 @@ class MaskReader:
             if not header.is_color:
                 words = np.ascontiguousarray(plain).view(">u2")
                 return words[:, :: CHANNELS[header.color_type]].astype(np.uint16)
+            if not self._high:
+                self._look_at_bytes(plain)
             plain = plain[:, ::2]  # a label map has 8 bits a channel: the high ones
         if not header.is_color:
             return plain[:, :: CHANNELS[header.color_type]]
@@ -146,6 +149,16 @@ class MaskReader:
         packed = cv2.cvtColor(pixels, code).view("<u4").ravel() & np.uint32(0xFFFFFF)
         starts = starts_of_runs(packed)
         return self._values_of_runs(starts, packed[starts].astype(np.int64), rows, width)
+
+    @property
+    def has_small_colors(self) -> bool:
+        """Whether all its colours of 16 bits a channel are below 256, so that 8 bits have none."""
+        return self._low and not self._high
+
+    def _look_at_bytes(self, plain: Bytes) -> None:
+        channels = plain.reshape(len(plain), -1, CHANNELS[self.header.color_type], 2)[..., :3, :]
+        self._high = self._high or bool(channels[..., 0].any())
+        self._low = self._low or bool(channels[..., 1].any())
 
     def _values_of_runs(self, starts: IntArray, values: IntArray, rows: int, width: int) -> Values:
         """Spread runs (their first pixels, row by row, and their values) over the rows."""

@@ -20,6 +20,8 @@ IMAGES = "JPEGImages"
 TOP = (LABEL_MAP, "ImageSets", CLASS_MASKS, INSTANCE_MASKS, IMAGES)
 """All that an archive has at its root."""
 
+FOLDERS = (SUBSETS, CLASS_MASKS, INSTANCE_MASKS, IMAGES)
+
 STAGING = ".segmask-export-"
 """How the names begin of what an export keeps in its target for itself (see `commit`)."""
 
@@ -120,6 +122,11 @@ def subset_of(place: str) -> str | None:
     subset = place.removeprefix(f"{SUBSETS}/").removesuffix(LIST_SUFFIX)
     is_list = place == subset_list(subset) and "/" not in subset
     return subset if is_list else None
+
+
+def is_inside_folder(name: str) -> bool:
+    """Tell whether a file lies in one of the folders for lists, masks and images."""
+    return name.startswith(tuple(f"{folder}/" for folder in FOLDERS))
 
 
 def is_litter(name: str) -> bool:

@@ -49,8 +49,8 @@ class Storage(Protocol):
     def files(self, folder: str) -> Iterator[str]:
         """Yield the files below a folder, relative to the root, but for the litter of systems."""
 
-    def top(self) -> Iterator[str]:
-        """Yield the names of the files right at the root."""
+    def beside(self) -> Iterator[str]:
+        """Yield the files that lie in none of the folders for lists, masks and images."""
 
     def path(self, name: str) -> str | None:
         """Return the path of a file on the disk, None inside a zip."""
@@ -186,8 +186,12 @@ class FolderStorage:
                     else:
                         yield name
 
-    def top(self) -> Iterator[str]:
-        return filter(self.exists, self._names)
+    def beside(self) -> Iterator[str]:
+        names = sorted(self._names)
+        yield from (n for n in names if not (layout.is_litter(n) or os.path.isdir(self.path(n))))
+        for name in names:
+            if name not in layout.FOLDERS and os.path.isdir(self.path(name)):
+                yield from (file for file in self.files(name) if not layout.is_inside_folder(file))
 
     def _check_links(self, path: str, is_link: bool) -> None:
         folder = os.path.dirname(path)

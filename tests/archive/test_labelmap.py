@@ -202,7 +202,7 @@ def test_format_is_what_datumaro_reads(tmp_path) -> None:
     }
 
 
-words = st.text(st.characters(codec="utf-8", exclude_characters="\n\ufeff"), min_size=1)
+words = st.text(st.characters(codec="utf-8", exclude_characters="\n\r\ufeff"), min_size=1)
 plain = words.filter(lambda w: w == w.strip() and "," not in w and ":" not in w and "#" not in w)
 
 

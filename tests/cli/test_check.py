@@ -23,6 +23,7 @@ from ..archives import (
     archive,
     as_folder,
     as_zip,
+    gray,
     jpeg,
     painted,
     palette_png,
@@ -73,7 +74,7 @@ SEGMASK_FINDS = {
     "things-and-stuff": {"class-without-instance"},
     "instance-over-two-classes": {"instance-over-labels"},
     "instance-over-background": {"instance-without-class"},
-    "instance-of-background-only": {"instance-without-class"},
+    "instance-of-background-only": {"lost-instance"},
     "numbers-with-gaps": {"class-without-instance"},
     "instance-mask-only": {"missing-class-mask"},
 }
@@ -242,11 +243,11 @@ def test_a_faulty_line_keeps_the_values_of_the_others(tmp_path: Path) -> None:
 
 
 def test_pixels_are_counted(tmp_path: Path) -> None:
-    files = archive({"a": rgb("1122 1000")}, {"a": rgb("1110 0033")})
+    files = archive({"a": rgb("1122 1010")}, {"a": rgb("1110 0033")})
     assert found_in(files, tmp_path) == [
         ("instance-over-labels", "SegmentationObject/a.png", 1),
         ("class-without-instance", "SegmentationClass/a.png", 2),
-        ("instance-without-class", "SegmentationObject/a.png", 2),
+        ("instance-without-class", "SegmentationObject/a.png", 1),
     ]
 
 
@@ -346,6 +347,7 @@ def test_what_is_there_but_no_file(name: str, to: str | None, tmp_path: Path) ->
     assert found.subsets["default"].broken == 1
 
 
+LISTS = "ImageSets/Segmentation"
 RGBA_MASK = np.dstack([painted("012"), np.array([[0, 255, 0]], np.uint8)])
 HIDDEN_INDEX = palette_png(plane("012"), COLORS[:3].tolist(), transparency=2)
 NOTES: dict[str, tuple[Files, list[tuple[str, str, int | None]], str]] = {
@@ -401,10 +403,46 @@ NOTES: dict[str, tuple[Files, list[tuple[str, str, int | None]], str]] = {
         archive(lists={"train": "a\nb\n", "val": "a\n"}) | {"masks/a.png": b"x"},
         [
             ("no-masks", "SegmentationClass", None),
+            ("images-elsewhere", "masks/a.png", None),
             ("listed-without-masks", "SegmentationClass/a.png", None),
             ("listed-without-masks", "SegmentationClass/b.png", None),
         ],
         "none of the 2 listed items has a mask",
+    ),
+    "misnamed-folder": (
+        {
+            name.replace("Object/", "Objects/"): data
+            for name, data in archive({"a": rgb("1")}, {"a": rgb("1")}).items()
+        },
+        [("folder-name", "SegmentationObjects", None)],
+        "masks are read of SegmentationObject alone",
+    ),
+    "folders-of-other-names-beside": (
+        archive({"a": rgb("1")}, {"a": rgb("1")}, images={"a.jpg": jpeg(1, 1)})
+        | {"SegmentationClassVisualization/a.png": b"x", "SegmentationObjects/a.png": b"x"},
+        [],
+        "",
+    ),
+    "lost-instance": (
+        archive({"a": rgb("0011")}, {"a": rgb("2201")}),
+        [
+            ("lost-instance", "SegmentationObject/a.png", 2),
+            ("class-without-instance", "SegmentationClass/a.png", 1),
+        ],
+        "no pixel of instance 2 has a label",
+    ),
+    "list-by-another-name": (
+        archive({"a": rgb("1")}) | {f"{LISTS}/{n}": b"b\n" for n in ("t.TXT", "u.csv", "x/v.txt")},
+        [("no-list", f"{LISTS}/{n}", None) for n in ("t.TXT", "u.csv", "x/v.txt")],
+        "lists are .txt files in ImageSets/Segmentation",
+    ),
+    "label-map-in-a-folder": (
+        archive({"a": gray("01")}, labels=None) | {"ImageSets/labelmap.txt": b"background\ncar\n"},
+        [
+            ("label-map-name", "ImageSets/labelmap.txt", None),
+            ("no-label-map", "labelmap.txt", None),
+        ],
+        "no label map by its name",
     ),
     "some-masks": (
         archive({"a": rgb("1")}, lists={"train": "a\nb\n"}),
@@ -422,8 +460,10 @@ def test_notes(name: str, write, tmp_path: Path) -> None:
     assert [(f.kind, f.file, f.pixels) for f in found.findings] == expected
     if expected:
         assert what in found.findings[0].what
-    severities = {severity_of(f, for_cvat) for f in found.findings for for_cvat in (True, False)}
-    assert severities <= ({"warning", "note"} if name == "no-masks-at-all" else {"note"})
+    sound = {"images-elsewhere", "transparent-color", "comment-line", "listed-without-masks"}
+    sound |= {"class-without-instance", "no-label-map"}
+    for finding in found.findings:
+        assert severity_of(finding, False) == ("note" if finding.kind in sound else "warning")
 
 
 def test_where_pictures_would_be_found(tmp_path: Path) -> None:

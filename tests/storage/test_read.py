@@ -458,3 +458,10 @@ def test_image_that_is_a_dangling_link(tmp_path: Path) -> None:
     assert storage.image("a") == "JPEGImages/a.jpg"
     with pytest.raises(MissingFileError), storage.open("JPEGImages/a.jpg"):
         pass
+
+
+def test_names_in_a_zip_that_begin_with_a_dot(tmp_path: Path) -> None:
+    files = {f"./{name}": data for name, data in FILES.items()}
+    storage = open_storage(str(as_zip(files, tmp_path / "a")))
+    assert storage.read(MASK) == FILES[MASK]
+    assert MASK in list(storage.files("SegmentationClass"))

@@ -5,10 +5,11 @@ Seen with CVAT's code, see docs/format.md, section 7.
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
-from ...archive import BACKGROUND, MAX_LIST_BYTES, Finding, LabelMap, text_of
+from ...archive import BACKGROUND, MAX_LIST_BYTES, Finding, LabelMap, lines_of, text_of
 from ...errors import counted
 from ...storage import Storage, layout
 
@@ -44,7 +45,7 @@ def _label_map_findings(storage: Storage, label_map: LabelMap) -> Iterator[Findi
     if not storage.exists(layout.LABEL_MAP):
         return
     text = storage.read(layout.LABEL_MAP).decode("utf-8", "replace")
-    lines = dict(enumerate(text.removeprefix(_MARK).split("\n"), 1))
+    lines = dict(enumerate(lines_of(text), 1))
     if text.startswith(_MARK):
         yield from _mark_findings(lines[1].strip())
     fields = {label.line: lines[label.line].strip().split(":") for label in label_map.labels}
@@ -123,8 +124,7 @@ def _list_findings(storage: Storage, name: str) -> Iterator[Finding]:
     if not storage.exists(name):
         return
     with storage.open(name, MAX_LIST_BYTES) as file:
-        for number, raw in enumerate(file, 1):
-            line = raw.decode("utf-8", "replace")
+        for number, line in enumerate(io.TextIOWrapper(file, "utf-8", "replace"), 1):
             item_id = text_of(line, number)
             place = f"{name}:{number}"
             if line.startswith(_MARK) and number == 1:
@@ -138,7 +138,7 @@ def _list_findings(storage: Storage, name: str) -> Iterator[Finding]:
                 yield Finding("list-backslash", place, what, "write '/' between folders")
             elif item_id.startswith("./") or _ends_like_a_file(storage, item_id):
                 what = f"CVAT takes {item_id!r} as it stands for the id, and finds no such item"
-                fix = f"write only the id, without {'./' if item_id[0] == '.' else 'suffix'!r}"
+                fix = f"write only the id, without {'./' if item_id[0] == '.' else 'its suffix'}"
                 yield Finding("cvat-list-line", place, what, fix)
 
 

@@ -82,6 +82,12 @@ def _doubts_of_pairs(scan: Scan, label_map: LabelMap, name: str) -> Iterator[Fin
             fix = "give all its pixels one label, or each part a number of its own"
             rest = shares.total() - max(shares.values())
             yield Finding("instance-over-labels", name, what, fix, scan.item_id, pixels=rest)
+    lost = {number: bare.pop(number) for number in list(bare) if number not in labels}
+    if lost:
+        what = f"no pixel of {_instances(list(lost))} has a label, so nothing is left of it"
+        fix = "label these pixels in the class mask, or blacken them in the instance mask"
+        pixels = sum(lost.values())
+        yield Finding("lost-instance", name, what, fix, scan.item_id, pixels=pixels)
     if bare:
         what = f"pixels of {_instances(list(bare))} lie on the background"
         fix = "label these pixels in the class mask, or blacken them in the instance mask"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from difflib import get_close_matches
+from itertools import chain, islice
 
 import cv2
 import numpy as np
@@ -12,11 +14,7 @@ from ...errors import counted
 from ...png import MaskReader
 from ...storage import Storage, layout
 
-_ELSEWHERE = (
-    *("images", "Images", "image", "Image", "imgs", "img", "rgb", "photos", "pictures", "frames"),
-    *("JPEGImage", "JpegImages", "JPEGimages", "jpegimages", "PNGImages", "ImageSets", "data"),
-)
-"""Folders beside that of the images in which pictures are found."""
+_LOOKED_AT = 100_000  # files beside the folders of the layout
 _HEAD = 1 << 12  # bytes of a PNG in which a palette's transparency stands
 
 
@@ -54,13 +52,31 @@ def pictures_elsewhere(archive: Archive) -> Iterator[Finding]:
 
 
 def _pictures(storage: Storage) -> Iterator[str]:
-    for folder in (layout.IMAGES, *_ELSEWHERE):
-        for name in storage.files(folder):
-            if layout.split_suffix(name)[1].lower() in layout.IMAGE_SUFFIXES:
-                yield name
-    for name in storage.top():
-        if layout.split_suffix(name)[1].lower() in layout.IMAGE_SUFFIXES:
-            yield name
+    names = chain(storage.files(layout.IMAGES), islice(storage.beside(), _LOOKED_AT))
+    return (name for name in names if _is_picture(name))
+
+
+def _is_picture(name: str) -> bool:
+    """Tell whether a file is a picture, and none of the masks that lie in a folder of their own."""
+    suffix = layout.split_suffix(name)[1].lower()
+    return suffix in layout.IMAGE_SUFFIXES and _folder_meant(name.partition("/")[0]) is None
+
+
+def folder_names(storage: Storage) -> Iterator[Finding]:
+    """Yield the folders that are called nearly as one of the layout that is not there."""
+    folders = {name.partition("/")[0] for name in islice(storage.beside(), _LOOKED_AT)}
+    for folder in sorted(folders):
+        meant = _folder_meant(folder)
+        if meant is not None and next(storage.files(meant), None) is None:
+            what = f"masks are read of {meant} alone, so this folder is passed over"
+            fix = f"if it is meant, rename it to {meant}, letter by letter"
+            yield Finding("folder-name", folder, what, fix)
+
+
+def _folder_meant(folder: str) -> str | None:
+    names = {name.lower(): name for name in (layout.CLASS_MASKS, layout.INSTANCE_MASKS)}
+    near = get_close_matches(folder.lower().strip(), names, 1, 0.85)
+    return names[near[0]] if near else None
 
 
 def _stem(name: str) -> str | None:

@@ -74,7 +74,7 @@ class ScatteredStorage:
     def ahead(self, entries: Iterable[Entry]) -> Iterator[Entry]:
         return iter(entries)
 
-    def top(self) -> Iterator[str]:
+    def beside(self) -> Iterator[str]:
         return iter(())
 
     def path(self, name: str) -> str | None:

@@ -87,7 +87,10 @@ def _rows(lines: Sequence[tuple[int, str]], pattern: re.Pattern[str]) -> list[Ro
         value = int(found["value"]) if "value" in found else position
         if re.fullmatch(r"[\d\s,;]+", found["name"]):  # another column, and no name
             return []
-        rows.append(Row(value, found["name"].strip("\"'"), color, number))
+        name = found["name"].strip("\"' ")
+        if not name:
+            return []
+        rows.append(Row(value, name, color, number))
     values = [row.value for row in rows if row.value >= 0]
     return rows if len(values) == len(set(values)) and max(values, default=0) < MAX_LABELS else []
 

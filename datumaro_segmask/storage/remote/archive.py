@@ -174,8 +174,8 @@ class RemoteFolder:
             yield self._names[at:end].partition(b" ")[2].decode()
             at = end + 1
 
-    def top(self) -> Iterator[str]:
-        return (name for name in self._all_names() if "/" not in name)
+    def beside(self) -> Iterator[str]:
+        return (name for name in self._all_names() if not layout.is_inside_folder(name))
 
     def ahead(self, entries: Iterable[Entry]) -> Iterator[Entry]:
         return self._store.ahead(entries, self._ranges_of)

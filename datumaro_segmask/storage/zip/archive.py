@@ -205,10 +205,9 @@ class ZipStorage:
         for name in self._directory.names(self._root + folder):
             yield name.removeprefix(self._root)
 
-    def top(self) -> Iterator[str]:
-        for name in self._directory.names(self._root.rstrip("/")):
-            if "/" not in name.removeprefix(self._root):
-                yield name.removeprefix(self._root)
+    def beside(self) -> Iterator[str]:
+        names = (n.removeprefix(self._root) for n in self._directory.names(self._root.rstrip("/")))
+        return (name for name in names if not layout.is_inside_folder(name))
 
 
 class _Part(io.RawIOBase):

@@ -190,7 +190,7 @@ def _check_journal(name: str, place: str) -> None:
 
 def _file_name(record: Record) -> str | None:
     """Return the name of a file, None for a folder or what systems leave behind."""
-    name = record.name.replace("\\", "/")  # which old Windows tools write
+    name = record.name.replace("\\", "/").removeprefix("./")  # which some tools write
     return None if name.endswith("/") or layout.is_litter(name) else name
 
 
