@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 _LABEL = 5  # the column
 
 read_table = MaskTable
-"""Reads a table back: its items, ``counts()``, ``write_archive(out)``."""
+"""Reads a table back: its items, ``counts()``, ``write_archive(out)``, ``write_coco(out)``."""
 
 
 def to_table(source: Source) -> pa.Table:
@@ -112,8 +112,8 @@ def write_table(
             found.add(*pair)
         rows = list(chain.from_iterable(rows_of(*pair) for pair in batch))
         found.rows = len(rows)
-        found.bytes = target.put(name, partial(write_parquet, rows, label_map))
-        parts.append({"file": name, **found.result()})
+        found.wrote(name, target.put(name, partial(write_parquet, rows, label_map)))
+        parts.append(found.result())
     manifest = make_manifest(job, parts)
     target.finish(manifest)
     return manifest

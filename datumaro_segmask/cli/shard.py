@@ -1,5 +1,6 @@
-"""Cut archives into shards of so many items each, a table (Parquet) or archives (zips), by
-several processes or a Dask cluster. A run that was cut short goes on where it stopped."""
+"""Cut archives into shards of so many items each, a table (Parquet), COCO files or archives
+(zips), by several processes or a Dask cluster. A run that was cut short goes on where it
+stopped."""
 
 from __future__ import annotations
 
@@ -12,10 +13,11 @@ from typing import Any
 
 from tqdm import tqdm
 
-from ..errors import ArchiveError, SegmaskExportError, printable
+from ..errors import ArchiveError, SegmaskExportError, UsageError, printable
 from ..plugin.importer import add_reading_options
 from ..sharding import (
     PART_ITEMS,
+    CocoShards,
     Kind,
     ParquetShards,
     Reading,
@@ -24,9 +26,14 @@ from ..sharding import (
     run_in_processes,
 )
 from ..sharding import run as run_parts
+from ..training import SEGMENTATIONS
 from . import FAULTS, OK
 
-KINDS: dict[str, Callable[[], Kind]] = {"parquet": ParquetShards, "segmask": ZipShards}
+KINDS: dict[str, Callable[[], Kind]] = {
+    "parquet": ParquetShards,
+    "coco": CocoShards,
+    "segmask": ZipShards,
+}
 
 _SHOWN = 10  # errors of items
 _CONNECT = 30  # seconds
@@ -44,6 +51,7 @@ exit status:
 examples:
   datumaro-segmask shard task.zip -o table --to parquet --jobs 4
   datumaro-segmask shard 'tasks/*.zip' -o shards --to segmask --shard-items 1000
+  datumaro-segmask shard task.zip -o coco --to coco --segmentation rle
   datumaro-segmask shard s3://bucket/tasks/*.zip -o s3://bucket/table --dask tcp://scheduler:8786
 """
 
@@ -55,6 +63,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", metavar="OUT", required=True, help="Folder or URL")
     parser.add_argument(
         "--to", choices=KINDS, default="parquet", help="Kind of the shards (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--segmentation",
+        choices=SEGMENTATIONS,
+        help="With --to coco: 'polygons', or 'rle', compressed (default: polygons)",
     )
     parser.add_argument(
         "--shard-items",
@@ -77,8 +90,16 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the command; return its exit status."""
-    plan = make_plan(options.path, options.shard_items)
     kind = KINDS[options.to]()
+    if options.segmentation is not None:
+        if options.to != "coco":
+            raise UsageError(
+                f"it has nothing to do with shards of the kind {options.to!r}",
+                "--segmentation",
+                remedy="give --to coco, or leave it out",
+            )
+        kind = CocoShards(options.segmentation)
+    plan = make_plan(options.path, options.shard_items)
     with tqdm(
         total=len(plan), unit=" shards", delay=1, leave=False, disable=not sys.stderr.isatty()
     ) as bar:
@@ -109,6 +130,8 @@ def _report(manifest: dict[str, Any]) -> int:
     for name, counts in manifest["labels"].items():
         shown = printable(name) or "(no label)"
         print(f"  {shown}: {counts['instances']:,} instances, {counts['pixels']:,} pixels")
+    for what, number in manifest["left_out"].items():
+        print(f"left out: {number:,} {what}")
     errors = [error for part in manifest["parts"] for error in part["errors"]]
     for error in errors[:_SHOWN]:
         print(f"error: {printable(error['error'])}", file=sys.stderr)

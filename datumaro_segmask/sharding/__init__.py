@@ -4,6 +4,7 @@
 is a pure function of small values: who runs it, where, and how often, changes nothing.
 """
 
+from .coco import CocoShards
 from .manifest import Target
 from .mask_table import MaskTable
 from .parts import PART_ITEMS, Part, Reading, make_plan, open_source, read_part
@@ -12,7 +13,7 @@ from .shards import ParquetShards, ZipShards
 from .table import Row, make_table, rows_of, write_parquet
 
 __all__ = [
-    "PART_ITEMS", "Found", "Kind", "MaskTable", "ParquetShards", "Part", "Reading", "Row",
-    "Target", "ZipShards", "make_manifest", "make_plan", "make_table", "open_source", "read_part",
-    "rows_of", "run", "run_in_processes", "write_parquet",
+    "PART_ITEMS", "CocoShards", "Found", "Kind", "MaskTable", "ParquetShards", "Part", "Reading",
+    "Row", "Target", "ZipShards", "make_manifest", "make_plan", "make_table", "open_source",
+    "read_part", "rows_of", "run", "run_in_processes", "write_parquet",
 ]  # fmt: skip

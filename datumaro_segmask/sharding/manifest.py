@@ -21,7 +21,7 @@ from ..storage import is_url, shown
 MANIFEST = "_segmask.json"
 WORK = "_segmask"
 _JOB = f"{WORK}/job.json"
-_SHARD = re.compile(r"\.?(part|shard)-\d{6}\.(parquet|zip)(\..*)?")
+_SHARD = re.compile(r"\.?(part-\d{6,}\.parquet|shard-\d{6,}\.zip|instances_.+-\d{6,}\.json)(\..*)?")
 
 
 class Target:
@@ -107,7 +107,7 @@ class Target:
         if overwrite:
             self.remove([MANIFEST] if manifest is not None else [])
             self.remove(name for name in self.names() if name == WORK or _SHARD.fullmatch(name))
-        elif before is not None and before != job:
+        elif before != job if before else any(map(_SHARD.fullmatch, self.names())):
             raise self.in_the_way()
         elif manifest is not None:
             return dict(manifest)
@@ -117,7 +117,8 @@ class Target:
     def in_the_way(self) -> SegmaskExportError:
         """Make the error for a folder with shards that are not to be replaced."""
         return SegmaskExportError(
-            "the shards of another run are here, or of the same with other options",
+            "the shards of another run are here, or of the same with other options, or files of "
+            "such names",
             shown(self._out),
             "an empty folder, or the run that was cut short",
             "choose another folder, or the option --overwrite (overwrite=True) to replace them",
@@ -136,7 +137,7 @@ class Target:
     def finish(self, manifest: dict[str, Any]) -> None:
         """Declare the run finished, and remove what is no shard of it."""
         self.put_json(MANIFEST, manifest)
-        shards = {part["file"] for part in manifest["parts"]}
+        shards = {name for part in manifest["parts"] for name in part["files"]}
         left = [n for n in self.names() if _SHARD.fullmatch(n) and n not in shards]
         self.remove([WORK, *left])
 

@@ -19,13 +19,15 @@ from ..arrays import Size
 from ..errors import ArchiveError, SegmaskExportError
 from ..regions import Instance, Rle, Shape, paint
 from ..storage import Entry, FolderSink, Hashes, Sink, SubsetLists, ZipSink, is_url, layout, shown
+from ..training import IMAGES, SEGMENTATIONS
+from .coco import CocoFiles, file_name
 from .table import KEY, NAMES, ROWS_AT_ONCE, Row
 
 log = logging.getLogger(__name__)
 
 
 class MaskTable:
-    """A table of masks that is read back: as items and as an archive.
+    """A table of masks that is read back: as items, as an archive, and as COCO.
 
     ``source`` is a ``pyarrow.Table``, a Parquet file, or a folder or URL of such files, which are
     read one after the other. Raises ArchiveError for what is no such table.
@@ -112,6 +114,33 @@ class MaskTable:
                 stack.close()
         return {name: (instances, pixels) for name, (instances, pixels) in found.items()}
 
+    def write_coco(self, out: str, *, segmentation: str = SEGMENTATIONS[0]) -> int:
+        """Write a COCO file for each subset, as ``coco_segments`` does; return how many images.
+
+        ``segmentation`` is one of ``polygons`` and ``rle``. Pictures are not in the table. Raises
+        SegmaskExportError.
+        """
+        seen, count = Hashes(), 0
+        with CocoFiles(self.label_map, segmentation) as files:
+            sink = FolderSink(out)
+            try:
+                for entry, item in self:
+                    if (listed := hash(entry)) in seen:
+                        raise _two_of_one_id(*entry)
+                    seen.add(listed)
+                    count += item.size is not None
+                    files.add(entry, item, count)
+                for subset, lines in files.texts():
+                    sink.put_lines(f"annotations/{file_name(subset)}", lines)
+                sink.finish()
+            except BaseException:
+                sink.abandon()
+                raise
+        os.makedirs(os.path.join(out, IMAGES), exist_ok=True)  # Datumaro's importer insists on it
+        for what, number in files.left_out.items():
+            log.warning("Left out of %s: %d %s.", shown(out), number, what)
+        return count
+
     def write_archive(self, out: str) -> int:
         """Write an archive, a zip if ``out`` ends in ``.zip``; return how many items it has.
 
@@ -177,15 +206,19 @@ def _is_new(item_id: str, subset: str, masks: dict[str, bytes], seen: Hashes) ->
     content = hash((item_id, tuple(masks.items())))
     known = itself in seen
     if known and (listed in seen or content not in seen):
-        raise SegmaskExportError(
-            "the table has another item of this id, with masks of its own",
-            f"item {item_id!r} of subset {subset!r}",
-            "an id of its own for every image of an archive",
-            "write an archive of each of the archives that the table was made of",
-        )
+        raise _two_of_one_id(item_id, subset)
     for value in (itself, listed, content):
         seen.add(value)
     return not known
+
+
+def _two_of_one_id(item_id: str, subset: str) -> SegmaskExportError:
+    return SegmaskExportError(
+        "the table has another item of this id, with masks of its own",
+        f"item {item_id!r} of subset {subset!r}",
+        "an id of its own for every image",
+        "write tables of each of the archives that this one was made of, and go on with these",
+    )
 
 
 def _masks(item: Item, encoder: MaskEncoder) -> dict[str, bytes]:

@@ -1,6 +1,6 @@
 """Parts done by any executor: processes of this machine, or the workers of a cluster.
 
-A part writes one file under a name that follows from its number, whole or not at all. So a part
+A part writes its files under names that follow from its number, each whole or not at all. So a part
 that runs twice changes nothing, and a run that was cut short goes on where it stopped.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import multiprocessing
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import (
     FIRST_COMPLETED,
     BrokenExecutor,
@@ -17,12 +17,12 @@ from concurrent.futures import (
     ProcessPoolExecutor,
     wait,
 )
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from ..archive import Item, LabelMap
 from ..errors import SegmaskImportError
-from ..storage import shown
+from ..storage import Entry, shown
 from .manifest import Target
 from .parts import Part, Plan, Reading, Source, open_source, version
 
@@ -38,11 +38,8 @@ class Kind(Protocol):
     def name(self) -> str:
         """What the command line and the manifest call it."""
 
-    def file(self, number: int) -> str | None:
-        """Return the name of the file of a part, None where there is none."""
-
     def write(self, part: Part, source: Source, job: Job, target: Target, found: Found) -> None:
-        """Read the items of a part, tell ``found`` of each, and write the file of the part."""
+        """Read the items of a part, and write its files; tell ``found`` of each of both."""
 
     def options(self) -> dict[str, Any]:
         """Return what decides about the bytes of the files."""
@@ -67,6 +64,8 @@ class Found:
         self.items = 0
         self.rows = 0
         self.bytes = 0
+        self.files: list[str] = []
+        self.left_out: Counter[str] = Counter()
         self.errors: list[dict[str, str]] = []
         self.broken = 0
         self._instances: Counter[str] = Counter()
@@ -86,15 +85,22 @@ class Found:
             self._instances[name] += 1
             self._pixels[name] += instance.area
 
+    def wrote(self, name: str, size: int) -> None:
+        """Note a file that was written, and its bytes."""
+        self.files.append(name)
+        self.bytes += size
+
     def result(self) -> dict[str, Any]:
         labels = {
             n: {"instances": c, "pixels": self._pixels[n]} for n, c in self._instances.items()
         }
         return {
+            "files": self.files,
             "items": self.items,
             "rows": self.rows,
             "bytes": self.bytes,
             "broken": self.broken,
+            "left_out": dict(self.left_out),
             "errors": self.errors,
             "labels": labels,
         }
@@ -115,9 +121,23 @@ def do_part(job: Job, part: Part) -> dict[str, Any]:
     target = Target(job.out)
     found = Found(job.label_map, positions)
     job.kind.write(part, source, job, target, found)
-    result = {"ids": part.digest(), "file": job.kind.file(part.number), **found.result()}
+    result = {"ids": part.digest(), **found.result()}
     target.note(part.number, result)
     return result
+
+
+def relabeled(
+    items: Iterable[tuple[Entry, Item | SegmaskImportError]], found: Found
+) -> Iterator[tuple[Entry, Item | SegmaskImportError]]:
+    """Yield the items of a part, with the labels of the job."""
+    for entry, item in items:
+        if isinstance(item, Item):
+            instances = [
+                i if i.label is None else replace(i, label=found.positions[i.label])
+                for i in item.instances
+            ]
+            item = replace(item, instances=instances)
+        yield entry, item
 
 
 def run(
@@ -226,5 +246,14 @@ def make_manifest(description: dict[str, Any], results: list[dict[str, Any]]) ->
             total = labels.setdefault(name, {"instances": 0, "pixels": 0})
             for key, value in counts.items():
                 total[key] += value
+    left_out: Counter[str] = Counter()
+    for result in results:
+        left_out.update(result["left_out"])
     sums = {key: sum(r[key] for r in results) for key in ("items", "rows", "bytes", "broken")}
-    return {"job": description, **sums, "labels": labels, "parts": results}
+    return {
+        "job": description,
+        **sums,
+        "left_out": dict(left_out),
+        "labels": labels,
+        "parts": results,
+    }

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import IO, Any
 
 from ..archive import Item, format_label_map
 from ..errors import SegmaskImportError
-from ..storage import ZIP_DATE, Entry, Storage, StoreError, SubsetLists, layout
+from ..storage import ZIP_DATE, Storage, StoreError, SubsetLists, layout
 from .manifest import Target
 from .parts import Part, Source, read_part
-from .run import Found, Job
+from .run import Found, Job, relabeled
 
 
 @dataclass(frozen=True)
@@ -31,14 +31,15 @@ class ParquetShards:
         from .table import Row, rows_of, write_parquet
 
         def rows() -> Iterator[Row]:
-            for entry, item in _relabeled(part, source, job, found):
+            for entry, item in relabeled(read_part(part, source, job.reading), found):
                 found.add(entry, item)
                 yield from rows_of(entry, item)
 
         def write(file: IO[bytes]) -> None:
             found.rows = write_parquet(rows(), job.label_map, file)
 
-        found.bytes = target.put(self.file(part.number), write)
+        name = self.file(part.number)
+        found.wrote(name, target.put(name, write))
 
 
 @dataclass(frozen=True)
@@ -57,10 +58,12 @@ class ZipShards:
         return f"shard-{number:06}.zip"
 
     def write(self, part: Part, source: Source, job: Job, target: Target, found: Found) -> None:
+        items = read_part(part, source, job.reading)
+
         def write(file: IO[bytes]) -> None:
             with zipfile.ZipFile(file, "w") as archive, SubsetLists() as lists:
                 seen: set[str] = set()
-                for entry, item in _relabeled(part, source, job, found):
+                for entry, item in relabeled(items, found):
                     files = _files_of(source.storage, item) if isinstance(item, Item) else item
                     if isinstance(files, SegmaskImportError):
                         found.add(entry, files)
@@ -80,7 +83,8 @@ class ZipShards:
                     archive.writestr(info, "".join(f"{line}\n" for line in lines))
             found.rows = found.items - found.broken
 
-        found.bytes = target.put(self.file(part.number), write)
+        name = self.file(part.number)
+        found.wrote(name, target.put(name, write))
 
 
 def _files_of(storage: Storage, item: Item) -> dict[str, bytes] | SegmaskImportError:
@@ -93,17 +97,3 @@ def _files_of(storage: Storage, item: Item) -> dict[str, bytes] | SegmaskImportE
         raise
     except SegmaskImportError as error:
         return error
-
-
-def _relabeled(
-    part: Part, source: Source, job: Job, found: Found
-) -> Iterator[tuple[Entry, Item | SegmaskImportError]]:
-    """Yield the items of a part, with the labels of the job."""
-    for entry, item in read_part(part, source, job.reading):
-        if isinstance(item, Item):
-            instances = [
-                i if i.label is None else replace(i, label=found.positions[i.label])
-                for i in item.instances
-            ]
-            item = replace(item, instances=instances)
-        yield entry, item

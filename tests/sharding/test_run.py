@@ -86,7 +86,7 @@ def test_manifest(path: str, tmp_path: Path) -> None:
     assert seen == [(i + 1, SHARDS) for i in range(SHARDS)]
     assert json.loads((tmp_path / MANIFEST).read_text("utf-8")) == manifest
     assert manifest["items"] == COUNT
-    names = {part["file"] for part in manifest["parts"]}
+    names = {name for part in manifest["parts"] for name in part["files"]}
     assert {p.name for p in tmp_path.iterdir()} == {*names, MANIFEST}
     counts = read_table(str(tmp_path)).counts()
     for name in ("car", "road"):
@@ -129,12 +129,22 @@ def test_other_shards_are_in_the_way(path: str, plain: dict[str, str], tmp_path:
     assert digest(tmp_path) == plain
 
 
+def test_files_of_others_with_such_names_stay(path: str, tmp_path: Path) -> None:
+    for name in ("part-000099.parquet", "shard-000000.zip", "instances_train-000000.json"):
+        out = tmp_path / name
+        out.mkdir()
+        (out / name).write_text("mine")
+        with pytest.raises(SegmaskExportError, match="files of such names"):
+            run(plan_of(path), ParquetShards(), str(out))
+        assert [(p.name, p.read_text()) for p in out.iterdir()] == [(name, "mine")]
+
+
 # Deaths
 
 
 @dataclass(frozen=True)
-class Deadly(ParquetShards):
-    """Kills the process that does a part, once: ``before`` or after the file has its name."""
+class Dying:
+    """Kills the process that does a part, once: ``before`` or after a file has its name."""
 
     mark: str = ""
     before: bool = True
@@ -146,10 +156,15 @@ class Deadly(ParquetShards):
         if dies and self.before:
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr(os, "replace", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
-                super().write(part, source, job, target, found)
-        super().write(part, source, job, target, found)
+                super().write(part, source, job, target, found)  # type: ignore[misc]
+        super().write(part, source, job, target, found)  # type: ignore[misc]
         if dies:
             os.kill(os.getpid(), signal.SIGKILL)
+
+
+@dataclass(frozen=True)
+class Deadly(Dying, ParquetShards):
+    """Parquet shards whose process dies once."""
 
 
 deadly = pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
