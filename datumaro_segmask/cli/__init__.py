@@ -25,7 +25,7 @@ COMMANDS = {
     "preview": "draw a contact sheet of an archive: an HTML page or a PNG",
     "from-masks": "make an archive that CVAT imports of a folder of masks",
     "recover": "finish or undo an export into a folder that was cut short",
-    "shard": "cut archives into tables or zips, by many processes or a cluster",
+    "shard": "cut archives into tables, COCO files or zips, by processes or a cluster",
     "selfcheck": "say whether Datumaro finds the format, and with which versions",
     "example": "write an example archive, to try the other commands on",
     "explain": "print the rules of the format, which the messages cite",

@@ -6,14 +6,13 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator
-from concurrent.futures import BrokenExecutor, Executor
-from contextlib import contextmanager
+from collections.abc import Callable
+from concurrent.futures import BrokenExecutor
 from typing import Any
 
 from tqdm import tqdm
 
-from ..errors import ArchiveError, SegmaskExportError, UsageError, printable
+from ..errors import SegmaskExportError, UsageError, printable
 from ..plugin.importer import add_reading_options
 from ..sharding import (
     PART_ITEMS,
@@ -22,10 +21,12 @@ from ..sharding import (
     ParquetShards,
     Reading,
     ZipShards,
+    dask_cluster,
     make_plan,
     run_in_processes,
 )
 from ..sharding import run as run_parts
+from ..storage import shown
 from ..training import SEGMENTATIONS
 from . import FAULTS, OK
 
@@ -36,8 +37,6 @@ KINDS: dict[str, Callable[[], Kind]] = {
 }
 
 _SHOWN = 10  # errors of items
-_CONNECT = 30  # seconds
-_RETRIES = 2  # of a part, on a cluster
 
 EPILOG = """\
 Beside the shards stands _segmask.json, written last: it names them, counts items, instances and
@@ -110,14 +109,14 @@ def run(options: argparse.Namespace) -> int:
         }
         try:
             if options.dask:
-                with _dask(options.dask) as executor:
+                with dask_cluster(options.dask) as executor:
                     manifest = run_parts(plan, kind, options.output, executor, **more)
             else:
                 manifest = run_in_processes(plan, kind, options.output, options.jobs, **more)
         except BrokenExecutor as error:
             raise SegmaskExportError(
                 "the processes that make the shards die, again and again",
-                options.output,
+                shown(options.output),
                 "enough memory for each of them",
                 "give fewer --jobs; what is done is kept, the same command goes on from there",
             ) from error
@@ -139,28 +138,3 @@ def _report(manifest: dict[str, Any]) -> int:
     if broken > _SHOWN:
         print(f"and {broken - _SHOWN:,} more items that cannot be read", file=sys.stderr)
     return FAULTS if broken else OK
-
-
-@contextmanager
-def _dask(address: str) -> Iterator[Executor]:
-    """Connect to the scheduler of a cluster. Raises ArchiveError where there is none."""
-    try:
-        from distributed import Client
-    except ImportError as error:
-        raise ArchiveError(
-            "the option --dask needs a package that is not here (distributed)",
-            "the command line",
-            "Dask",
-            "type \"pip install 'datumaro-segmask[dask]'\", here and on the workers",
-        ) from error
-    try:
-        client = Client(address, timeout=_CONNECT)
-    except (OSError, ValueError) as error:
-        raise ArchiveError(
-            f"no scheduler answers ({type(error).__name__})",
-            address,
-            "the address of a Dask scheduler, such as tcp://host:8786",
-            "check the address, and that the cluster is up",
-        ) from error
-    with client:
-        yield client.get_executor(pure=False, retries=_RETRIES)

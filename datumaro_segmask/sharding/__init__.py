@@ -4,6 +4,7 @@
 is a pure function of small values: who runs it, where, and how often, changes nothing.
 """
 
+from .cluster import dask_cluster
 from .coco import CocoShards
 from .manifest import Target
 from .mask_table import MaskTable
@@ -14,6 +15,6 @@ from .table import Row, make_table, rows_of, write_parquet
 
 __all__ = [
     "PART_ITEMS", "CocoShards", "Found", "Kind", "MaskTable", "ParquetShards", "Part", "Reading",
-    "Row", "Target", "ZipShards", "make_manifest", "make_plan", "make_table", "open_source",
-    "read_part", "rows_of", "run", "run_in_processes", "write_parquet",
+    "Row", "Target", "ZipShards", "dask_cluster", "make_manifest", "make_plan", "make_table",
+    "open_source", "read_part", "rows_of", "run", "run_in_processes", "write_parquet",
 ]  # fmt: skip

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from datumaro_segmask.__main__ import main
+from datumaro_segmask.cli.check import parts
 from datumaro_segmask.sharding.parts import make_plan
 from datumaro_segmask.sharding.run import run
 from datumaro_segmask.sharding.shards import ParquetShards
@@ -52,6 +54,14 @@ def test_worker_dies(
         run(plan_of(path), kind, str(tmp_path / "out"), client.get_executor(pure=False, retries=2))
     assert (tmp_path / "mark").exists()
     assert digest(tmp_path / "out") == plain
+
+
+def test_check(cluster: Any, path: str, capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    status = main(["check", path, "--json"])
+    whole = capsys.readouterr().out
+    monkeypatch.setattr(parts, "_PART", 7)
+    assert main(["check", path, "--json", "--dask", cluster.scheduler_address]) == status
+    assert capsys.readouterr().out == whole
 
 
 def test_command(cluster: Any, path: str, plain: dict[str, str], tmp_path: Path) -> None:

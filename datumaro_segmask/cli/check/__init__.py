@@ -6,8 +6,10 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from concurrent.futures import BrokenExecutor, Executor
+from contextlib import AbstractContextManager, nullcontext
 
-from ...errors import SegmaskImportError
+from ...errors import SegmaskImportError, UsageError
 from ...plugin.importer import add_reading_options
 from ...storage import shown
 from .. import FAULTS, OK, UNREADABLE
@@ -49,19 +51,43 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--all", action="store_true", help="Show every finding (default: the first 10 of a kind)"
     )
+    parser.add_argument(
+        "--jobs", type=int, default=1, metavar="N", help="Processes (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--dask", metavar="ADDRESS", help="Scheduler of a Dask cluster, such as tcp://host:8786"
+    )
     add_reading_options(parser)
+
+
+def _cluster(address: str | None) -> AbstractContextManager[Executor | None]:
+    if address is None:
+        return nullcontext()
+    from ...sharding import dask_cluster  # and with it pyarrow, for which nobody else waits
+
+    return dask_cluster(address)
 
 
 def run(options: argparse.Namespace) -> int:
     """Run the command; return its exit status."""
     for_cvat = options.judge == "cvat"
     try:
-        found = survey(
-            options.path,
-            for_cvat=for_cvat,
-            ignore_index=options.ignore_index,
-            max_pixels=options.max_pixels,
-        )
+        with _cluster(options.dask) as executor:
+            found = survey(
+                options.path,
+                for_cvat=for_cvat,
+                ignore_index=options.ignore_index,
+                max_pixels=options.max_pixels,
+                jobs=options.jobs,
+                executor=executor,
+            )
+    except BrokenExecutor as error:
+        raise UsageError(
+            "a process that checks masks has died",
+            shown(options.path),
+            "enough memory for each of them",
+            "give fewer --jobs",
+        ) from error
     except SegmaskImportError as error:
         if not options.json:
             raise

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ...archive import (
-    Archive,
     ClassLookup,
     Finding,
     Item,
@@ -15,6 +14,7 @@ from ...archive import (
     scan_item,
 )
 from ...errors import SegmaskImportError, reporting
+from ...storage import Storage
 from .cvat import cvat_findings
 from .doubts import doubts_of_item
 from .leftovers import transparent_colors
@@ -30,6 +30,12 @@ class LabelCount:
     items: int = 0
     pixels: int = 0
 
+    def merge(self, other: LabelCount) -> None:
+        """Add what there is in other items."""
+        self.instances += other.instances
+        self.items += other.items
+        self.pixels += other.pixels
+
 
 @dataclass
 class SubsetCount:
@@ -40,6 +46,15 @@ class SubsetCount:
     images: int = 0
     broken: int = 0
     labels: dict[str, LabelCount] = field(default_factory=dict)
+
+    def merge(self, other: SubsetCount) -> None:
+        """Add what there is in other items."""
+        self.items += other.items
+        self.annotated += other.annotated
+        self.images += other.images
+        self.broken += other.broken
+        for name, count in other.labels.items():
+            self.labels.setdefault(name, LabelCount()).merge(count)
 
     def add(self, item: Item, label_map: LabelMap) -> None:
         """Count what is in an item that could be read."""
@@ -57,10 +72,14 @@ class SubsetCount:
 
 
 def check_item(
-    archive: Archive, lookup: ClassLookup, item_id: str, max_pixels: int, for_cvat: bool
+    storage: Storage,
+    label_map: LabelMap,
+    lookup: ClassLookup,
+    item_id: str,
+    max_pixels: int,
+    for_cvat: bool,
 ) -> tuple[Item | None, list[Finding]]:
     """Return an item, None where it cannot be read, and what is to be said of it."""
-    storage, label_map = archive.storage, archive.label_map
     errors: list[SegmaskImportError] = []
     scan = scan_item(storage, lookup, item_id, max_pixels, errors.append)
     if not errors and label_map.labels:

@@ -5,15 +5,13 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable
+from concurrent.futures import Executor
 from dataclasses import dataclass, replace
-
-from datumaro.components.progress_reporting import NullProgressReporter
 
 from ...archive import (
     BY_COLOR,
     BY_INDEX,
     WAYS,
-    ClassLookup,
     Finding,
     comment_doubts,
     findings_of,
@@ -23,13 +21,13 @@ from ...archive import (
     two_ways,
 )
 from ...errors import SegmaskImportError
-from ...plugin.host import track
 from ...png import MAX_PIXELS
 from ...storage import layout
 from .cvat_archive import cvat_archive_findings, many_labels
-from .items import SubsetCount, check_item
+from .items import SubsetCount
 from .kinds import KINDS, SEVERITIES, severity_of
 from .leftovers import folder_names, no_masks, pictures_elsewhere
+from .parts import Judge, check_items
 
 _MAX_FAULTS = 100  # lines of one file: what has more is not the file it seems to be
 _LINE = re.compile(r":\d+$")
@@ -56,8 +54,13 @@ def survey(
     for_cvat: bool = False,
     ignore_index: int | None = None,
     max_pixels: int = MAX_PIXELS,
+    jobs: int = 1,
+    executor: Executor | None = None,
 ) -> Survey:
-    """Read the archive at ``path`` as a whole. Raises SegmaskImportError if it cannot be opened."""
+    """Read the archive at ``path`` as a whole, in ``jobs`` processes or by ``executor``.
+
+    Raises SegmaskImportError if it cannot be opened.
+    """
     collected = _Collected()
     archive = open_archive(path, report=collected.report, note=collected.note)
     storage, label_map = archive.storage, archive.label_map
@@ -69,23 +72,18 @@ def survey(
     findings += comment_doubts(label_map)
     if for_cvat:
         findings += cvat_archive_findings(storage, label_map, archive.subsets)
-    lookup = ClassLookup(label_map, False, ignore_index)
     counts = {subset: SubsetCount() for subset in archive.subsets}
     entries = [(item_id, subset) for subset, ids in archive.subsets.items() for item_id in ids]
     seen: set[str] = set()
     ways: dict[str, list[str]] = {way: [] for way in WAYS}
-    ahead = archive.storage.ahead(entries)
-    for item_id, subset in track(ahead, NullProgressReporter(), "Checking masks", len(entries)):
-        item, found = check_item(archive, lookup, item_id, max_pixels, for_cvat)
-        counts[subset].items += 1
-        if item is not None:
-            counts[subset].add(item, label_map)
-            if item.way is not None:
-                ways[item.way].append(layout.class_mask(item_id))
-        else:
-            counts[subset].broken += bool(found)
+    judge = Judge(path, label_map, for_cvat, ignore_index, max_pixels)
+    for checked in check_items(judge, archive, entries, jobs, executor):
+        item_id, subset = checked.entry
+        counts[subset].merge(checked.count)
+        if checked.way is not None:
+            ways[checked.way].append(layout.class_mask(item_id))
         if item_id not in seen:  # an item of two subsets has its masks once
-            findings += [replace(finding, subset=subset) for finding in found]
+            findings += [replace(finding, subset=subset) for finding in checked.findings]
         seen.add(item_id)
     if for_cvat and ways[BY_COLOR]:
         findings += many_labels(label_map)

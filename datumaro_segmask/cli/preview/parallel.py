@@ -7,8 +7,8 @@ import os
 import signal
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from typing import Any, TypeVar
 
 import cv2
@@ -21,19 +21,29 @@ R = TypeVar("R")
 
 CHUNK = 50
 """Items that are worked on, and whose masks stand in one file, together."""
+_AHEAD = 64  # chunks that an executor has at a time
 _PATIENCE = 2.0  # seconds: what takes no longer is not worth the start of processes
 
 
 def in_chunks(
-    task: Callable[[int, Sequence[T]], list[R]], entries: Sequence[T], desc: str, workers: int
+    task: Callable[[int, Sequence[T]], list[R]],
+    entries: Sequence[T],
+    desc: str,
+    workers: int,
+    executor: Executor | None = None,
+    size: int = CHUNK,
 ) -> Iterator[R]:
-    """Yield what the task makes of all entries, which it gets in numbered chunks of `CHUNK`.
+    """Yield what the task makes of all entries, which it gets in numbered chunks of ``size``.
 
     ``task`` must be picklable. With more than one worker, what is left after a while is given to
-    processes, which work a few chunks ahead.
+    processes, which work a few chunks ahead; an ``executor`` gets all of them.
     """
-    chunks = [entries[i : i + CHUNK] for i in range(0, len(entries), CHUNK)]
-    made = (result for results in _results(task, chunks, workers) for result in results)
+    chunks = [entries[i : i + size] for i in range(0, len(entries), size)]
+    if executor is None:
+        results = _results(task, chunks, workers)
+    else:
+        results = _ahead(executor, task, enumerate(chunks), _AHEAD)
+    made = (result for chunk in results for result in chunk)
     return track(made, NullProgressReporter(), desc, len(entries))
 
 
@@ -56,16 +66,30 @@ def _in_processes(
     # A copy of this process would have threads of OpenCV that do not run.
     spawn = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(min(workers, len(chunks)), spawn, _begin, (task,))
+    try:
+        yield from _ahead(pool, _work, chunks, 2 * workers)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _ahead(
+    executor: Executor,
+    task: Callable[[int, Sequence[T]], list[R]],
+    chunks: Iterable[tuple[int, Sequence[T]]],
+    most: int,
+) -> Iterator[list[R]]:
+    """Yield the results in the order of the chunks, of which so many are given out ahead."""
     pending: deque[Future[list[R]]] = deque()
     try:
         for number, chunk in chunks:
-            pending.append(pool.submit(_work, number, chunk))
-            if len(pending) > 2 * workers:
+            pending.append(executor.submit(task, number, chunk))
+            if len(pending) > most:
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()
     finally:
-        pool.shutdown(cancel_futures=True)
+        for future in pending:
+            future.cancel()
 
 
 _task: Callable[[int, Sequence[Any]], list[Any]]

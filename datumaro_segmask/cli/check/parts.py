@@ -1,0 +1,83 @@
+"""The items of an archive, checked one after the other here, or in parts by processes or a cluster.
+
+A part is a pure function of small values. One with broken items has them among its findings, like
+the check of the whole archive.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from functools import lru_cache, partial
+
+from datumaro.components.progress_reporting import NullProgressReporter
+
+from ...archive import Archive, ClassLookup, Finding, LabelMap
+from ...plugin.host import track
+from ...storage import Entry, Storage, open_storage
+from ..preview.parallel import in_chunks
+from .items import SubsetCount, check_item
+
+_PART = 250  # items: a few ranges of a zip in a store
+_DESC = "Checking masks"
+
+
+@dataclass(frozen=True)
+class Judge:
+    """How items are judged, whoever does it. ``path`` is that of the archive."""
+
+    path: str
+    label_map: LabelMap
+    for_cvat: bool
+    ignore_index: int | None
+    max_pixels: int
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What is known of one item; ``way`` is how its class mask was read (see `Item`)."""
+
+    entry: Entry
+    count: SubsetCount
+    way: str | None
+    findings: list[Finding]
+
+
+def check_items(
+    judge: Judge,
+    archive: Archive,
+    entries: Sequence[Entry],
+    jobs: int = 1,
+    executor: Executor | None = None,
+) -> Iterator[Checked]:
+    """Yield what is known of each item, in the order of the entries, and show the progress."""
+    if jobs <= 1 and executor is None:
+        checked = _checked(judge, archive.storage, entries)
+        yield from track(checked, NullProgressReporter(), _DESC, len(entries))
+        return
+    yield from in_chunks(partial(_check_part, judge), entries, _DESC, jobs, executor, _PART)
+
+
+def _check_part(judge: Judge, _: int, entries: Sequence[Entry]) -> list[Checked]:
+    return list(_checked(judge, _storage(judge.path), entries))
+
+
+@lru_cache(maxsize=1)
+def _storage(path: str) -> Storage:
+    return open_storage(path)
+
+
+def _checked(judge: Judge, storage: Storage, entries: Sequence[Entry]) -> Iterator[Checked]:
+    label_map = judge.label_map
+    lookup = ClassLookup(label_map, False, judge.ignore_index)
+    for entry in storage.ahead(entries):
+        item, found = check_item(
+            storage, label_map, lookup, entry[0], judge.max_pixels, judge.for_cvat
+        )
+        count = SubsetCount(items=1)
+        if item is not None:
+            count.add(item, label_map)
+        else:
+            count.broken += bool(found)
+        yield Checked(entry, count, item.way if item is not None else None, found)

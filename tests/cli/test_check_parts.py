@@ -1,0 +1,90 @@
+"""A check in parts, by whomever, says what the check of the whole archive says."""
+
+from __future__ import annotations
+
+import json
+import os
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import asdict
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from datumaro_segmask.__main__ import main
+from datumaro_segmask.cli.check import parts
+from datumaro_segmask.cli.check.survey import survey
+from datumaro_segmask.cli.preview import parallel
+
+from ..archives import CONTAINERS, archive, as_folder, as_zip, gray, jpeg, rgb
+from ..sharding.makes import random_files
+
+
+def faulty_files() -> Any:
+    """An archive with all that may differ between parts: faults, doubts, items of two subsets."""
+    files = random_files(40)
+    bad = {"bad": b"no PNG", "size": rgb("01"), "color": rgb("0 1"), "gray": gray("0 1 2")}
+    more = archive(bad, {"size": rgb("1 2 2"), "bad": rgb("1"), "thin": rgb("1 2")})
+    files |= {name: data for name, data in more.items() if name.endswith(".png")}
+    files["JPEGImages/color.jpg"] = jpeg(5, 5)
+    files["ImageSets/Segmentation/odd.txt"] = b"bad\nsize\ncolor\ngray\nthin\nnone\n../out"
+    files["ImageSets/Segmentation/odd2.txt"] = b"bad\nthin\nd0/item 0"
+    return files
+
+
+def spawned() -> Executor:
+    return ProcessPoolExecutor(2, mp_context=get_context("spawn"))
+
+
+@pytest.mark.parametrize("for_cvat", [False, True], ids=["segmask", "cvat"])
+@pytest.mark.parametrize("make", CONTAINERS.values(), ids=CONTAINERS)
+def test_parts_say_what_the_whole_says(
+    make: Any, for_cvat: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = str(make(faulty_files(), tmp_path / "x"))
+    whole = survey(path, for_cvat=for_cvat)
+    assert {"bad", "size", "color"} <= {finding.item for finding in whole.findings}
+    assert whole.subsets["odd"].broken >= 2
+    monkeypatch.setattr(parts, "_PART", 3)
+    with ThreadPoolExecutor(2) as pool:
+        assert asdict(survey(path, for_cvat=for_cvat, executor=pool)) == asdict(whole)
+
+
+def test_processes_say_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = str(as_zip(faulty_files(), tmp_path / "x"))
+    whole = survey(path)
+    monkeypatch.setattr(parts, "_PART", 5)
+    monkeypatch.setattr(parallel, "_PATIENCE", 0)
+    assert asdict(survey(path, jobs=2)) == asdict(whole)
+    with spawned() as pool:
+        assert asdict(survey(path, executor=pool)) == asdict(whole)
+
+
+def test_command(tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = str(as_folder(faulty_files(), tmp_path / "x"))
+    assert main(["check", path, "--json"]) == 1
+    whole = capsys.readouterr().out
+    monkeypatch.setattr(parts, "_PART", 5)
+    monkeypatch.setattr(parallel, "_PATIENCE", 0)
+    assert main(["check", path, "--json", "--jobs", "2"]) == 1
+    assert capsys.readouterr().out == whole
+    assert json.loads(whole)["subsets"]["odd"]["items"] == 6
+
+
+def _in_processes(task: Any, chunks: Any, workers: int) -> Any:
+    return parallel._in_processes(task, list(enumerate(chunks)), workers)
+
+
+def _die(*_: object) -> None:
+    os._exit(1)
+
+
+def test_process_that_dies(tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = str(as_folder(faulty_files(), tmp_path / "x"))
+    monkeypatch.setattr(parallel, "_PATIENCE", 0)
+    monkeypatch.setattr(parts, "_PART", 5)
+    monkeypatch.setattr(parts, "_check_part", _die)
+    monkeypatch.setattr(parallel, "_results", _in_processes)
+    assert main(["check", path, "--jobs", "2"]) == 2
+    assert "give fewer --jobs" in capsys.readouterr().err
