@@ -58,7 +58,8 @@ def to_table(source: Source) -> pa.Table:
     """Return the masks of an archive (path, URL, pattern or several), or of a dataset, as a table.
 
     The whole table is in memory; `write_table` keeps no more than a part of it there. Schema:
-    docs/scale.md. Raises SegmaskImportError, or SegmaskExportError for an item of a dataset.
+    docs/format.md, section 8. Raises SegmaskImportError, or SegmaskExportError for an item of a
+    dataset.
     """
     paths = _paths(source)
     if paths is None:

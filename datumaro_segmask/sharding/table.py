@@ -1,7 +1,7 @@
 """The masks of an archive as a table: a row an instance, and one for an item without any.
 
-Schema: docs/scale.md. The label map lies in the metadata of the schema. pyarrow comes with
-Datumaro.
+Schema: docs/format.md, section 8. The label map lies in the metadata of the schema. pyarrow comes
+with Datumaro.
 """
 
 from __future__ import annotations

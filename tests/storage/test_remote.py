@@ -341,7 +341,10 @@ def test_folder_that_looks_like_a_url(tmp_path: Path, monkeypatch: pytest.Monkey
     ("url", "text"),
     [
         ("s3://bucket/a b.zip", "s3://bucket/a b.zip"),
-        ("s3://key:se/cret@bucket/a.zip", "s3://key:se/cret@bucket/a.zip"),
+        ("s3://key:se/cr/et@bucket/a.zip", "s3://bucket/a.zip"),
+        ("s3://bucket/a:b@c.zip", "s3://bucket/a:b@c.zip"),
+        ("https://host:8080/a@b.zip", "https://host:8080/a@b.zip"),
+        ("https://user:p@w@host:80/a@b.zip", "https://host:80/a@b.zip"),
         ("s3://key:secret@bucket/a.zip", "s3://bucket/a.zip"),
         ("https://user:p:w@host/a.zip", "https://host/a.zip"),
         ("https://token@host/a.zip", "https://host/a.zip"),

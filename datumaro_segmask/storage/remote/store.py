@@ -22,7 +22,7 @@ _URL = re.compile(r"[a-z][a-z0-9+.-]+(::|://)", re.I)
 _FLAT_URL = re.compile(r"((?:[a-z][a-z0-9+.-]+::)*[a-z][a-z0-9+.-]+:)/(?!/)(.*)", re.I | re.S)
 _LOCAL = re.compile(r"(file|local)://", re.I)
 _QUERY = re.compile(r"\?.*=.*", re.S)
-_PASSWORD = re.compile(r"//[^/\s]*:[^/\s]*@")
+_PASSWORD = re.compile(r"//[^/\s]*:(?:[^/\s]*|(?!\d+/)\S*?)@")  # keys of S3 have slashes, ports not
 _WEB_USER = re.compile(r"((?:https?|ftp|webdav)://)[^/\s]*@", re.I)
 
 _ATTEMPTS = 2  # the libraries of most stores try some times of their own
