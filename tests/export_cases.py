@@ -235,6 +235,11 @@ ORDER = {
         [item(mask("1111 1111", group=1), box(1, 0, 2, 2, ROAD), mask("0100 0100", group=3))],
         {"a": ("1121 1121", "1321 1321")},
     ),
+    "without-a-pixel": Export(
+        [item(mask("0000 0000"), box(9, 9, 2, 2), mask("1111 1111"))],
+        {"a": ("1111 1111", "3333 3333")},
+        logs=["Left out of the export: 2 annotations that cover no pixel"],
+    ),
     "covered-entirely": Export(
         [item(box(1, 0, 1, 1), box(0, 0, 4, 2, ROAD))],
         {"a": ("2222 2222", "2222 2222")},

@@ -31,7 +31,7 @@ from .. import regions
 from ..archive import Member, instance_numbers
 from ..errors import UnpaintableError
 from ..regions import Instance, decode_box
-from .labels import ExportLabels
+from .labels import ExportLabels, label_error
 
 PAINTED = (Mask, Polygon, Bbox, RotatedBbox, Ellipse)
 OUTLINES = (Mask, Polygon, Ellipse)
@@ -42,6 +42,7 @@ Placed: TypeAlias = tuple[int, Annotation]
 OF_OTHER_LABELS = "annotations whose label the label map does not have"
 WITHOUT_LABEL = "annotations without a label, beside others that have one"
 HIDDEN = "annotations that others cover entirely"
+WITHOUT_PIXELS = "annotations that cover no pixel"
 
 
 class KnownRle(dict[str, Any]):
@@ -196,6 +197,7 @@ def paint_annotations(
             shapes = [(shape, label) for shape, label in shapes if shape.where != error.where]
             continue
         left_out[HIDDEN] += planes.hidden.size
+        left_out[WITHOUT_PIXELS] += planes.empty.size
         return Painted(planes, any(label is not None for _, label in shapes))
     return None
 
@@ -288,13 +290,3 @@ def image_of(mask: Mask, where: str) -> NDArray[Any]:
 def place_of_annotation(where: str, index: int, annotation: Annotation) -> str:
     """Return how to call an annotation of the item ``where`` in a message."""
     return f"{where}, annotations[{index}] ({annotation.type.name}, id {annotation.id})"
-
-
-def label_error(what: str, where: str) -> UnpaintableError:
-    """Make the error of an annotation with a label that the dataset does not have."""
-    return UnpaintableError(
-        what,
-        where,
-        "the index of one of the dataset's labels",
-        "give the annotation a label of the dataset, or remove it",
-    )

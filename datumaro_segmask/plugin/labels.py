@@ -26,7 +26,7 @@ from ..archive import (
     voc_label_map,
 )
 from ..colors import Rgb, voc_color
-from ..errors import SegmaskExportError
+from ..errors import SegmaskExportError, UnpaintableError
 
 log = logging.getLogger(__name__)
 
@@ -147,3 +147,13 @@ def make_categories(label_map: LabelMap) -> CategoriesInfo:
         labels.add(label.name, attributes=set(label.actions))
     colormap = {i: label.color for i, label in enumerate(label_map.labels)}
     return {AnnotationType.label: labels, AnnotationType.mask: MaskCategories(colormap)}
+
+
+def label_error(what: str, where: str) -> UnpaintableError:
+    """Make the error of an annotation with a label that the dataset does not have."""
+    return UnpaintableError(
+        what,
+        where,
+        "the index of one of the dataset's labels",
+        "give the annotation a label of the dataset, or remove it",
+    )

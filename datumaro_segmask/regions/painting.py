@@ -36,11 +36,16 @@ class Shape:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Planes:
-    """The two masks of an item, and the positions (from 0) of the shapes that show no pixel."""
+    """The two masks of an item.
+
+    ``hidden`` and ``empty`` are the positions (from 0) of the shapes that show no pixel: since
+    others cover them entirely, or since they have none.
+    """
 
     labels: Plane
     numbers: Plane
     hidden: IntArray
+    empty: IntArray
 
 
 def paint(shapes: Sequence[Shape], height: int, width: int, background_value: int) -> Planes:
@@ -53,13 +58,15 @@ def paint(shapes: Sequence[Shape], height: int, width: int, background_value: in
     geometries = [shape.geometry for shape in shapes]
     runs = column_runs(geometries, [shape.where for shape in shapes], size)
     changes = _changes(runs, size)
-    seen = np.bincount(changes.shape, minlength=len(shapes) + 1)
+    seen = np.bincount(changes.shape, minlength=len(shapes) + 1)[1:]
+    drawn = np.bincount(runs.shape[runs.end > runs.begin], minlength=len(shapes) + 1)[1:]
     labels = [background_value, *(shape.label_value for shape in shapes)]
     numbers = [0, *(shape.number for shape in shapes)]
     return Planes(
         Plane(changes, np.array(labels, np.int64)),
         Plane(changes, np.array(numbers, np.int64)),
-        (seen[1:] == 0).nonzero()[0],
+        ((seen == 0) & (drawn > 0)).nonzero()[0],
+        (drawn == 0).nonzero()[0],
     )
 
 

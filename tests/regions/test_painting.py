@@ -203,7 +203,8 @@ def test_the_last_is_on_top(size: tuple[int, int], seed: int, n: int) -> None:
     planes = paint(shapes, *size, BACKGROUND)
     assert np.array_equal(pixels(planes.labels), np.where(expected > 0, expected + 100, BACKGROUND))
     assert np.array_equal(pixels(planes.numbers), expected % 3)
-    assert (planes.hidden + 1).tolist() == sorted({*range(1, n + 1)} - {*expected.ravel()})
+    unseen = sorted([*planes.hidden + 1, *planes.empty + 1])
+    assert unseen == sorted({*range(1, n + 1)} - {*expected.ravel()})
 
 
 @pytest.mark.parametrize("order", [1, -1], ids=["the smallest on top", "the largest on top"])
@@ -225,7 +226,8 @@ def test_no_shape_at_all() -> None:
 def test_shapes_that_show_no_pixel_are_told() -> None:
     shapes = [box(0, 0, 2, 2), box(50, 50, 2, 2), box(3, 3, 1, 1), box(0, 0, 3, 3)]
     planes = paint([Shape(shape, 1, 1) for shape in shapes], 9, 9, 0)
-    assert planes.hidden.tolist() == [0, 1]
+    assert planes.hidden.tolist() == [0]  # the box under the last one
+    assert planes.empty.tolist() == [1]  # the one outside of the image
 
 
 def test_no_frame_is_ever_drawn() -> None:

@@ -25,14 +25,15 @@ from ...errors import UnpaintableError
 from ...regions import Instance
 from ...training import Segment, cover
 from ..annotations import (
+    WITHOUT_PIXELS,
     KnownRle,
     SegmaskMask,
     geometry_of,
-    label_error,
     place_of_annotation,
     to_instance,
 )
 from ..item_files import in_paint_order
+from ..labels import label_error
 
 OBJECT, CROWD, SKIP = "object", "crowd", "skip"
 STUFF = {
@@ -43,7 +44,6 @@ STUFF = {
 """What becomes of stuff: of masks that the importer made of class pixels without an instance."""
 
 WITHOUT_LABEL = "annotations without a label, of which training code can make no class"
-WITHOUT_PIXELS = "annotations that cover no pixel"
 OF_BACKGROUND = "annotations of the background (objects with keep_background=True)"
 OF_STUFF = "masks without an instance, as the option stuff says"
 OF_CROWDS = "regions of crowds, which the format has no place for"
