@@ -150,7 +150,8 @@ def find_lists(
         elif layout.split_suffix(name)[1].lower() in _LIKE_LISTS:
             tables.append(list_name(name))
     labels = {label.name for label in label_map.labels}
-    whys = {name: _why_no_list(storage, name, labels) for name in names.values()}
+    probed = names.values() if len(names) > 1 else ()  # a lone one is read, whatever it is like
+    whys = {name: _why_no_list(storage, name, labels) for name in probed}
     tabled = {name: why for name, why in whys.items() if why is not None}
     if len(tabled) < len(names):
         tables += (no_list(name, why) for name, why in tabled.items())
