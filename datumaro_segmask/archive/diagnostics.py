@@ -165,6 +165,10 @@ def no_mask(file: str) -> Finding:
     fix = "save it as PNG, or move it elsewhere if it is no mask"
     if suffix.lower() in (".jpg", ".jpeg"):
         fix = "draw it again and save it as PNG, for JPEG has changed its values"
+    elif suffix.lower() in (".bmp", ".tif", ".tiff"):
+        folder = file.partition("/")[0]
+        fix = f"save it as PNG; 'datumaro-segmask from-masks {folder} --labels {layout.LABEL_MAP} "
+        fix += "-o task.zip' makes an archive of such masks"
     return Finding("mask-type", file, what, fix)
 
 
