@@ -13,7 +13,7 @@ from difflib import get_close_matches
 from itertools import islice
 
 from .. import signatures
-from ..errors import ArchiveError
+from ..errors import ArchiveError, printable
 from . import layout
 
 COPY = "copy or export the archive again, it is damaged"
@@ -108,11 +108,16 @@ def files_below(folder: str) -> Iterator[str]:
 
 def nothing_here(where: str, names: Iterable[str], in_zip: bool) -> ArchiveError:
     """Make the error for a folder or zip without an archive; ``names`` are of the files in it."""
-    known = [n for n in islice(names, _LOOKED_AT) if len(n) < _LONGEST and not layout.is_litter(n)]
+    known = [name for name in islice(names, _LOOKED_AT) if _can_be_shown(name)]
     reasons = (_too_deep, _misnamed, _packed, _inside, _foreign, _loose_masks)
     found = next(filter(None, (reason(where, known, in_zip) for reason in reasons)), None)
     what, fix = found or ("no archive of segmentation masks is here", _CHECK)
     return ArchiveError(what, where, _EXPECTED, fix)
+
+
+def _can_be_shown(name: str) -> bool:
+    is_sound = layout.problem_of_name(name) is None and not layout.is_litter(name)
+    return is_sound and len(printable(name)) <= _LONGEST
 
 
 _Reason = tuple[str, str] | None
