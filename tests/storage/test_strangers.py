@@ -19,6 +19,11 @@ TASK = archive({"a": gray("01")})
 TAR_HEAD = bytes(257) + b"ustar\0"
 
 
+def plain(text: str) -> str:
+    """Without quotes, which paths of Windows get, and with its separators as elsewhere."""
+    return text.replace("\\", "/").replace("'", "")
+
+
 def error_of(path: Path) -> ArchiveError:
     with pytest.raises(ArchiveError) as caught:
         open_storage(str(path))
@@ -71,7 +76,7 @@ def test_file(name: str, tmp_path: Path) -> None:
     path.write_bytes(data)
     error = error_of(path)
     assert what in error.what
-    assert remedy.format(path) in error.remedy
+    assert plain(remedy.format(path)) in plain(error.remedy)
 
 
 def test_name_with_spaces_is_typed_in_quotes(tmp_path: Path) -> None:
@@ -116,7 +121,7 @@ def test_folder(name: str, tmp_path: Path) -> None:
     path = as_folder(files, tmp_path / "task")
     error = error_of(path)
     assert what in error.what
-    assert remedy.format(path) in error.remedy.replace("\\", "/")
+    assert plain(remedy.format(path)) in plain(error.remedy)
 
 
 @pytest.mark.parametrize("name", FOLDERS)
@@ -126,9 +131,9 @@ def test_zip(name: str, tmp_path: Path) -> None:
     path = as_zip(files, tmp_path / "task")
     error = error_of(path)
     assert what in error.what
-    assert remedy.format("task") in error.remedy
+    assert plain(remedy.format("task")) in plain(error.remedy)
     if "{}" in remedy:
-        assert f"unzip {path} -d task" in error.remedy
+        assert plain(f"unzip {path} -d task") in plain(error.remedy)
 
 
 @pytest.mark.parametrize("folder", ["SegmentationClass", "ImageSets/Segmentation", "ImageSets"])
@@ -138,4 +143,4 @@ def test_folder_of_an_archive(folder: str, tmp_path: Path) -> None:
         (path / "ImageSets/Segmentation").rename(path / "ImageSets/lists")
     error = error_of(path / folder)
     assert folder.partition("/")[0] in error.what
-    assert error.remedy == f"give the path {path}"
+    assert plain(error.remedy) == plain(f"give the path {path}")
