@@ -121,7 +121,8 @@ def _parse_image_head(data: bytes) -> ImageHead | None:
 def _holds_exif(data: bytes) -> bool:
     """Tell whether the head of a PNG or WebP says that there is EXIF data, which may be far on."""
     is_png = data.startswith(b"\x89PNG") and b"eXIf" in data
-    return is_png or (data[8:16] == b"WEBPVP8X" and data[20] & 8 != 0)
+    is_webp = data[8:16] == b"WEBPVP8X" and len(data) > 20
+    return is_png or (is_webp and data[20] & 8 != 0)
 
 
 def _orientation(data: bytes) -> int | None:
