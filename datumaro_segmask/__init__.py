@@ -17,8 +17,8 @@ dataset.export("out", "segmask", mask_mode="index", save_media=True)
 
 By what one wants:
 
-* all options of an import: [SegmaskBase](#datumaro_segmask.plugin.base.SegmaskBase)
-* all options of an export: [SegmaskExporter](#datumaro_segmask.plugin.exporter.SegmaskExporter)
+* options of an import: [SegmaskBase](#datumaro_segmask.plugin.base.SegmaskBase)
+* options of an export: [SegmaskExporter](#datumaro_segmask.plugin.export.exporter.SegmaskExporter)
 * to look at an item: [show](#datumaro_segmask.cli.preview.show.show)
 * polygons for masks, in any dataset: [transforms](#datumaro_segmask.plugin.transforms)
 * polygons for arrays, without Datumaro: [polygons](#datumaro_segmask.regions.polygons)

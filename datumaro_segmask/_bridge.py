@@ -62,7 +62,7 @@ _EXTENSIONS = [".txt", ".png", ".zip", ""]
 PLUGINS = (
     _spec("plugin.importer.SegmaskImporter", "segmask", "Importer", file_extensions=_EXTENSIONS),
     _spec("plugin.base.SegmaskBase", "segmask", "DatasetBase"),
-    _spec("plugin.exporter.SegmaskExporter", "segmask", "Exporter"),
+    _spec("plugin.export.exporter.SegmaskExporter", "segmask", "Exporter"),
     _spec("plugin.training.coco.CocoSegmentsExporter", "coco_segments", "Exporter"),
     _spec("plugin.training.yolo.YoloSegmentsExporter", "yolo_segments", "Exporter"),
     _spec("plugin.transforms.MasksToExactPolygons", "masks_to_exact_polygons", "Transform"),

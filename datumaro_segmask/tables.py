@@ -130,7 +130,7 @@ def _paths(source: Source) -> list[str] | None:
 
 def _of_dataset(dataset: IDataset) -> tuple[LabelMap, Iterator[tuple[Entry, Item]]]:
     """Return the labels of a dataset, and its items as an archive would have them."""
-    from .plugin.item_files import ItemFiles
+    from .plugin.export.item_files import ItemFiles
     from .plugin.labels import SOURCE, make_export_labels
 
     labels = make_export_labels(dataset.categories(), SOURCE)

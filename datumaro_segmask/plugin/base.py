@@ -40,7 +40,7 @@ from ..storage import layout
 from .annotations import make_mask
 from .host import border, keep_freed_memory, report_imported, set_subsets, track
 from .labels import make_categories
-from .pictures.media import MissingImage, StoredImage, TurnedImage
+from .media import MissingImage, StoredImage, TurnedImage
 from .transforms import components_of, polygons_of
 
 log = logging.getLogger(__name__)

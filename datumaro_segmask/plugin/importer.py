@@ -18,7 +18,7 @@ from .host import (
     border,
     let_datasets_save_to_files,
 )
-from .transforms import add_component_options
+from .transforms import add_component_options, add_tolerance_option
 
 NAME = "segmask"
 
@@ -144,13 +144,7 @@ def add_import_options(parser: argparse.ArgumentParser) -> None:
         help="Kind of the annotations; polygons give the very same masks when painted "
         "(default: %(default)s)",
     )
-    parser.add_argument(
-        "--tolerance",
-        type=float,
-        default=0.0,
-        help="Leave out corners of polygons that lie no further than this from the outline, "
-        "in pixels (default: %(default)s, exact)",
-    )
+    add_tolerance_option(parser)
     parser.add_argument(
         "--instances",
         choices=INSTANCES,

@@ -28,13 +28,7 @@ class MasksToExactPolygons(ItemTransform, CliPlugin):
     @classmethod
     def build_cmdline_parser(cls, **kwargs: Any) -> argparse.ArgumentParser:
         parser: argparse.ArgumentParser = super().build_cmdline_parser(**kwargs)
-        parser.add_argument(
-            "--tolerance",
-            type=float,
-            default=0.0,
-            help="Leave out corners that lie no further than this from the outline, in pixels; "
-            "masks that touch still share their border (default: %(default)s, exact)",
-        )
+        add_tolerance_option(parser)
         return parser
 
     def __init__(self, extractor: IDataset, tolerance: float = 0.0) -> None:
@@ -114,6 +108,17 @@ def _make_polygons(rings: Sequence[Ring], mask: Mask, group: int) -> list[Polygo
         )
         for ring in rings
     ]
+
+
+def add_tolerance_option(parser: argparse.ArgumentParser) -> None:
+    """Add ``--tolerance``, for what makes polygons."""
+    parser.add_argument(
+        "--tolerance",
+        type=float,
+        default=0.0,
+        help="Leave out corners of polygons that lie no further than this from the outline, in "
+        "pixels; masks that touch still share their border (default: %(default)s, exact)",
+    )
 
 
 def add_component_options(parser: argparse.ArgumentParser) -> None:

@@ -66,7 +66,7 @@ def test_round_trip_that_fails(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
 
 def test_export_that_fails(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
     from datumaro_segmask.__main__ import main
-    from datumaro_segmask.plugin.exporter import SegmaskExporter
+    from datumaro_segmask.plugin.export.exporter import SegmaskExporter
 
     def fail(*args: object, **options: object) -> None:
         raise RuntimeError("no room")

@@ -21,8 +21,8 @@ from datumaro.components.media import Image
 
 import datumaro_segmask
 from datumaro_segmask.colors import number_to_color
-from datumaro_segmask.plugin import item_files
 from datumaro_segmask.plugin.base import SegmaskBase
+from datumaro_segmask.plugin.export import item_files
 
 from ..archives import CONTAINERS, archive, as_folder, as_zip, png, rgb
 

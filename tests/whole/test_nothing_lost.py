@@ -21,7 +21,7 @@ from datumaro.components.importer import ImportErrorPolicy
 from datumaro.components.media import Image
 
 from datumaro_segmask.errors import SegmaskExportError
-from datumaro_segmask.plugin import item_files
+from datumaro_segmask.plugin.export import item_files
 from datumaro_segmask.storage import write
 from datumaro_segmask.storage.layout import STAGING
 from datumaro_segmask.storage.write import FolderSink, SubsetLists, ZipSink

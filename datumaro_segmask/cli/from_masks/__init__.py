@@ -15,10 +15,10 @@ from datumaro.components.importer import ImportContext
 
 from ...errors import UsageError, counted, printable
 from ...plugin.base import COMPONENTS, SegmaskBase
-from ...plugin.exporter import SegmaskExporter
+from ...plugin.export.exporter import SegmaskExporter
+from ...plugin.export.in_place import Place, Target
 from ...plugin.host import CollectedErrors
 from ...plugin.importer import add_reading_options
-from ...plugin.in_place import Place, Target
 from ...plugin.transforms import add_component_options
 from ...storage import folder_roots, holds_archive, is_inside, layout
 from .. import FAULTS, OK, claim_output, in_the_way

@@ -13,7 +13,7 @@ from datumaro.components.media import Image
 from PIL import Image as Pillow
 
 from ...archive import ClassLookup, open_archive
-from ...plugin.exporter import SegmaskExporter
+from ...plugin.export.exporter import SegmaskExporter
 from ...png import MAX_PIXELS
 from .drawing import Settings, draw
 from .sheet import draw_card

@@ -23,10 +23,10 @@ from ..annotations import (
     make_mask,
     place_of_annotation,
 )
-from ..exporter import SegmaskExporter
+from ..export.exporter import SegmaskExporter
+from ..export.in_place import Place, Target
+from ..export.item_files import in_paint_order, place_of, size_of
 from ..host import border, without_policy
-from ..in_place import Place, Target
-from ..item_files import in_paint_order, place_of, size_of
 from ..labels import make_categories
 from .segments import is_stuff
 

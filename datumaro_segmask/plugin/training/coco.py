@@ -16,7 +16,8 @@ from ...training import (
     is_own_text,
     simplified,
 )
-from .exporter import TrainingExporter, check_choice, check_names
+from ..transforms import add_tolerance_option
+from .exporter import TrainingExporter, check_choice
 
 ANNOTATIONS, IMAGES = "annotations", "images"
 WITHOUT_SIZE = "items without image and without masks, whose width and height nobody knows"
@@ -44,13 +45,7 @@ class CocoSegmentsExporter(TrainingExporter):
             help="'polygons' (every reader takes them, pycocotools paints the same pixels) or "
             "'rle' (compressed, a fifth of the size) (default: %(default)s)",
         )
-        parser.add_argument(
-            "--tolerance",
-            type=float,
-            default=0.0,
-            help="Leave out corners of polygons that lie no further than this from the outline, "
-            "in pixels (default: %(default)s, exact)",
-        )
+        add_tolerance_option(parser)
         return parser
 
     def __init__(
@@ -79,7 +74,7 @@ class CocoSegmentsExporter(TrainingExporter):
                 text.close()
 
     def _export(self, item: DatasetItem) -> None:
-        check_names(item)
+        self._check_names(item)
         segments, size = self._segments(item)
         if size is None:
             self._left_out[WITHOUT_SIZE] += 1

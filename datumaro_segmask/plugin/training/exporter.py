@@ -10,41 +10,27 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any, ClassVar
 
-from datumaro.components.dataset import Dataset
 from datumaro.components.dataset_base import DatasetItem, IDataset
-from datumaro.components.dataset_storage import DatasetPatch
-from datumaro.components.exporter import Exporter
 from datumaro.components.media import Image
-from datumaro.components.progress_reporting import NullProgressReporter
 
 from ...arrays import Size
 from ...errors import SegmaskExportError, as_typed
 from ...storage import FolderSink, layout
 from ...training import Segment
-from ..host import (
-    border,
-    keep_freed_memory,
-    meta_files,
-    report_annotation,
-    report_exported,
-    track,
-)
-from ..item_files import image_data, place_of, size_of
+from ..export.common import WholeExporter
+from ..export.item_files import check_names, image_data, place_of, size_of
 from .segments import OBJECT, STUFF, SegmentMaker, classes_of
 
 log = logging.getLogger(__name__)
 
 
-class TrainingExporter(Exporter):
+class TrainingExporter(WholeExporter):
     """Exports objects of any dataset for training; a base class.
 
     ``stuff`` is what becomes of pixels of a label without an instance, one of the class's `STUFF`.
-    ``keep_background`` makes the background a class. Raises SegmaskExportError for what concerns
-    the whole export; the errors of single items and annotations go to the error policy. Nothing
-    is in its place before all is written. Source: docs/training.md.
+    ``keep_background`` makes the background a class. Source: docs/training.md.
     """
 
-    DEFAULT_IMAGE_EXT = ".jpg"
     STUFF: ClassVar[dict[str, str]] = STUFF
 
     @classmethod
@@ -75,39 +61,21 @@ class TrainingExporter(Exporter):
         **kwargs: Any,
     ) -> None:
         super().__init__(extractor, save_dir, **kwargs)
-        keep_freed_memory()
         check_choice("stuff", stuff, self.STUFF)
         self._left_out: Counter[str] = Counter()
         self._classes = classes_of(extractor.categories(), keep_background)
         self._maker = SegmentMaker(self._classes, stuff, self._left_out)
 
-    @property
-    def can_stream(self) -> bool:
-        return True
-
-    @classmethod
-    @border()
-    def convert(cls, extractor: IDataset, save_dir: str, **options: Any) -> None:
-        """Export a dataset."""
-        super().convert(extractor, save_dir, **options)
-
-    @classmethod
-    def patch(cls, dataset: IDataset, patch: DatasetPatch, save_dir: str, **options: Any) -> None:
-        """Export a dataset to where it was exported to before. Datumaro would empty the folder."""
-        cls.convert(dataset, save_dir, **options)
-
     def _apply_impl(self) -> None:
         self._sink = FolderSink(self._save_dir)
         try:
-            for item in self._items():
+            for item in self._items("Exporting objects"):
                 try:
                     self._export(item)
                 except SegmaskExportError as error:
-                    report_exported(self._ctx.error_policy, error, item)
+                    self._report_item(error, item)
             self._finish()
-            for name, data in meta_files(self).items():
-                self._sink.put(name, data)
-            self._sink.finish()
+            self._end(self._sink)
         except BaseException:
             self._sink.abandon()
             raise
@@ -123,15 +91,6 @@ class TrainingExporter(Exporter):
         """Write what belongs to all items, and discard what earlier exports have left."""
         raise NotImplementedError
 
-    def _items(self) -> Iterator[DatasetItem]:
-        reporter = self._ctx.progress_reporter
-        # Datumaro counts a lazy dataset by reading all of it, so nobody who does not ask waits.
-        counts = not isinstance(reporter, NullProgressReporter) or (
-            isinstance(self._extractor, Dataset) and self._extractor.is_cache_initialized
-        )
-        total = len(self._extractor) if counts else None
-        return track(self._extractor, reporter, "Exporting objects", total)
-
     def _segments(self, item: DatasetItem) -> tuple[list[Segment], Size | None]:
         """Return the objects of an item and its size, None where it has no object to tell it."""
         try:
@@ -140,8 +99,12 @@ class TrainingExporter(Exporter):
             if item.annotations:
                 raise
             return [], None
-        report = partial(report_annotation, self._ctx.error_policy, item=item)
+        report = partial(self._report_annotation, item)
         return self._maker.segments(item.annotations, size, place_of(item), report), size
+
+    def _check_names(self, item: DatasetItem) -> None:
+        """Raise SegmaskExportError for an item whose id or subset cannot be a file name."""
+        check_names(item, layout.problem_of_new_name(item.id), "it is a part of a file name")
 
     def _put_image(self, item: DatasetItem, name: str) -> bool:
         """Write the image of an item, if that is wanted; return whether it could be."""
@@ -176,18 +139,3 @@ def check_choice(option: str, value: str, choices: dict[str, str] | tuple[str, .
             f"one of {', '.join(choices)}",
             "choose one of them",
         )
-
-
-def check_names(item: DatasetItem) -> None:
-    """Raise SegmaskExportError for an item whose id or subset cannot be a file name."""
-    for what, name in (("id", item.id), ("subset", item.subset)):
-        problem = layout.problem_of_new_name(name)
-        if what == "subset" and "/" in name:
-            problem = "it is a part of a file name"
-        if problem:
-            raise SegmaskExportError(
-                f"its {what} cannot be written: {problem}",
-                place_of(item),
-                "ids and subsets that can be file names",
-                f"rename the {what}, for instance with 'datum transform -t rename'",
-            )

@@ -32,7 +32,7 @@ from ..annotations import (
     place_of_annotation,
     to_instance,
 )
-from ..item_files import in_paint_order
+from ..export.item_files import in_paint_order
 from ..labels import label_error
 
 OBJECT, CROWD, SKIP = "object", "crowd", "skip"

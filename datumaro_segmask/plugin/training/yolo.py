@@ -20,8 +20,8 @@ from ...training import (
     label_lines,
     label_place,
 )
-from ..item_files import place_of
-from .exporter import TrainingExporter, check_names
+from ..export.item_files import place_of
+from .exporter import TrainingExporter
 from .segments import OBJECT, OF_CROWDS, SKIP, STUFF
 
 log = logging.getLogger(__name__)
@@ -64,7 +64,7 @@ class YoloSegmentsExporter(TrainingExporter):
         self._named: list[str] = []
 
     def _export(self, item: DatasetItem) -> None:
-        check_names(item)
+        self._check_names(item)
         split = self._split_of.get(item.subset, item.subset)
         self._check_new(item, split)
         segments, size = self._segments(item)

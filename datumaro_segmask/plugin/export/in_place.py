@@ -17,7 +17,7 @@ from datumaro.components.dataset import Dataset
 from datumaro.components.dataset_base import DatasetItem, IDataset
 from datumaro.components.media import Image, ImageFromFile
 
-from ..archive import (
+from ...archive import (
     ClassLookup,
     LabelMap,
     find_lists,
@@ -28,10 +28,10 @@ from ..archive import (
     unlisted_items,
     voc_label_map,
 )
-from ..errors import SegmaskExportError, SegmaskImportError
-from ..png import MAX_PIXELS
-from ..regions import Instance
-from ..storage import (
+from ...errors import SegmaskExportError, SegmaskImportError
+from ...png import MAX_PIXELS
+from ...regions import Instance
+from ...storage import (
     FolderSink,
     FolderStorage,
     Sink,
@@ -43,10 +43,10 @@ from ..storage import (
     lone_zip,
     open_storage,
 )
-from .annotations import to_instance
-from .importer import NAME
+from ..annotations import to_instance
+from ..importer import NAME
+from ..media import MissingImage, StoredImage, TurnedImage
 from .item_files import ItemFiles, place_of, size_of
-from .pictures.media import MissingImage, StoredImage, TurnedImage
 
 ZIP_NAME = f"{NAME}.zip"
 

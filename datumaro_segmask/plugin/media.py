@@ -18,10 +18,10 @@ from datumaro.components.media import (
     MediaElement,
 )
 
-from ...archive import image_head
-from ...arrays import Size, turn
-from ...storage import Storage, layout
-from ..host import border, decode_as_stored
+from ..archive import image_head
+from ..arrays import Size, turn
+from ..storage import Storage, layout
+from .host import border, decode_as_stored
 
 SizeOfMasks: TypeAlias = Callable[[], Size | None]
 """Asked only where it decides something, for the masks may have to be read for it."""

@@ -4,36 +4,26 @@ from __future__ import annotations
 
 import argparse
 import logging
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from typing import Any
 
-from datumaro.components.dataset import Dataset
 from datumaro.components.dataset_base import DatasetItem, IDataset
 from datumaro.components.dataset_item_storage import ItemStatus
 from datumaro.components.dataset_storage import DatasetPatch
-from datumaro.components.exporter import Exporter
-from datumaro.components.progress_reporting import NullProgressReporter
 
-from ..archive import COLOR, MASK_MODES, MaskEncoder, format_label_map
-from ..errors import SegmaskExportError, UnpaintableError
-from ..storage import FolderSink, Sink, SubsetLists, ZipSink, layout
-from .host import (
-    border,
-    keep_freed_memory,
-    meta_files,
-    report_annotation,
-    report_exported,
-    track,
-)
-from .importer import NAME
+from ...archive import COLOR, MASK_MODES, MaskEncoder, format_label_map
+from ...errors import SegmaskExportError
+from ...storage import FolderSink, Sink, SubsetLists, ZipSink, layout
+from ..importer import NAME
+from ..labels import SOURCE, make_export_labels
+from .common import WholeExporter
 from .in_place import ZIP_NAME, Before, Pictures, Target, find_target, lists_in
 from .item_files import ItemFiles, place_of
-from .labels import SOURCE, make_export_labels
 
 log = logging.getLogger(__name__)
 
 
-class SegmaskExporter(Exporter):
+class SegmaskExporter(WholeExporter):
     """Exports class masks and instance masks as CVAT's "Segmentation mask 1.1" has them.
 
     ``mask_mode`` is ``color`` (RGB), ``palette`` (the same colours) or ``index`` (gray, the value
@@ -43,15 +33,12 @@ class SegmaskExporter(Exporter):
     numbers masks that were read of pixels without an instance, ``empty_masks`` writes masks for
     items without shapes too, ``zip`` one zip into ``save_dir`` instead of a tree.
 
-    Raises SegmaskExportError for what concerns the whole export; the errors of single items and
-    annotations go to the error policy. Nothing is in its place before all is written. Source:
-    docs/format.md, section 5.
+    Errors: those of `WholeExporter`. Source: docs/format.md, section 5.
     """
 
     NAME = NAME
     WRITES_FILES = True
     """Lets a dataset be saved to the zip that it was imported from, see `host`."""
-    DEFAULT_IMAGE_EXT = ".jpg"
 
     @classmethod
     def build_cmdline_parser(cls, **kwargs: Any) -> argparse.ArgumentParser:
@@ -106,7 +93,6 @@ class SegmaskExporter(Exporter):
         **kwargs: Any,
     ) -> None:
         super().__init__(extractor, save_dir, **kwargs)
-        keep_freed_memory()
         self._labels = make_export_labels(extractor.categories(), label_map)
         encoder = MaskEncoder(self._labels.label_map, mask_mode, ignore_label)
         self._label_lines = format_label_map(encoder.label_map).splitlines()
@@ -120,15 +106,6 @@ class SegmaskExporter(Exporter):
         )
         self._as_zip = zip
         self._rewrites = mask_mode != COLOR or ignore_label is not None or number_stuff
-
-    @property
-    def can_stream(self) -> bool:
-        return True
-
-    @classmethod
-    @border()
-    def convert(cls, extractor: IDataset, save_dir: str, **options: Any) -> None:
-        super().convert(extractor, save_dir, **options)
 
     @classmethod
     def patch(cls, dataset: IDataset, patch: DatasetPatch, save_dir: str, **options: Any) -> None:
@@ -164,7 +141,7 @@ class SegmaskExporter(Exporter):
                 if saves and isinstance(sink, FolderSink):
                     self._save(sink, lists)
                 else:
-                    for item in self._items():
+                    for item in self._items("Exporting masks"):
                         self._export(item, sink, lists)
                     self._finish(sink, lists)
         except BaseException:
@@ -181,7 +158,7 @@ class SegmaskExporter(Exporter):
         same_labels = before.label_map.is_like(self._labels.label_map)
         all_changed = self._rewrites or not same_labels
         there = set()
-        for item in self._items():
+        for item in self._items("Exporting masks"):
             key = (item.id, item.subset)
             there.add(key)
             if key not in before and key not in updated:
@@ -230,15 +207,6 @@ class SegmaskExporter(Exporter):
                 unread,
             )
 
-    def _items(self) -> Iterator[DatasetItem]:
-        reporter = self._ctx.progress_reporter
-        # Datumaro counts a lazy dataset by reading all of it, so nobody who does not ask waits.
-        counts = not isinstance(reporter, NullProgressReporter) or (
-            isinstance(self._extractor, Dataset) and self._extractor.is_cache_initialized
-        )
-        total = len(self._extractor) if counts else None
-        return track(self._extractor, reporter, "Exporting masks", total)
-
     def _export(
         self, item: DatasetItem, sink: Sink, lists: SubsetLists, kept: bool | None = None
     ) -> bool:
@@ -278,15 +246,7 @@ class SegmaskExporter(Exporter):
             sink.put_lines(name, lines)
         if not keeps_labels:
             sink.put_lines(layout.LABEL_MAP, self._label_lines)
-        for name, data in meta_files(self).items():
-            sink.put(name, data)
-        sink.finish()
-
-    def _report_item(self, error: SegmaskExportError, item: DatasetItem) -> None:
-        report_exported(self._ctx.error_policy, error, item)
-
-    def _report_annotation(self, item: DatasetItem, error: UnpaintableError) -> None:
-        report_annotation(self._ctx.error_policy, error, item)
+        self._end(sink)
 
 
 def _changed_by_others(item: DatasetItem, root: str) -> SegmaskExportError:

@@ -19,12 +19,12 @@ from datumaro.components.annotation import Annotation, Bbox, Mask, Polygon
 from datumaro.components.dataset_base import DatasetItem
 from datumaro.components.media import Image, ImageFromBytes
 
-from ..archive import CvatLosses, MaskEncoder, is_thin
-from ..arrays import Size
-from ..errors import SegmaskExportError, UnpaintableError
-from ..regions import overlap_of_boxes, paint
-from ..storage import Hashes, layout
-from .annotations import (
+from ...archive import CvatLosses, MaskEncoder, is_thin
+from ...arrays import Size
+from ...errors import SegmaskExportError, UnpaintableError
+from ...regions import overlap_of_boxes, paint
+from ...storage import Hashes, layout
+from ..annotations import (
     OUTLINES,
     PAINTED,
     Painted,
@@ -35,8 +35,8 @@ from .annotations import (
     size_of_mask,
     to_instance,
 )
-from .labels import ExportLabels
-from .pictures.media import as_masks_lie, size_of_picture
+from ..labels import ExportLabels
+from ..media import as_masks_lie, size_of_picture
 
 log = logging.getLogger(__name__)
 
@@ -177,7 +177,8 @@ class ItemFiles:
 
         The same id in two subsets means the same files, so their ``content`` must be the same.
         """
-        _check_name(item, has_masks)
+        problem = layout.problem_of_listed(item.id, has_masks)
+        check_names(item, problem, "a list lies directly in its folder")
         self._check_elsewhere(item)
         itself, whole = hash(item.id), hash((item.id, content))
         if itself in self._seen and whole not in self._seen:
@@ -275,16 +276,16 @@ def size_of(item: DatasetItem) -> Size:
     return size
 
 
-def _check_name(item: DatasetItem, has_mask: bool) -> None:
-    problem = layout.problem_of_listed(item.id, has_mask)
-    name = "id"
-    if not problem:
-        name = "subset"
-        problem = layout.problem_of_new_name(item.subset) or (
-            "a list lies directly in its folder" if "/" in item.subset else ""
-        )
+def check_names(item: DatasetItem, problem: str | None, nested: str) -> None:
+    """Raise SegmaskExportError for an item whose id or subset cannot be written.
+
+    ``problem`` is what is known of the id, ``nested`` why a subset cannot have folders.
+    """
     if problem:
-        raise _unwritable(name, problem, item)
+        raise _unwritable("id", problem, item)
+    problem = layout.problem_of_new_name(item.subset) or (nested if "/" in item.subset else None)
+    if problem:
+        raise _unwritable("subset", problem, item)
 
 
 def _unwritable(name: str, problem: str, item: DatasetItem) -> SegmaskExportError:

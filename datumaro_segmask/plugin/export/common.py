@@ -1,0 +1,73 @@
+"""What all our exports have in common: one pass over the items, and nothing half written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from datumaro.components.dataset import Dataset
+from datumaro.components.dataset_base import DatasetItem, IDataset
+from datumaro.components.dataset_storage import DatasetPatch
+from datumaro.components.exporter import Exporter
+from datumaro.components.progress_reporting import NullProgressReporter
+
+from ...errors import SegmaskExportError, UnpaintableError
+from ...storage import Sink
+from ..host import (
+    border,
+    keep_freed_memory,
+    meta_files,
+    report_annotation,
+    report_exported,
+    track,
+)
+
+
+class WholeExporter(Exporter):
+    """An export whose files get into their places together, or not at all; a base class.
+
+    Errors that concern the whole export are raised as SegmaskExportError; those of single items
+    and annotations go to the error policy.
+    """
+
+    DEFAULT_IMAGE_EXT = ".jpg"
+
+    def __init__(self, extractor: IDataset, save_dir: str, **kwargs: Any) -> None:
+        super().__init__(extractor, save_dir, **kwargs)
+        keep_freed_memory()
+
+    @property
+    def can_stream(self) -> bool:
+        return True
+
+    @classmethod
+    @border()
+    def convert(cls, extractor: IDataset, save_dir: str, **options: Any) -> None:
+        """Export a dataset."""
+        super().convert(extractor, save_dir, **options)
+
+    @classmethod
+    def patch(cls, dataset: IDataset, patch: DatasetPatch, save_dir: str, **options: Any) -> None:
+        """Export a dataset to where it was exported to before. Datumaro would empty the folder."""
+        cls.convert(dataset, save_dir, **options)
+
+    def _items(self, desc: str) -> Iterator[DatasetItem]:
+        reporter = self._ctx.progress_reporter
+        # Datumaro counts a lazy dataset by reading all of it, so nobody who does not ask waits.
+        counts = not isinstance(reporter, NullProgressReporter) or (
+            isinstance(self._extractor, Dataset) and self._extractor.is_cache_initialized
+        )
+        total = len(self._extractor) if counts else None
+        return track(self._extractor, reporter, desc, total)
+
+    def _report_item(self, error: SegmaskExportError, item: DatasetItem) -> None:
+        report_exported(self._ctx.error_policy, error, item)
+
+    def _report_annotation(self, item: DatasetItem, error: UnpaintableError) -> None:
+        report_annotation(self._ctx.error_policy, error, item)
+
+    def _end(self, sink: Sink) -> None:
+        """Add what Datumaro keeps beside every dataset, and let all get into its place."""
+        for name, data in meta_files(self).items():
+            sink.put(name, data)
+        sink.finish()
