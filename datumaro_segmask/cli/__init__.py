@@ -129,15 +129,17 @@ def run_datum(args: list[str], prog: str = "datum") -> int:
     Raises UsageError for one that there is not, and what Datumaro raises.
     """
     datumaro_segmask.register()
-    if not args[0].startswith("-"):
-        theirs = _datum_commands()
-        if theirs and args[0] not in theirs:
-            meant = get_close_matches(args[0], [*COMMANDS, *theirs], 1)
-            raise UsageError(
-                "there is no such command",
-                args[0],
-                remedy=f"type '{prog} {meant[0]}'" if meant else f"'{prog} --help' lists them",
-            )
+    theirs = _datum_commands()
+    if not theirs:
+        what = "packages that Datumaro's commands need are missing"
+        raise UsageError(what, "this environment", remedy=f'type "{_INSTALL}"')
+    if not args[0].startswith("-") and args[0] not in theirs:
+        meant = get_close_matches(args[0], [*COMMANDS, *theirs], 1)
+        raise UsageError(
+            "there is no such command",
+            args[0],
+            remedy=f"type '{prog} {meant[0]}'" if meant else f"'{prog} --help' lists them",
+        )
     from datumaro.cli.__main__ import main as datum
 
     with _said_once():
@@ -151,7 +153,7 @@ def _datum_commands() -> dict[str, str]:
 
     try:
         parser = make_parser()
-    except ImportError:  # which Datumaro says itself, with the remedy
+    except (ImportError, AttributeError):  # the latter of what Datumaro imports lazily
         return {}
     lines = (line.split(None, 1) for line in parser.format_help().splitlines())
     known = next(a.choices for a in parser._actions if isinstance(a, argparse._SubParsersAction))
@@ -205,8 +207,7 @@ def _message(error: BaseException) -> str:
             return _os_message(link)
         if isinstance(link, ModuleNotFoundError):
             what = f"the package {link.name!r} is missing"
-            remedy = "type \"pip install 'datumaro-segmask[cli]'\""
-            return str(UsageError(what, "this environment", remedy=remedy))
+            return str(UsageError(what, "this environment", remedy=f'type "{_INSTALL}"'))
     if isinstance(error, MemoryError):
         return str(UsageError("the memory is full", "this computer", remedy="close other programs"))
     said = dict.fromkeys(str(link) or type(link).__name__ for link in chain)
@@ -264,7 +265,7 @@ def in_the_way(path: str, kind: str, is_of_kind: bool) -> UsageError:
 
 def _overview(prog: str) -> str:
     datumaro_segmask.register()
-    theirs = _lines(_datum_commands()) or "  (not installed: pip install 'datumaro-segmask[cli]')"
+    theirs = _lines(_datum_commands()) or f"  (not installed: {_INSTALL})"
     return _HELP.format(prog=prog, ours=_lines(COMMANDS), theirs=theirs)
 
 
@@ -282,6 +283,7 @@ def _versions() -> str:
     )
 
 
+_INSTALL = "pip install 'datumaro-segmask[cli]'"
 _FAILED = 1  # with which `datum` ends
 _OF_BOTH = "convert"  # our command, but Datumaro's exit status
 

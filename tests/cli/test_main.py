@@ -52,15 +52,28 @@ def test_all_commands_are_listed(args: list[str], capsys) -> None:
     assert {"convert", "detect", "stats", "transform", "merge"} <= set(listed)
 
 
-def test_commands_without_what_datum_needs(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+@pytest.mark.parametrize(
+    "error",
+    [
+        ImportError("No module named 'tabulate'"),
+        AttributeError("'NoneType' object has no attribute 'loader'"),  # of a lazy import
+    ],
+)
+def test_commands_without_what_datum_needs(
+    error: Exception, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
     """Without the extra `cli` ours work, and the help says what is missing."""
 
     def make_parser() -> None:
-        raise ImportError("No module named 'tabulate'")
+        raise error
 
     monkeypatch.setattr("datumaro.cli.__main__.make_parser", make_parser)
     assert main([]) == 0
     assert "pip install 'datumaro-segmask[cli]'" in capsys.readouterr().out
+    assert main(["convert", "-i", "task.zip", "-f", "coco_segments", "-o", "out"]) != 0
+    said = capsys.readouterr().err
+    assert "packages that Datumaro's commands need are missing" in said
+    assert "type \"pip install 'datumaro-segmask[cli]'\"" in said
 
 
 def test_versions(capsys) -> None:
