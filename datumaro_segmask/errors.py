@@ -137,10 +137,17 @@ class PngError(SegmaskImportError):
 
 
 class MaskLimitError(SegmaskImportError):
-    """A mask has more runs or instances than are taken apart: a photograph, noise, or an attack."""
+    """A mask has more of something than is taken apart: a photograph, noise, or an attack."""
 
     kind = "unreadable-mask"
     section = 3
+
+
+def check_limit(count: int, limit: int, what: str, where: str, remedy: str) -> None:
+    """Raise MaskLimitError for a mask that has more of something than ``limit``."""
+    if count > limit:
+        what = f"the mask has {count:,} {what} or more"
+        raise MaskLimitError(what, where, f"at most {limit:,}", remedy)
 
 
 class UndeclaredColorError(SegmaskImportError):

@@ -163,15 +163,14 @@ class SegmaskBase(DatasetBase):
     def _make(self, read: Callable[[], Item], item_id: str, subset: str) -> DatasetItem | None:
         try:
             item = read()
+            annotations = self._annotations(item)
         except SegmaskImportError as error:
             report_imported(self._ctx.error_policy, error, item_id, subset)
             return None
         if not item.has_labels and item.instances:
             self._warn_of_missing_labels(item_id)
         self._warn_of_two_ways(item)
-        return DatasetItem(
-            item_id, subset=subset, media=self._media(item), annotations=self._annotations(item)
-        )
+        return DatasetItem(item_id, subset=subset, media=self._media(item), annotations=annotations)
 
     def _annotations(self, item: Item) -> list[Annotation]:
         if item.size is None:
@@ -179,7 +178,10 @@ class SegmaskBase(DatasetBase):
         annotations: list[Annotation] = [make_mask(i, *item.size) for i in item.instances]
         if self._components:
             annotations = components_of(annotations, *self._components)
-        return polygons_of(annotations, self._tolerance) if self._as_polygons else annotations
+        if self._as_polygons:
+            where = self._archive.storage.place(layout.class_mask(item.item_id))
+            return polygons_of(annotations, self._tolerance, where)
+        return annotations
 
     def _warn_of_missing_labels(self, item_id: str) -> None:
         if not self._warned_of_labels:

@@ -11,8 +11,10 @@ from datumaro.components.cli_plugin import CliPlugin
 from datumaro.components.dataset_base import DatasetItem, IDataset
 from datumaro.components.transformer import ItemTransform
 
+from ..errors import MaskLimitError
 from ..regions import CONNECTIVITIES, Ring, simplify_shared, split_components, texts_to_polygons
 from .annotations import make_mask, size_of_mask, to_instance
+from .export.item_files import place_of
 from .host import border
 
 
@@ -41,19 +43,24 @@ class MasksToExactPolygons(ItemTransform, CliPlugin):
 
     @border()
     def transform_item(self, item: DatasetItem) -> DatasetItem:
-        return self.wrap_item(item, annotations=polygons_of(item.annotations, self._tolerance))
+        polygons = polygons_of(item.annotations, self._tolerance, place_of(item))
+        return self.wrap_item(item, annotations=polygons)
 
 
-def polygons_of(annotations: list[Annotation], tolerance: float = 0.0) -> list[Annotation]:
+def polygons_of(annotations: list[Annotation], tolerance: float, where: str) -> list[Annotation]:
     """Return annotations with each mask replaced by its polygons.
 
     They are exact with ``tolerance`` 0 and otherwise simplified by as many pixels, all masks of
-    the item together, so that neighbours keep a common border.
+    the item together, so that neighbours keep a common border. ``where`` names the item in
+    messages. Raises MaskLimitError past the limits of `regions.outlines`.
     """
     masks = [annotation for annotation in annotations if isinstance(annotation, Mask)]
-    rings = _to_rings(masks)
+    try:
+        rings = _to_rings(masks)
+    except MaskLimitError as error:
+        raise MaskLimitError(error.what, where, error.expected, error.remedy) from error
     if tolerance > 0:
-        rings = _simplified(rings, tolerance, [size_of_mask(mask, "a mask") for mask in masks])
+        rings = _simplified(rings, tolerance, [size_of_mask(mask, where) for mask in masks])
     group = _last_group(annotations)
     result: list[Annotation] = []
     of_mask = iter(rings)

@@ -24,11 +24,16 @@ from ..arrays import (
     starts_of,
     starts_of_runs,
 )
+from ..errors import check_limit
 from .rle import ColumnRuns
 
 Ring: TypeAlias = NDArray[np.int32]
 Link: TypeAlias = tuple[int, int, int]
 """Joins two rings: the index of a point of each, and how far these are from one another."""
+
+MAX_CORNERS, MAX_LENGTH = 1 << 19, 1 << 22
+"""Corners of the outlines of an item, and pixels along those with holes: up to 230 MB, measured."""
+_WHERE_AND_FIX = "an item", "take masks: annotation=mask of an import, segmentation=rle of COCO"
 
 EAST, NORTH, WEST, SOUTH = range(4)
 """The side of its pixel that a unit edge is; the mask lies on the left hand of each."""
@@ -113,6 +118,7 @@ def trace(runs: ColumnRuns, height: int) -> Outlines:
     kept[1:] &= ~straight
     kept[:-1] &= ~straight
     events = events[kept]
+    check_limit(events.size, MAX_CORNERS, "corners", *_WHERE_AND_FIX)
     kind, place = events & 3, events >> 2
     x, y = np.divmod(place, lines)
     # Where four edges meet, the outline goes around the pixels that are off (parts are
@@ -199,6 +205,7 @@ def unit_edges(outlines: Outlines) -> Edges:
     """Cut outlines into unit edges."""
     step = outlines.points[following(outlines.starts, len(outlines.points))] - outlines.points
     lengths = np.abs(step[:, 0] + step[:, 1])  # one of them is 0
+    check_limit(int(lengths.sum()), MAX_LENGTH, "pixels of outline", *_WHERE_AND_FIX)
     corners, nth = starts_of(lengths), ranges(0, lengths)
     sign = np.sign(step)
     points = np.empty((nth.size, 2), np.int64)

@@ -26,7 +26,7 @@ from ..arrays import (
     stable_order,
     starts_of_runs,
 )
-from ..errors import MaskLimitError
+from ..errors import check_limit
 
 MAX_RUNS = 1 << 24
 """Places of a mask where a value differs from the one above; some 150 bytes each are at work."""
@@ -96,7 +96,7 @@ class Scanner:
             changed[1:] |= plane[1:] != plane[:-1]
         places = places_of_nonzero(changed.ravel())
         self._count += places.size
-        _check_limit(self._count, MAX_RUNS, "runs of one value", self._where)
+        check_limit(self._count, MAX_RUNS, "runs of one value", self._where, _REMEDY)
         self._values.append(tuple(plane.ravel()[places] for plane in planes))
         self._places.append(places + self._y * self._size.width)
         self._above = [plane[-1].copy() for plane in planes]
@@ -141,7 +141,7 @@ def group_runs(
     heads = first.nonzero()[0]
     begin, end, keys = begin[heads], end[ends_of(heads, keys.size) - 1], keys[heads]
     starts = starts_of_runs(keys)
-    _check_limit(starts.size, MAX_INSTANCES, "instances", where)
+    check_limit(starts.size, MAX_INSTANCES, "instances", where, _REMEDY)
     groups = _Groups(begin, end, starts, runs.size)
     size = [*runs.size]
     rles = mask_utils.frPyObjects([{"size": size, "counts": c} for c in groups.counts()], *size)
@@ -154,14 +154,7 @@ def group_runs(
     ]
 
 
-def _check_limit(count: int, limit: int, what: str, where: str) -> None:
-    if count > limit:
-        raise MaskLimitError(
-            f"the mask has {count:,} {what} or more",
-            where,
-            f"at most {limit:,}",
-            "check that this is a mask, and not a photograph or noise; else cut it into tiles",
-        )
+_REMEDY = "check that this is a mask, and not a photograph or noise; else cut it into tiles"
 
 
 class _Groups:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from typing import IO
 
@@ -74,7 +74,7 @@ class CocoText:
     def __init__(self) -> None:
         self._images, self._annotations = _temporary(), _temporary()
 
-    def add(self, image: str, annotations: Iterator[str]) -> None:
+    def add(self, image: str, annotations: Iterable[str]) -> None:
         """Append an image, and what is on it, as JSON."""
         self._images.write(f"{image}\n")
         self._annotations.writelines(f"{line}\n" for line in annotations)

@@ -7,8 +7,10 @@ time and the memory of the true one.
 from __future__ import annotations
 
 import itertools
+import json
 import logging
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,7 @@ from datumaro.components.annotation import Mask
 from datumaro.components.dataset import Dataset
 from datumaro.components.dataset_base import DatasetItem
 from datumaro.components.errors import DatumaroError
+from datumaro.components.exporter import ExportErrorPolicy
 from datumaro.components.media import Image
 
 import datumaro_segmask
@@ -244,3 +247,90 @@ def test_large_mask(side: tuple[int, int], tmp_path: Path) -> None:
     (found,) = load(as_folder(archive({"a": png(pixels)}), tmp_path / "x"))
     assert [mask.get_area() for mask in found.annotations] == [1]
     assert found.media.size == side
+
+
+# Polygons, which take more memory than masks
+
+
+def jagged() -> np.ndarray:
+    """More corners than polygons are made of: checkers of one pixel."""
+    pixels: np.ndarray = np.indices((730, 730)).sum(axis=0) % 2
+    return pixels
+
+
+def winding() -> np.ndarray:
+    """A longer outline around holes than that: slits of one row."""
+    mask = np.ones((2050, 2050), np.uint8)
+    mask[1::2, 1:-1] = 0
+    return mask
+
+
+WILD = pytest.mark.parametrize(
+    ("mask", "what"),
+    [(jagged, r"the mask has 1,065,800 corners"), (winding, r"the mask has 4,\d+,\d+ pixels of")],
+)
+
+
+@WILD
+def test_too_many_corners_to_import(
+    mask: Callable[[], np.ndarray], what: str, tmp_path: Path
+) -> None:
+    pixels = (mask() * 255).astype(np.uint8)
+    labels = "background:0,0,0::\ncar:255,255,255::\n"
+    files = archive({"a": png(np.dstack([pixels] * 3)), "b": png(np.zeros((2, 2, 3), np.uint8))},
+                    labels=labels)  # fmt: skip
+    path = as_folder(files, tmp_path / "task")
+    assert len(load(path)) == 2
+    with pytest.raises(DatumaroError, match=rf"SegmentationClass.a\.png: {what}") as caught:
+        list(Dataset.import_from(str(path), "segmask", annotation="polygon"))
+    assert "take masks" in str(caught.value)
+
+
+@WILD
+@pytest.mark.parametrize("name", ["coco_segments", "yolo_segments"])
+def test_too_many_corners_to_export(
+    mask: Callable[[], np.ndarray], what: str, name: str, tmp_path: Path
+) -> None:
+    pixels = mask().astype(bool)
+    wild = DatasetItem(
+        "wild",
+        annotations=[Mask(pixels, label=1)],
+        media=Image.from_numpy(None, size=pixels.shape),
+    )
+    made = Dataset.from_iterable([item("a"), wild, item("b")], categories=["background", "car"])
+    with pytest.raises(DatumaroError, match=f"item 'wild' of subset 'default': {what}"):
+        made.export(str(tmp_path / "out"), name)
+    assert not (tmp_path / "out").exists()
+
+
+def test_any_number_of_corners_as_rle(tmp_path: Path) -> None:
+    wild = DatasetItem(
+        "wild", annotations=[Mask(jagged().astype(bool), label=1)],
+        media=Image.from_numpy(None, size=(730, 730)),
+    )  # fmt: skip
+    made = Dataset.from_iterable([wild], categories=["background", "car"])
+    made.export(str(tmp_path / "out"), "coco_segments", segmentation="rle")
+    (text,) = (tmp_path / "out").rglob("instances_default.json")
+    (found,) = json.loads(text.read_text())["annotations"]
+    assert found["area"] == 730 * 730 // 2
+
+
+def test_item_with_too_many_corners_is_left_out_whole(tmp_path: Path) -> None:
+    class Lenient(ExportErrorPolicy):
+        def _handle_item_error(self, error: Exception) -> None:
+            pass
+
+    wild = DatasetItem(
+        "wild",
+        annotations=[Mask(jagged().astype(bool), label=1)],
+        media=Image.from_numpy(np.zeros((730, 730, 3), np.uint8)),
+    )
+    made = Dataset.from_iterable([item("a"), wild, item("b")], categories=["background", "car"])
+    for name in ("coco_segments", "yolo_segments"):
+        out = tmp_path / name
+        made.export(str(out), name, save_media=True, error_policy=Lenient())
+        assert not [path for path in out.rglob("*") if path.stem == "wild"]
+    (text,) = (tmp_path / "coco_segments").rglob("instances_default.json")
+    read = json.loads(text.read_text())
+    assert [image["id"] for image in read["images"]] == [1, 2]
+    assert [found["image_id"] for found in read["annotations"]] == [1, 2]

@@ -81,13 +81,16 @@ class CocoSegmentsExporter(TrainingExporter):
             return
         if self._tolerance > 0:
             segments = simplified(segments, size, self._tolerance)
+        # All that can fail comes first: of an item that is left out nothing is written.
+        lines = [
+            *annotation_lines(
+                segments, size, self._images + 1, self._annotations + 1, self._segmentation
+            )
+        ]
         file_name = self._make_image_filename(item).replace(os.sep, "/")
         if not self._put_image(item, f"{IMAGES}/{item.subset}/{file_name}"):
             self._left_out[WITHOUT_IMAGE] += 1
         self._images += 1
-        lines = annotation_lines(
-            segments, size, self._images, self._annotations + 1, self._segmentation
-        )
         self._annotations += len(segments)
         self._text(item.subset).add(image_line(self._images, file_name, size), lines)
 

@@ -14,7 +14,7 @@ from datumaro.components.dataset_base import DatasetItem, IDataset
 from datumaro.components.media import Image
 
 from ...arrays import Size
-from ...errors import SegmaskExportError, as_typed
+from ...errors import MaskLimitError, SegmaskExportError, as_typed
 from ...storage import FolderSink, layout
 from ...training import Segment
 from ..export.common import WholeExporter
@@ -74,6 +74,9 @@ class TrainingExporter(WholeExporter):
                     self._export(item)
                 except SegmaskExportError as error:
                     self._report_item(error, item)
+                except MaskLimitError as error:
+                    parts = error.what, place_of(item), error.expected, error.remedy
+                    self._report_item(SegmaskExportError(*parts), item)
             self._finish()
             self._end(self._sink)
         except BaseException:

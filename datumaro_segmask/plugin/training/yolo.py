@@ -70,12 +70,13 @@ class YoloSegmentsExporter(TrainingExporter):
         segments, size = self._segments(item)
         image = f"{IMAGES}/{split}/{self._make_image_filename(item)}".replace(os.sep, "/")
         objects = [segment for segment in segments if not segment.is_crowd]
+        lines = [*label_lines(objects, size)] if size else []
         self._left_out[OF_CROWDS] += len(segments) - len(objects)
         if not self._put_image(item, image) or not self._save_media:
             self._missing += 1
             self._named += [image] if len(self._named) < _SHOWN else []
         self._splits[split] = None
-        self._sink.put_lines(label_place(image), label_lines(objects, size) if size else ())
+        self._sink.put_lines(label_place(image), lines)
 
     def _check_new(self, item: DatasetItem, split: str) -> None:
         key = _key(split, item.id)
