@@ -98,8 +98,8 @@ class Commit:
             raise
 
     def write(self, name: str, parts: Iterable[bytes]) -> None:
-        """Write a new file, which is on the disk when `run` goes on."""
-        with self._open(name) as file:
+        """Write a new file."""
+        with self.open(name) as file:
             file.writelines(parts)
 
     def remove(self, name: str) -> None:
@@ -140,7 +140,8 @@ class Commit:
             with suppress(OSError):
                 os.rmdir(self.root)
 
-    def _open(self, name: str) -> IO[bytes]:
+    def open(self, name: str) -> IO[bytes]:
+        """Open a new file to write, which is on the disk when `run` goes on."""
         path = at(self._staging, NEW, name)
         folder = os.path.dirname(path)
         try:

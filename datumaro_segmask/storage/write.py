@@ -12,9 +12,9 @@ import zipfile
 import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import partial
-from typing import Protocol
+from typing import IO, Protocol
 
 from . import layout
 from .commit import Commit
@@ -73,6 +73,16 @@ class FolderSink:
         with open(source, "rb") as file:
             self._commit.write(name, iter(partial(file.read, 1 << 20), b""))
 
+    @contextmanager
+    def zip(self, name: str) -> Iterator[Sink]:
+        """Give a sink for a zip in the folder, to be finished here."""
+        part = _Zipped(self._commit.open(name))
+        try:
+            yield part
+        except BaseException:
+            part.abandon()
+            raise
+
     def discard(self, name: str) -> None:
         self._commit.remove(name)
 
@@ -83,7 +93,41 @@ class FolderSink:
         self._commit.cancel()
 
 
-class ZipSink:
+class _Zipped:
+    """Writes the files of an archive into a zip that is open."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._archive = zipfile.ZipFile(file, "w")
+
+    def put(self, name: str, data: bytes) -> None:
+        # PNG and JPEG are compressed already.
+        self._archive.writestr(zipfile.ZipInfo(name, ZIP_DATE), data)
+
+    def put_lines(self, name: str, lines: Iterable[str]) -> None:
+        entry = zipfile.ZipInfo(name, ZIP_DATE)
+        entry.compress_type = zipfile.ZIP_DEFLATED
+        with self._archive.open(entry, "w") as file:
+            for line in lines:
+                file.write(f"{line}\n".encode())
+
+    def discard(self, name: str) -> None:
+        """Do nothing: a zip begins empty."""
+
+    def finish(self) -> None:
+        self._archive.close()
+        self._file.close()
+
+    def abandon(self) -> None:
+        with suppress(OSError, ValueError):  # a full disk takes no directory either
+            self._archive.close()
+        # Cut short within a file, it would not be closed, and complain when it is deleted.
+        self._archive.close = lambda: None  # type: ignore[method-assign]
+        with suppress(OSError):
+            self._file.close()
+
+
+class ZipSink(_Zipped):
     """Writes an archive into a zip, which gets its name when it is finished and on the disk."""
 
     def __init__(self, path: str) -> None:
@@ -103,27 +147,12 @@ class ZipSink:
                 if entry.path.startswith(f"{own}-") and entry.is_file(follow_symlinks=False):
                     os.unlink(entry.path)
             self._part = f"{own}-{secrets.token_hex(8)}.part"
-            self._file = open(self._part, "xb+")  # noqa: SIM115
+            super().__init__(open(self._part, "xb+"))  # noqa: SIM115
         except BaseException as error:
             self._lock.release()
             if isinstance(error, PermissionError):
                 raise not_writable(folder, error) from error
             raise
-        self._archive = zipfile.ZipFile(self._file, "w")
-
-    def put(self, name: str, data: bytes) -> None:
-        # PNG and JPEG are compressed already.
-        self._archive.writestr(zipfile.ZipInfo(name, ZIP_DATE), data)
-
-    def put_lines(self, name: str, lines: Iterable[str]) -> None:
-        entry = zipfile.ZipInfo(name, ZIP_DATE)
-        entry.compress_type = zipfile.ZIP_DEFLATED
-        with self._archive.open(entry, "w") as file:
-            for line in lines:
-                file.write(f"{line}\n".encode())
-
-    def discard(self, name: str) -> None:
-        """Do nothing: a zip begins empty."""
 
     def finish(self) -> None:
         self._archive.close()
@@ -138,12 +167,7 @@ class ZipSink:
 
     def abandon(self) -> None:
         try:
-            with suppress(OSError, ValueError):  # a full disk takes no directory either
-                self._archive.close()
-            # Cut short within a file, it would not be closed, and complain when it is deleted.
-            self._archive.close = lambda: None  # type: ignore[method-assign]
-            with suppress(OSError):
-                self._file.close()
+            super().abandon()
             with suppress(FileNotFoundError):
                 os.unlink(self._part)
         finally:

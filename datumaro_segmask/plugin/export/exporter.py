@@ -19,6 +19,7 @@ from ..labels import SOURCE, make_export_labels
 from .common import WholeExporter
 from .in_place import ZIP_NAME, Before, Pictures, Target, find_target, lists_in
 from .item_files import ItemFiles, place_of
+from .shards import check_shards, in_shards, shard_name, shards_in
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +32,8 @@ class SegmaskExporter(WholeExporter):
     ``voc``, or the path of a label map file, which fixes order, colours and which labels stay.
     ``ignore_label`` names the label that gets the value 255 in index masks. ``number_stuff``
     numbers masks that were read of pixels without an instance, ``empty_masks`` writes masks for
-    items without shapes too, ``zip`` one zip into ``save_dir`` instead of a tree.
+    items without shapes too, ``zip`` one zip into ``save_dir`` instead of a tree, ``shard_items``
+    zips of so many items each.
 
     Errors: those of `WholeExporter`. Source: docs/format.md, section 5.
     """
@@ -77,6 +79,14 @@ class SegmaskExporter(WholeExporter):
             action="store_true",
             help=f"Write one zip, ready for CVAT, into the folder: {ZIP_NAME} (default: a tree)",
         )
+        parser.add_argument(
+            "--shard-items",
+            type=int,
+            default=0,
+            metavar="N",
+            help="Write zips of N items each, every one ready for CVAT, into the folder: "
+            f"{shard_name(0)} and so on (default: all in one)",
+        )
         return parser
 
     def __init__(
@@ -90,6 +100,7 @@ class SegmaskExporter(WholeExporter):
         empty_masks: bool = False,
         number_stuff: bool = False,
         zip: bool = False,
+        shard_items: int = 0,
         **kwargs: Any,
     ) -> None:
         super().__init__(extractor, save_dir, **kwargs)
@@ -105,6 +116,7 @@ class SegmaskExporter(WholeExporter):
             stream=extractor.is_stream,
         )
         self._as_zip = zip
+        self._shard_items = shard_items
         self._rewrites = mask_mode != COLOR or ignore_label is not None or number_stuff
 
     @classmethod
@@ -119,7 +131,10 @@ class SegmaskExporter(WholeExporter):
         cls.convert(dataset, save_dir, **options)
 
     def _apply_impl(self) -> None:
-        self.write_to(find_target(self._extractor, self._save_dir, self._as_zip))
+        if self._shard_items:
+            self._write_shards()
+        else:
+            self.write_to(find_target(self._extractor, self._save_dir, self._as_zip))
 
     def write_to(self, target: Target, *, replace: bool = False) -> None:
         """Export to this very target; with ``replace`` nothing of an archive there stays."""
@@ -129,13 +144,8 @@ class SegmaskExporter(WholeExporter):
         sink: Sink = (
             ZipSink(place.path) if place.is_zip else FolderSink(place.path, replace=replace)
         )
-        self._pictures = Pictures(
-            None if place.is_zip or replace else place.path,
-            self._files,
-            self._find_image_ext,
-            save_media=self._save_media,
-            in_place=saves,
-        )
+        root = None if place.is_zip or replace else place.path
+        self._pictures = self._make_pictures(root, in_place=saves)
         try:
             with SubsetLists() as lists:
                 if saves and isinstance(sink, FolderSink):
@@ -150,6 +160,35 @@ class SegmaskExporter(WholeExporter):
         if saves:
             self._pictures.settle(place)
         self._files.log_losses()
+
+    def _write_shards(self) -> None:
+        """Export to zips of so many items each, which get into the folder together."""
+        check_shards(self._extractor, self._save_dir, self._shard_items)
+        self._pictures = self._make_pictures(None, in_place=False)
+        sink = FolderSink(self._save_dir)
+        try:
+            for name in shards_in(sink.root):
+                sink.discard(name)
+            shards = in_shards(self._items("Exporting masks"), self._shard_items)
+            for number, items in enumerate(shards):
+                with sink.zip(shard_name(number)) as shard, SubsetLists() as lists:
+                    for item in items:
+                        self._export(item, shard, lists)
+                    self._finish(shard, lists)
+            sink.finish()
+        except BaseException:
+            sink.abandon()
+            raise
+        self._files.log_losses()
+
+    def _make_pictures(self, root: str | None, *, in_place: bool) -> Pictures:
+        return Pictures(
+            root,
+            self._files,
+            self._find_image_ext,
+            save_media=self._save_media,
+            in_place=in_place,
+        )
 
     def _save(self, sink: FolderSink, lists: SubsetLists) -> None:
         """Write what has changed in the folder that the dataset was imported from."""

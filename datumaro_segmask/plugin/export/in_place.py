@@ -78,15 +78,20 @@ class Target:
     in_place: bool
 
 
+def source_of(dataset: IDataset) -> Place | None:
+    """Return where the archive lies that a dataset was imported from; None if it was of none."""
+    if isinstance(dataset, Dataset) and dataset.format == NAME and dataset.data_path:
+        return place_of_archive(dataset.data_path)
+    return None
+
+
 def find_target(dataset: IDataset, save_dir: str, as_zip: bool) -> Target:
     """Return the target of an export of ``dataset`` to ``save_dir``; raises SegmaskExportError.
 
     Over its own source it is that source, a zip too. Otherwise it is ``save_dir`` or, ``as_zip``,
     the zip `ZIP_NAME` in it.
     """
-    source = None
-    if isinstance(dataset, Dataset) and dataset.format == NAME and dataset.data_path:
-        source = place_of_archive(dataset.data_path)
+    source = source_of(dataset)
     if source is not None and source == place_of_archive(save_dir):
         if source.is_zip or not as_zip:
             return Target(source, in_place=True)
