@@ -38,7 +38,6 @@ from .labelmap import (
 from .lists import (
     MAX_LIST_BYTES,
     Archive,
-    check_archive,
     find_lists,
     open_archive,
     read_label_map,
@@ -52,7 +51,7 @@ __all__ = [
     "BACKGROUND", "BLACK", "BY_COLOR", "BY_INDEX", "COLOR", "LAST_SHARED", "MASK_MODES",
     "MAX_LABELS", "MAX_LIST_BYTES", "WAYS", "Archive", "ClassLookup", "CvatLosses", "Finding",
     "Item", "Label", "LabelMap", "MaskEncoder", "Member", "Scan", "background_doubts",
-    "check_archive", "check_colors", "comment_doubts", "find_background", "find_images",
+    "check_colors", "comment_doubts", "find_background", "find_images",
     "find_lists", "findings_of", "format_label_map", "has_masks", "image_head", "instance_numbers",
     "is_thin", "lines_of", "log_findings", "make_label_map", "no_background", "no_label_map",
     "open_archive", "read_image_head", "read_item", "read_label_map", "read_label_map_file",

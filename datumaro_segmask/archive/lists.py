@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import re
-from collections import deque
 from collections.abc import Callable, Collection, Generator, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass
@@ -119,13 +118,6 @@ def read_label_map_file(path: str) -> LabelMap:
 def _read_label_map(storage: Storage, name: str, where: str, report: Report) -> LabelMap:
     lines = _read_lines(storage, name, LabelMapError, MAX_LABEL_MAP_BYTES, report)
     return parse_label_map("\n".join(line.rstrip("\r\n") for line in lines), where, report)
-
-
-def check_archive(storage: Storage) -> None:
-    """Read what is read when an archive is opened, and keep nothing. Raises as `open_archive`."""
-    label_map = read_label_map(storage)
-    for read in find_lists(storage, label_map).values() or [partial(unlisted_items, storage)]:
-        deque(read(), maxlen=0)
 
 
 def find_lists(

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from pycocotools import mask as mask_utils
 
 from .. import regions
-from ..archive import Member, instance_numbers
+from ..archive import Member, instance_numbers, is_thin
 from ..errors import UnpaintableError
 from ..regions import Instance, decode_box
 from .labels import ExportLabels, label_error
@@ -168,6 +168,13 @@ def is_stuff(annotation: Annotation) -> bool:
         and not annotation.group
         and annotation.label is not None
     )
+
+
+def is_thin_object(annotation: Annotation) -> bool:
+    """Tell whether CVAT may lose an object. Masks of others count as none: it takes decoding."""
+    if isinstance(annotation, SegmaskMask) and isinstance(annotation.rle, KnownRle):
+        return is_thin(*annotation.rle.bbox[2:])
+    return isinstance(annotation, Polygon) and is_thin(*annotation.get_bbox()[2:])
 
 
 def paint_annotations(

@@ -40,7 +40,7 @@ from ..storage import layout
 from .annotations import make_mask
 from .host import border, keep_freed_memory, report_imported, set_subsets, track
 from .labels import make_categories
-from .media import MissingImage, StoredImage, TurnedImage
+from .media import MissingImage, StoredImage, image_in_file
 from .transforms import components_of, polygons_of
 
 log = logging.getLogger(__name__)
@@ -209,8 +209,7 @@ class SegmaskBase(DatasetBase):
         path = storage.path(item.image)
         if path is None:
             return StoredImage(storage, item.image, item.size, item.turn)
-        make = partial(TurnedImage, turn=item.turn) if item.turn else Image.from_file
-        return make(path, size=item.size)
+        return image_in_file(path, item.size, item.turn)
 
 
 def read_ahead(

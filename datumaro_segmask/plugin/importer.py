@@ -6,12 +6,13 @@ import argparse
 import os
 from typing import Any
 
+from datumaro.components.errors import DatasetNotFoundError
 from datumaro.components.format_detection import FormatDetectionConfidence, FormatDetectionContext
 from datumaro.components.importer import Importer
 
-from ..archive import check_archive, open_archive
+from ..archive import open_archive
 from ..png import MAX_PIXELS
-from ..storage import folder_roots, holds_archive, layout, lone_zip, open_storage, url_of
+from ..storage import folder_roots, holds_archive, layout, lone_zip, url_of
 from .base import ANNOTATIONS, INSTANCES, check_options
 from .host import (
     ABOVE_MEDIUM,
@@ -82,37 +83,30 @@ class SegmaskImporter(Importer):
     def __call__(
         self, path: str, stream: bool = False, **extra_params: Any
     ) -> list[dict[str, Any]]:
-        """Return the sources at a path, or at a URL, which Datumaro takes for a missing path.
+        """Return the source at a path, or at a URL, which Datumaro would take for a missing path.
 
-        A URL's archive is opened here: to open it again takes as many requests, and Datumaro tells
-        an error from the constructor of `SegmaskBase` with the whole URL, keys and all.
+        The archive is opened here, once: Datumaro passes on what is raised here as it is, while
+        from the constructor of `SegmaskBase` it says "Failed to import" and no more, or the whole
+        URL, keys and all. Raises DatasetNotFoundError, OptionError, and as `archive.open_archive`.
         """
-        url = url_of(path)
-        if url is None:
-            found: list[dict[str, Any]] = super().__call__(path, stream=stream, **extra_params)
-            return found
-        options = {**extra_params, "opened": open_archive(url, stream), "stream": stream}
-        return [{"url": url, "format": self.NAME, "options": options}]
+        place = url_of(path)
+        if place is None:
+            if not path or not os.path.exists(path):
+                raise DatasetNotFoundError(path, self.NAME)
+            place = os.path.normpath(path)
+        check_options(**extra_params)
+        options = {**extra_params, "opened": open_archive(place, stream), "stream": stream}
+        return [{"url": place, "format": self.NAME, "options": options}]
 
     @classmethod
     @border()
     def find_sources(cls, path: str) -> list[dict[str, Any]]:
         """Return one source for the whole archive; its subsets are read in one pass.
 
-        Raises as `archive.open_archive`: what is wrong with the archive as a whole is said here,
-        where Datumaro passes the message on as it is. From the constructor of `SegmaskBase` it
-        would say "Failed to import" and no more.
+        Raises as `archive.open_archive`.
         """
-        check_archive(open_storage(path))
+        open_archive(path)
         return [{"url": path, "format": cls.NAME}]
-
-    @classmethod
-    @border()
-    def find_sources_with_params(cls, path: str, **extra_params: Any) -> list[dict[str, Any]]:
-        """As `find_sources`; options with a typing error are told here for the same reason."""
-        check_options(**extra_params)
-        sources: list[dict[str, Any]] = cls.find_sources(path)
-        return sources
 
     @property
     def can_stream(self) -> bool:

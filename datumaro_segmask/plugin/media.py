@@ -99,6 +99,11 @@ class TurnedImage(ImageFromFile):
         return None if data is None else turn(decode_as_stored(data, self._dtype), self.turn)
 
 
+def image_in_file(path: str, size: Size | None, turn: int | None) -> Image:
+    """Return the image of an item that lies in a file; ``turn`` as for `StoredImage`."""
+    return Image.from_file(path, size=size) if turn is None else TurnedImage(path, size, turn)
+
+
 @border()
 def _read_image(storage: Storage, name: str) -> bytes:
     return storage.read(name)

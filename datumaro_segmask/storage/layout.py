@@ -79,7 +79,8 @@ def mask_places(folder: str, item_id: str) -> Iterator[str]:
     The suffix may be written in any case, and what was packed on macOS has its accents apart.
     """
     for form in forms_of(item_id):
-        yield from (f"{folder}/{form}{suffix}" for suffix in _cases(MASK_SUFFIX))
+        for suffix in _MASK_CASES:
+            yield f"{folder}/{form}{suffix}"
 
 
 def image_places(item_id: str) -> Iterator[str]:
@@ -102,6 +103,7 @@ def _cases(suffix: str) -> list[str]:
     return list(dict.fromkeys([suffix, suffix.upper(), suffix.title(), *mixed]))
 
 
+_MASK_CASES = _cases(MASK_SUFFIX)
 _IMAGE_CASES = [
     cased for change in (str.lower, str.upper, str.title) for cased in map(change, IMAGE_SUFFIXES)
 ]

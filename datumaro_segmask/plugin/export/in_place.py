@@ -45,7 +45,7 @@ from ...storage import (
 )
 from ..annotations import to_instance
 from ..importer import NAME
-from ..media import MissingImage, StoredImage, TurnedImage
+from ..media import MissingImage, StoredImage, image_in_file
 from .item_files import ItemFiles, place_of, size_of
 
 ZIP_NAME = f"{NAME}.zip"
@@ -191,6 +191,7 @@ class Pictures:
         self._save_media = save_media
         self._in_place = in_place
         self._moved: list[tuple[DatasetItem, str]] = []
+        self._real_path = lru_cache(64)(os.path.realpath)
         self._in_folder: Callable[[str], dict[str, list[str]]] = lru_cache(64)(self._list)
 
     def of(self, item_id: str) -> list[str]:
@@ -255,11 +256,8 @@ class Pictures:
         storage = open_storage(place.path) if place.is_zip else None
         for item, name in self._moved:
             if isinstance(item.media, ImageFromFile) and self._place(item.media.path) is not None:
-                path, size = at(place.path, name), item.media.size
-                turned = isinstance(item.media, TurnedImage) and item.media.turn
-                item.media = (
-                    TurnedImage(path, size, turned) if turned else Image.from_file(path, size=size)
-                )
+                turned = getattr(item.media, "turn", None)
+                item.media = image_in_file(at(place.path, name), item.media.size, turned)
             elif isinstance(item.media, StoredImage) and storage is not None:
                 item.media = StoredImage(storage, name, item.media.size, item.media.turn)
 
@@ -270,8 +268,9 @@ class Pictures:
     def _place(self, path: str) -> str | None:
         """Return the place of a picture file in the archive, None if it lies elsewhere."""
         folder, name = os.path.split(path)  # the picture itself may be a link to elsewhere
-        folder = os.path.realpath(folder)
-        if self._root is None or not is_inside(folder, at(self._root, layout.IMAGES)):
+        if self._root is None or not is_inside(
+            folder := self._real_path(folder), at(self._root, layout.IMAGES)
+        ):
             return None
         return os.path.relpath(os.path.join(folder, name), self._root).replace(os.sep, "/")
 

@@ -15,11 +15,11 @@ from collections.abc import Callable, Hashable, Sequence
 from contextlib import suppress
 from functools import partial
 
-from datumaro.components.annotation import Annotation, Bbox, Mask, Polygon
+from datumaro.components.annotation import Annotation, Bbox, Mask
 from datumaro.components.dataset_base import DatasetItem
 from datumaro.components.media import Image, ImageFromBytes
 
-from ...archive import CvatLosses, MaskEncoder, is_thin
+from ...archive import CvatLosses, MaskEncoder
 from ...arrays import Size
 from ...errors import SegmaskExportError, UnpaintableError
 from ...regions import overlap_of_boxes, paint
@@ -29,8 +29,8 @@ from ..annotations import (
     PAINTED,
     Painted,
     Placed,
-    SegmaskMask,
     is_stuff,
+    is_thin_object,
     paint_annotations,
     size_of_mask,
     to_instance,
@@ -162,14 +162,12 @@ class ItemFiles:
             log.warning("CVAT will not read all of this: %s.", losses)
 
     def _note_for_cvat(self, item: DatasetItem, annotations: list[Annotation]) -> None:
-        # Of masks that others made, to ask for the extent is to decode them once more.
-        boxes = [a.get_bbox() for a in annotations if isinstance(a, SegmaskMask | Polygon)]
         stuff = sum(map(is_stuff, annotations))
         self.for_cvat.add(
             item.id,
             item.subset,
             stuff=0 if self._number_stuff or stuff == len(annotations) else stuff,
-            thin=sum(is_thin(box[2], box[3]) for box in boxes),
+            thin=sum(map(is_thin_object, annotations)),
         )
 
     def check(self, item: DatasetItem, has_masks: bool, *content: Hashable) -> None:
