@@ -96,6 +96,18 @@ def test_chain_saved_twice(source: Path) -> None:
     }
 
 
+@pytest.mark.parametrize("save_media", [False, True])
+def test_item_without_a_picture_swapped_and_back(save_media: bool, source: Path) -> None:
+    """The picture that lay at its id in between goes; else it would be read as its own."""
+    (source / "JPEGImages/4.jpg").unlink()
+    dataset = load(source)
+    for there in ("1", "2", "3"):
+        for _ in range(2):
+            rename(dataset, (there, "4"), ("4", there))
+            dataset.save(save_media=save_media)
+        assert pictures(source) == {f"{i}.jpg": PICTURES[i] for i in "123"}
+
+
 # 2, one dataset by many paths
 
 

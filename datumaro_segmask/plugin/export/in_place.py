@@ -243,23 +243,23 @@ class Pictures:
             sink.copy(picture.name, picture.source)
         else:
             return
-        if picture is not None and self._in_place:
-            self._moved.append((item, picture.name))
+        if self._in_place:
+            self._moved.append((item, "" if picture is None else picture.name))
         for name in self.of(item.id):
             if picture is None or name != picture.name:
                 sink.discard(name)
 
     def settle(self, place: Place) -> None:
         """Let the items of the dataset in memory know where their pictures are now."""
-        if not self._moved:
-            return
-        storage = open_storage(place.path) if place.is_zip else None
+        storage = open_storage(place.path) if place.is_zip and self._moved else None
         for item, name in self._moved:
             if isinstance(item.media, ImageFromFile) and self._place(item.media.path) is not None:
                 turned = getattr(item.media, "turn", None)
                 item.media = image_in_file(at(place.path, name), item.media.size, turned)
             elif isinstance(item.media, StoredImage) and storage is not None:
                 item.media = StoredImage(storage, name, item.media.size, item.media.turn)
+            elif isinstance(item.media, MissingImage) and item.media.size is not None:
+                item.media = MissingImage(item.id, item.media.size)  # which has no picture now
 
     def _encode(self, item: DatasetItem, suffix: str) -> Picture | None:
         data = self._files.image(item, suffix)
