@@ -138,7 +138,13 @@ def test_names_that_windows_has_not_are_warned_of_elsewhere(
     assert "rename it before the dataset moves there" in caplog.messages[0]
 
 
-TWINS = {"case": ("a", "A"), "folder-case": ("f/a", "F/a"), "accent": ("\u00e9", "e\u0301")}
+TWINS = {
+    "case": ("a", "A"),
+    "case-turned": ("A", "a"),
+    "both-in-capitals": ("Ab", "AB"),
+    "folder-case": ("f/a", "F/a"),
+    "accent": ("\u00e9", "e\u0301"),
+}
 
 
 @OWN_FILES
@@ -164,6 +170,13 @@ def test_ids_that_look_the_same_are_refused_where_they_are_one_file(
     monkeypatch.setattr(item_files, "FOLDS_CASE", True)
     with pytest.raises(DatumaroError, match="take it for the file of an id that looks the same"):
         export(tmp_path / "x", item(twins[0]), item(twins[1]))
+
+
+def test_an_id_in_two_subsets_looks_like_no_other(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    export(tmp_path / "x", item("A").wrap(subset="train"), item("A").wrap(subset="val"))
+    assert not caplog.messages
 
 
 def test_id_too_long_for_a_file_in_a_list(tmp_path: Path) -> None:

@@ -109,7 +109,7 @@ class ItemFiles:
         self._empty_masks = empty_masks
         self._number_stuff = number_stuff
         self._report = report
-        self._seen = Hashes()
+        self._ids, self._contents, self._looks = Hashes(), Hashes(), Hashes()
         self._warned = False
         self.left_out: Counter[str] = Counter()
         self.for_cvat = CvatLosses(len(labels.label_map.labels))
@@ -177,9 +177,10 @@ class ItemFiles:
         """
         problem = layout.problem_of_listed(item.id, has_masks)
         check_names(item, problem, "a list lies directly in its folder")
-        self._check_elsewhere(item)
         itself, whole = hash(item.id), hash((item.id, content))
-        if itself in self._seen and whole not in self._seen:
+        is_new = itself not in self._ids
+        self._check_elsewhere(item, is_new)
+        if not is_new and whole not in self._contents:
             raise SegmaskExportError(
                 "another subset has an item of this id with other masks or another picture, and "
                 "both have the same place in the archive",
@@ -187,21 +188,23 @@ class ItemFiles:
                 "an id of its own for every image",
                 "rename the items, for instance with 'datum transform -t rename'",
             )
-        self._seen.add(itself)
-        self._seen.add(whole)
+        self._ids.add(itself)
+        self._contents.add(whole)
 
-    def _check_elsewhere(self, item: DatasetItem) -> None:
+    def _check_elsewhere(self, item: DatasetItem, is_new: bool) -> None:
         """Refuse ids that cannot be files on this system, and warn of those of other systems."""
         problem, is_here = "", ON_WINDOWS
         if not layout.is_for_windows(f"{item.id}{layout.MASK_SUFFIX}"):
             problem = "Windows cannot have a file of this name"
-        itself = hash(item.id)
         # Windows and macOS take names for one that differ in case or in how accents are encoded.
-        folded = hash((unicodedata.normalize("NFC", item.id).casefold(),))
-        if folded in self._seen and itself not in self._seen:
+        look = unicodedata.normalize("NFC", item.id).casefold()
+        # Of an id that looks as it is written, which most do, the id itself is note enough.
+        is_plain, look_hash = look == item.id, hash(look)
+        if is_new and (look_hash in self._looks or (not is_plain and look_hash in self._ids)):
             problem = "Windows and macOS take it for the file of an id that looks the same"
             is_here = FOLDS_CASE
-        self._seen.add(folded)
+        if not is_plain:
+            self._looks.add(look_hash)
         if problem and is_here:
             raise _unwritable("id", problem, item)
         if problem and not self._warned:
