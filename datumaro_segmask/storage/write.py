@@ -20,6 +20,7 @@ from . import layout
 from .commit import Commit
 from .journal import entries, flush_folder, in_the_way
 from .lock import WriteLock, not_writable
+from .read import read_at
 
 ZIP_DATE = (1980, 1, 1, 0, 0, 0)  # the same dataset gives the same bytes, whenever
 
@@ -180,12 +181,13 @@ _BUFFERED = 1 << 14  # lines of all lists together, before they go to the disk
 class SubsetLists:
     """The ids of each subset, kept on the disk while the export goes on: there may be millions.
 
-    A list's file is open only while lines are added to it, as there may be thousands of subsets.
+    All lists lie in one file without a name, as there may be thousands of subsets, and as nothing
+    is to be left behind by a process that is killed.
     """
 
     def __init__(self) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="segmask-lists-")
-        self._files: dict[str, str] = {}
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115  # as long as this lives
+        self._pieces: dict[str, list[tuple[int, int]]] = {}  # of each list, where and how long
         self._lines: defaultdict[str, list[str]] = defaultdict(list)
         self._count = 0
 
@@ -193,7 +195,7 @@ class SubsetLists:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._folder.cleanup()
+        self._file.close()
 
     def add(self, subset: str, line: str) -> None:
         """Append a line to the list of a subset."""
@@ -205,27 +207,24 @@ class SubsetLists:
 
     def keep(self, subset: str) -> None:
         """Let a subset have a list, even if no line is added to it."""
-        if subset not in self._files:
-            self._files[subset] = os.path.join(self._folder.name, str(len(self._files)))
+        self._pieces.setdefault(subset, [])
 
     def texts(self) -> dict[str, Iterable[str]]:
         """Return the lines of each list by its place in the archive; at least one list."""
         self._flush()
-        if not self._files:
+        if not self._pieces:
             return {layout.subset_list(layout.DEFAULT_SUBSET): []}  # what makes it an archive
-        return {layout.subset_list(subset): _lines(path) for subset, path in self._files.items()}
+        return {layout.subset_list(subset): self._read(subset) for subset in self._pieces}
 
     def _flush(self) -> None:
         for subset, lines in self._lines.items():
-            with open(self._files[subset], "a", encoding="utf-8", newline="\n") as file:
-                file.writelines(f"{line}\n" for line in lines)
+            data = "\n".join(lines).encode()
+            self._pieces[subset].append((self._file.seek(0, os.SEEK_END), len(data)))
+            self._file.write(data)
+        self._file.flush()
         self._lines.clear()
         self._count = 0
 
-
-def _lines(path: str) -> Iterator[str]:
-    if not os.path.exists(path):  # a list without lines
-        return
-    with open(path, encoding="utf-8", newline="\n") as file:
-        for line in file:
-            yield line.removesuffix("\n")
+    def _read(self, subset: str) -> Iterator[str]:
+        for start, size in self._pieces[subset]:
+            yield from read_at(self._file, start, size).decode().split("\n")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+import tempfile
 import threading
 import zipfile
 from pathlib import Path
@@ -507,6 +508,17 @@ def test_lists_go_to_the_disk_while_they_grow(monkeypatch: pytest.MonkeyPatch) -
         waiting = sum(map(len, lists._lines.values()))
         assert waiting == 5
         assert list(lists.texts()["ImageSets/Segmentation/s.txt"]) == [str(n) for n in range(25)]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a file there has a name for as long as it is")
+def test_a_killed_export_leaves_nothing_among_the_temporary_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with SubsetLists() as lists:
+        lists.add("s", "a")
+        assert list(lists.texts()["ImageSets/Segmentation/s.txt"]) == ["a"]  # it is on the disk
+        assert os.listdir(tmp_path) == []
 
 
 def test_only_what_was_written_is_flushed(
