@@ -138,3 +138,43 @@ def stable_order(values: IntArray, limit: int) -> IntArray:
     NumPy sorts 16-bit integers by radix, in a fraction of the time.
     """
     return (values.astype(np.uint16) if limit <= 1 << 16 else values).argsort(kind="stable")
+
+
+def cycles_of(permutation: IntArray) -> tuple[IntArray, IntArray]:
+    """Return the cycles of a permutation, one after the other, and where each begins.
+
+    Each begins with the least of its numbers, and they come in the order of these.
+    """
+    ahead = permutation.tolist()
+    order: list[int] = []
+    starts: list[int] = []
+    for start in range(len(ahead)):
+        at = start
+        if ahead[at] >= 0:
+            starts.append(len(order))
+        while (after := ahead[at]) >= 0:
+            order.append(at)
+            ahead[at] = -1
+            at = after
+    return np.array(order, np.int64), np.array(starts, np.int64)
+
+
+def spanning_forest(pairs: IntArray, count: int) -> tuple[IntArray, IntArray]:
+    """Return which pairs join what no pair before them has, and the first of all that is joined.
+
+    ``pairs``: (n, 2) numbers below ``count``; the latter is given for each number, (count,).
+    """
+    first = list(range(count))
+
+    def find(number: int) -> int:
+        while first[number] != number:
+            first[number] = number = first[first[number]]
+        return number
+
+    joining = []
+    for i in (pairs[:, 0] != pairs[:, 1]).nonzero()[0].tolist():
+        a, b = map(find, pairs[i].tolist())
+        if a != b:
+            first[max(a, b)] = min(a, b)
+            joining.append(i)
+    return np.array(joining, np.int64), np.array([*map(find, range(count))], np.int64)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from datumaro_segmask import arrays
 from datumaro_segmask.arrays import (
+    cycles_of,
     ends_of,
     following,
     lasts_of_runs,
@@ -18,6 +19,7 @@ from datumaro_segmask.arrays import (
     places_of_nonzero,
     ranges,
     running_sums,
+    spanning_forest,
     starts_of,
     starts_of_runs,
 )
@@ -72,3 +74,27 @@ def test_runs(values: list[int]) -> None:
     assert running_sums(array, starts).tolist() == sums
     after = [a + (place + 1) % (b - a) for a, b in pairs for place in range(b - a)]
     assert following(starts, len(values)).tolist() == after
+
+
+@given(st.integers(0, 12).flatmap(lambda n: st.permutations(range(n))))
+def test_cycles(permutation: list[int]) -> None:
+    order, starts = cycles_of(np.array(permutation, np.int64))
+    assert sorted(order.tolist()) == [*range(len(permutation))]
+    firsts = order[starts].tolist()
+    assert firsts == sorted(firsts)
+    for cycle in np.split(order, starts[1:]):
+        assert [permutation[at] for at in cycle] == [*cycle[1:], *cycle[:1]]
+        assert cycle.size == 0 or cycle[0] == cycle.min()
+
+
+@given(st.lists(st.tuples(st.integers(0, 7), st.integers(0, 7)), max_size=12))
+def test_spanning_forest(pairs: list[tuple[int, int]]) -> None:
+    joining, first = spanning_forest(np.array(pairs, np.int64).reshape(-1, 2), 8)
+    groups = {number: {number} for number in range(8)}
+    expected = []
+    for i, (a, b) in enumerate(pairs):
+        if groups[a] is not groups[b]:
+            expected.append(i)
+            groups |= dict.fromkeys(groups[a] | groups[b], groups[a] | groups[b])
+    assert joining.tolist() == expected
+    assert first.tolist() == [min(groups[number]) for number in range(8)]

@@ -7,9 +7,9 @@ one pass finds the outlines of all of them.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,10 +17,13 @@ from numpy.typing import NDArray
 from ..arrays import (
     BoolArray,
     IntArray,
+    cycles_of,
     ends_of,
     following,
     lengths_of,
     ranges,
+    spanning_forest,
+    stable_order,
     starts_of,
     starts_of_runs,
 )
@@ -31,12 +34,9 @@ Ring: TypeAlias = NDArray[np.int32]
 Link: TypeAlias = tuple[int, int, int]
 """Joins two rings: the index of a point of each, and how far these are from one another."""
 
-MAX_CORNERS, MAX_LENGTH = 1 << 19, 1 << 22
-"""Corners of the outlines of an item, and pixels along those with holes: up to 230 MB, measured."""
-_WHERE_AND_FIX = "an item", "take masks: annotation=mask of an import, segmentation=rle of COCO"
-
-EAST, NORTH, WEST, SOUTH = range(4)
-"""The side of its pixel that a unit edge is; the mask lies on the left hand of each."""
+MAX_RUNS, MAX_CORNERS = 1 << 20, 1 << 19
+"""Runs down the columns of all masks of an item, and corners of their outlines: up to 184 MB."""
+WHERE_AND_FIX = "an item", "take masks: annotation=mask of an import, segmentation=rle of COCO"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,10 +54,6 @@ class Outlines:
     shifts: IntArray
     holes: BoolArray
 
-    def of_shapes_with(self, rings: BoolArray) -> BoolArray:
-        """Return which rings belong to a shape that one of ``rings`` belongs to: (rings,)."""
-        return np.isin(self.shapes, self.shapes[rings])
-
     def sizes(self) -> IntArray:
         """Return the number of points of each ring."""
         return lengths_of(self.starts, len(self.points))
@@ -66,22 +62,11 @@ class Outlines:
         """Return some of the rings alone."""
         sizes = self.sizes()
         points = self.points[np.repeat(rings, sizes)]
-        sizes = sizes[rings]
-        return Outlines(
-            points, starts_of(sizes), self.shapes[rings], self.shifts[rings], self.holes[rings]
-        )
+        return self.with_rings(points, starts_of(sizes[rings]), rings)
 
-    def apart(self) -> Outlines:
-        """Return them moved down so that no two shapes have a row in common either."""
-        first = starts_of_runs(self.shapes)
-        begins = self.starts[first]
-        top = np.minimum.reduceat(self.points[:, 1], begins)
-        heights = np.maximum.reduceat(self.points[:, 1], begins) - top + 1
-        drop = starts_of(heights) - top
-        points = self.points.copy()
-        points[:, 1] += drop.repeat(lengths_of(begins, len(points)))
-        drops = drop.repeat(lengths_of(first, self.starts.size))
-        return replace(self, points=points, shifts=self.shifts + np.stack([drops * 0, drops], 1))
+    def with_rings(self, points: IntArray, starts: IntArray, rings: BoolArray) -> Outlines:
+        """Return other points for some of the rings, of which the rest stays."""
+        return Outlines(points, starts, self.shapes[rings], self.shifts[rings], self.holes[rings])
 
     def rings(self) -> list[Ring]:
         """Return the rings as they lie in the image."""
@@ -90,7 +75,22 @@ class Outlines:
         return [points[a:b] for a, b in pairwise([*self.starts.tolist(), len(points)])]
 
 
-def trace(runs: ColumnRuns, height: int) -> Outlines:
+@dataclass(frozen=True, slots=True, eq=False)
+class Ways:
+    """What joins the rings of each part of a shape to one, as a tree.
+
+    Of each way (n,): ``ends``, a point of a hole; ``edges``, the point before the edge where it
+    begins, of another ring; ``pixels``, (n, 2), column and row of a pixel on whose upper edge, at
+    its left or right end, that is. Such a way leads straight down through the shape, but where the
+    rings meet, ``edges`` is a point at the same place.
+    """
+
+    ends: IntArray
+    edges: IntArray
+    pixels: IntArray
+
+
+def trace(runs: ColumnRuns, height: int) -> tuple[Outlines, Ways]:
     """Follow the outlines of shapes, all at once; ``runs`` are sorted by shape and position.
 
     On a line between two columns there is a corner wherever a run begins or ends in one of them
@@ -118,30 +118,93 @@ def trace(runs: ColumnRuns, height: int) -> Outlines:
     kept[1:] &= ~straight
     kept[:-1] &= ~straight
     events = events[kept]
-    check_limit(events.size, MAX_CORNERS, "corners", *_WHERE_AND_FIX)
+    check_limit(events.size, MAX_CORNERS, "corners", *WHERE_AND_FIX)
     kind, place = events & 3, events >> 2
     x, y = np.divmod(place, lines)
+    across = stable_order(y, lines)
     # Where four edges meet, the outline goes around the pixels that are off (parts are
-    # 8-connected): which of the two corners is on which side follows from what happens there.
-    across = np.argsort((y * (int(x.max(initial=0)) + 1) + x) << 1 | (kind & 1))
+    # 8-connected): so a corner where a run on the left ends is not the left one of the two.
+    met = ((place[1:] == place[:-1]) & (kind[:-1] == 1)).nonzero()[0]
+    turned = np.arange(across.size)
+    turned[met], turned[met + 1] = met + 1, met
+    across = turned[across]
     partner = np.empty_like(across)
     partner[across[0::2]], partner[across[1::2]] = across[1::2], across[0::2]
     down = (kind[0::2] == 1) | (kind[0::2] == 2)
     index = np.arange(down.size) * 2
     tails, tips = index + ~down, index + down
-    order, starts = _cycles(partner[tips] >> 1)
+    order, starts = cycles_of(partner[tips] >> 1)
     corners = np.stack([tails[order], tips[order]], axis=1).ravel()
     points = np.stack([x[corners], y[corners]], axis=1)
     # The leftmost edge of a ring comes first: on the left of a mask it goes down, of a hole up.
     begins = points[2 * starts, 0]
     owner = np.searchsorted(places, begins, side="right") - 1
-    return Outlines(
-        points,
-        2 * starts,
-        shape[heads][owner],
-        np.stack([shifts, np.zeros_like(shifts)], axis=1)[owner],
-        ~down[order[starts]],
+    holes = ~down[order[starts]]
+    shifts = np.stack([shifts, np.zeros_like(shifts)], axis=1)
+    outlines = Outlines(points, 2 * starts, shape[heads][owner], shifts[owner], holes)
+    index = np.empty_like(corners)
+    index[corners] = np.arange(corners.size)
+    first = (place[1:] == place[:-1]).nonzero()[0]
+    pairs = np.stack([index[first], index[first + 1]], axis=1)
+    return outlines, _ways(outlines, pairs, lines, right + bottom, top)
+
+
+def _ways(
+    outlines: Outlines, pairs: IntArray, lines: int, bottoms: IntArray, tops: IntArray
+) -> Ways:
+    """Return the ways to all holes; ``pairs``: (n, 2) points at the same place.
+
+    Of all runs, in their order, ``bottoms`` are the places on the canvas, ``lines`` a column, and
+    ``tops`` the rows. A way to a hole's second point ``o`` lies between two runs: one on the right
+    that ends there, and one on the left that goes on, or the hole would have begun further left::
+
+        # # # #    The first edge of a ring is its highest leftmost one. So a way comes from a ring
+        # . # #    that is earlier, and all ways make a tree. This one begins at the corner of the
+        # # # #    upper hole and goes one row down, between the second and the third column.
+        # # o #
+        # # # #
+    """
+    if not outlines.holes.any():
+        none = np.zeros(0, np.int64)
+        return Ways(none, none, np.zeros((0, 2), np.int64))
+    meetings, left_over = _meetings(outlines, pairs)
+    ends = outlines.starts[left_over] + 1
+    column, row = outlines.points[ends].T
+    at = column * lines + row
+    above, left = bottoms.searchsorted(at), bottoms.searchsorted(at - lines, side="right")
+    is_left = tops[left] > tops[above]
+    pixels = np.stack([column - is_left, np.maximum(tops[left], tops[above])], axis=1)
+    return Ways(
+        np.append(ends, meetings[:, 0]),
+        np.append(_edges_above(outlines, pixels), meetings[:, 1]),
+        np.concatenate([pixels, outlines.points[meetings[:, 0]]]),
     )
+
+
+def _meetings(outlines: Outlines, pairs: IntArray) -> tuple[IntArray, IntArray]:
+    """Return those pairs of points that join as many rings as can be, and the holes that are left.
+
+    ``pairs``: (n, 2) points at the same place. Of all rings that are joined the first one is left;
+    if it is a hole, it still needs a way.
+    """
+    ring = np.arange(outlines.starts.size).repeat(outlines.sizes())
+    joining, firsts = spanning_forest(ring[pairs], outlines.starts.size)
+    is_first = firsts == np.arange(firsts.size)
+    return pairs[joining], (is_first & outlines.holes).nonzero()[0]
+
+
+def _edges_above(outlines: Outlines, pixels: IntArray) -> IntArray:
+    """Return the point before the edge that is the upper one of each pixel: (n, 2) -> (n,)."""
+    x, y = outlines.points.T
+    after = following(outlines.starts, x.size)
+    # Edges with the shape below go to the left.
+    upper = (x[after] < x).nonzero()[0]
+    lines = int(x.max()) + 1
+    place = y[upper] * lines + x[after[upper]]
+    order = place.argsort()
+    found = place[order].searchsorted(pixels[:, 1] * lines + pixels[:, 0], side="right") - 1
+    edges: IntArray = upper[order[found]]
+    return edges
 
 
 def _columns(runs: ColumnRuns, height: int) -> tuple[IntArray, IntArray, IntArray, IntArray]:
@@ -161,97 +224,34 @@ def _columns(runs: ColumnRuns, height: int) -> tuple[IntArray, IntArray, IntArra
     return column, top, bottom, runs.shape[head].repeat(pieces)
 
 
-def _cycles(permutation: IntArray) -> tuple[IntArray, IntArray]:
-    """Return the cycles of a permutation, one after the other, and where each begins.
+def join_rings(outlines: Outlines, ways: Ways, begins: IntArray) -> Outlines:
+    """Return one ring for each part: its outline, and over ways there and back those of its holes.
 
-    Each begins with the least of its numbers, and they come in the order of these.
+    ``ways`` are counted in the points of these outlines. ``begins``: (n, 2) where each way begins:
+    at the point ``ways.edges``, at the next one, or in between on a straight edge.
     """
-    ahead = permutation.tolist()
-    order: list[int] = []
-    starts: list[int] = []
-    for start in range(len(ahead)):
-        at = start
-        if ahead[at] >= 0:
-            starts.append(len(order))
-        while (after := ahead[at]) >= 0:
-            order.append(at)
-            ahead[at] = -1
-            at = after
-    return np.array(order, np.int64), np.array(starts, np.int64)
+    ends, edges = ways.ends, ways.edges
+    points, starts = outlines.points, outlines.starts
+    after = following(starts, len(points))[edges]
+    at_point = (points[edges] == begins).all(axis=1)
+    at_next = (points[after] == begins).all(axis=1)
+    new = (~(at_point | at_next)).nonzero()[0]
+    off = np.abs(begins[new] - points[edges[new]]).sum(axis=1)
+    new = new[np.lexsort((off, edges[new]))]
+    places = edges[new] + 1
 
+    def moved(index: IntArray) -> IntArray:
+        before: IntArray = places.searchsorted(index, side="right")
+        return index + before
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Edges:
-    """Outlines cut into unit edges: (n, 2) where each begins, and which side of its pixel it is.
-
-    ``starts``: the first edge of each ring; ``corners``: the edge behind each corner.
-    """
-
-    points: IntArray
-    sides: IntArray
-    starts: IntArray
-    corners: IntArray
-
-    def following(self) -> IntArray:
-        """Return the index of the edge behind each."""
-        return following(self.starts, len(self.points))
-
-    def of_rings(self, values: NDArray[Any]) -> NDArray[Any]:
-        """Return for each edge the value of its ring."""
-        return values.repeat(lengths_of(self.starts, len(self.points)))
-
-
-def unit_edges(outlines: Outlines) -> Edges:
-    """Cut outlines into unit edges."""
-    step = outlines.points[following(outlines.starts, len(outlines.points))] - outlines.points
-    lengths = np.abs(step[:, 0] + step[:, 1])  # one of them is 0
-    check_limit(int(lengths.sum()), MAX_LENGTH, "pixels of outline", *_WHERE_AND_FIX)
-    corners, nth = starts_of(lengths), ranges(0, lengths)
-    sign = np.sign(step)
-    points = np.empty((nth.size, 2), np.int64)
-    for axis in (0, 1):
-        points[:, axis] = outlines.points[:, axis].repeat(lengths)
-        points[:, axis] += sign[:, axis].repeat(lengths) * nth
-    return Edges(points, sides_of(step).repeat(lengths), corners[outlines.starts], corners)
-
-
-def sides_of(step: IntArray) -> IntArray:
-    """Return which side of its pixels each edge is, given from begin to end: (n, 2) -> (n,)."""
-    x, y = np.sign(step).T
-    sides: IntArray = np.where(x == 0, EAST + (y + 1), NORTH + (x + 1))
-    return sides
-
-
-def shortest_links(ring: IntArray, a: IntArray, b: IntArray, length: IntArray) -> list[Link]:
-    """Return the links that join as many rings as can be, and are the shortest to do so.
-
-    ``ring``: the ring of each point; ``a``, ``b``, ``length``: (n,) all the links there may be. Of
-    these the shortest between each two rings, and of those the minimum spanning tree (Kruskal's
-    algorithm).
-    """
-    apart = np.flatnonzero(ring[a] != ring[b])
-    a, b, length = a[apart], b[apart], length[apart]
-    low, high = np.minimum(ring[a], ring[b]), np.maximum(ring[a], ring[b])
-    pair = low * (int(ring.max(initial=0)) + 1) + high
-    order = np.lexsort((length, pair))
-    shortest = order[starts_of_runs(pair[order])]
-    shortest = shortest[np.argsort(length[shortest], kind="stable")]
-
-    root = list(range(int(ring.max(initial=0)) + 1))
-
-    def find(node: int) -> int:
-        while root[node] != node:
-            root[node] = node = root[root[node]]
-        return node
-
-    links = []
-    ways = (low[shortest], high[shortest], a[shortest], b[shortest], length[shortest])
-    for r, s, *way in zip(*(part.tolist() for part in ways), strict=True):
-        r, s = find(r), find(s)
-        if r != s:
-            root[r] = s
-            links.append((way[0], way[1], way[2]))
-    return links
+    sources = moved(np.where(at_point, edges, after))
+    sources[new] = places + np.arange(places.size)
+    lengths = np.abs(points[ends] - begins).sum(axis=1)
+    links = zip(moved(ends).tolist(), sources.tolist(), lengths.tolist(), strict=True)
+    points, starts = np.insert(points, places, begins[new], axis=0), moved(starts)
+    outer = ~outlines.holes
+    order, starts = splice(starts, len(points), [*links], starts[outer])
+    return outlines.with_rings(points[order], starts, outer)
 
 
 def splice(

@@ -9,24 +9,25 @@ fills nothing. Source: docs/format.md, section 6.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as mask_utils
 
-from ..arrays import BoolArray, IntArray, Size, following
+from ..arrays import IntArray, Size, following
+from ..errors import check_limit
 from .outlines import (
-    WEST,
-    Edges,
+    MAX_RUNS,
+    WHERE_AND_FIX,
     Outlines,
     Ring,
-    shortest_links,
-    splice,
+    Ways,
+    join_rings,
     trace,
-    unit_edges,
 )
-from .rle import ColumnRuns, parse_texts, runs_of_counts, runs_of_pixels
+from .rle import ColumnRuns, number_of_counts, parse_texts, runs_of_counts, runs_of_pixels
 
 Mask: TypeAlias = NDArray[np.bool_] | NDArray[np.uint8]
 
@@ -81,77 +82,33 @@ def polygons_to_rle(polygons: Sequence[NDArray[Any]], height: int, width: int) -
 
 
 def runs_of_texts(texts: Sequence[bytes], size: Size) -> ColumnRuns:
-    """Return the runs of RLE texts, which are numbered from 1."""
+    """Return the runs of RLE texts, which are numbered from 1.
+
+    Raises MaskLimitError past `MAX_RUNS`.
+    """
+    counts = sum(map(number_of_counts, texts))
+    check_limit(counts // 2, MAX_RUNS, "runs of pixels down its columns", *WHERE_AND_FIX)
     places = [f"masks[{i}]" for i in range(len(texts))]
     return runs_of_counts(*parse_texts(dict(enumerate(texts, 1)), places), size, places)
 
 
 def _polygons(runs: ColumnRuns, height: int, shapes: int) -> list[list[Ring]]:
-    outlines = trace(runs, height)
-    pierced = outlines.of_shapes_with(outlines.holes)
+    outlines, ways = trace(runs, height)
+    if ways.ends.size:
+        outlines = _joined(outlines, ways)
     found: list[list[Ring]] = [[] for _ in range(shapes)]
-    for part in (outlines.take(~pierced), _join_holes(outlines.take(pierced))):
-        for shape, ring in zip(part.shapes.tolist(), part.rings(), strict=True):
-            found[shape - 1].append(ring)
+    for shape, ring in zip(outlines.shapes.tolist(), outlines.rings(), strict=True):
+        found[shape - 1].append(ring)
     return found
 
 
-def _join_holes(outlines: Outlines) -> Outlines:
+def _joined(outlines: Outlines, ways: Ways) -> Outlines:
     """Return one ring for each part: its outline and, over seams, the outlines of its holes."""
-    if not outlines.starts.size:
-        return outlines
-    outlines = outlines.apart()
-    edges = unit_edges(outlines)
-    # East and north sides end where the west or south side across begins.
-    ends = np.where(edges.sides < WEST, edges.following(), np.arange(len(edges.points)))
-    a, b = ways_to_holes(edges, edges.of_rings(outlines.holes), ends)
-    # Rings that touch need no seam.
-    touching = edges.corners[_meetings(outlines.points)]
-    a, b = np.append(a, touching[:, 0]), np.append(b, touching[:, 1])
-    length = np.abs(edges.points[b] - edges.points[a]).sum(axis=1)
-    seams = shortest_links(edges.of_rings(np.arange(edges.starts.size)), a, b, length)
-    outer = ~outlines.holes
-    order, starts = splice(edges.starts, len(edges.points), seams, edges.starts[outer])
-    may_turn = np.zeros(len(edges.points), bool)
-    may_turn[edges.corners] = True
-    may_turn[[end for seam in seams for end in seam[:2]]] = True
-    kept = may_turn[order]
-    points, starts = _drop_straight(edges.points[order[kept]], (np.cumsum(kept) - kept)[starts])
-    return Outlines(
-        points, starts, outlines.shapes[outer], outlines.shifts[outer], outlines.holes[outer]
-    )
-
-
-def ways_to_holes(edges: Edges, of_hole: BoolArray, ends: IntArray) -> tuple[IntArray, IntArray]:
-    """Return the two ends of all straight ways through shapes that may lead to a hole.
-
-    ``of_hole``: (n,) the edges of holes; ``ends``: (n,) the index to take as the end at each edge.
-    No two shapes may have a row or a column in common. Every row and column of pixels of a shape
-    leads from one edge to another; wanted are those in which it has a hole. The way up from the
-    top of a hole ends on a ring with a higher top, so none is left out.
-    """
-    a, b = [], []
-    for across, along in ((1, 0), (0, 1)):  # rows, columns
-        sides = np.flatnonzero(edges.sides & 1 == along)
-        # The lesser end of the edge; sides that go up, or left, begin at the greater.
-        level = edges.points[sides, across] - (edges.sides[sides] < WEST)
-        holed = np.zeros(int(level.max(initial=0)) + 1, bool)
-        holed[level[of_hole[sides]]] = True
-        wanted = holed[level]
-        sides, level = sides[wanted], level[wanted]
-        place = edges.points[sides, along]
-        order = ends[sides[np.argsort(level * (int(place.max(initial=0)) + 1) + place)]]
-        a.append(order[::2])
-        b.append(order[1::2])
-    return np.concatenate(a), np.concatenate(b)
-
-
-def _meetings(points: IntArray) -> IntArray:
-    """Return the indices of points at the same place: (n, 2)."""
-    place = points @ np.array([1, int(points[:, 0].max()) + 1])
-    order = np.argsort(place, kind="stable")
-    met = np.flatnonzero(place[order[1:]] == place[order[:-1]])
-    return np.stack([order[met], order[met + 1]], axis=1)
+    begins = outlines.points[ways.ends]
+    begins[:, 1] = ways.pixels[:, 1]
+    parts = join_rings(outlines, ways, begins)
+    points, starts = _drop_straight(parts.points, parts.starts)
+    return replace(parts, points=points, starts=starts)
 
 
 def _drop_straight(points: IntArray, starts: IntArray) -> tuple[IntArray, IntArray]:

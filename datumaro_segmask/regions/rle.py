@@ -37,17 +37,23 @@ _REMEDY = "encode the mask again"
 
 def _parse_numbers(text: bytes) -> tuple[IntArray, IntArray, IntArray]:
     """Return the numbers of a text, the index of the last character of each, and their lengths."""
-    characters = np.frombuffer(text, np.uint8).astype(np.int64) - _FIRST
+    characters = np.frombuffer(text, np.uint8) - np.uint8(_FIRST)
     ends = (characters < 32).nonzero()[0]
-    begins = np.zeros_like(ends)
-    begins[1:] = ends[:-1] + 1
-    lengths = ends - begins
-    lengths += 1
-    shifts = np.arange(characters.size) - begins.repeat(lengths)
-    numbers = np.add.reduceat((characters & 31) << 5 * shifts, begins)
-    # The highest of the five last bits is the sign.
-    numbers -= (characters[ends] >> 4) << 5 * lengths
+    lengths = ends + 1
+    lengths[1:] -= lengths[:-1].copy()
+    # The highest of the five last bits is the sign. From there on back, as few numbers are long.
+    numbers = characters[ends].astype(np.int64)
+    numbers -= (numbers & 16) << 1
+    at = (lengths > 1).nonzero()[0]
+    for back in range(1, _LONGEST):
+        numbers[at] = numbers[at] << 5 | characters[ends[at] - back] & 31
+        at = at[lengths[at] > back + 1]
     return numbers, ends, lengths
+
+
+def number_of_counts(text: bytes) -> int:
+    """Return how many counts a text has, at a fraction of the cost of parsing it."""
+    return int(np.count_nonzero(np.frombuffer(text, np.uint8) < _FIRST + 32))
 
 
 def parse_counts(text: bytes) -> IntArray:

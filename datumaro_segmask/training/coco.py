@@ -13,6 +13,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from typing import IO
 
+import orjson
+
 from ..arrays import Size
 from ..regions import Ring, texts_to_polygons
 from .segments import Segment
@@ -59,7 +61,7 @@ def _segmentations(segments: Sequence[Segment], size: Size, segmentation: str) -
 
 
 def _ring(ring: Ring) -> str:
-    return _encode(ring.ravel().tolist())
+    return orjson.dumps(ring.ravel(), option=orjson.OPT_SERIALIZE_NUMPY).decode()
 
 
 def image_line(image_id: int, file_name: str, size: Size) -> str:

@@ -219,14 +219,17 @@ def test_any_array_of_the_same_pixels_will_do(prepare) -> None:
 @pytest.mark.parametrize(
     ("mask", "seams"),
     [
-        pytest.param("11111111 10111111 11111111", [1], id="nearest-side"),
-        pytest.param("1111111 1101011 1111111", [1, 1], id="over-another-hole"),
-        pytest.param("111111111 111111111 110101111 111111111 111111111", [1, 2],
-                     id="over-another-hole-because-it-is-nearer"),
-        pytest.param("011 101 111", [0], id="touching"),
+        pytest.param("11111111 10111111 11111111", [1], id="to-the-outline"),
+        pytest.param("111 101 111 101 111", [1, 1], id="to-another-hole"),
+        pytest.param("11111 10111 11111 11011 11111", [1, 1], id="to-a-corner-on-the-left"),
+        pytest.param("00111 11111 11011 11111", [1], id="to-a-corner-of-the-outline"),
+        pytest.param("11111 11101 11111 11011 11111", [1, 3], id="past-a-corner-on-the-right"),
+        pytest.param("1111111 1110011 1110011 1101111 1111111", [3, 0], id="of-two-that-meet"),
+        pytest.param("011 101 111", [0], id="of-one-that-meets-the-outline"),
+        pytest.param("111111 101010 111111", [1, 1], id="two-on-one-edge"),
     ],
 )  # fmt: skip
-def test_seams_are_the_shortest(mask: str, seams: list[int]) -> None:
+def test_seams_lead_straight_up(mask: str, seams: list[int]) -> None:
     """The way around a polygon is that of all its outlines and twice its seams."""
     pixels = plane(mask)
     (ring,) = mask_to_polygons(pixels)
@@ -234,14 +237,14 @@ def test_seams_are_the_shortest(mask: str, seams: list[int]) -> None:
     padded = np.pad(pixels.astype(np.int8), 1)
     outlines = sum(np.count_nonzero(np.diff(padded, axis=axis)) for axis in (0, 1))
     assert around - outlines == 2 * sum(seams)
+    assert (np.roll(ring, -1, axis=0) != ring).any(axis=1).all()  # no corner twice in a row
 
 
 def test_square_with_a_hole_point_by_point() -> None:
     (ring,) = mask_to_polygons(plane("111 101 111"))
-    outline_begins = [[0, 0], [0, 1]]
-    seam_and_hole = [[2, 1], [2, 2], [1, 2], [1, 1], [0, 1]]
-    outline_goes_on = [[0, 3], [3, 3], [3, 0]]
-    assert ring.tolist() == outline_begins + seam_and_hole + outline_goes_on
+    outline = [[0, 0], [0, 3], [3, 3], [3, 0]]
+    hole_between_seams = [[1, 0], [1, 1], [2, 1], [2, 2], [1, 2], [1, 0]]
+    assert ring.tolist() == outline + hole_between_seams
 
 
 @pytest.mark.skipif(not REAL_ARCHIVES.is_dir(), reason="the real archives are not here")

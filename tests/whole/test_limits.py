@@ -271,20 +271,26 @@ def jagged() -> np.ndarray:
     return pixels
 
 
-def winding() -> np.ndarray:
-    """A longer outline around holes than that: slits of one row."""
-    mask = np.ones((2050, 2050), np.uint8)
+def slit() -> np.ndarray:
+    """More runs down the columns than outlines are traced of, with few corners: slits of a row."""
+    mask = np.ones((1460, 1460), np.uint8)
     mask[1::2, 1:-1] = 0
     return mask
 
 
-WILD = pytest.mark.parametrize(
-    ("mask", "what"),
-    [(jagged, r"the mask has 1,065,800 corners"), (winding, r"the mask has 4,\d+,\d+ pixels of")],
-)
+def barred() -> np.ndarray:
+    """Longer outlines than parts are joined along, of few runs: bars of one column."""
+    mask = np.zeros((2100, 1002), np.uint8)
+    mask[:, ::2] = 1
+    return mask
 
 
-@WILD
+CORNERS = (jagged, r"the mask has 1,065,800 corners")
+RUNS = (slit, r"the mask has 1,\d+,\d+ runs of pixels down its columns")
+LENGTH = (barred, r"the mask has 2,\d+,\d+ pixels of outline")
+
+
+@pytest.mark.parametrize(("mask", "what"), [CORNERS, RUNS])
 def test_too_many_corners_to_import(
     mask: Callable[[], np.ndarray], what: str, tmp_path: Path
 ) -> None:
@@ -299,10 +305,18 @@ def test_too_many_corners_to_import(
     assert "take masks" in str(caught.value)
 
 
-@WILD
-@pytest.mark.parametrize("name", ["coco_segments", "yolo_segments"])
+@pytest.mark.parametrize(
+    ("name", "mask", "what"),
+    [
+        ("coco_segments", *CORNERS),
+        ("coco_segments", *RUNS),
+        ("yolo_segments", *CORNERS),
+        ("yolo_segments", *RUNS),
+        ("yolo_segments", *LENGTH),
+    ],
+)
 def test_too_many_corners_to_export(
-    mask: Callable[[], np.ndarray], what: str, name: str, tmp_path: Path
+    name: str, mask: Callable[[], np.ndarray], what: str, tmp_path: Path
 ) -> None:
     pixels = mask().astype(bool)
     wild = DatasetItem(
