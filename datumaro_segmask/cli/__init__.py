@@ -229,8 +229,11 @@ def _os_message(error: OSError) -> str:
 def claim_output(path: str) -> None:
     """Say before the work whether a file or folder can be written; makes the folders above it.
 
-    Raises OSError where it cannot.
+    Raises OSError where it cannot, and SegmaskExportError for a URL.
     """
+    from ..storage import check_on_disk
+
+    check_on_disk(path)
     path = os.path.abspath(path)
     folder = path if os.path.isdir(path) else os.path.dirname(path)
     os.makedirs(folder, exist_ok=True)

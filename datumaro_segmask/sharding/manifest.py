@@ -13,10 +13,11 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import IO, Any
 
 from ..errors import SegmaskExportError
-from ..storage import is_url, shown
+from ..storage import Store, is_url, shown
 
 MANIFEST = "_segmask.json"
 WORK = "_segmask"
@@ -25,24 +26,23 @@ _SHARD = re.compile(r"\.?(part-\d{6,}\.parquet|shard-\d{6,}\.zip|instances_.+-\d
 
 
 class Target:
-    """A folder for shards, on the disk or in a store, where an object appears whole by itself."""
+    """A folder for shards, on the disk or in a store, where an object appears whole by itself.
+
+    What a store refuses is raised as SegmaskExportError, what the disk refuses as OSError.
+    """
 
     def __init__(self, out: str) -> None:
         self._out = out
-
-    def _system(self) -> tuple[Any, str]:
-        import fsspec
-
-        return fsspec.core.url_to_fs(self._out)  # type: ignore[no-any-return]
+        self._store = Store(out, writes=True) if is_url(out) else None
 
     def put(self, name: str, write: Callable[[IO[bytes]], object]) -> int:
         """Let ``write`` fill a file, which then takes its name at once; return its bytes."""
-        if is_url(self._out):
+        if self._store:
             with tempfile.TemporaryDirectory(prefix="segmask-shard-") as folder:
                 part = os.path.join(folder, "part")
                 size = _fill(part, write)
-                system, root = self._system()
-                system.put_file(part, f"{root}/{name}")
+                url = self._store.below(name)
+                self._store.demand("write it", url, partial(_put, part, url))
                 return size
         path = os.path.join(self._out, name)
         folder, base = os.path.split(path)
@@ -64,22 +64,23 @@ class Target:
     def get_json(self, name: str) -> dict[str, Any] | None:
         """Return what a file says, None where it is not there."""
         try:
-            if is_url(self._out):
-                system, root = self._system()
-                system.invalidate_cache()
-                return dict(json.loads(system.cat_file(f"{root}/{name}")))
-            with open(os.path.join(self._out, name), "rb") as file:
-                return dict(json.load(file))
+            if self._store:
+                url = self._store.below(name)
+                data = self._store.ask("read it", url, partial(_cat, url))
+                if data is None:
+                    return None
+            else:
+                with open(os.path.join(self._out, name), "rb") as file:
+                    data = file.read()
         except (FileNotFoundError, NotADirectoryError):
             return None
+        return dict(json.loads(data))
 
     def names(self, folder: str = "") -> list[str]:
         """Return the names in a folder."""
-        if is_url(self._out):
-            system, root = self._system()
-            system.invalidate_cache()
-            path = f"{root}/{folder}".rstrip("/")
-            found = system.ls(path, detail=False) if system.exists(path) else []
+        if self._store:
+            url = self._store.below(folder)
+            found = self._store.ask("list it", url, partial(_ls, url)) or ()
             return [name.rstrip("/").rpartition("/")[2] for name in found]
         path = os.path.join(self._out, folder)
         return os.listdir(path) if os.path.isdir(path) else []
@@ -87,9 +88,9 @@ class Target:
     def remove(self, names: Iterable[str]) -> None:
         """Remove files or folders."""
         for name in names:
-            if is_url(self._out):
-                system, root = self._system()
-                system.rm(f"{root}/{name}", recursive=True)
+            if self._store:
+                url = self._store.below(name)
+                self._store.ask("remove it", url, partial(_rm, url))
                 continue
             path = os.path.join(self._out, name)
             if os.path.isdir(path):
@@ -140,6 +141,22 @@ class Target:
         shards = {name for part in manifest["parts"] for name in part["files"]}
         left = [n for n in self.names() if _SHARD.fullmatch(n) and n not in shards]
         self.remove([WORK, *left])
+
+
+def _put(path: str, url: str, system: Any) -> None:
+    system.put_file(path, url)
+
+
+def _cat(url: str, system: Any) -> bytes:
+    return bytes(system.cat_file(url))
+
+
+def _ls(url: str, system: Any) -> list[str]:
+    return list(system.ls(url, detail=False))
+
+
+def _rm(url: str, system: Any) -> None:
+    system.rm(url, recursive=True)
 
 
 def _fill(path: str, write: Callable[[IO[bytes]], object]) -> int:

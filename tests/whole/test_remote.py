@@ -143,6 +143,24 @@ def test_convert(server: str, on_disk: Path, tmp_path: Path) -> None:
     assert web == near
 
 
+@pytest.mark.parametrize(
+    "args", [["-f", "coco_segments"], ["-f", "segmask"], ["-f", "segmask", "--", "--zip"]]
+)
+def test_export_to_a_store_is_an_error(
+    args: list[str], on_disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And not a folder called ``s3:`` with the dataset in it."""
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    done = command("convert", "-i", str(on_disk), "-if", "segmask", "-o", "s3://bucket/out", *args)
+    assert done.returncode != 0
+    assert "s3://bucket/out" in done.stderr
+    assert "cannot be written into a store" in done.stderr
+    done = command("preview", str(on_disk), "-o", "s3://bucket/out.html")
+    assert "cannot be written into a store" in done.stderr
+    assert [path for path in (tmp_path / "here").rglob("*") if path.is_file()] == []
+
+
 CONVERT = """
 import json, sys
 from datumaro.cli.__main__ import main
