@@ -31,7 +31,7 @@ from ..storage import (
     shown,
     unreadable,
 )
-from ..training import IMAGES, SEGMENTATIONS
+from ..training import ANNOTATIONS, IMAGES, SEGMENTATIONS, own_texts
 from .coco import CocoFiles, file_name
 from .table import KEY, NAMES, ROWS_AT_ONCE, Row
 
@@ -109,8 +109,8 @@ class MaskTable:
     def write_coco(self, out: str, *, segmentation: str = SEGMENTATIONS[0]) -> int:
         """Write a COCO file for each subset, as ``coco_segments`` does; return how many images.
 
-        ``segmentation`` is one of ``polygons`` and ``rle``. Pictures are not in the table. Raises
-        SegmaskExportError.
+        Those of an earlier one go, files of others stay. ``segmentation`` is one of ``polygons``
+        and ``rle``. Pictures are not in the table. Raises SegmaskExportError.
         """
         seen, count = Hashes(), 0
         with CocoFiles(self.label_map, segmentation) as files:
@@ -122,8 +122,12 @@ class MaskTable:
                     seen.add(listed)
                     count += item.size is not None
                     files.add(entry, item, count)
+                for name in own_texts(out):
+                    sink.discard(name)
+                if not count:
+                    files.keep(layout.DEFAULT_SUBSET)  # what makes it a dataset
                 for subset, lines in files.texts():
-                    sink.put_lines(f"annotations/{file_name(subset)}", lines)
+                    sink.put_lines(f"{ANNOTATIONS}/{file_name(subset)}", lines)
                 sink.finish()
             except BaseException:
                 sink.abandon()
