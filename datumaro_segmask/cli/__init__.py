@@ -205,6 +205,8 @@ def _message(error: BaseException) -> str:
     for link in chain:
         if isinstance(link, OSError) and link.errno is not None:
             return _os_message(link)
+        if isinstance(link, ModuleNotFoundError) and link.name is None:
+            return str(link)  # Datumaro's own, which says what to install
         if isinstance(link, ModuleNotFoundError):
             what = f"the package {link.name!r} is missing"
             return str(UsageError(what, "this environment", remedy=f'type "{_INSTALL}"'))
