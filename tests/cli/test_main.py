@@ -224,7 +224,7 @@ def raising(error: BaseException) -> Callable[..., None]:
         (ModuleNotFoundError("x", name="matplotlib"), "this environment: the package 'matplotlib'"),
         (KeyError("x"), "KeyError: 'x'. To see where, type it again with the option --debug."),
     ],
-    ids=["full", "full-somewhere", "forbidden", "memory", "missing", "unforeseen"],
+    ids=["full", "full-somewhere", "forbidden", "memory", "told", "missing", "unforeseen"],
 )
 def test_errors_of_the_system(
     error: Exception, said: str, monkeypatch: pytest.MonkeyPatch, capsys
