@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from ..archive import Item, LabelMap
-from ..errors import SegmaskImportError
+from ..errors import SegmaskExportError, SegmaskImportError
 from ..storage import Entry, shown
 from .manifest import Target
 from .parts import Part, Plan, Reading, Source, open_source, version
@@ -53,6 +53,8 @@ class Job:
     out: str
     label_map: LabelMap
     reading: Reading
+    run: str = ""
+    """Of `Target`: what outlives its driver must not write among the shards of the next one."""
 
 
 class Found:
@@ -118,7 +120,7 @@ def do_part(job: Job, part: Part) -> dict[str, Any]:
         for i, label in enumerate(source.label_map.labels)
         if (position := job.label_map.position(label.name)) is not None
     }
-    target = Target(job.out)
+    target = Target(job.out, job.run)
     found = Found(job.label_map, positions)
     job.kind.write(part, source, job, target, found)
     result = {"ids": part.digest(), **found.result()}
@@ -153,7 +155,8 @@ def run(
     """Have all parts done that are not done yet, here or by ``executor``; return the manifest.
 
     ``progress`` gets how many parts are done, and of how many. Raises SegmaskExportError where
-    other shards are in ``out``, SegmaskImportError where an archive cannot be read, and
+    other shards are in ``out``, another run begins there or an archive is changed meanwhile,
+    SegmaskImportError where an archive cannot be read, OSError where the disk takes no shard, and
     BrokenExecutor where a worker died; what was done until then is kept, and the next run goes on.
     """
     reading = reading or Reading()
@@ -161,8 +164,9 @@ def run(
     target = Target(out)
     description = _describe(plan, job)
     manifest = target.begin(description, overwrite)
-    if manifest is not None:
+    if manifest is not None and not target.lacks(manifest):
         return manifest
+    job = replace(job, run=target.run)
     noted, results, total = target.noted(), {}, len(plan)
     waiting: dict[Future[dict[str, Any]], int] = {}
 
@@ -179,7 +183,7 @@ def run(
     try:
         for part in plan.parts():
             known = noted.get(part.number)
-            if known is not None and known["ids"] == part.digest():
+            if known is not None and known.get("ids") == part.digest():
                 done(part.number, known)
             elif executor is None:
                 done(part.number, do_part(job, part))
@@ -191,6 +195,13 @@ def run(
         for future in waiting:
             future.cancel()
         raise
+    if _describe(plan, job) != description:
+        raise SegmaskExportError(
+            "an archive was changed while it was read, so the shards may mix old and new masks",
+            shown(out),
+            "archives that stay as they are",
+            "give the command again with the option --overwrite (overwrite=True)",
+        )
     manifest = make_manifest(description, [results[number] for number in sorted(results)])
     target.finish(manifest)
     return manifest
