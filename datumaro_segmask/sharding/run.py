@@ -7,6 +7,8 @@ that runs twice changes nothing, and a run that was cut short goes on where it s
 from __future__ import annotations
 
 import multiprocessing
+import os
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import (
@@ -219,7 +221,7 @@ def run_in_processes(plan: Plan, kind: Kind, out: str, jobs: int, **options: Any
     breaks, before = 0, -1
     while True:
         try:
-            with ProcessPoolExecutor(jobs, mp_context=context) as pool:
+            with ProcessPoolExecutor(jobs, context, end_with_parent) as pool:
                 return run(plan, kind, out, pool, **options)
         except BrokenExecutor:
             finished = len(Target(out).noted())
@@ -228,6 +230,18 @@ def run_in_processes(plan: Plan, kind: Kind, out: str, jobs: int, **options: Any
             options["overwrite"] = False  # it has begun
             if breaks == _MOST_BREAKS:
                 raise
+
+
+def end_with_parent() -> None:
+    """Let this process of a pool end when the one that started it is killed: it waits for ever."""
+    parent = multiprocessing.parent_process()
+
+    def watch() -> None:
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _describe(plan: Plan, job: Job) -> dict[str, Any]:

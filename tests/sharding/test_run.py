@@ -261,6 +261,34 @@ def test_archive_that_vanishes_ends_the_run(path: str, tmp_path: Path) -> None:
     assert not (tmp_path / "out" / MANIFEST).exists()
 
 
+@dataclass(frozen=True)
+class Waiting(ParquetShards):
+    """Says that it has begun, and waits to be killed."""
+
+    def write(self, part: Part, source: Source, job: Job, target: Target, found: Found) -> None:
+        print("begun", flush=True)
+        time.sleep(3600)
+
+
+@deadly
+def test_processes_end_with_their_driver(path: str, tmp_path: Path) -> None:
+    script = (
+        "import sys\n"
+        "from datumaro_segmask.sharding import make_plan, run_in_processes\n"
+        "from tests.sharding.test_run import Waiting\n"
+        "if __name__ == '__main__':\n"
+        "    run_in_processes(make_plan(sys.argv[1], 5), Waiting(), sys.argv[2], 2)\n"
+    )
+    (tmp_path / "driver.py").write_text(script)
+    command = [sys.executable, str(tmp_path / "driver.py"), path, str(tmp_path / "out")]
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env) as driver:
+        assert driver.stdout is not None
+        assert driver.stdout.readline() == "begun\n"
+        driver.kill()
+        driver.communicate(timeout=120)  # until nobody has its stdout any more
+
+
 # Others at work in the same place
 
 
