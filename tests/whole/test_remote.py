@@ -182,22 +182,41 @@ def test_convert(server: str, on_disk: Path, tmp_path: Path) -> None:
     assert web == near
 
 
-@pytest.mark.parametrize(
-    "args", [["-f", "coco_segments"], ["-f", "segmask"], ["-f", "segmask", "--", "--zip"]]
-)
-def test_export_to_a_store_is_an_error(
-    args: list[str], on_disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """And not a folder called ``s3:`` with the dataset in it."""
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
-    done = command("convert", "-i", str(on_disk), "-if", "segmask", "-o", "s3://bucket/out", *args)
+    return tmp_path / "here"
+
+
+def files_in(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize("name", ["coco_segments", "yolo_segments"])
+def test_convert_to_a_store_is_an_error(name: str, on_disk: Path, here: Path) -> None:
+    """And not a folder called ``s3:`` with the dataset in it."""
+    out = ["-o", "s3://bucket/out"]
+    done = command("convert", "-i", str(on_disk), "-if", "segmask", "-f", name, *out)
     assert done.returncode != 0
     assert "s3://bucket/out" in done.stderr
     assert "cannot be written into a store" in done.stderr
+    assert files_in(here) == []
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_export_to_a_store_is_an_error(zipped: bool, on_disk: Path, here: Path) -> None:
+    dataset = Dataset.import_from(str(on_disk), "segmask")
+    with pytest.raises(SegmaskError, match="cannot be written into a store"):
+        dataset.export("s3://bucket/out", "segmask", zip=zipped)
+    assert files_in(here) == []
+
+
+def test_page_in_a_store_is_an_error(on_disk: Path, here: Path) -> None:
     done = command("preview", str(on_disk), "-o", "s3://bucket/out.html")
+    assert done.returncode == 2
     assert "cannot be written into a store" in done.stderr
-    assert [path for path in (tmp_path / "here").rglob("*") if path.is_file()] == []
+    assert files_in(here) == []
 
 
 CONVERT = """
