@@ -10,6 +10,7 @@ loopback address, and answers each request 30 ms later than it could. So does ea
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import os
 import resource
@@ -27,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from .growth import repeat
+from .large import write_list, write_zip
 from .measure import ROOT
 from .workloads import RGB, WORKLOADS, Workload, build, write_lists
 
@@ -34,7 +36,7 @@ DELAY = 0.03  # seconds
 REMOTE = Workload("remote", 640, 480, 50, 8, (6, 6), (20, 70))
 SMALL = Workload("small", 128, 96, 20, 5, (2, 4), (8, 30))
 MANY = 100_000
-ENTRIES = 1_000_000
+MILLION = 1_000_000
 KEYS = {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", "AWS_DEFAULT_REGION": "us-east-1"}
 
 
@@ -166,10 +168,18 @@ def _used() -> tuple[float, float]:
     )
 
 
+def _status(name: str) -> int:
+    status = Path("/proc/self/status").read_text().splitlines()
+    return 1024 * next(int(line.split()[1]) for line in status if line.startswith(name))
+
+
 def _peak() -> int:
     """Return the most bytes that this process had; what ``getrusage`` tells is its parent's."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
+    return _status("VmHWM")
+
+
+def _resident() -> int:
+    return _status("VmRSS")
 
 
 def _row(case: str, items: int, begin: tuple[float, float]) -> dict[str, Any]:
@@ -249,39 +259,43 @@ def processes(folder: Path, _: int) -> list[dict[str, Any]]:
     return rows
 
 
-def entries(path: str, count: int) -> dict[str, Any]:
-    """Open a zip of so many files, as a stream."""
+def opening(path: str, items: int, count: int, of: str) -> dict[str, Any]:
+    """Open an archive of so many files or lines as a stream, and go through its ids."""
     from datumaro_segmask.archive.lists import open_archive
 
-    items = count // 2
-    before = _peak()
+    before, now = _peak(), _resident()
     begin = _used()
     archive = open_archive(path, stream=True)
-    assert sum(map(len, archive.subsets.values())) == items
-    row = _row(f"a zip of {count:,} files", items, begin)
-    return {**row, "bytes an entry": round((_peak() - before) / count)}
+    row = _row(f"{count:,} {of}s", count, begin)
+    assert sum(1 for ids in archive.subsets.values() for _ in ids) == items
+    peak = _peak() - before
+    gc.collect()
+    kept = _resident() - now
+    return {**row, f"bytes a {of}": round(kept / count), "at the peak": round(peak / count)}
 
 
-def large_zip(folder: Path, items: int) -> list[dict[str, Any]]:
-    path = folder / f"entries-{ENTRIES}.zip"
+def entries(folder: Path, count: int) -> list[dict[str, Any]]:
+    path = folder / f"entries-{count}.zip"
     if not path.exists():
-        ids = [f"folder_{i % 100:02}/item_{i:08}" for i in range(ENTRIES // 2)]
-        with zipfile.ZipFile(path, "w") as target:
-            target.writestr("labelmap.txt", "background:0,0,0::\n")
-            target.writestr("ImageSets/Segmentation/train.txt", "".join(f"{i}\n" for i in ids))
-            for item_id in ids:
-                for kind in ("SegmentationClass", "SegmentationObject"):
-                    target.writestr(zipfile.ZipInfo(f"{kind}/{item_id}.png"), b"")
-    return [_in_child("entries", str(path), ENTRIES)]
+        write_zip(path, count)
+    return [_in_child("opening", str(path), count // 2, count, "file")]
+
+
+def lines(folder: Path, count: int) -> list[dict[str, Any]]:
+    path = folder / f"lines-{count}"
+    if not path.exists():
+        write_list(path, count)
+    return [_in_child("opening", str(path), count, count, "line")]
 
 
 TABLES = {
     "remote": (remote, 400),
     "engines": (engines, MANY),
     "processes": (processes, 0),
-    "entries": (large_zip, 0),
+    "entries": (entries, MILLION),
+    "lines": (lines, MILLION),
 }
-CHILDREN = {"shards": shards, "entries": entries}
+CHILDREN = {"shards": shards, "opening": opening}
 
 
 def table(rows: list[dict[str, Any]]) -> str:
@@ -293,7 +307,9 @@ def table(rows: list[dict[str, Any]]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--only", choices=TABLES, help="one table")
-    parser.add_argument("--items", type=int, help="of the tables remote and engines")
+    parser.add_argument(
+        "--items", type=int, help="of the tables remote and engines; files or lines"
+    )
     parser.add_argument("--folder", type=Path, help="keep what is drawn here")
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)

@@ -205,6 +205,8 @@ def _message(error: BaseException) -> str:
     for link in chain:
         if isinstance(link, OSError) and link.errno is not None:
             return _os_message(link)
+        if isinstance(link, ModuleNotFoundError) and link.name is None:
+            return str(link)  # Datumaro's own, which says what to install
         if isinstance(link, ModuleNotFoundError):
             what = f"the package {link.name!r} is missing"
             return str(UsageError(what, "this environment", remedy=f'type "{_INSTALL}"'))
@@ -229,8 +231,11 @@ def _os_message(error: OSError) -> str:
 def claim_output(path: str) -> None:
     """Say before the work whether a file or folder can be written; makes the folders above it.
 
-    Raises OSError where it cannot.
+    Raises OSError where it cannot, and SegmaskExportError for a URL.
     """
+    from ..storage import check_on_disk
+
+    check_on_disk(path)
     path = os.path.abspath(path)
     folder = path if os.path.isdir(path) else os.path.dirname(path)
     os.makedirs(folder, exist_ok=True)

@@ -64,11 +64,15 @@ class CocoFiles:
         image = image_line(image_id, place.removeprefix(f"{layout.IMAGES}/"), item.size)
         segments = self._segments(item)
         lines = annotation_lines(segments, item.size, image_id, self._next_id, self._segmentation)
-        if subset not in self._texts:
-            self._texts[subset] = CocoText()
+        self.keep(subset)
         self._texts[subset].add(image, lines)
         self._next_id += len(segments)
         self.annotations += len(segments)
+
+    def keep(self, subset: str) -> None:
+        """Let a subset have a file, even if no item is added to it."""
+        if subset not in self._texts:
+            self._texts[subset] = CocoText()
 
     def _segments(self, item: Item) -> list[Segment]:
         segments = []

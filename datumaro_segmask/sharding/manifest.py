@@ -13,36 +13,44 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable
+from contextlib import suppress
+from functools import partial
 from typing import IO, Any
 
 from ..errors import SegmaskExportError
-from ..storage import is_url, shown
+from ..storage import Store, is_url, shown
 
 MANIFEST = "_segmask.json"
 WORK = "_segmask"
 _JOB = f"{WORK}/job.json"
+_RUN = "run"  # its entry that tells runs of one job apart
 _SHARD = re.compile(r"\.?(part-\d{6,}\.parquet|shard-\d{6,}\.zip|instances_.+-\d{6,}\.json)(\..*)?")
 
 
 class Target:
-    """A folder for shards, on the disk or in a store, where an object appears whole by itself."""
+    """A folder for shards, on the disk or in a store, where an object appears whole by itself.
 
-    def __init__(self, out: str) -> None:
+    What a store refuses is raised as SegmaskExportError, what the disk refuses as OSError.
+    """
+
+    def __init__(self, out: str, run: str = "") -> None:
         self._out = out
-
-    def _system(self) -> tuple[Any, str]:
-        import fsspec
-
-        return fsspec.core.url_to_fs(self._out)  # type: ignore[no-any-return]
+        self.run = run
+        """Tells a run from others in the same place; nothing is put any more when one comes."""
+        self._store = Store(out, writes=True) if is_url(out) else None
 
     def put(self, name: str, write: Callable[[IO[bytes]], object]) -> int:
-        """Let ``write`` fill a file, which then takes its name at once; return its bytes."""
-        if is_url(self._out):
+        """Let ``write`` fill a file, which then takes its name at once; return its bytes.
+
+        Raises SegmaskExportError where another run has begun, or ended, since.
+        """
+        if self._store:
             with tempfile.TemporaryDirectory(prefix="segmask-shard-") as folder:
                 part = os.path.join(folder, "part")
                 size = _fill(part, write)
-                system, root = self._system()
-                system.put_file(part, f"{root}/{name}")
+                self._check_run()
+                url = self._store.below(name)
+                self._store.demand("write it", url, partial(_put, part, url))
                 return size
         path = os.path.join(self._out, name)
         folder, base = os.path.split(path)
@@ -50,6 +58,7 @@ class Target:
         part = os.path.join(folder, f".{base}.{secrets.token_hex(8)}")
         try:
             size = _fill(part, write)
+            self._check_run()
             os.replace(part, path)
         except BaseException:
             if os.path.exists(part):
@@ -57,29 +66,42 @@ class Target:
             raise
         return size
 
+    def _check_run(self) -> None:
+        if self.run and (self.get_json(_JOB) or {}).get(_RUN) != self.run:
+            raise SegmaskExportError(
+                "another run has begun here, or has ended, so this one stops",
+                shown(self._out),
+                "one run at a time",
+                "wait for the other one, and give the command again if its shards are not these",
+            )
+
     def put_json(self, name: str, value: Any) -> None:
         text = json.dumps(value, indent=1, ensure_ascii=False, sort_keys=True)
         self.put(name, lambda file: file.write(text.encode(errors="replace")))
 
     def get_json(self, name: str) -> dict[str, Any] | None:
-        """Return what a file says, None where it is not there."""
+        """Return what a file says, None where it is not there; of another kind it is in the way."""
         try:
-            if is_url(self._out):
-                system, root = self._system()
-                system.invalidate_cache()
-                return dict(json.loads(system.cat_file(f"{root}/{name}")))
-            with open(os.path.join(self._out, name), "rb") as file:
-                return dict(json.load(file))
+            if self._store:
+                url = self._store.below(name)
+                data = self._store.ask("read it", url, partial(_cat, url))
+                if data is None:
+                    return None
+            else:
+                with open(os.path.join(self._out, name), "rb") as file:
+                    data = file.read()
         except (FileNotFoundError, NotADirectoryError):
             return None
+        try:
+            return dict(json.loads(data))
+        except (ValueError, TypeError):
+            raise self.in_the_way() from None
 
     def names(self, folder: str = "") -> list[str]:
         """Return the names in a folder."""
-        if is_url(self._out):
-            system, root = self._system()
-            system.invalidate_cache()
-            path = f"{root}/{folder}".rstrip("/")
-            found = system.ls(path, detail=False) if system.exists(path) else []
+        if self._store:
+            url = self._store.below(folder)
+            found = self._store.ask("list it", url, partial(_ls, url)) or ()
             return [name.rstrip("/").rpartition("/")[2] for name in found]
         path = os.path.join(self._out, folder)
         return os.listdir(path) if os.path.isdir(path) else []
@@ -87,32 +109,51 @@ class Target:
     def remove(self, names: Iterable[str]) -> None:
         """Remove files or folders."""
         for name in names:
-            if is_url(self._out):
-                system, root = self._system()
-                system.rm(f"{root}/{name}", recursive=True)
+            if self._store:
+                url = self._store.below(name)
+                self._store.ask("remove it", url, partial(_rm, url))
                 continue
             path = os.path.join(self._out, name)
-            if os.path.isdir(path):
-                shutil.rmtree(path)
-            else:
-                os.unlink(path)
+            with suppress(FileNotFoundError):
+                shutil.rmtree(path) if os.path.isdir(path) else os.unlink(path)
 
     def begin(self, job: Any, overwrite: bool) -> dict[str, Any] | None:
         """Make ready for a job; return its manifest if it is done already.
 
         Raises SegmaskExportError where the shards of another job are, unless they may go.
         """
-        manifest = self.get_json(MANIFEST)
-        before = self.get_json(_JOB) if manifest is None else manifest["job"]
         if overwrite:
-            self.remove([MANIFEST] if manifest is not None else [])
+            self.remove([MANIFEST])  # first: who finds it, finds all shards
             self.remove(name for name in self.names() if name == WORK or _SHARD.fullmatch(name))
-        elif before != job if before else any(map(_SHARD.fullmatch, self.names())):
-            raise self.in_the_way()
-        elif manifest is not None:
-            return dict(manifest)
-        self.put_json(_JOB, job)
+        else:
+            manifest = self.get_json(MANIFEST)
+            before = self.get_json(_JOB) if manifest is None else manifest.get("job", {})
+            if isinstance(before, dict):
+                before.pop(_RUN, None)
+            if before != job if before is not None else any(map(_SHARD.fullmatch, self.names())):
+                raise self.in_the_way()
+            if manifest is not None:
+                return manifest
+        self._take(job)
         return None
+
+    def _take(self, job: Any) -> None:
+        run, self.run = secrets.token_hex(8), ""
+        self.put_json(_JOB, {**job, _RUN: run})
+        self.run = run
+
+    def lacks(self, manifest: dict[str, Any]) -> bool:
+        """Tell whether shards of a run that is done are gone; then let it go on without these."""
+        there = set(self.names())
+        parts = dict(enumerate(manifest["parts"]))
+        left = {number: part for number, part in parts.items() if there.issuperset(part["files"])}
+        if len(left) == len(parts):
+            return False
+        self._take(manifest["job"])
+        for number, part in left.items():
+            self.note(number, part)
+        self.remove([MANIFEST])
+        return True
 
     def in_the_way(self) -> SegmaskExportError:
         """Make the error for a folder with shards that are not to be replaced."""
@@ -129,10 +170,15 @@ class Target:
         self.put_json(f"{WORK}/{number:06}.json", result)
 
     def noted(self) -> dict[int, dict[str, Any]]:
-        """Return what was noted of parts that are done, by their number."""
+        """Return what was noted of parts that are done and whose files are there, by number."""
         names = [name for name in self.names(WORK) if re.fullmatch(r"\d{6,}\.json", name)]
         found = {int(name[:-5]): self.get_json(f"{WORK}/{name}") for name in names}
-        return {number: result for number, result in found.items() if result is not None}
+        there = set(self.names())
+        return {
+            number: result
+            for number, result in found.items()
+            if result is not None and there.issuperset(result.get("files", ()))
+        }
 
     def finish(self, manifest: dict[str, Any]) -> None:
         """Declare the run finished, and remove what is no shard of it."""
@@ -140,6 +186,22 @@ class Target:
         shards = {name for part in manifest["parts"] for name in part["files"]}
         left = [n for n in self.names() if _SHARD.fullmatch(n) and n not in shards]
         self.remove([WORK, *left])
+
+
+def _put(path: str, url: str, system: Any) -> None:
+    system.put_file(path, url)
+
+
+def _cat(url: str, system: Any) -> bytes:
+    return bytes(system.cat_file(url))
+
+
+def _ls(url: str, system: Any) -> list[str]:
+    return list(system.ls(url, detail=False))
+
+
+def _rm(url: str, system: Any) -> None:
+    system.rm(url, recursive=True)
 
 
 def _fill(path: str, write: Callable[[IO[bytes]], object]) -> int:

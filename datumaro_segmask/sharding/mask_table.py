@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from itertools import groupby
-from typing import Any
+from typing import IO, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -18,12 +18,29 @@ from ..archive import COLOR, Item, Label, LabelMap, MaskEncoder, format_label_ma
 from ..arrays import Size
 from ..errors import ArchiveError, SegmaskExportError
 from ..regions import Instance, Rle, Shape, paint
-from ..storage import Entry, FolderSink, Hashes, Sink, SubsetLists, ZipSink, is_url, layout, shown
-from ..training import IMAGES, SEGMENTATIONS
+from ..storage import (
+    Entry,
+    FolderSink,
+    Hashes,
+    Sink,
+    SubsetLists,
+    ZipSink,
+    files_at,
+    is_url,
+    layout,
+    shown,
+    unreadable,
+)
+from ..training import ANNOTATIONS, IMAGES, SEGMENTATIONS, own_texts
 from .coco import CocoFiles, file_name
 from .table import KEY, NAMES, ROWS_AT_ONCE, Row
 
 log = logging.getLogger(__name__)
+
+_SUFFIX = ".parquet"
+_AT_ONCE = 1 << 22  # bytes that are fetched of a file in a store
+
+T = TypeVar("T")
 
 
 class MaskTable:
@@ -36,39 +53,22 @@ class MaskTable:
     def __init__(self, source: str | pa.Table) -> None:
         self._source = source
         self.place = shown(source) if isinstance(source, str) else "the table"
-        with ExitStack() as stack:
-            first = next(self._files(stack), None)
-            if first is None:
-                raise ArchiveError(
-                    "no Parquet file is here", self.place, "a table of masks", "check the path"
-                )
-            self.label_map = _label_map_of(
-                first.schema if isinstance(first, pa.Table) else first.schema_arrow, self.place
+        first = next(self._each(_schema), None)
+        if first is None:
+            raise ArchiveError(
+                "no Parquet file is here", self.place, "a table of masks", "check the path"
             )
+        self.label_map = _label_map_of(first, self.place)
 
-    def _files(self, stack: ExitStack) -> Iterator[pa.Table | pq.ParquetFile]:
+    def _each(self, read: Callable[[pa.Table | pq.ParquetFile], Iterator[T]]) -> Iterator[T]:
+        """Yield what ``read`` makes of each file. Raises ArchiveError for one that is not sound."""
         if isinstance(self._source, pa.Table):
-            yield self._source
+            with _sound(self.place):
+                yield from read(self._source)
             return
-        for path, opened in _parquet_files(self._source):
-            try:
-                yield stack.enter_context(pq.ParquetFile(stack.enter_context(opened())))
-            except (pa.ArrowException, OSError) as error:
-                raise ArchiveError(
-                    f"the file is no sound Parquet file ({type(error).__name__})",
-                    shown(path),
-                    "a table of masks",
-                    "write it anew with write_table",
-                ) from None
-
-    def _groups(self) -> Iterator[list[Row]]:
-        """Yield the rows of each item; they stand together, in one file or one chunk."""
-        with ExitStack() as stack:
-            for file in self._files(stack):
-                for rows in _neighbours(file):
-                    for _, group in groupby(rows, key=lambda row: row[:2]):
-                        yield list(group)
-                stack.close()
+        for place, opened in _parquet_files(self._source):
+            with _sound(place), opened() as stream, pq.ParquetFile(stream) as file:
+                yield from read(file)
 
     def __iter__(self) -> Iterator[tuple[Entry, Item]]:
         """Yield each item behind its id and subset; those with an error are left out and counted.
@@ -76,7 +76,7 @@ class MaskTable:
         How many were left out is logged once, at the end.
         """
         errors = 0
-        for rows in self._groups():
+        for rows in self._each(_groups):  # they stand together, in one file or one chunk
             if rows[0][-1] is not None:
                 errors += 1
                 continue
@@ -101,24 +101,16 @@ class MaskTable:
         """Return instances and pixels by the name of the label, read from two columns alone."""
         found = {label.name: [0, 0] for label in self.label_map.labels}
         names = [label.name for label in self.label_map.labels]
-        with ExitStack() as stack:
-            for file in self._files(stack):
-                wanted = ["label", "area"]
-                table = file if isinstance(file, pa.Table) else file.read(columns=wanted)
-                groups = table.select(wanted).group_by("label")
-                sums = groups.aggregate([("area", "count"), ("area", "sum")]).to_pylist()
-                for row in sums:
-                    if row["label"] is not None:
-                        found[names[row["label"]]][0] += row["area_count"]
-                        found[names[row["label"]]][1] += row["area_sum"]
-                stack.close()
+        for label, count, area in self._each(_sums):
+            found[names[label]][0] += count
+            found[names[label]][1] += area
         return {name: (instances, pixels) for name, (instances, pixels) in found.items()}
 
     def write_coco(self, out: str, *, segmentation: str = SEGMENTATIONS[0]) -> int:
         """Write a COCO file for each subset, as ``coco_segments`` does; return how many images.
 
-        ``segmentation`` is one of ``polygons`` and ``rle``. Pictures are not in the table. Raises
-        SegmaskExportError.
+        Those of an earlier one go, files of others stay. ``segmentation`` is one of ``polygons``
+        and ``rle``. Pictures are not in the table. Raises SegmaskExportError.
         """
         seen, count = Hashes(), 0
         with CocoFiles(self.label_map, segmentation) as files:
@@ -130,8 +122,12 @@ class MaskTable:
                     seen.add(listed)
                     count += item.size is not None
                     files.add(entry, item, count)
+                for name in own_texts(out):
+                    sink.discard(name)
+                if not count:
+                    files.keep(layout.DEFAULT_SUBSET)  # what makes it a dataset
                 for subset, lines in files.texts():
-                    sink.put_lines(f"annotations/{file_name(subset)}", lines)
+                    sink.put_lines(f"{ANNOTATIONS}/{file_name(subset)}", lines)
                 sink.finish()
             except BaseException:
                 sink.abandon()
@@ -186,6 +182,42 @@ def _label_map_of(found: pa.Schema, place: str) -> LabelMap:
     return LabelMap(tuple(made), place)
 
 
+@contextmanager
+def _sound(place: str) -> Iterator[None]:
+    expected, remedy = "a table of masks", "write it anew with write_table"
+    try:
+        yield
+    except KeyError as error:
+        what = f"a column of such a table is missing ({error.args[0]})"
+        raise ArchiveError(what, place, expected, remedy) from None
+    except (pa.ArrowException, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise unreadable(error.strerror or str(error), place) from error
+        what = f"the file is no sound Parquet file ({type(error).__name__})"
+        raise ArchiveError(what, place, expected, remedy) from None
+
+
+def _schema(file: pa.Table | pq.ParquetFile) -> Iterator[pa.Schema]:
+    yield file.schema if isinstance(file, pa.Table) else file.schema_arrow
+
+
+def _sums(file: pa.Table | pq.ParquetFile) -> Iterator[tuple[int, int, int]]:
+    """Yield each label with the number and the area of its instances."""
+    wanted = ["label", "area"]
+    table = file if isinstance(file, pa.Table) else file.read(columns=wanted)
+    sums = table.select(wanted).group_by("label").aggregate([("area", "count"), ("area", "sum")])
+    for row in sums.to_pylist():
+        if row["label"] is not None:
+            yield row["label"], row["area_count"], row["area_sum"]
+
+
+def _groups(file: pa.Table | pq.ParquetFile) -> Iterator[list[Row]]:
+    """Yield the rows of each item."""
+    for rows in _neighbours(file):
+        for _, group in groupby(rows, key=lambda row: row[:2]):
+            yield list(group)
+
+
 def _neighbours(file: pa.Table | pq.ParquetFile) -> Iterator[Iterator[Row]]:
     """Yield the rows of each archive, at least: those of two may have items of one id."""
     if isinstance(file, pa.Table):
@@ -234,20 +266,20 @@ def _masks(item: Item, encoder: MaskEncoder) -> dict[str, bytes]:
     return masks
 
 
-def _parquet_files(source: str) -> Iterator[tuple[str, Any]]:
-    """Yield the path of each file of a table, in the order of names, and a call that opens it."""
+def _parquet_files(source: str) -> Iterator[tuple[str, Callable[[], IO[bytes]]]]:
+    """Yield the place of each file of a table, in the order of names, and a call that opens it."""
     if is_url(source):
-        import fsspec
-
-        system, root = fsspec.core.url_to_fs(source)
-        paths = [root] if system.isfile(root) else sorted(system.glob(f"{root}/*.parquet"))
-        for path in paths:
-            yield path, partial(system.open, path, "rb")
+        for file in files_at(source, _SUFFIX):
+            yield file.place, partial(file.stream, _AT_ONCE)
         return
     paths = [source]
     if os.path.isdir(source):
         names = sorted(os.listdir(source))
-        names = [n for n in names if n.endswith(".parquet") and not n.startswith((".", "_"))]
+        names = [n for n in names if n.endswith(_SUFFIX) and not n.startswith((".", "_"))]
         paths = [os.path.join(source, name) for name in names]
     for path in paths:
-        yield path, partial(open, path, "rb")
+        yield path, partial(_open, path)
+
+
+def _open(path: str) -> IO[bytes]:
+    return open(path, "rb")

@@ -8,7 +8,8 @@ import os
 import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
+from typing import Any
 
 from ..archive import (
     Archive,
@@ -23,7 +24,7 @@ from ..archive import (
 from ..colors import voc_color
 from ..errors import ArchiveError, SegmaskExportError, SegmaskImportError
 from ..png import MAX_PIXELS
-from ..storage import Entry, Storage, StoreError, is_url, open_storage, shown
+from ..storage import Entry, Storage, Store, StoreError, is_url, open_storage, shown
 
 PART_ITEMS = 2000
 MOST_PART_ITEMS = 1 << 20
@@ -156,15 +157,17 @@ def _matches(path: str) -> list[str]:
     if not glob.has_magic(path.partition("://")[2] or path) or os.path.exists(path):
         return [path]
     if is_url(path):
-        import fsspec
-
-        system, pattern = fsspec.core.url_to_fs(path)
-        found = [system.unstrip_protocol(match) for match in system.glob(pattern)]
+        store = Store(path)
+        found = store.ask("find what fits", store.root, partial(_fits, store.root)) or []
     else:
         found = glob.glob(path)
     if not found:
         raise ArchiveError("no path fits", shown(path), "archives", "check the pattern")
     return sorted(found)
+
+
+def _fits(pattern: str, system: Any) -> list[str]:
+    return [system.unstrip_protocol(match) for match in system.glob(pattern)]
 
 
 def _batched(entries: Iterator[Entry], size: int) -> Iterator[tuple[Entry, ...]]:

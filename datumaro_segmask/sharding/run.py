@@ -7,6 +7,8 @@ that runs twice changes nothing, and a run that was cut short goes on where it s
 from __future__ import annotations
 
 import multiprocessing
+import os
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import (
@@ -21,7 +23,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from ..archive import Item, LabelMap
-from ..errors import SegmaskImportError
+from ..errors import SegmaskExportError, SegmaskImportError
 from ..storage import Entry, shown
 from .manifest import Target
 from .parts import Part, Plan, Reading, Source, open_source, version
@@ -53,6 +55,8 @@ class Job:
     out: str
     label_map: LabelMap
     reading: Reading
+    run: str = ""
+    """Of `Target`: what outlives its driver must not write among the shards of the next one."""
 
 
 class Found:
@@ -118,7 +122,7 @@ def do_part(job: Job, part: Part) -> dict[str, Any]:
         for i, label in enumerate(source.label_map.labels)
         if (position := job.label_map.position(label.name)) is not None
     }
-    target = Target(job.out)
+    target = Target(job.out, job.run)
     found = Found(job.label_map, positions)
     job.kind.write(part, source, job, target, found)
     result = {"ids": part.digest(), **found.result()}
@@ -153,7 +157,8 @@ def run(
     """Have all parts done that are not done yet, here or by ``executor``; return the manifest.
 
     ``progress`` gets how many parts are done, and of how many. Raises SegmaskExportError where
-    other shards are in ``out``, SegmaskImportError where an archive cannot be read, and
+    other shards are in ``out``, another run begins there or an archive is changed meanwhile,
+    SegmaskImportError where an archive cannot be read, OSError where the disk takes no shard, and
     BrokenExecutor where a worker died; what was done until then is kept, and the next run goes on.
     """
     reading = reading or Reading()
@@ -161,8 +166,9 @@ def run(
     target = Target(out)
     description = _describe(plan, job)
     manifest = target.begin(description, overwrite)
-    if manifest is not None:
+    if manifest is not None and not target.lacks(manifest):
         return manifest
+    job = replace(job, run=target.run)
     noted, results, total = target.noted(), {}, len(plan)
     waiting: dict[Future[dict[str, Any]], int] = {}
 
@@ -179,7 +185,7 @@ def run(
     try:
         for part in plan.parts():
             known = noted.get(part.number)
-            if known is not None and known["ids"] == part.digest():
+            if known is not None and known.get("ids") == part.digest():
                 done(part.number, known)
             elif executor is None:
                 done(part.number, do_part(job, part))
@@ -191,6 +197,13 @@ def run(
         for future in waiting:
             future.cancel()
         raise
+    if _describe(plan, job) != description:
+        raise SegmaskExportError(
+            "an archive was changed while it was read, so the shards may mix old and new masks",
+            shown(out),
+            "archives that stay as they are",
+            "give the command again with the option --overwrite (overwrite=True)",
+        )
     manifest = make_manifest(description, [results[number] for number in sorted(results)])
     target.finish(manifest)
     return manifest
@@ -208,7 +221,7 @@ def run_in_processes(plan: Plan, kind: Kind, out: str, jobs: int, **options: Any
     breaks, before = 0, -1
     while True:
         try:
-            with ProcessPoolExecutor(jobs, mp_context=context) as pool:
+            with ProcessPoolExecutor(jobs, context, end_with_parent) as pool:
                 return run(plan, kind, out, pool, **options)
         except BrokenExecutor:
             finished = len(Target(out).noted())
@@ -217,6 +230,18 @@ def run_in_processes(plan: Plan, kind: Kind, out: str, jobs: int, **options: Any
             options["overwrite"] = False  # it has begun
             if breaks == _MOST_BREAKS:
                 raise
+
+
+def end_with_parent() -> None:
+    """Let this process of a pool end when the one that started it is killed: it waits for ever."""
+    parent = multiprocessing.parent_process()
+
+    def watch() -> None:
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _describe(plan: Plan, job: Job) -> dict[str, Any]:

@@ -16,11 +16,13 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from typing import IO, Protocol
 
+from ..errors import SegmaskExportError
 from . import layout
 from .commit import Commit
 from .journal import entries, flush_folder, in_the_way
 from .lock import WriteLock, not_writable
 from .read import read_at
+from .remote.store import shown, url_of
 
 ZIP_DATE = (1980, 1, 1, 0, 0, 0)  # the same dataset gives the same bytes, whenever
 
@@ -47,6 +49,19 @@ class Sink(Protocol):
         """Leave everything as it was before."""
 
 
+def check_on_disk(path: str) -> None:
+    """Raise SegmaskExportError for a URL, of which a folder called ``s3:`` would be made."""
+    url = url_of(path)
+    if url is not None:
+        raise SegmaskExportError(
+            "it cannot be written into a store",
+            shown(url),
+            "a folder or a zip on the disk",
+            "write to the disk and copy it with the store's own program; write_table and "
+            "'datumaro-segmask shard' write into stores",
+        )
+
+
 class FolderSink:
     """Writes an archive into a folder, which is made if it is not there.
 
@@ -55,6 +70,7 @@ class FolderSink:
     """
 
     def __init__(self, root: str, *, replace: bool = False) -> None:
+        check_on_disk(root)
         self._commit = Commit(root)
         self.root = self._commit.root
         for name in layout.TOP if replace else ():
@@ -132,6 +148,7 @@ class ZipSink(_Zipped):
     """Writes an archive into a zip, which gets its name when it is finished and on the disk."""
 
     def __init__(self, path: str) -> None:
+        check_on_disk(path)
         folder, name = os.path.split(os.path.abspath(path))
         folder = os.path.realpath(folder)
         self._path = os.path.join(folder, name)

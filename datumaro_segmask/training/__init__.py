@@ -1,12 +1,19 @@
 """What training code reads, made of the objects of an image; knows no Datumaro, no archives."""
 
 from .arrays import dense, instances_of
-from .coco import SEGMENTATIONS, CocoText, annotation_lines, image_line, is_own_text
+from .coco import (
+    ANNOTATIONS,
+    SEGMENTATIONS,
+    CocoText,
+    annotation_lines,
+    image_line,
+    own_texts,
+)
 from .segments import Segment, cover, simplified
 from .yolo import DATA_FILE, IMAGES, LABELS, data_file, is_own_data_file, label_lines, label_place
 
 __all__ = [
-    "DATA_FILE", "IMAGES", "LABELS", "SEGMENTATIONS", "CocoText", "Segment", "annotation_lines",
-    "cover", "data_file", "dense", "image_line", "instances_of", "is_own_data_file", "is_own_text",
-    "label_lines", "label_place", "simplified",
+    "ANNOTATIONS", "DATA_FILE", "IMAGES", "LABELS", "SEGMENTATIONS", "CocoText", "Segment",
+    "annotation_lines", "cover", "data_file", "dense", "image_line", "instances_of",
+    "is_own_data_file", "label_lines", "label_place", "own_texts", "simplified",
 ]  # fmt: skip

@@ -8,6 +8,7 @@ Source: docs/training.md.
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
@@ -18,6 +19,9 @@ import orjson
 from ..arrays import Size
 from ..regions import Ring, texts_to_polygons
 from .segments import Segment
+
+ANNOTATIONS = "annotations"
+"""The folder of the files."""
 
 POLYGONS, RLE = SEGMENTATIONS = ("polygons", "rle")
 
@@ -102,9 +106,24 @@ class CocoText:
         self._annotations.close()
 
 
-def is_own_text(head: bytes) -> bool:
-    """Tell by its first bytes, of which 100 are enough, whether a file was written here."""
-    return head.startswith(_HEAD.encode())
+def own_texts(root: str) -> Iterator[str]:
+    """Yield the places of the files below a COCO folder that were written here, for another one.
+
+    Those of other programs, and what a user has put there, are not among them.
+    """
+    for folder, _, files in os.walk(os.path.join(root, ANNOTATIONS)):
+        inner = os.path.relpath(folder, root).replace(os.sep, "/")
+        for name in files:
+            if name.endswith(".json") and _is_own(os.path.join(folder, name)):
+                yield f"{inner}/{name}"
+
+
+def _is_own(path: str) -> bool:
+    try:
+        with open(path, "rb") as file:
+            return file.read(len(_HEAD)) == _HEAD.encode()
+    except OSError:
+        return False
 
 
 def _temporary() -> IO[str]:

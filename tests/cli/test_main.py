@@ -220,10 +220,11 @@ def raising(error: BaseException) -> Callable[..., None]:
         (OSError(errno.ENOSPC, "x"), "the output: no space left on device. To fix it: make room"),
         (PermissionError(errno.EACCES, "x", "t"), "t: permission denied. To fix it: change the"),
         (MemoryError(), "this computer: the memory is full. To fix it: close"),
+        (ModuleNotFoundError("type pip install this"), "type pip install this"),
         (ModuleNotFoundError("x", name="matplotlib"), "this environment: the package 'matplotlib'"),
         (KeyError("x"), "KeyError: 'x'. To see where, type it again with the option --debug."),
     ],
-    ids=["full", "full-somewhere", "forbidden", "memory", "missing", "unforeseen"],
+    ids=["full", "full-somewhere", "forbidden", "memory", "told", "missing", "unforeseen"],
 )
 def test_errors_of_the_system(
     error: Exception, said: str, monkeypatch: pytest.MonkeyPatch, capsys

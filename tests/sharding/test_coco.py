@@ -97,6 +97,60 @@ def test_table_has_the_objects_of_the_export(
     assert len(Dataset.import_from(str(tmp_path / "coco"), "coco_instances")) == count
 
 
+def tree(folder: Path) -> dict[str, bytes]:
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+def table_of(lists: dict[str, str], folder: Path) -> Any:
+    files = archive({i: gray("12") for i in "abc"}, lists=lists)
+    return read_table(to_table(str(as_folder(files, folder))))
+
+
+def test_over_an_earlier_one_it_is_what_the_table_says(tmp_path: Path) -> None:
+    """The files of subsets that are gone go, those of others stay."""
+    both = table_of({"train": "a\nb", "val": "c"}, tmp_path / "both")
+    train = table_of({"train": "a"}, tmp_path / "train")
+    both.write_coco(str(tmp_path / "out"))
+    theirs = {
+        "annotations/instances_mine.json": b'{"info": {}, "images": []}',
+        "annotations/notes.txt": b"mine",
+        "images/a.jpg": b"mine",
+        "notes.json": b"mine",
+    }
+    for name, data in theirs.items():
+        (tmp_path / "out" / name).write_bytes(data)
+    train.write_coco(str(tmp_path / "out"))
+    train.write_coco(str(tmp_path / "fresh"))
+    assert tree(tmp_path / "out") == {**tree(tmp_path / "fresh"), **theirs}
+
+
+def test_an_earlier_one_stays_until_the_next_is_in_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table_of({"train": "a\nb", "val": "c"}, tmp_path / "both").write_coco(str(tmp_path / "out"))
+    before = tree(tmp_path / "out")
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    train = table_of({"train": "a"}, tmp_path / "train")
+    for place in ("os.rename", "os.fsync"):
+        with monkeypatch.context() as patch:
+            patch.setattr(place, full)
+            with pytest.raises(OSError, match="No space"):
+                train.write_coco(str(tmp_path / "out"))
+        assert tree(tmp_path / "out") == before
+
+
+def test_table_of_nothing(tmp_path: Path) -> None:
+    table_of({"train": "a"}, tmp_path / "train").write_coco(str(tmp_path / "out"))
+    empty = to_table(str(tmp_path / "train")).slice(0, 0)
+    assert read_table(empty).write_coco(str(tmp_path / "out")) == 0
+    assert list(tree(tmp_path / "out")) == ["annotations/instances_default.json"]
+    assert len(Dataset.import_from(str(tmp_path / "out"), "coco_instances")) == 0
+
+
 def test_pixels_are_those_of_the_archive(path: str, tmp_path: Path) -> None:
     read_table(to_table(path)).write_coco(str(tmp_path))
     expected: dict[str, list[Any]] = {}

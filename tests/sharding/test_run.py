@@ -22,8 +22,8 @@ from datumaro_segmask import read_table
 from datumaro_segmask.errors import ArchiveError, SegmaskError, SegmaskExportError
 from datumaro_segmask.plugin.base import SegmaskBase
 from datumaro_segmask.sharding.manifest import MANIFEST, WORK, Target
-from datumaro_segmask.sharding.parts import Part, Source, make_plan
-from datumaro_segmask.sharding.run import Found, Job, run, run_in_processes
+from datumaro_segmask.sharding.parts import Part, Reading, Source, make_plan
+from datumaro_segmask.sharding.run import Found, Job, do_part, run, run_in_processes
 from datumaro_segmask.sharding.shards import ParquetShards, ZipShards
 
 from ..archives import archive, as_folder, as_zip, rgb
@@ -259,6 +259,126 @@ def test_archive_that_vanishes_ends_the_run(path: str, tmp_path: Path) -> None:
     with pytest.raises(SegmaskError):
         run(plan, ParquetShards(), str(tmp_path / "out"))
     assert not (tmp_path / "out" / MANIFEST).exists()
+
+
+@dataclass(frozen=True)
+class Waiting(ParquetShards):
+    """Says that it has begun, and waits to be killed."""
+
+    def write(self, part: Part, source: Source, job: Job, target: Target, found: Found) -> None:
+        print("begun", flush=True)
+        time.sleep(3600)
+
+
+@deadly
+def test_processes_end_with_their_driver(path: str, tmp_path: Path) -> None:
+    script = (
+        "import sys\n"
+        "from datumaro_segmask.sharding import make_plan, run_in_processes\n"
+        "from tests.sharding.test_run import Waiting\n"
+        "if __name__ == '__main__':\n"
+        "    run_in_processes(make_plan(sys.argv[1], 5), Waiting(), sys.argv[2], 2)\n"
+    )
+    (tmp_path / "driver.py").write_text(script)
+    command = [sys.executable, str(tmp_path / "driver.py"), path, str(tmp_path / "out")]
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env) as driver:
+        assert driver.stdout is not None
+        assert driver.stdout.readline() == "begun\n"
+        driver.kill()
+        driver.communicate(timeout=120)  # until nobody has its stdout any more
+
+
+# Others at work in the same place
+
+
+@pytest.mark.parametrize("overwrite", [False, True], ids=["goes-on", "overwrites"])
+def test_another_driver_begins_meanwhile(
+    overwrite: bool, path: str, plain: dict[str, str], tmp_path: Path
+) -> None:
+    """The first one stops; what is there in the end is what the second has made."""
+    size = 7 if overwrite else COUNT // SHARDS
+    others = []
+
+    def begin_another(done: int, _: int) -> None:
+        if done == 4:
+            plan = make_plan(path, COUNT // SHARDS)
+            others.append(run(plan, ParquetShards(), str(tmp_path), overwrite=overwrite))
+
+    with pytest.raises(SegmaskExportError, match="another run has begun here, or has ended"):
+        run(make_plan(path, size), ParquetShards(), str(tmp_path), progress=begin_another)
+    assert others[0]["items"] == COUNT
+    assert digest(tmp_path) == plain
+
+
+def test_worker_that_outlives_its_driver(path: str, plain: dict[str, str], tmp_path: Path) -> None:
+    plan = make_plan(path, 7)
+    target = Target(str(tmp_path))
+    target.begin({"of": "a driver that is dead"}, overwrite=False)
+    job = Job(ParquetShards(), str(tmp_path), plan.label_map, Reading(), target.run)
+    part = next(plan.parts())
+    do_part(job, part)
+    for _ in range(2):  # while the next run goes on, and when it has ended
+        Target(str(tmp_path)).begin({"of": "another driver"}, overwrite=True)
+        with pytest.raises(SegmaskExportError, match="another run has begun"):
+            do_part(job, part)
+        run(plan_of(path), ParquetShards(), str(tmp_path), overwrite=True)
+        with pytest.raises(SegmaskExportError, match="or has ended"):
+            do_part(job, part)
+        assert digest(tmp_path) == plain
+
+
+def test_shard_that_is_gone_is_made_again(path: str, plain: dict[str, str], tmp_path: Path) -> None:
+    manifest = run(plan_of(path), ParquetShards(), str(tmp_path))
+    for name in ("part-000003.parquet", "part-000011.parquet"):
+        (tmp_path / name).unlink()
+    kept = {p: p.stat().st_mtime_ns for p in tmp_path.glob("part-*")}
+    assert len(kept) == SHARDS - 2
+    assert run(plan_of(path), ParquetShards(), str(tmp_path)) == manifest
+    assert {p: p.stat().st_mtime_ns for p in kept} == kept
+    assert digest(tmp_path) == plain
+
+
+def test_shard_that_is_gone_when_a_run_goes_on(
+    path: str, plain: dict[str, str], tmp_path: Path
+) -> None:
+    def stop(done: int, _: int) -> None:
+        if done == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(plan_of(path), ParquetShards(), str(tmp_path), progress=stop)
+    (tmp_path / "part-000002.parquet").unlink()
+    run(plan_of(path), ParquetShards(), str(tmp_path))
+    assert digest(tmp_path) == plain
+
+
+def test_archive_that_changes_meanwhile_ends_the_run(tmp_path: Path) -> None:
+    path = as_zip(random_files(10), tmp_path / "a")
+
+    def change(done: int, _: int) -> None:
+        if done == 2:
+            as_zip(random_files(10, seed=1), tmp_path / "a")
+
+    plan = make_plan(str(path), 3)
+    with pytest.raises(SegmaskExportError, match=r"changed while it was read.*--overwrite"):
+        run(plan, ParquetShards(), str(tmp_path / "out"), progress=change)
+    assert not (tmp_path / "out" / MANIFEST).exists()
+    with pytest.raises(SegmaskExportError, match="another run"):
+        run(make_plan(str(path), 3), ParquetShards(), str(tmp_path / "out"))
+    run(make_plan(str(path), 3), ParquetShards(), str(tmp_path / "out"), overwrite=True)
+
+
+@pytest.mark.parametrize("text", ["mine", "[1]", '{"a": 1}', '{"job": 1}'])
+@pytest.mark.parametrize("name", [MANIFEST, f"{WORK}/job.json"])
+def test_such_files_of_others_are_in_the_way(
+    name: str, text: str, path: str, tmp_path: Path
+) -> None:
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text(text)
+    with pytest.raises(SegmaskExportError, match="another run"):
+        run(plan_of(path), ParquetShards(), str(tmp_path))
+    assert (tmp_path / name).read_text() == text
 
 
 # Zips

@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+import pytest
+
 
 @dataclass
 class Behaviour:
@@ -149,6 +151,23 @@ def s3_server() -> Iterator[tuple[str, Behaviour]]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+@contextmanager
+def s3_keys(endpoint: str) -> Iterator[None]:
+    """Let s3fs take its keys for a server from the environment, and give up soon."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL", endpoint)
+        patch.setenv("AWS_ACCESS_KEY_ID", "a-key-that-nobody-shows")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "a-secret-that-nobody-shows")
+        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        patch.setenv("AWS_MAX_ATTEMPTS", "2")
+        patch.setattr("s3fs.S3FileSystem.retries", 1)
+        patch.setattr("botocore.retryhandler.delay_exponential", lambda *_, **__: 0)
+        import fsspec
+
+        fsspec.get_filesystem_class("s3").clear_instance_cache()  # those of an earlier server
+        yield
 
 
 def put(url: str, files: Mapping[str, bytes]) -> str:

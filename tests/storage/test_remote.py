@@ -23,7 +23,7 @@ from datumaro_segmask.storage.remote.store import _joined, is_url, shown, url_of
 
 from ..archives import archive, as_folder, gray, jpeg
 from .contract import FILES, MASK, StorageContract
-from .stores import Behaviour, put, s3_server, web_server, zipped
+from .stores import Behaviour, put, s3_keys, s3_server, web_server, zipped
 
 pytestmark = pytest.mark.skipif(
     find_spec("fsspec") is None, reason="the extra 'remote' is not installed"
@@ -86,14 +86,7 @@ class TestWebZip(OverTheWeb):
 def s3() -> Iterator[tuple[str, Behaviour]]:
     pytest.importorskip("moto", reason="moto's S3 server is not installed")
     pytest.importorskip("s3fs")
-    with s3_server() as (endpoint, behaviour), pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_ENDPOINT_URL", endpoint)
-        patch.setenv("AWS_ACCESS_KEY_ID", "a-key-that-nobody-shows")
-        patch.setenv("AWS_SECRET_ACCESS_KEY", "a-secret-that-nobody-shows")
-        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        patch.setenv("AWS_MAX_ATTEMPTS", "2")
-        patch.setattr("s3fs.S3FileSystem.retries", 1)
-        patch.setattr("botocore.retryhandler.delay_exponential", lambda *_, **__: 0)
+    with s3_server() as (endpoint, behaviour), s3_keys(endpoint):
         yield endpoint, behaviour
 
 

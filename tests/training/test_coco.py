@@ -6,6 +6,7 @@ import io
 import json
 from collections.abc import Iterable
 from contextlib import redirect_stdout
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from datumaro_segmask.training import (
     image_line,
     simplified,
 )
-from datumaro_segmask.training.coco import is_own_text
+from datumaro_segmask.training.coco import own_texts
 
 from ..archives import plane
 from .scenes import (
@@ -121,10 +122,21 @@ def test_text_of_nothing() -> None:
     assert json.loads(text_of([], "rle"))["images"] == []
 
 
-def test_text_is_known_by_its_head() -> None:
-    text = text_of([([Segment(SQUARE)], SIZE)], "rle").encode()
-    assert is_own_text(text[:100])
-    assert not is_own_text(b'{"info": {"description": "COCO 2017"}')
+def test_texts_are_known_by_their_heads(tmp_path: Path) -> None:
+    own = text_of([([Segment(SQUARE)], SIZE)], "rle")
+    files = {
+        "annotations/a.json": own,
+        "annotations/deep/b.json": own,
+        "annotations/theirs.json": '{"info": {"description": "COCO 2017"}',
+        "annotations/short.json": "",
+        "annotations/a.txt": own,
+        "c.json": own,
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text, "utf-8")
+    assert sorted(own_texts(str(tmp_path))) == ["annotations/a.json", "annotations/deep/b.json"]
+    assert list(own_texts(str(tmp_path / "gone"))) == []
 
 
 def test_simplified_polygons_have_the_area_that_they_cover() -> None:

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import zipfile
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -242,6 +243,7 @@ def test_wrong_option(tree: Path) -> None:
 
 
 @pytest.mark.skipif(not HAS_PROJECTS, reason="Datumaro 1.12 and later have no projects")
+@pytest.mark.skipif(find_spec("dvc") is None, reason="'datumaro[default]' is not installed")
 def test_project(tree: Path, zipped: Path) -> None:
     folder = tree.parent
     run(folder, "project", "create", "-o", "project")

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pickle
 import subprocess
 import sys
+import zipfile
 from concurrent.futures import ProcessPoolExecutor
 from importlib import import_module
 from importlib.util import find_spec
-from multiprocessing import get_context
+from multiprocessing import get_all_start_methods, get_context
 from pathlib import Path
 from typing import Any
 
@@ -91,19 +92,43 @@ def test_real_archives(path: Path) -> None:
 
 
 def read_some(dataset: Any, numbers: list[int]) -> list[Any]:
-    return [(dataset[i].item_id, dataset[i].instance_masks().sum()) for i in numbers]
+    return [
+        (
+            sample.item_id,
+            sample.instance_masks().tobytes(),
+            sample.class_mask().tobytes(),
+            sample.image().tobytes() if sample.image else None,
+        )
+        for sample in map(dataset.__getitem__, numbers)
+    ]
+
+
+def unpacked(folder: Path) -> Path:
+    with zipfile.ZipFile(EXAMPLE) as example:
+        example.extractall(folder)
+    return folder
+
+
+METHODS = [method for method in ("spawn", "fork") if method in get_all_start_methods()]
 
 
 @needs_it
-def test_workers_read_it(tmp_path: Path) -> None:
-    """As the workers of a PyTorch loader do: each gets a pickled dataset and its indices."""
+@pytest.mark.filterwarnings("ignore:.*use of fork.*:DeprecationWarning")
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("container", CONTAINERS)
+def test_workers_read_it(container: str, method: str, tmp_path: Path) -> None:
+    """As the workers of a PyTorch loader do: each gets the dataset, and its indices."""
     from datumaro_segmask.experimental import load_segmask
 
-    dataset = load_segmask(str(as_zip(random_files(20), tmp_path / "x")))
-    expected = read_some(dataset, list(range(20)))
-    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
-        halves = list(pool.map(read_some, [dataset] * 2, [list(range(10)), list(range(10, 20))]))
-    assert [*halves[0], *halves[1]] == expected
+    path = str(EXAMPLE if container == "zip" else unpacked(tmp_path))
+    dataset = load_segmask(path)
+    assert all_same(dataset, path)
+    every = list(range(len(dataset)))
+    expected = read_some(dataset, every)
+    with ProcessPoolExecutor(2, mp_context=get_context(method)) as pool:
+        halves = pool.map(read_some, [dataset] * 2, [every[::2], every[1::2]])
+        read = [item for half in halves for item in half]
+    assert read == expected[::2] + expected[1::2]
 
 
 @needs_it

@@ -10,15 +10,19 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import pytest
 from datumaro.components.dataset import Dataset, StreamDataset
 
 import datumaro_segmask
+from datumaro_segmask.__main__ import main
+from datumaro_segmask.cli.preview import parallel
 from datumaro_segmask.errors import SegmaskError
 
 from ..archives import COLORS, archive, as_folder, as_zip, jpeg, png
+from ..sharding.makes import random_files
 from ..storage.stores import put, web_server
 
 pytestmark = pytest.mark.skipif(
@@ -128,6 +132,41 @@ def test_preview(server: str, tmp_path: Path) -> None:
     assert "53cr37" not in page + done.stdout + done.stderr
 
 
+def drawn(out: Path) -> dict[str, bytes]:
+    files = [path for path in out.parent.rglob("*") if path.is_file()]
+    return {path.relative_to(out.parent).as_posix(): path.read_bytes() for path in files}
+
+
+@pytest.mark.parametrize("inline", ["5", "200"], ids=["folder-beside", "one-file"])
+def test_preview_of_a_folder(inline: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What processes draw of it is what they draw of the same on the disk."""
+    monkeypatch.setattr(parallel, "_PATIENCE", 0.0)
+    task = random_files(parallel.CHUNK + 1)
+    on_disk = as_folder(task, tmp_path / "disk")
+    with web_server({f"disk/{name}": data for name, data in task.items()}) as (url, _):
+        pages: list[dict[str, bytes]] = []
+        for source in (str(on_disk), f"{url}/disk"):
+            out = tmp_path / f"page-{len(pages)}" / "a.html"
+            args = ["preview", source, "-o", str(out), "--inline", inline, "--workers", "2"]
+            assert main(args) == 0
+            pages.append(drawn(out))
+    assert pages[0] == pages[1]
+    assert (len(pages[0]) > 1) == (inline == "5")
+
+
+def test_preview_of_a_folder_that_fails(on_disk: Path, tmp_path: Path, capsys: Any) -> None:
+    """An item that a store does not give is told, and the page has all others."""
+    task = {f"disk/{name}": data for name, data in files().items()}
+    with web_server(task) as (url, behaviour):
+        behaviour.fault = lambda path: 403 if f"Class/{IDS[7]}" in path else None
+        out = tmp_path / "a.html"
+        assert main(["preview", f"{url}/disk", "-o", str(out)]) == 1
+    said = capsys.readouterr()
+    assert "41 items" in said.out
+    assert f"{url}/disk/SegmentationClass/{quote(IDS[7])}.png" in said.err
+    assert "the store denies access" in said.err
+
+
 def test_convert(server: str, on_disk: Path, tmp_path: Path) -> None:
     """Datumaro makes a path of the URL first."""
     for source, out in ((server, "web"), (str(on_disk), "near")):
@@ -141,6 +180,43 @@ def test_convert(server: str, on_disk: Path, tmp_path: Path) -> None:
     )
     assert sorted(web) == ["instances_train.json", "instances_val.json"]
     assert web == near
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    return tmp_path / "here"
+
+
+def files_in(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize("name", ["coco_segments", "yolo_segments"])
+def test_convert_to_a_store_is_an_error(name: str, on_disk: Path, here: Path) -> None:
+    """And not a folder called ``s3:`` with the dataset in it."""
+    out = ["-o", "s3://bucket/out"]
+    done = command("convert", "-i", str(on_disk), "-if", "segmask", "-f", name, *out)
+    assert done.returncode != 0
+    assert "s3://bucket/out" in done.stderr
+    assert "cannot be written into a store" in done.stderr
+    assert files_in(here) == []
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_export_to_a_store_is_an_error(zipped: bool, on_disk: Path, here: Path) -> None:
+    dataset = Dataset.import_from(str(on_disk), "segmask")
+    with pytest.raises(SegmaskError, match="cannot be written into a store"):
+        dataset.export("s3://bucket/out", "segmask", zip=zipped)
+    assert files_in(here) == []
+
+
+def test_page_in_a_store_is_an_error(on_disk: Path, here: Path) -> None:
+    done = command("preview", str(on_disk), "-o", "s3://bucket/out.html")
+    assert done.returncode == 2
+    assert "cannot be written into a store" in done.stderr
+    assert files_in(here) == []
 
 
 CONVERT = """

@@ -96,8 +96,11 @@ _task: Callable[[int, Sequence[Any]], list[Any]]
 
 
 def _begin(task: Callable[[int, Sequence[Any]], list[Any]]) -> None:
+    from ...sharding import end_with_parent  # with pyarrow, of no use to whoever needs no process
+
     global _task
     _task = task
+    end_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that waits
     cv2.setNumThreads(1)
 

@@ -9,17 +9,18 @@ from typing import Any
 from datumaro.components.dataset_base import DatasetItem, IDataset
 
 from ...training import (
+    ANNOTATIONS,
+    IMAGES,
     SEGMENTATIONS,
     CocoText,
     annotation_lines,
     image_line,
-    is_own_text,
+    own_texts,
     simplified,
 )
 from ..transforms import add_tolerance_option
 from .exporter import TrainingExporter, check_choice
 
-ANNOTATIONS, IMAGES = "annotations", "images"
 WITHOUT_SIZE = "items without image and without masks, whose width and height nobody knows"
 WITHOUT_IMAGE = "images that the dataset does not have"
 
@@ -100,9 +101,8 @@ class CocoSegmentsExporter(TrainingExporter):
         return self._texts[subset]
 
     def _finish(self) -> None:
-        for name in self._files_in(ANNOTATIONS):
-            if name.endswith(".json") and is_own_text(self._head_of(name)):
-                self._sink.discard(name)
+        for name in own_texts(self._save_dir):
+            self._sink.discard(name)
         categories = list(zip(self._classes.names, self._classes.parents, strict=True))
         if not self._texts:
             self._text("default")

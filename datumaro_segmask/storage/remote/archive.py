@@ -7,65 +7,22 @@ together, and what is read next is fetched in the meantime (`store`).
 from __future__ import annotations
 
 import io
-import tempfile
-import weakref
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from functools import partial
 from typing import IO, Any
 from urllib.parse import quote, unquote
 
-from ...errors import ArchiveError
 from .. import layout
 from ..ids import Index
-from ..read import MAX_FILE_BYTES, Entry, Storage, image_rank, read_at, too_large, unreadable
+from ..read import MAX_FILE_BYTES, Entry, Storage, image_rank, too_large, unreadable
 from ..zip.archive import ZipStorage
 from ..zip.directory import ZipDirectory
+from .file import RemoteFile, find_file, info_of, list_of
 from .store import Range, Store
 
 _HEAD = 1 << 14  # bytes of an image that most likely hold its size
-_KEPT_AT_ONCE = 1 << 23
 _MOST_FOLDERS = 100  # that are looked into for an archive
-
-
-class RemoteFile:
-    """A file far away, as a source of bytes (`zip.directory.Source`)."""
-
-    def __init__(self, store: Store, path: str, size: int) -> None:
-        self._store = store
-        self._path = path
-        self.place = store.place_of(path)
-        self.size = size
-        self._kept = 0, 0
-        self._copy: IO[bytes] | None = None
-
-    def keep(self, start: int, end: int) -> None:
-        """Fetch a part that will be read again and again, into a temporary file."""
-        copy = tempfile.TemporaryFile()  # noqa: SIM115  # as long as this lives
-        weakref.finalize(self, copy.close)
-        for at in range(start, end, _KEPT_AT_ONCE):
-            copy.write(self._store.read(self._path, at, min(end, at + _KEPT_AT_ONCE)))
-        copy.flush()
-        self._kept, self._copy = (start, end), copy
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_copy": None}
-
-    def read(self, start: int, size: int) -> bytes:
-        first, last = self._kept
-        if first <= start and start + size <= last:
-            if self._copy is None:  # in another process
-                self.keep(first, last)
-            assert self._copy is not None
-            return read_at(self._copy, start - first, size)
-        return self._store.read(self._path, start, start + size) if size else b""
-
-    def ahead(
-        self, entries: Iterable[Entry], ranges_of: Callable[[str], list[tuple[int, int]]]
-    ) -> Iterator[Entry]:
-        return self._store.ahead(
-            entries, lambda i: [(self._path, start, end) for start, end in ranges_of(i)]
-        )
 
 
 class RemoteFolder:
@@ -80,7 +37,7 @@ class RemoteFolder:
         self._list()
 
     def _list(self) -> None:
-        top = self._store.ask("list", self._root, partial(_ls, self._root))
+        top = self._store.ask("list", self._root, partial(list_of, self._root))
         folders = {self._name(info["name"]) for info in top or ()}
         for info in top or ():
             if info["type"] == "file":
@@ -162,7 +119,7 @@ class RemoteFolder:
         if size < 0:
             return io.BytesIO(self.read(name, limit or MAX_FILE_BYTES))
         file = RemoteFile(self._store, self._path(name), size)
-        return io.BufferedReader(_Head(file), _HEAD)
+        return file.stream(_HEAD)
 
     def files(self, folder: str) -> Iterator[str]:
         return (name for name in self._all_names() if name.startswith(f"{folder}/"))
@@ -192,33 +149,8 @@ class RemoteFolder:
         return ranges
 
 
-class _Head(io.RawIOBase):
-    """A file far away, read from its beginning."""
-
-    def __init__(self, file: RemoteFile) -> None:
-        self._file = file
-        self._at = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        size = min(len(buffer), self._file.size - self._at)
-        buffer[:size] = self._file.read(self._at, size)
-        self._at += size
-        return size
-
-
-def _ls(path: str, system: Any) -> Any:
-    return system.ls(path, detail=True)
-
-
 def _find(path: str, system: Any) -> Any:
     return system.find(path, detail=True)
-
-
-def _info(path: str, system: Any) -> Any:
-    return system.info(path)
 
 
 def open_remote(url: str, only_root: Callable[[list[str], str], str]) -> Storage:
@@ -233,24 +165,14 @@ def open_remote(url: str, only_root: Callable[[list[str], str], str]) -> Storage
     roots, zips = _look_around(store, path)
     if not roots and len(zips) == 1:
         return _open_zip(store, zips[0], only_root)
-    found = None if roots else store.ask("look for it", path, partial(_info, path))
+    found = None if roots else store.ask("look for it", path, partial(info_of, path))
     if found is not None and found["type"] == "file":
         return _open_zip(store, path, only_root)
     return RemoteFolder(store, only_root(roots, store.place))
 
 
 def _open_zip(store: Store, path: str, only_root: Callable[[list[str], str], str]) -> Storage:
-    info = store.ask("learn its size", path, partial(_info, path))
-    if info is None:
-        raise unreadable("there is no such file", store.place_of(path))
-    if info.get("size") is None:
-        raise ArchiveError(
-            "the server does not say how long the file is",
-            store.place_of(path),
-            "a server that answers range requests",
-            "download the file, and give its path",
-        )
-    file = RemoteFile(store, path, info["size"])
+    file = find_file(store, path)
     directory = ZipDirectory(file)
     return ZipStorage(file, directory, only_root(directory.roots, file.place))
 
@@ -262,7 +184,7 @@ def _look_around(store: Store, path: str) -> tuple[list[str], list[str]]:
     for _ in range(layout.MAX_DEPTH + 1):
         found, below = [], []
         for folder in level[:_MOST_FOLDERS]:
-            entries = store.ask("list", folder, partial(_ls, folder)) or ()
+            entries = store.ask("list", folder, partial(list_of, folder)) or ()
             folders = [e["name"].rstrip("/") for e in entries if e["type"] == "directory"]
             if marks & {name.rpartition("/")[2] for name in folders}:
                 found.append(folder)

@@ -7,7 +7,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...errors import ArchiveError, MissingFileError, SegmaskImportError
+from ...errors import (
+    ArchiveError,
+    MissingFileError,
+    SegmaskError,
+    SegmaskExportError,
+)
 
 _CUT = ("Payload", "Incomplete", "Disconnected", "Connect")  # in names of errors
 _NO_KEYS, _NO_PARAMETERS = "NoCredentialsError", "ParamValidationError"  # of botocore
@@ -17,11 +22,19 @@ class StoreError(MissingFileError):
     """A store does not answer as it should, so nothing is known of what was asked for."""
 
 
-def failed(error: Exception, place: str, what: str) -> SegmaskImportError:
-    """Make the error for something that was asked of a store."""
-    if isinstance(error, SegmaskImportError):
+class StoreWriteError(SegmaskExportError):
+    """A store does not take what is to be written into it."""
+
+
+def failed(error: Exception, place: str, what: str, writes: bool = False) -> SegmaskError:
+    """Make the error for something that was asked of a store, by one who reads or who writes."""
+    if isinstance(error, SegmaskError):
         return error
-    why, expected, remedy = _reason(error)
+    why, expected, remedy = _reason(error, writes)
+    if writes:
+        return StoreWriteError(
+            f"it cannot be written ({why}; asked to {what})", place, expected, remedy
+        )
     kind = MissingFileError if is_gone(error) else StoreError
     return kind(f"the file cannot be read ({why}; asked to {what})", place, expected, remedy)
 
@@ -42,7 +55,15 @@ def is_final(error: Exception) -> bool:
     status = _status(error)
     if status is not None:
         return 400 <= status < 500 and status not in (408, 425, 429)
-    finals = (FileNotFoundError, PermissionError, IsADirectoryError, ValueError, SegmaskImportError)
+    finals = (
+        FileNotFoundError,
+        NotADirectoryError,
+        PermissionError,
+        IsADirectoryError,
+        ValueError,
+        NotImplementedError,
+        SegmaskError,
+    )
     return isinstance(error, finals) or type(error).__name__ in (_NO_KEYS, _NO_PARAMETERS)
 
 
@@ -65,15 +86,19 @@ def is_gone(error: Exception) -> bool:
     return isinstance(error, kinds) or _status(error) in (404, 410)
 
 
-def _reason(error: Exception) -> tuple[str, str, str]:
-    """Return why a store did not give what was asked for, what it should do, and what helps."""
+def _reason(error: Exception, writes: bool) -> tuple[str, str, str]:
+    """Return why a store did not do what was asked for, what it should do, and what helps."""
     status, kind = _status(error), type(error).__name__
+    if writes and isinstance(error, NotImplementedError):
+        return "such a place can only be read", "a store that takes files", "write to another place"
+    if writes and is_gone(error):
+        return "there is no such place", "a bucket that is there", "check the URL"
     if is_gone(error):
         return "there is no such file", "a file that is there", "check the URL"
     if isinstance(error, PermissionError) or status in (401, 403) or kind == _NO_KEYS:
         return (
             "the store denies access" if kind != _NO_KEYS else "no keys to the store are given",
-            "keys that may read it",
+            f"keys that may {'write' if writes else 'read'} it",
             "give them as the store's own library takes them, such as AWS_ACCESS_KEY_ID",
         )
     if isinstance(error, ValueError) or kind == _NO_PARAMETERS or type(error) is IsADirectoryError:
@@ -91,9 +116,9 @@ def _reason(error: Exception) -> tuple[str, str, str]:
     return why, "a store that answers", "try again later, and check the URL and the network"
 
 
-def package_missing(what: str, place: str) -> ArchiveError:
-    return ArchiveError(
-        f"reading from URLs needs a package that is not here ({what})",
+def package_missing(what: str, place: str, writes: bool = False) -> SegmaskError:
+    return (SegmaskExportError if writes else ArchiveError)(
+        f"URLs need a package that is not here ({what})",
         place,
         "fsspec, and the package for this kind of store: s3fs for s3://, gcsfs for gs://",
         "type \"pip install 'datumaro-segmask[remote]' s3fs\", or the package of your store",

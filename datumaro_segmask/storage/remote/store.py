@@ -12,9 +12,9 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar, cast
 
-from ...errors import ArchiveError, SegmaskImportError
+from ...errors import ArchiveError
 from ..read import Entry
 from .faults import failed, is_final, is_gone, meant, package_missing
 
@@ -49,12 +49,14 @@ def is_url(path: str) -> bool:
 def url_of(path: str) -> str | None:
     """Return the URL that a path is, or was before it was made absolute as if it lay on the disk.
 
-    So do Datumaro's commands. None for a path on this machine.
+    So do Datumaro's commands, which make an empty folder of it before an export. None for a path
+    on this machine.
     """
     if is_url(path):
         return path
     begin = os.path.join(os.getcwd(), "")
-    if not path.startswith(begin) or os.path.exists(path):
+    is_folder = os.path.isdir(path)
+    if not path.startswith(begin) or (os.listdir(path) if is_folder else os.path.exists(path)):
         return None
     found = _FLAT_URL.match(path[len(begin) :].replace(os.sep, "/"))
     url = found and f"{found[1]}//{found[2]}"
@@ -69,10 +71,14 @@ def shown(path: str) -> str:
 
 
 class Store:
-    """Fetches parts of the files below a URL: together, again where it failed, and ahead."""
+    """Fetches parts of the files below a URL: together, again where it failed, and ahead.
 
-    def __init__(self, url: str) -> None:
+    Errors of one that ``writes`` are SegmaskExportError, of all others SegmaskImportError.
+    """
+
+    def __init__(self, url: str, *, writes: bool = False) -> None:
         self._url = url
+        self._writes = writes
         self.place = shown(url)
         self.root = self._system()[1]
         self._attempts = _WEB_ATTEMPTS if self.root.startswith("http") else _ATTEMPTS
@@ -83,13 +89,13 @@ class Store:
         try:
             import fsspec
         except ImportError:
-            raise package_missing("fsspec", self.place) from None
+            raise package_missing("fsspec", self.place, self._writes) from None
         try:
             return fsspec.core.url_to_fs(self._url)  # type: ignore[no-any-return]
         except ImportError as error:  # names what is to be installed, and no URL
-            raise package_missing(str(error), self.place) from None
+            raise package_missing(str(error), self.place, self._writes) from None
         except Exception as error:
-            raise failed(error, self.place, "connect") from None
+            raise failed(error, self.place, "connect", self._writes) from None
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_blocks": []}
@@ -99,21 +105,30 @@ class Store:
 
         None where there is nothing at ``path``.
         """
+        return self._try(what, path, call, may_be_gone=True)
+
+    def demand(self, what: str, path: str, call: Callable[[Any], T]) -> T:
+        """Return the same as `ask`, but where there is nothing at ``path`` raise an error."""
+        return cast(T, self._try(what, path, call, may_be_gone=False))
+
+    def _try(self, what: str, path: str, call: Callable[[Any], T], may_be_gone: bool) -> T | None:
         for attempt in range(self._attempts):
             try:
                 system = self._system()[0]
                 system.invalidate_cache()
                 return call(system)
-            except SegmaskImportError:
-                raise
             except Exception as caught:
                 error = meant(caught)
-                if is_gone(error):
+                if may_be_gone and is_gone(error):
                     return None
-                if attempt == self._attempts - 1 or is_final(error):
-                    raise failed(error, self.place_of(path), what) from None
+                if attempt == self._attempts - 1 or is_gone(error) or is_final(error):
+                    raise failed(error, self.place_of(path), what, self._writes) from None
                 time.sleep(_PAUSE * 3**attempt)
         raise AssertionError
+
+    def below(self, name: str) -> str:
+        """Return the path of a name below the URL, as the file system takes it."""
+        return f"{self.root.rstrip('/')}/{name}".rstrip("/")
 
     def place_of(self, path: str) -> str:
         """Return how to call a path of the store in a message."""

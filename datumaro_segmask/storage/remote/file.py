@@ -1,0 +1,124 @@
+"""One file far away, read in parts: a zip, a table, the head of a picture."""
+
+from __future__ import annotations
+
+import io
+import os
+import tempfile
+import weakref
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from typing import IO, Any
+
+from ...errors import ArchiveError
+from ..read import Entry, read_at, unreadable
+from .store import Store
+
+_KEPT_AT_ONCE = 1 << 23
+
+
+class RemoteFile:
+    """A file far away, as a source of bytes (`zip.directory.Source`)."""
+
+    def __init__(self, store: Store, path: str, size: int) -> None:
+        self._store = store
+        self._path = path
+        self.place = store.place_of(path)
+        self.size = size
+        self._kept = 0, 0
+        self._copy: IO[bytes] | None = None
+
+    def keep(self, start: int, end: int) -> None:
+        """Fetch a part that will be read again and again, into a temporary file."""
+        copy = tempfile.TemporaryFile()  # noqa: SIM115  # as long as this lives
+        weakref.finalize(self, copy.close)
+        for at in range(start, end, _KEPT_AT_ONCE):
+            copy.write(self._store.read(self._path, at, min(end, at + _KEPT_AT_ONCE)))
+        copy.flush()
+        self._kept, self._copy = (start, end), copy
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_copy": None}
+
+    def read(self, start: int, size: int) -> bytes:
+        first, last = self._kept
+        if first <= start and start + size <= last:
+            if self._copy is None:  # in another process
+                self.keep(first, last)
+            assert self._copy is not None
+            return read_at(self._copy, start - first, size)
+        return self._store.read(self._path, start, start + size) if size else b""
+
+    def ahead(
+        self, entries: Iterable[Entry], ranges_of: Callable[[str], list[tuple[int, int]]]
+    ) -> Iterator[Entry]:
+        return self._store.ahead(
+            entries, lambda i: [(self._path, start, end) for start, end in ranges_of(i)]
+        )
+
+    def stream(self, at_once: int) -> io.BufferedReader:
+        """Return the file as Python has files, which fetches so many bytes at least."""
+        return io.BufferedReader(_Stream(self), at_once)
+
+
+class _Stream(io.RawIOBase):
+    def __init__(self, file: RemoteFile) -> None:
+        self._file = file
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        begin = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._file.size}[whence]
+        self._at = max(0, begin + offset)
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        size = max(0, min(len(buffer), self._file.size - self._at))
+        buffer[:size] = self._file.read(self._at, size)
+        self._at += size
+        return size
+
+
+def info_of(path: str, system: Any) -> Any:
+    return system.info(path)
+
+
+def list_of(path: str, system: Any) -> Any:
+    return system.ls(path, detail=True)
+
+
+def find_file(store: Store, path: str) -> RemoteFile:
+    """Return the file at a path of a store. Raises SegmaskImportError where there is none."""
+    info = store.ask("learn its size", path, partial(info_of, path))
+    if info is None:
+        raise unreadable("there is no such file", store.place_of(path))
+    if info.get("size") is None:
+        raise ArchiveError(
+            "the server does not say how long the file is",
+            store.place_of(path),
+            "a server that answers range requests",
+            "download the file, and give its path",
+        )
+    return RemoteFile(store, path, info["size"])
+
+
+def files_at(url: str, suffix: str) -> list[RemoteFile]:
+    """Return the file at a URL, or the files of this suffix in the folder there, by name.
+
+    Hidden ones, whose names begin with ``.`` or ``_``, are left out. Raises SegmaskImportError.
+    """
+    store = Store(url)
+    path = store.root.rstrip("/")
+    is_named = path.partition("?")[0].endswith(suffix)
+    entries = () if is_named else store.ask("list it", path, partial(list_of, path))
+    found = [e["name"] for e in entries or () if e["type"] == "file"]
+    found = [p for p in found if p.endswith(suffix) and p.rpartition("/")[2][0] not in "._"]
+    if not found:
+        info = store.ask("look for it", path, partial(info_of, path))
+        found = [path] if info is not None and info["type"] == "file" else []
+    return [find_file(store, path) for path in sorted(found)]
