@@ -193,6 +193,27 @@ LAYOUT = {
     "image-whose-size-cannot-be-read": Good(
         archive(A, images={"a.jpg": b"\xff\xd8\xff\xe0cut"}), CAR_ROAD, sizes={"a": (2, 3)}
     ),
+    "items-with-several-images": Good(
+        archive(
+            {**A, "b": rgb(CLASSES), "\u00e9": rgb("1"), "x/a": rgb("1")},
+            images={"a.png": jpeg(2, 3), "a.jpg": jpeg(2, 3), "a.Tiff": b"x", "b.jpg": jpeg(2, 3)}
+            | {"e\u0301.png": b"x", "\u00e9.jpeg": jpeg(1, 1), "x/b.png": b"x", "z.bmp": b"x"}
+            | {"z.jpg": b"x", "x/a.md": b"x", "x/a.jpg": jpeg(1, 1)},
+        ),
+        {
+            **CAR_ROAD,
+            ("b", "default"): CAR_ROAD[("a", "default")],
+            ("x/a", "default"): [("car", 0, "1")],
+            ("\u00e9", "default"): [("car", 0, "1")],
+        },
+        sizes={"a": (2, 3)},
+        logs=(
+            "JPEGImages/a.",
+            "several images, and ",
+            "a.jpg is taken (2 items in all)",
+            "all but",
+        ),
+    ),
 }
 
 LABEL_MAP = {

@@ -172,6 +172,12 @@ def no_mask(file: str) -> Finding:
     return Finding("mask-type", file, what, fix)
 
 
+def two_images(item_id: str, taken: str, other: str) -> Finding:
+    """Return what is said of an item with several images, of which one is taken."""
+    what = f"its item has several images, and {taken} is taken"
+    return Finding("two-images", other, what, "remove all but one", item_id)
+
+
 def background_doubts(label_map: LabelMap) -> Iterator[Finding]:
     """Yield what makes it doubtful which label is the background (docs/format.md, section 2)."""
     labels = label_map.labels

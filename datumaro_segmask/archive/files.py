@@ -6,6 +6,7 @@ Source: docs/format.md, sections 1 and 4.
 from __future__ import annotations
 
 import io
+import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, suppress
 from functools import partial
@@ -19,7 +20,7 @@ from PIL import ExifTags
 from ..arrays import Size
 from ..errors import SegmaskImportError
 from ..png import PALETTE, RGB, RGBA
-from ..storage import MAX_FILE_BYTES, Storage, layout
+from ..storage import MAX_FILE_BYTES, Hashes, Storage, layout
 
 _PROBED = 1000
 _HEADER_END = 26  # bytes of a PNG up to its colour type
@@ -39,14 +40,39 @@ def has_masks(storage: Storage, item_id: str) -> bool:
     return any(find_mask(storage, folder, item_id) for folder in folders)
 
 
-def find_images(storage: Storage, item_id: str) -> Iterator[str]:
-    """Yield the places of an item's images, whatever their suffixes."""
-    return filter(storage.exists, layout.image_places(item_id))
-
-
 def find_image(storage: Storage, item_id: str) -> str | None:
     """Return the place of an item's image, the first where there are several, or None."""
     return next(filter(None, map(storage.image, layout.forms_of(item_id))), None)
+
+
+def several_images(
+    storage: Storage, listed: Callable[[str], bool]
+) -> Iterator[tuple[str, str, str]]:
+    """Yield each listed id that has several images, the one that is taken, and another of them.
+
+    The images are listed once, or twice if there are such ids.
+    """
+    seen, twice = Hashes(), set()
+    for stem, _ in _image_stems(storage):
+        key = hash(stem)
+        if key in seen:
+            twice.add(stem)
+        seen.add(key)
+    for stem, name in _image_stems(storage) if twice else ():
+        if stem in twice:
+            item_id = next(filter(listed, layout.forms_of(stem)), None)
+            taken = None if item_id is None else find_image(storage, item_id)
+            if item_id is not None and taken is not None and name != taken:
+                twice.discard(stem)
+                yield item_id, taken, name
+
+
+def _image_stems(storage: Storage) -> Iterator[tuple[str, str]]:
+    """Yield what an image would have for an id, with accents as one letter, and its place."""
+    for name in storage.files(layout.IMAGES):
+        stem, suffix = layout.split_suffix(name.removeprefix(f"{layout.IMAGES}/"))
+        if suffix.lower() in layout.IMAGE_SUFFIXES:
+            yield stem if stem.isascii() else unicodedata.normalize("NFC", stem), name
 
 
 def has_colored_masks(storage: Storage) -> bool:

@@ -34,9 +34,10 @@ from .diagnostics import (
     no_list,
     no_lists,
     no_mask,
+    two_images,
     unlisted_masks,
 )
-from .files import find_mask, has_masks
+from .files import find_mask, has_masks, several_images
 from .labelmap import LabelMap, parse_label_map, voc_label_map
 from .subset_lists import parse_subset_list, why_no_list
 
@@ -87,6 +88,7 @@ def open_archive(
         }
         listed = set().union(*subsets.values()).__contains__
     note(storage.place, _other_types(storage))
+    note(storage.place, (two_images(*found) for found in several_images(storage, listed)))
     if lists:
         unlisted = (
             unlisted_masks(item_id, mask)

@@ -83,12 +83,6 @@ def mask_places(folder: str, item_id: str) -> Iterator[str]:
             yield f"{folder}/{form}{suffix}"
 
 
-def image_places(item_id: str) -> Iterator[str]:
-    """Yield the places where the image of an item may lie, the usual ones first."""
-    for form in forms_of(item_id):
-        yield from (f"{IMAGES}/{form}{suffix}" for suffix in _IMAGE_CASES)
-
-
 def forms_of(name: str) -> list[str]:
     """Return a name and what looks the same: with accents as one letter (NFC), or apart (NFD)."""
     if name.isascii():
@@ -104,9 +98,6 @@ def _cases(suffix: str) -> list[str]:
 
 
 _MASK_CASES = _cases(MASK_SUFFIX)
-_IMAGE_CASES = [
-    cased for change in (str.lower, str.upper, str.title) for cased in map(change, IMAGE_SUFFIXES)
-]
 
 
 def image(item_id: str, suffix: str) -> str:

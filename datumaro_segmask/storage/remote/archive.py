@@ -29,7 +29,7 @@ _MOST_FOLDERS = 100  # that are looked into for an archive
 
 
 class RemoteFile:
-    """A file far away, as a source of bytes (`zip.directory.Source`)."""
+    """A file far away, as a source of bytes (`zip.records.Source`)."""
 
     def __init__(self, store: Store, path: str, size: int) -> None:
         self._store = store

@@ -16,7 +16,8 @@ from ...errors import ArchiveError
 from .. import layout
 from ..read import MAX_FILE_BYTES, Entry, GuardedFile, image_rank, read_at, too_large, unreadable
 from ..strangers import COPY, no_zip
-from .directory import MOST_RECORD, Record, Source, ZipDirectory, decode_name
+from .directory import ZipDirectory
+from .records import MOST_RECORD, Record, Source, decode_name
 
 try:
     from lzma import LZMAError
