@@ -73,6 +73,14 @@ class Bad:
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
+def moved(files: Files, begin: str, to: str) -> Files:
+    """Return an archive with the files whose names begin so in another place; but not its lists."""
+    return {
+        (to + name.removeprefix(begin) if name.startswith(begin) else name): data
+        for name, data in files.items()
+    }
+
+
 def only(*masks: Mask, item_id: str = "a") -> dict[ItemKey, list[Mask]]:
     return {(item_id, "default"): list(masks)}
 
@@ -193,6 +201,21 @@ LAYOUT = {
     "image-whose-size-cannot-be-read": Good(
         archive(A, images={"a.jpg": b"\xff\xd8\xff\xe0cut"}), CAR_ROAD, sizes={"a": (2, 3)}
     ),
+    "misnamed-folder-of-instances": Good(
+        moved(archive(A, A), "SegmentationObject/", "SegmentationObjects/"),
+        CAR_ROAD,
+        logs=(
+            "SegmentationObjects: ",
+            "1 mask here is passed over",
+            "rename it to SegmentationObject, letter by",
+        ),
+    ),
+    "folder-with-more-masks-beside": Good(
+        archive(A, lists={"default": "a\nb\nc\n"})
+        | {f"SegmentationClassAug/{i}.PNG": rgb("1") for i in "abcx"},
+        {**CAR_ROAD, ("b", "default"): [], ("c", "default"): []},
+        logs=("SegmentationClassAug: ", "2 masks here are", "move them into SegmentationClass."),
+    ),
     "items-with-several-images": Good(
         archive(
             {**A, "b": rgb(CLASSES), "\u00e9": rgb("1"), "x/a": rgb("1")},
@@ -307,6 +330,11 @@ LABEL_MAP = {
         | {"x/LabelMap.txt": b"background\ncar\n"},
         only(("aeroplane", 0, "01")),
         logs=("LabelMap.txt", "call it labelmap.txt"),
+    ),
+    "label-map-one-folder-up": Good(
+        archive({"a": gray("01")}, labels=None, root="x/") | {"labelmap.txt": b"background\ncar\n"},
+        only(("aeroplane", 0, "01")),
+        logs=("labelmap.txt: ", "one folder above", "labels of VOC hold", "beside the folder Segm"),
     ),
     "names-like-lines-of-another-tool": Good(
         archive({"a": gray("01")}, labels="background,0,0,0\ncar,128,0,0\n"),
@@ -572,6 +600,17 @@ BAD: dict[str, Bad] = {
         ArchiveError,
         ("neither subset lists nor masks", "files such as SegmentationClass/a.bmp", "as PNG"),
     ),
+    "all-masks-in-a-misnamed-folder": Bad(
+        moved(archive(A, A), "Segmentation", "segmentation_"),
+        ArchiveError,
+        ("segmentation_Class: ", "the only masks lie in a folder 'segmentation_Class'", "rename"),
+    ),
+    "all-masks-in-a-misnamed-folder-without-lists": Bad(
+        moved(archive(A, lists={}), "SegmentationClass/", "Segmentationclass/")
+        | {"SegmentationObject/readme.md": b"x"},
+        ArchiveError,
+        ("Segmentationclass: ", "the only masks", "rename it to SegmentationClass, letter by"),
+    ),
     "list-that-is-no-utf-8": lists(
         b"a\n\xe4\n", SubsetListError, "train.txt:2", "0xe4", "UTF-8", "save the file as"
     ),
@@ -622,6 +661,17 @@ BAD: dict[str, Bad] = {
         UndeclaredColorError,
         "1,2,3 (1 pixel; ", "VOC label map (there is no labelmap.txt)",
         labels=None,
+    ),
+    "undeclared-colour-below-a-label-map": Bad(
+        archive(
+            {"a": rgb("1"), "b": png(np.array([[(7, 7, 7)]], np.uint8)), "c": rgb("1")},
+            labels=None,
+            root="x/y/",
+        )
+        | {"x/labelmap.txt": b"car:7,7,7::"},
+        UndeclaredColorError,
+        ("SegmentationClass/b.png", "put the label map ", "one folder above", "beside the folder"),
+        ("b", "default"),
     ),
     "undeclared-colour-under-a-palette": item(
         palette_png(plane("033"), [[9, 9, 9]] * 4),

@@ -15,8 +15,16 @@ from itertools import islice
 from typing import TypeAlias
 
 from .. import colors
-from ..errors import MaskSizeError, SegmaskImportError, UndeclaredColorError, counted, printable
+from ..errors import (
+    ArchiveError,
+    MaskSizeError,
+    SegmaskImportError,
+    UndeclaredColorError,
+    counted,
+    printable,
+)
 from ..storage import Storage, layout
+from .files import PassedFolder
 from .labelmap import BACKGROUND, BLACK, VOC_LABELS, Label, LabelMap, shared_colors
 from .undeclared import cause_of, nearest, remedy_of
 
@@ -29,7 +37,7 @@ _NUMBER_IN_NAME = re.compile(r"(\d{1,5})[\s,;:.)=|-]\s*\D")
 _LOOK_ALIKE = re.compile(
     r"(label|class|colou?r|obj|names?\b)[^/]*(\.(txt|csv|tsv|json|names|ya?ml|rtf|pbtxt)|map)", re.I
 )
-_VOC_SHOWN = f"{', '.join(VOC_LABELS[:3])} ..."
+_VOC_HOLDS = f"the labels of VOC hold: {', '.join(VOC_LABELS[:3])} ..."
 
 
 @dataclass(frozen=True)
@@ -172,6 +180,30 @@ def no_mask(file: str) -> Finding:
     return Finding("mask-type", file, what, fix)
 
 
+def passed_folder(folder: PassedFolder) -> Finding:
+    """Return what is said of a folder that is passed over for its name."""
+    what = f"masks are read of {folder.meant} alone, so {counted(folder.masks, 'mask')} here "
+    what += ("is" if folder.masks == 1 else "are") + " passed over"
+    return Finding("folder-name", folder.name, what, _right_place(folder))
+
+
+def no_mask_folder(folder: PassedFolder, where: str) -> ArchiveError:
+    """Return the error for an archive whose only masks lie in a folder that is passed over."""
+    return ArchiveError(
+        f"the only masks lie in a folder {folder.name!r}, which is none of the format",
+        where,
+        f"masks in {layout.CLASS_MASKS} and {layout.INSTANCE_MASKS}",
+        _right_place(folder),
+        kind="mask-folder",
+    )
+
+
+def _right_place(folder: PassedFolder) -> str:
+    if folder.has_masks:
+        return f"if its masks are meant, move them into {folder.meant}"
+    return f"if it is meant, rename it to {folder.meant}, letter by letter"
+
+
 def two_images(item_id: str, taken: str, other: str) -> Finding:
     """Return what is said of an item with several images, of which one is taken."""
     what = f"its item has several images, and {taken} is taken"
@@ -233,8 +265,12 @@ def _numbered(label: Label) -> bool:
 def look_alikes(storage: Storage) -> Iterator[Finding]:
     """Yield the files that may be meant as label map, of an archive that has none."""
     if not storage.exists(layout.LABEL_MAP):
+        if storage.above(layout.LABEL_MAP):
+            what = f"this label map lies one folder above the archive, so {_VOC_HOLDS}"
+            fix = f"if it belongs to the archive, put it beside the folder {layout.CLASS_MASKS}"
+            yield Finding("label-map-name", f"../{layout.LABEL_MAP}", what, fix)
         for name in sorted(filter(_is_like_label_map, islice(storage.beside(), _LOOKED_AT))):
-            what = f"this is no label map by its name, so the labels of VOC hold: {_VOC_SHOWN}"
+            what = f"this is no label map by its name, so {_VOC_HOLDS}"
             fix = f"if it is one, call it {layout.LABEL_MAP}, with a line 'name:r,g,b::' a label"
             yield Finding("label-map-name", name, what, fix)
 

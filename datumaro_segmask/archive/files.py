@@ -75,6 +75,49 @@ def _image_stems(storage: Storage) -> Iterator[tuple[str, str]]:
             yield stem if stem.isascii() else unicodedata.normalize("NFC", stem), name
 
 
+def masks_in(storage: Storage, folder: str) -> Iterator[tuple[str, str]]:
+    """Yield the id of each mask in a folder of masks, and its place."""
+    for name in storage.files(folder):
+        item_id, suffix = layout.split_suffix(name.removeprefix(f"{folder}/"))
+        if suffix.lower() == layout.MASK_SUFFIX:
+            yield item_id, name
+
+
+def masked_ids(storage: Storage) -> Iterator[tuple[str, str]]:
+    """Yield the id of every item that has a mask, once, and the first of its masks."""
+    yield from masks_in(storage, layout.CLASS_MASKS)
+    for item_id, name in masks_in(storage, layout.INSTANCE_MASKS):
+        if not find_mask(storage, layout.CLASS_MASKS, item_id):
+            yield item_id, name
+
+
+class PassedFolder(NamedTuple):
+    """A folder that is called nearly as the folder of masks ``meant``, and so is passed over.
+
+    It has ``masks`` masks that the other, which ``has_masks`` of its own or not, has not.
+    """
+
+    name: str
+    meant: str
+    masks: int
+    has_masks: bool
+
+
+def passed_folders(
+    storage: Storage, listed: Callable[[str], bool] = lambda _: True
+) -> Iterator[PassedFolder]:
+    """Yield the folders for whose names items of those ``listed`` lack masks."""
+    for folder in storage.folders():
+        meant = layout.mask_folder_meant(folder)
+        if meant is None or meant == folder:
+            continue
+        ids = (i for i, _ in masks_in(storage, folder) if any(map(listed, layout.forms_of(i))))
+        lacking = sum(find_mask(storage, meant, item_id) is None for item_id in ids)
+        if lacking:
+            has_masks = next(masks_in(storage, meant), None) is not None
+            yield PassedFolder(folder, meant, lacking, has_masks)
+
+
 def has_colored_masks(storage: Storage) -> bool:
     """Tell whether any of the first class masks of an archive is in colour, by their headers."""
     for name in islice(storage.files(layout.CLASS_MASKS), _PROBED):

@@ -62,12 +62,14 @@ class LabelMap:
     """The labels of an archive, in the order of the file; names are unique, colours need not be.
 
     There are none where the label map cannot be read, and that was reported. ``comments`` are the
-    lines that would be labels but for the ``#`` before them.
+    lines that would be labels but for the ``#`` before them. ``elsewhere`` is a file that seems to
+    be the label map of an archive without one.
     """
 
     labels: tuple[Label, ...]
     where: str = LABEL_MAP
     comments: tuple[Label, ...] = field(default=(), compare=False)
+    elsewhere: str | None = field(default=None, compare=False)
 
     @cached_property
     def background(self) -> int | None:

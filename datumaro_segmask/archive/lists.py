@@ -9,7 +9,7 @@ import os
 import re
 from collections.abc import Callable, Collection, Generator, Iterator
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from ..errors import (
@@ -34,10 +34,12 @@ from .diagnostics import (
     no_list,
     no_lists,
     no_mask,
+    no_mask_folder,
+    passed_folder,
     two_images,
     unlisted_masks,
 )
-from .files import find_mask, has_masks, several_images
+from .files import has_masks, masked_ids, passed_folders, several_images
 from .labelmap import LabelMap, parse_label_map, voc_label_map
 from .subset_lists import parse_subset_list, why_no_list
 
@@ -88,11 +90,16 @@ def open_archive(
         }
         listed = set().union(*subsets.values()).__contains__
     note(storage.place, _other_types(storage))
+    passed = list(passed_folders(storage, listed if lists else lambda _: True))
+    if passed and next(masked_ids(storage), None) is None:
+        report(no_mask_folder(passed[0], storage.place(passed[0].name)))
+    else:
+        note(storage.place, map(passed_folder, passed))
     note(storage.place, (two_images(*found) for found in several_images(storage, listed)))
     if lists:
         unlisted = (
             unlisted_masks(item_id, mask)
-            for item_id, mask in _masked_ids(storage)
+            for item_id, mask in masked_ids(storage)
             if not any(map(listed, layout.forms_of(item_id)))
         )
         note(storage.place, unlisted)
@@ -107,7 +114,7 @@ def read_label_map(storage: Storage, report: Report = stop) -> LabelMap:
     Raises LabelMapError, or reports what can be read past.
     """
     if not storage.exists(layout.LABEL_MAP):
-        return voc_label_map()
+        return replace(voc_label_map(), elsewhere=storage.above(layout.LABEL_MAP))
     return _read_label_map(storage, layout.LABEL_MAP, storage.place(layout.LABEL_MAP), report)
 
 
@@ -177,10 +184,12 @@ def unlisted_items(storage: Storage, report: Report = stop) -> Iterator[str]:
     """
     item_id = None
     other = next(_other_types(storage), None)
-    for item_id, mask in _masked_ids(storage):
+    for item_id, mask in masked_ids(storage):
         with reporting(report):
             yield layout.check_name(item_id, storage.place(mask))
     if item_id is None:
+        for folder in passed_folders(storage):
+            raise no_mask_folder(folder, storage.place(folder.name))
         raise ArchiveError(
             "the archive has neither subset lists nor masks"
             + (f", but files such as {other.file}" if other else ""),
@@ -226,17 +235,6 @@ def _read_lines(
 
 
 _LONE_RETURN = re.compile(r"\r(?!\n|$)")  # which old Macs end lines with
-
-
-def _masked_ids(storage: Storage) -> Iterator[tuple[str, str]]:
-    """Yield the id of every item that has a mask, once, and the first of its masks."""
-    for folder in (layout.CLASS_MASKS, layout.INSTANCE_MASKS):
-        for name in storage.files(folder):
-            item_id, suffix = layout.split_suffix(name.removeprefix(folder + "/"))
-            if suffix.lower() == layout.MASK_SUFFIX and (
-                folder == layout.CLASS_MASKS or not find_mask(storage, layout.CLASS_MASKS, item_id)
-            ):
-                yield item_id, name
 
 
 def _other_types(storage: Storage) -> Iterator[Finding]:

@@ -13,6 +13,7 @@ from .. import colors
 from ..arrays import IntArray
 from ..errors import UndeclaredColorError, check_limit, counted
 from ..png import MaskReader
+from ..storage import layout
 from .labelmap import LabelMap, show_color
 
 MAX_VALUES = 1 << 19
@@ -76,6 +77,11 @@ def cause_of(values: Collection[int], in_gray: bool, label_map: LabelMap) -> str
 
     It goes by what is likely to have happened to the mask as a whole.
     """
+    if label_map.elsewhere is not None:
+        return (
+            f"put the label map {label_map.elsewhere}, which lies one folder above the archive, "
+            f"beside the folder {layout.CLASS_MASKS}"
+        )
     if in_gray:
         return _cause_of_gray(values, label_map)
     rgb = [colors.unpack(value) for value in values]

@@ -4,9 +4,10 @@ from .ids import Hashes, StoredLists
 from .journal import at, entries, is_inside, recover, stagings
 from .layout import LABEL_MAP
 from .open import folder_roots, holds_archive, lone_zip, open_storage
-from .read import MAX_FILE_BYTES, Entry, FolderStorage, Storage, image_rank, unreadable
+from .read import MAX_FILE_BYTES, Entry, FolderStorage, Storage, image_rank
 from .remote.faults import StoreError
 from .remote.store import is_url, shown, url_of
+from .strangers import unreadable
 from .write import ZIP_DATE, FolderSink, Sink, SubsetLists, ZipSink
 
 __all__ = [

@@ -9,6 +9,7 @@ import itertools
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
+from difflib import get_close_matches
 
 from ..errors import UnsafePathError
 
@@ -103,6 +104,13 @@ _MASK_CASES = _cases(MASK_SUFFIX)
 def image(item_id: str, suffix: str) -> str:
     """Return the place of an item's image; ``suffix`` includes the dot."""
     return f"{IMAGES}/{item_id}{suffix}"
+
+
+def mask_folder_meant(folder: str) -> str | None:
+    """Return the folder of masks whose name that of a folder nearly is, or is, None if none."""
+    names = {name.lower(): name for name in (CLASS_MASKS, INSTANCE_MASKS)}
+    near = get_close_matches(folder.lower().strip(), names, 1, 0.85)
+    return names[near[0]] if near else None
 
 
 def subset_list(subset: str) -> str:

@@ -51,6 +51,7 @@ KINDS = {
     "no-lists": Kind("there are no subset lists", WARNING, ERROR, 1),
     "unlisted-masks": Kind("masks that no list names", WARNING, WARNING, 1),
     "mask-type": Kind("files among the masks that are no PNG", ERROR, WARNING, 1),
+    "mask-folder": Kind("all masks lie in folders of other names", ERROR, WARNING, 1),
     "folder-name": Kind("folders whose names are nearly those of the masks", WARNING, WARNING, 1),
     "mask-name": Kind("masks whose names CVAT does not find", None, WARNING, 1),
     "two-images": Kind("items with several images", ERROR, WARNING, 1),

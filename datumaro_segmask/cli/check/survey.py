@@ -26,7 +26,7 @@ from ...storage import layout
 from .cvat_archive import cvat_archive_findings, many_labels
 from .items import SubsetCount
 from .kinds import KINDS, SEVERITIES, severity_of
-from .leftovers import folder_names, no_masks, pictures_elsewhere
+from .leftovers import no_masks, pictures_elsewhere
 from .parts import Judge, check_items
 
 _MAX_FAULTS = 100  # lines of one file: what has more is not the file it seems to be
@@ -88,7 +88,6 @@ def survey(
     if for_cvat and ways[BY_COLOR]:
         findings += many_labels(label_map)
     findings += no_masks(archive, findings)
-    findings += folder_names(storage)
     if any(count.images < count.items - count.broken for count in counts.values()):
         findings += pictures_elsewhere(archive)
     if all(ways.values()):

@@ -14,8 +14,8 @@ from typing import IO, Any
 
 from ...errors import ArchiveError
 from .. import layout
-from ..read import MAX_FILE_BYTES, Entry, GuardedFile, image_rank, read_at, too_large, unreadable
-from ..strangers import COPY, no_zip
+from ..read import MAX_FILE_BYTES, Entry, GuardedFile, image_rank, read_at
+from ..strangers import COPY, no_zip, too_large, unreadable
 from .directory import ZipDirectory
 from .records import MOST_RECORD, Record, Source, decode_name
 
@@ -205,6 +205,19 @@ class ZipStorage:
     def files(self, folder: str) -> Iterator[str]:
         for name in self._directory.names(self._root + folder):
             yield name.removeprefix(self._root)
+
+    def folders(self) -> list[str]:
+        names = self._directory.names(self._root.rstrip("/"))
+        parts = (name.removeprefix(self._root).partition("/") for name in names)
+        return sorted({folder for folder, slash, _ in parts if slash})
+
+    def above(self, name: str) -> str | None:
+        if self._root:
+            place = f"{self._root.rstrip('/').rpartition('/')[0]}/{name}".lstrip("/")
+            found = self._directory.find(place)
+            return None if found is None else f"{self._source.place}: {place}"
+        path = os.path.join(os.path.dirname(self._source.place), name)
+        return path if os.path.isfile(path) else None  # which no URL is
 
     def beside(self) -> Iterator[str]:
         names = (n.removeprefix(self._root) for n in self._directory.names(self._root.rstrip("/")))
