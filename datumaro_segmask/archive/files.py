@@ -6,6 +6,7 @@ Source: docs/format.md, sections 1 and 4.
 from __future__ import annotations
 
 import io
+import shlex
 import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, suppress
@@ -18,11 +19,12 @@ import PIL.Image
 from PIL import ExifTags
 
 from ..arrays import Size
-from ..errors import SegmaskImportError
+from ..errors import MaskSizeError, Report, SegmaskImportError
 from ..png import PALETTE, RGB, RGBA
 from ..storage import MAX_FILE_BYTES, Hashes, Storage, layout
 
 _PROBED = 1000
+_PNG = b"\x89PNG"
 _HEADER_END = 26  # bytes of a PNG up to its colour type
 
 # Bytes read of an image to learn its size: enough for most, for those of cameras, for nearly all.
@@ -132,16 +134,18 @@ class ImageHead(NamedTuple):
     """The height and width of an image as its pixels are stored, and how it says that they lie.
 
     ``orientation`` is that of EXIF, 2 to 8, None where the image is shown as it is stored.
+    ``is_turned`` marks a TIFF that lies on its side: whatever decodes it turns it, so ``size`` is
+    the one that is shown.
     """
 
     size: Size
     orientation: int | None
+    is_turned: bool = False
 
     @property
     def shown(self) -> Size:
         """The height and width of the image as it is shown."""
-        height, width = self.size
-        return Size(width, height) if (self.orientation or 1) > 4 else self.size
+        return self.size.on_its_side if (self.orientation or 1) > 4 else self.size
 
     def turn_to_fit(self, size: Size | None) -> int | None:
         """Return the orientation in which it lies as masks of this size: as shown, if that fits.
@@ -155,6 +159,19 @@ class ImageHead(NamedTuple):
 def read_image_head(storage: Storage, name: str) -> ImageHead | None:
     """Return size and orientation of an image from its header, None where that cannot be read."""
     return image_head(partial(storage.open, name))
+
+
+def fitting_head(storage: Storage, name: str, head: ImageHead, size: Size) -> ImageHead:
+    """Return the head of an image, of a PNG whose EXIF data stand behind the pixels with these.
+
+    They are looked for, in the whole file, only where masks of ``size`` do not fit else.
+    """
+    if size != head.size.on_its_side or size == head.size or head.orientation is not None:
+        return head
+    with storage.open(name) as file:
+        if file.read(len(_PNG)) != _PNG:
+            return head
+    return ImageHead(head.size, _orientation(storage.read(name)))
 
 
 def image_head(open_file: Callable[[], AbstractContextManager[IO[bytes]]]) -> ImageHead | None:
@@ -181,7 +198,9 @@ def _parse_image_head(data: bytes) -> ImageHead | None:
         return None
     size = Size(int(info.height), int(info.width))
     # imagesize tells the size as shown. What OpenCV and Pillow decode of a TIFF is turned already.
-    if not 2 <= info.rotation <= 8 or data.startswith((b"II*\0", b"MM\0*")):
+    if data.startswith((b"II*\0", b"MM\0*")):
+        return ImageHead(size, None, is_turned=5 <= info.rotation <= 8)
+    if not 2 <= info.rotation <= 8:
         return ImageHead(size, None)
     shown = ImageHead(size, info.rotation)
     return ImageHead(shown.shown, info.rotation)
@@ -189,7 +208,7 @@ def _parse_image_head(data: bytes) -> ImageHead | None:
 
 def _holds_exif(data: bytes) -> bool:
     """Tell whether the head of a PNG or WebP says that there is EXIF data, which may be far on."""
-    is_png = data.startswith(b"\x89PNG") and b"eXIf" in data
+    is_png = data.startswith(_PNG) and b"eXIf" in data
     is_webp = data[8:16] == b"WEBPVP8X" and len(data) > 20
     return is_png or (is_webp and data[20] & 8 != 0)
 
@@ -201,3 +220,27 @@ def _orientation(data: bytes) -> int | None:
     except Exception:  # Pillow's own and many others, for EXIF data that is broken
         return None
     return orientation if orientation in range(2, 9) else None
+
+
+def check_sizes(
+    storage: Storage, sizes: dict[str, Size], head: ImageHead | None, report: Report
+) -> None:
+    """Report MaskSizeError for each file of an item that has not the size of the first.
+
+    ``sizes`` are by place, and ``head`` is that of the image.
+    """
+    first, expected = next(iter(sizes.items()), ("", None))
+    for name, size in sizes.items():
+        if size == expected or expected is None:
+            continue
+        role = "class mask" if first.startswith(layout.CLASS_MASKS) else "instance mask"
+        is_image = name.startswith(layout.IMAGES)
+        what = f"the size is {size}, that of the {role} is {expected}"
+        remedy = "export the item again, or scale the masks without smoothing (nearest neighbour)"
+        if is_image and head is not None and head.is_turned and size.on_its_side == expected:
+            what += ", and it fits only without the orientation that is noted in the TIFF"
+            remedy = "turn the masks, or take the note out of the TIFF; 'exiftool -Orientation= "
+            remedy += f"{shlex.quote(name)}' does so"
+        kind = "image-size" if is_image else "mask-size"
+        of_first = f"the size (width x height) of {first}"
+        report(MaskSizeError(what, storage.place(name), of_first, remedy, kind=kind))

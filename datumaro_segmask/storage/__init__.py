@@ -9,10 +9,11 @@ from .remote.faults import StoreError
 from .remote.store import is_url, shown, url_of
 from .strangers import unreadable
 from .write import ZIP_DATE, FolderSink, Sink, SubsetLists, ZipSink
+from .zip.archive import ZipStorage
 
 __all__ = [
     "LABEL_MAP", "MAX_FILE_BYTES", "ZIP_DATE", "Entry", "FolderSink", "FolderStorage", "Hashes",
-    "Sink", "Storage", "StoreError", "StoredLists", "SubsetLists", "ZipSink", "at", "entries",
-    "folder_roots", "holds_archive", "image_rank", "is_inside", "is_url", "lone_zip",
+    "Sink", "Storage", "StoreError", "StoredLists", "SubsetLists", "ZipSink", "ZipStorage", "at",
+    "entries", "folder_roots", "holds_archive", "image_rank", "is_inside", "is_url", "lone_zip",
     "open_storage", "recover", "shown", "stagings", "unreadable", "url_of",
 ]  # fmt: skip

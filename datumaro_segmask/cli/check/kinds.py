@@ -54,6 +54,7 @@ KINDS = {
     "mask-folder": Kind("all masks lie in folders of other names", ERROR, WARNING, 1),
     "folder-name": Kind("folders whose names are nearly those of the masks", WARNING, WARNING, 1),
     "mask-name": Kind("masks whose names CVAT does not find", None, WARNING, 1),
+    "zip-backslash": Kind("a zip with backslashes in its names", None, ERROR, 1),
     "two-images": Kind("items with several images", ERROR, WARNING, 1),
     "no-masks": Kind("no listed item has a mask", WARNING, WARNING, 1),
     "images-elsewhere": Kind("pictures that no item has", NOTE, NOTE, 1),

@@ -206,6 +206,12 @@ class ZipStorage:
         for name in self._directory.names(self._root + folder):
             yield name.removeprefix(self._root)
 
+    def unmarked(self) -> Iterator[tuple[str, str]]:
+        """Yield each file whose name Python's ``zipfile`` has otherwise on Linux, and as what."""
+        for name, theirs in self._directory.unmarked():
+            if name.startswith(self._root):
+                yield name.removeprefix(self._root), theirs
+
     def folders(self) -> list[str]:
         names = self._directory.names(self._root.rstrip("/"))
         parts = (name.removeprefix(self._root).partition("/") for name in names)

@@ -114,6 +114,13 @@ class ZipDirectory:
             if name is not None and (not folder or name.startswith(f"{folder}/")):
                 yield name
 
+    def unmarked(self) -> Iterator[tuple[str, str]]:
+        """Yield each name that Python's ``zipfile`` has otherwise on Linux, and as what."""
+        for _, record in read_records(self._source, self._span):
+            name = _file_name(record)
+            if name is not None and record.unmarked.removeprefix("./") != name:
+                yield name, record.unmarked
+
     def end_of(self, record: Record) -> int:
         """Return where a file must end: where another begins, or the directory."""
         after = int(self._offsets.searchsorted(np.uint64(record.offset), "right"))

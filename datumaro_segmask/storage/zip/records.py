@@ -48,9 +48,14 @@ class Source(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What the directory says of one file; ``offset`` is where its local header begins."""
+    """What the directory says of one file; ``offset`` is where its local header begins.
+
+    ``unmarked`` is the name as Python's ``zipfile`` has it, and CVAT with it: without the flag for
+    UTF-8 every name is cp437.
+    """
 
     name: str
+    unmarked: str
     flags: int
     method: int
     crc: int
@@ -141,8 +146,11 @@ def _parse(data: bytes, at: int, shift: int, place: str) -> tuple[Record, int]:
     if _IN_EXTRA in (size, packed, offset):
         extra = data[extra_at : extra_at + extra_size]
         size, packed, offset = _long_fields(extra, size, packed, offset, place)
-    name = decode_name(data[name_at:extra_at], flags, place)
-    return Record(name, flags, method, crc, packed, size, offset + shift), total
+    raw = data[name_at:extra_at]
+    name = decode_name(raw, flags, place)
+    marked = raw.isascii() or flags & _UTF_8
+    unmarked = name if marked else raw.partition(b"\0")[0].decode("cp437")
+    return Record(name, unmarked, flags, method, crc, packed, size, offset + shift), total
 
 
 def decode_name(raw: bytes, flags: int, place: str) -> str:
