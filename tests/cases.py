@@ -197,6 +197,12 @@ LAYOUT = {
         archive(lists={"default": "a\n"}, images={"a.JPG": jpeg(4, 7)}),
         {("a", "default"): []},
         sizes={"a": (4, 7)},
+        logs=("SegmentationClass: none of the 1 listed item has a mask", "named as the lists"),
+    ),
+    "archive-inside": Good(
+        archive(A) | archive({"c": rgb("1")}, root="batch 2/"),
+        CAR_ROAD,
+        logs=("batch 2: ", "an archive itself", "datum merge"),
     ),
     "image-whose-size-cannot-be-read": Good(
         archive(A, images={"a.jpg": b"\xff\xd8\xff\xe0cut"}), CAR_ROAD, sizes={"a": (2, 3)}
@@ -336,6 +342,39 @@ LABEL_MAP = {
         only(("aeroplane", 0, "01")),
         logs=("labelmap.txt: ", "one folder above", "labels of VOC hold", "beside the folder Segm"),
     ),
+    "copy-of-a-label-map": Good(
+        archive({"a": gray("01")}, labels=None) | {"labelmap.txt.bak": b"x"},
+        only(("aeroplane", 0, "01")),
+        logs=("labelmap.txt.bak", "labels of VOC"),
+    ),
+    "background-by-black-default": Good(
+        archive({"a": gray("01")}, labels="car\nroad\n"),
+        only(("road", 0, "01")),
+        logs=("labelmap.txt:1", "'car' is taken for the background", "into a line before 'car'"),
+    ),
+    "black-label-that-has-no-name-of-a-background": Good(
+        archive({"a": rgb("01")}, labels="car:0,0,0::\nroad:128,0,0::\n"),
+        only(("road", 0, "01")),
+    ),
+    "numbers-before-all-names-but-the-background": Good(
+        archive({"a": rgb("01")}, labels="background:0,0,0::\n1 car:128,0,0::\n"),
+        only(("1 car", 0, "01")),
+        logs=("labelmap.txt:2", "another tool"),
+    ),
+    **{
+        f"names-with-colours-{how}": Good(
+            archive({"a": gray("01")}, labels=f"{line.replace('car', 'x')}\n{line}\n"),
+            only((line, 0, "01")),
+            logs=("labelmap.txt:1", "another tool", "2 items in all"),
+        )
+        for how, line in {
+            "tabs": "car\t128,0,0",
+            "wide": "car\uff1a128,0,0",
+            "equals": "car=128,0,0",
+            "brackets": "car (128, 0, 0)",
+            "hex": "car #800000",
+        }.items()
+    },
     "names-like-lines-of-another-tool": Good(
         archive({"a": gray("01")}, labels="background,0,0,0\ncar,128,0,0\n"),
         only(("car,128,0,0", 0, "01")),
@@ -427,6 +466,7 @@ LABEL_MAP = {
             ("label 256", 0, "0010"),
             ("label 299", 0, "0001"),
         ),
+        logs=("labelmap.txt:1", "'label 0' is taken for the background"),
     ),
 }
 

@@ -24,6 +24,7 @@ from ..png import PALETTE, RGB, RGBA
 from ..storage import MAX_FILE_BYTES, Hashes, Storage, layout
 
 _PROBED = 1000
+_FOLDERS = 20  # that are looked into for another archive
 _PNG = b"\x89PNG"
 _HEADER_END = 26  # bytes of a PNG up to its colour type
 
@@ -118,6 +119,15 @@ def passed_folders(
         if lacking:
             has_masks = next(masks_in(storage, meant), None) is not None
             yield PassedFolder(folder, meant, lacking, has_masks)
+
+
+def inner_archives(storage: Storage) -> Iterator[str]:
+    """Yield the folders at the root, of the first of them, that are archives themselves."""
+    marks = layout.SUBSETS, layout.CLASS_MASKS, layout.INSTANCE_MASKS
+    others = (name for name in storage.folders() if name not in layout.TOP)
+    for folder in islice(others, _FOLDERS):
+        if any(next(storage.files(f"{folder}/{mark}"), None) for mark in marks):
+            yield folder
 
 
 def has_colored_masks(storage: Storage) -> bool:

@@ -27,6 +27,7 @@ from .diagnostics import (
     Note,
     background_doubts,
     color_doubts,
+    inner_archive,
     list_name,
     log_findings,
     look_alikes,
@@ -35,11 +36,12 @@ from .diagnostics import (
     no_lists,
     no_mask,
     no_mask_folder,
+    no_masks,
     passed_folder,
     two_images,
     unlisted_masks,
 )
-from .files import has_masks, masked_ids, passed_folders, several_images
+from .files import has_masks, inner_archives, masked_ids, passed_folders, several_images
 from .labelmap import LabelMap, parse_label_map, voc_label_map
 from .subset_lists import parse_subset_list, why_no_list
 
@@ -95,6 +97,11 @@ def open_archive(
         report(no_mask_folder(passed[0], storage.place(passed[0].name)))
     else:
         note(storage.place, map(passed_folder, passed))
+    with_masks = (any(map(listed, layout.forms_of(item_id))) for item_id, _ in masked_ids(storage))
+    count = sum(map(len, subsets.values()))
+    if count and not any(with_masks):
+        note(storage.place, [no_masks(count)])
+    note(storage.place, map(inner_archive, inner_archives(storage)))
     note(storage.place, (two_images(*found) for found in several_images(storage, listed)))
     if lists:
         unlisted = (

@@ -54,7 +54,7 @@ class Storage(Protocol):
         """Yield the files that lie in none of the folders for lists, masks and images."""
 
     def folders(self) -> list[str]:
-        """Return the names of the folders at the root."""
+        """Return the names of the folders at the root; those of the layout may be missing."""
 
     def above(self, name: str) -> str | None:
         """Return how to call a file one folder above the root, None where there is none."""

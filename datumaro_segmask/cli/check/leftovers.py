@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from itertools import chain, islice
 
 import cv2
@@ -15,17 +15,6 @@ from ...storage import Storage, layout
 
 _LOOKED_AT = 100_000  # files beside the folders of the layout
 _HEAD = 1 << 12  # bytes of a PNG in which a palette's transparency stands
-
-
-def no_masks(archive: Archive, findings: Iterable[Finding]) -> Iterator[Finding]:
-    """Yield whether there are items, but none with a mask."""
-    total = len({item_id for ids in archive.subsets.values() for item_id in ids})
-    bare = {f.item for f in findings if f.kind == "listed-without-masks"}
-    if total and len(bare) == total:
-        what = f"none of the {counted(total, 'listed item')} has a mask"
-        folders = f"{layout.CLASS_MASKS} and {layout.INSTANCE_MASKS}"
-        fix = f"if there should be some, put them in {folders}, named as the lists name the items"
-        yield Finding("no-masks", layout.CLASS_MASKS, what, fix)
 
 
 def pictures_elsewhere(archive: Archive) -> Iterator[Finding]:

@@ -213,8 +213,7 @@ class ZipStorage:
                 yield name.removeprefix(self._root), theirs
 
     def folders(self) -> list[str]:
-        names = self._directory.names(self._root.rstrip("/"))
-        parts = (name.removeprefix(self._root).partition("/") for name in names)
+        parts = (name.partition("/") for name in self.beside())
         return sorted({folder for folder, slash, _ in parts if slash})
 
     def above(self, name: str) -> str | None:
@@ -226,8 +225,7 @@ class ZipStorage:
         return path if os.path.isfile(path) else None  # which no URL is
 
     def beside(self) -> Iterator[str]:
-        names = (n.removeprefix(self._root) for n in self._directory.names(self._root.rstrip("/")))
-        return (name for name in names if not layout.is_inside_folder(name))
+        return self._directory.beside(self._root)
 
 
 class _Part(io.RawIOBase):

@@ -114,6 +114,16 @@ class ZipDirectory:
             if name is not None and (not folder or name.startswith(f"{folder}/")):
                 yield name
 
+    def beside(self, root: str) -> Iterator[str]:
+        """Yield the names below ``root`` that lie in no folder of the layout, relative to it."""
+        skip = tuple(f"{root}{folder}/".encode() for folder in layout.FOLDERS)
+        for _, record in read_records(self._source, self._span, skip=skip):
+            name = _file_name(record)
+            if name is not None and name.startswith(root):
+                inner = name.removeprefix(root)
+                if not layout.is_inside_folder(inner):
+                    yield inner
+
     def unmarked(self) -> Iterator[tuple[str, str]]:
         """Yield each name that Python's ``zipfile`` has otherwise on Linux, and as what."""
         for _, record in read_records(self._source, self._span):

@@ -102,20 +102,24 @@ def find_directory(source: Source) -> Span:
     return Span(end - size, end, count, shift)
 
 
-def read_records(source: Source, span: Span, begin: bytes = b"") -> Iterator[tuple[int, Record]]:
+def read_records(
+    source: Source, span: Span, begin: bytes = b"", skip: tuple[bytes, ...] = ()
+) -> Iterator[tuple[int, Record]]:
     """Yield each record behind its place. Raises ArchiveError for what is no sound directory.
 
-    With ``begin`` most are passed over, quickly, whose names do not begin so.
+    With ``begin`` most are passed over, quickly, whose names do not begin so, and with ``skip``
+    those whose names do.
     """
     at, data, base = span.start, b"", span.start
     while at < span.end:
         if at + MOST_RECORD > base + len(data) and base + len(data) < span.end:
             base, data = at, source.read(at, min(_CHUNK, span.end - at))
         name_at = at - base + _RECORD.size
-        if begin and name_at <= len(data) and not data.startswith(begin, name_at):
+        if (begin or skip) and name_at <= len(data):
             sizes = _SIZES.unpack_from(data, at - base + _SIZES_AT)
             name = data[name_at : name_at + sizes[0]]
-            if b"\\" not in name and not name.startswith(b"./"):
+            is_plain = b"\\" not in name and not name.startswith(b"./")
+            if name.startswith(skip) or (is_plain and not name.startswith(begin)):
                 at += _RECORD.size + sum(sizes)
                 continue
         record, size = _parse(data, at - base, span.shift, source.place)
