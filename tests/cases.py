@@ -732,6 +732,10 @@ BAD: dict[str, Bad] = {
         png(np.array([[(1, 1, 1), (2, 2, 2)]], np.uint8)),
         UndeclaredColorError, "2,2,2 (1 pixel", "with one channel, not three",
     ),
+    "index-in-the-first-of-three-channels": item(
+        png(np.array([[(1, 0, 0), (2, 0, 0)]], np.uint8)),
+        UndeclaredColorError, "2,0,0 (1 pixel", "with one channel, not three",
+    ),
     "red-and-blue-swapped": item(
         png(np.array([[(0, 0, 128), (0, 128, 0)]], np.uint8)),
         UndeclaredColorError, "0,0,128 (1 pixel", "swap red and blue",

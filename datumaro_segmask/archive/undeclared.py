@@ -60,7 +60,7 @@ def undeclared_error(
         expected = f"the index of a line of {label_map.where}, from 0 to {last}"
     else:
         what = f"{counted(len(found), 'colour')} of the mask {is_one} not in the label map"
-        expected = f"only the {len(label_map.labels)} colours of {label_map.where}"
+        expected = f"only the {counted(len(label_map.labels), 'colour')} of {label_map.where}"
     typical = _BINARY if in_gray and _BINARY in totals else found[0][0]
     error = UndeclaredColorError(
         f"{what}: {_listed(shown, len(found))}",
@@ -97,7 +97,10 @@ def cause_of(values: Collection[int], in_gray: bool, label_map: LabelMap) -> str
         return _cause_of_gray(values, label_map)
     rgb = [colors.unpack(value) for value in values]
     indices = {label.index for label in label_map.labels}
-    if all(red == green == blue and red in indices for red, green, blue in rgb):
+    in_one = all(
+        red in indices and (green, blue) in ((red, red), (0, 0)) for red, green, blue in rgb
+    )
+    if in_one:
         return (
             "save the mask with one channel, not three: its values seem to be lines of the label "
             "map, but in three channels they are colours"

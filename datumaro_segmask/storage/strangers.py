@@ -60,6 +60,16 @@ def unreadable(why: str, place: str) -> MissingFileError:
     return MissingFileError(what, place, "a file that this user may read", remedy)
 
 
+def no_folder(place: str) -> ArchiveError:
+    """Make the error for what lies in the place of a folder of an archive, and is none."""
+    return ArchiveError(
+        "this is no folder, or a link to none",
+        place,
+        "a folder of files; Git and zips make files of links to folders",
+        "copy the folder that is meant here",
+    )
+
+
 def not_a_zip(head: bytes, place: str) -> ArchiveError:
     """Make the error for a file that is no zip, by its first `signatures.HEAD` bytes."""
     kind = signatures.kind_of(head)

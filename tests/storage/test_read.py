@@ -467,3 +467,30 @@ def test_names_in_a_zip_that_begin_with_a_dot(tmp_path: Path) -> None:
     storage = open_storage(str(as_zip(files, tmp_path / "a")))
     assert storage.read(MASK) == FILES[MASK]
     assert MASK in list(storage.files("SegmentationClass"))
+
+
+@pytest.mark.parametrize("name", ["SegmentationObject", "JPEGImages", "ImageSets/Segmentation"])
+def test_what_is_no_folder_is_not_missing(name: str, tmp_path: Path) -> None:
+    """Git on Windows, and zips, make files of links to folders."""
+    files = {place: data for place, data in FILES.items() if not place.startswith(f"{name}/")}
+    for write in (as_folder, as_zip):
+        path = write(files | {name: b"../masks"}, tmp_path / "task")
+        with pytest.raises(ArchiveError, match=f"{name}: this is no folder.*copy the folder"):
+            open_storage(str(path))
+
+
+@links
+def test_folder_that_is_a_link_to_nowhere(tmp_path: Path) -> None:
+    path = as_folder(archive({"a": gray("1")}), tmp_path / "task")
+    (path / "SegmentationObject").symlink_to("gone")
+    with pytest.raises(ArchiveError, match="SegmentationObject: this is no folder, or a link"):
+        open_storage(str(path))
+
+
+def test_folder_of_masks_that_may_not_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = as_folder(FILES, tmp_path / "task")
+    monkeypatch.setattr(os, "access", lambda p, _: not str(p).endswith("Class"))
+    with pytest.raises(ArchiveError, match=r"SegmentationClass: the folder may not be read"):
+        open_storage(str(path))

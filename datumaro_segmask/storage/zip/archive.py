@@ -15,7 +15,7 @@ from typing import IO, Any
 from ...errors import ArchiveError
 from .. import layout
 from ..read import MAX_FILE_BYTES, Entry, GuardedFile, image_rank, read_at
-from ..strangers import COPY, no_zip, too_large, unreadable
+from ..strangers import COPY, no_folder, no_zip, too_large, unreadable
 from .directory import ZipDirectory
 from .records import MOST_RECORD, Record, Source, decode_name
 
@@ -95,6 +95,9 @@ class ZipStorage:
         self._source = source
         self._directory = directory
         self._root = root
+        for folder in layout.FOLDERS:
+            if self.exists(folder):
+                raise no_folder(self.place(folder))
 
     def place(self, name: str = "") -> str:
         return f"{self._source.place}: {self._root}{name}" if name else self._source.place
