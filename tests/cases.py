@@ -199,6 +199,13 @@ LAYOUT = {
         sizes={"a": (4, 7)},
         logs=("SegmentationClass: none of the 1 listed item has a mask", "named as the lists"),
     ),
+    "two-masks-of-one-item": Good(
+        archive(A, A)
+        | {f"Segmentation{kind}/a.PNG": rgb("1") for kind in ("Class", "Object")}
+        | {"SegmentationClass/x.txt": b""},
+        only(("car", 1, "010 010"), ("road", 2, "001 001")),
+        logs=("SegmentationClass/a.PNG", "another mask", "a.png is taken (2 items in all)"),
+    ),
     "archive-inside": Good(
         archive(A) | archive({"c": rgb("1")}, root="batch 2/"),
         CAR_ROAD,

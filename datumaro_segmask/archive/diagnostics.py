@@ -43,7 +43,6 @@ _NO_LABELS = {
     "other",
     "ignore",
 }
-_NO_LABELS |= {"bg", "empty", "unclassified", "clutter"}
 _VOC_HOLDS = f"the labels of VOC hold: {', '.join(VOC_LABELS[:3])} ..."
 
 
@@ -140,6 +139,12 @@ def no_mask(file: str) -> Finding:
     return Finding("mask-type", file, what, fix)
 
 
+def two_masks(taken: str, other: str) -> Finding:
+    """Return what is said of an item with two masks in one folder, of which one is taken."""
+    what = f"its item has another mask, whose suffix is written otherwise, and {taken} is taken"
+    return Finding("two-masks", other, what, "remove or rename one of them")
+
+
 def passed_folder(folder: PassedFolder) -> Finding:
     """Return what is said of a folder that is passed over for its name."""
     what = f"masks are read of {folder.meant} alone, so {counted(folder.masks, 'mask')} here "
@@ -206,9 +211,8 @@ def background_doubts(label_map: LabelMap) -> Iterator[Finding]:
 def black_label(label_map: LabelMap, kind: str = "black-label") -> Iterator[Finding]:
     """Yield a label that is the background by its colour alone, though its name says otherwise."""
     label = None if label_map.background is None else label_map.labels[label_map.background]
-    if label is None or _COLOR_IN_NAME.search(label.name):  # which is said
-        return
-    if _NO_LABELS.intersection(re.findall(r"[a-z]+", label.name.lower())):
+    words = set() if label is None else {*re.findall(r"[a-z]+", label.name.lower())}
+    if label is None or words & _NO_LABELS or _COLOR_IN_NAME.search(label.name):  # which is said
         return
     what = f"{label.name!r} is taken for the background, as it is black and no label is named so"
     fix = (

@@ -39,9 +39,10 @@ from .diagnostics import (
     no_masks,
     passed_folder,
     two_images,
+    two_masks,
     unlisted_masks,
 )
-from .files import has_masks, inner_archives, masked_ids, passed_folders, several_images
+from .files import find_mask, has_masks, inner_archives, masked_ids, passed_folders, several_images
 from .labelmap import LabelMap, parse_label_map, voc_label_map
 from .subset_lists import parse_subset_list, why_no_list
 
@@ -91,7 +92,9 @@ def open_archive(
             for subset, read in reads.items()
         }
         listed = set().union(*subsets.values()).__contains__
-    note(storage.place, _other_types(storage))
+    twice: dict[str, str] = {}
+    note(storage.place, _other_types(storage, twice))
+    note(storage.place, _two_masks(storage, twice))
     passed = list(passed_folders(storage, listed if lists else lambda _: True))
     if passed and next(masked_ids(storage), None) is None:
         report(no_mask_folder(passed[0], storage.place(passed[0].name)))
@@ -244,9 +247,25 @@ def _read_lines(
 _LONE_RETURN = re.compile(r"\r(?!\n|$)")  # which old Macs end lines with
 
 
-def _other_types(storage: Storage) -> Iterator[Finding]:
-    """Yield the files in the folders of masks that are no masks by their suffix."""
+def _other_types(storage: Storage, twice: dict[str, str] | None = None) -> Iterator[Finding]:
+    """Yield the files in the folders of masks that are no masks by their suffix.
+
+    On the way ``twice`` gets the masks that are not taken, by the one that is, as their suffixes
+    differ in case.
+    """
     for folder in (layout.CLASS_MASKS, layout.INSTANCE_MASKS):
         for name in storage.files(folder):
-            if layout.split_suffix(name)[1].lower() in layout.OTHER_MASK_SUFFIXES:
+            stem, suffix = layout.split_suffix(name)
+            if suffix.lower() in layout.OTHER_MASK_SUFFIXES:
                 yield no_mask(name)
+            elif twice is not None and suffix.lower() == layout.MASK_SUFFIX != suffix:
+                taken = find_mask(storage, folder, stem.removeprefix(f"{folder}/"))
+                if taken not in (None, name):
+                    twice[taken or ""] = name
+
+
+def _two_masks(storage: Storage, twice: dict[str, str]) -> Iterator[Finding]:
+    folders = {name.partition("/")[0] for name in twice}
+    # Where the case of letters does not count, the one that is taken may be the other.
+    names = (name for folder in folders for name in storage.files(folder))
+    return (two_masks(name, twice[name]) for name in names if name in twice)

@@ -75,6 +75,7 @@ SEGMASK_FINDS = {
     "black-label-that-has-no-name-of-a-background": {"black-label"},
     "numbers-before-all-names-but-the-background": {"label-name"},
     "copy-of-a-label-map": {"no-label-map", "label-map-name"},
+    "two-masks-of-one-item": {"two-masks"},
     "archive-inside": {"inner-archive", "images-elsewhere"},
     **{name: {"label-name"} for name in GOOD if name.startswith("names-with-colours-")},
     "gray-class-colour-instance": {"instance-over-labels"},
@@ -153,6 +154,7 @@ UNREADABLE = {
 FAULTY = {
     "masks-of-other-types",
     "items-with-several-images",
+    "two-masks-of-one-item",
 }  # we read them, but something is left out
 
 

@@ -57,6 +57,7 @@ KINDS = {
     "mask-name": Kind("masks whose names CVAT does not find", None, WARNING, 1),
     "inner-archive": Kind("folders that are archives themselves", WARNING, NOTE, 1),
     "zip-backslash": Kind("a zip with backslashes in its names", None, ERROR, 1),
+    "two-masks": Kind("items with two masks of one kind", ERROR, WARNING, 1),
     "two-images": Kind("items with several images", ERROR, WARNING, 1),
     "no-masks": Kind("no listed item has a mask", WARNING, WARNING, 1),
     "images-elsewhere": Kind("pictures that no item has", NOTE, NOTE, 1),
