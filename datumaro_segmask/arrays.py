@@ -31,6 +31,11 @@ class Size(NamedTuple):
         """The number of pixels."""
         return self.height * self.width
 
+    @property
+    def on_its_side(self) -> Size:
+        """The size with width and height changed for each other."""
+        return Size(self.width, self.height)
+
     def __str__(self) -> str:
         return f"{self.width} x {self.height}"
 

@@ -186,6 +186,12 @@ class _Masks:
     def files(self, folder: str) -> Iterator[str]:
         return iter(name for name in self._files if name.startswith(f"{folder}/"))
 
+    def folders(self) -> list[str]:
+        return []
+
+    def above(self, name: str) -> None:
+        return None
+
     def beside(self) -> Iterator[str]:
         return iter(())
 

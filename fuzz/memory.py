@@ -26,6 +26,12 @@ class Memory:
     def path(self, name: str) -> None:
         return None
 
+    def folders(self) -> list[str]:
+        return []
+
+    def above(self, name: str) -> None:
+        return None
+
     def beside(self) -> Iterator[str]:
         return (name for name in self.files_by_name if not layout.is_inside_folder(name))
 

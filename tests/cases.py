@@ -73,6 +73,14 @@ class Bad:
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
+def moved(files: Files, begin: str, to: str) -> Files:
+    """Return an archive with the files whose names begin so in another place; but not its lists."""
+    return {
+        (to + name.removeprefix(begin) if name.startswith(begin) else name): data
+        for name, data in files.items()
+    }
+
+
 def only(*masks: Mask, item_id: str = "a") -> dict[ItemKey, list[Mask]]:
     return {(item_id, "default"): list(masks)}
 
@@ -189,9 +197,58 @@ LAYOUT = {
         archive(lists={"default": "a\n"}, images={"a.JPG": jpeg(4, 7)}),
         {("a", "default"): []},
         sizes={"a": (4, 7)},
+        logs=("SegmentationClass: none of the 1 listed item has a mask", "named as the lists"),
+    ),
+    "two-masks-of-one-item": Good(
+        archive(A, A)
+        | {f"Segmentation{kind}/a.PNG": rgb("1") for kind in ("Class", "Object")}
+        | {"SegmentationClass/x.txt": b""},
+        only(("car", 1, "010 010"), ("road", 2, "001 001")),
+        logs=("SegmentationClass/a.PNG", "another mask", "a.png is taken (2 items in all)"),
+    ),
+    "archive-inside": Good(
+        archive(A) | archive({"c": rgb("1")}, root="batch 2/"),
+        CAR_ROAD,
+        logs=("batch 2: ", "an archive itself", "datum merge"),
     ),
     "image-whose-size-cannot-be-read": Good(
         archive(A, images={"a.jpg": b"\xff\xd8\xff\xe0cut"}), CAR_ROAD, sizes={"a": (2, 3)}
+    ),
+    "misnamed-folder-of-instances": Good(
+        moved(archive(A, A), "SegmentationObject/", "SegmentationObjects/"),
+        CAR_ROAD,
+        logs=(
+            "SegmentationObjects: ",
+            "1 mask here is passed over",
+            "rename it to SegmentationObject, letter by",
+        ),
+    ),
+    "folder-with-more-masks-beside": Good(
+        archive(A, lists={"default": "a\nb\nc\n"})
+        | {f"SegmentationClassAug/{i}.PNG": rgb("1") for i in "abcx"},
+        {**CAR_ROAD, ("b", "default"): [], ("c", "default"): []},
+        logs=("SegmentationClassAug: ", "2 masks here are", "move them into SegmentationClass."),
+    ),
+    "items-with-several-images": Good(
+        archive(
+            {**A, "b": rgb(CLASSES), "\u00e9": rgb("1"), "x/a": rgb("1")},
+            images={"a.png": jpeg(2, 3), "a.jpg": jpeg(2, 3), "a.Tiff": b"x", "b.jpg": jpeg(2, 3)}
+            | {"e\u0301.png": b"x", "\u00e9.jpeg": jpeg(1, 1), "x/b.png": b"x", "z.bmp": b"x"}
+            | {"z.jpg": b"x", "x/a.md": b"x", "x/a.jpg": jpeg(1, 1)},
+        ),
+        {
+            **CAR_ROAD,
+            ("b", "default"): CAR_ROAD[("a", "default")],
+            ("x/a", "default"): [("car", 0, "1")],
+            ("\u00e9", "default"): [("car", 0, "1")],
+        },
+        sizes={"a": (2, 3)},
+        logs=(
+            "JPEGImages/a.",
+            "several images, and ",
+            "a.jpg is taken (2 items in all)",
+            "all but",
+        ),
     ),
 }
 
@@ -287,6 +344,44 @@ LABEL_MAP = {
         only(("aeroplane", 0, "01")),
         logs=("LabelMap.txt", "call it labelmap.txt"),
     ),
+    "label-map-one-folder-up": Good(
+        archive({"a": gray("01")}, labels=None, root="x/") | {"labelmap.txt": b"background\ncar\n"},
+        only(("aeroplane", 0, "01")),
+        logs=("labelmap.txt: ", "one folder above", "labels of VOC hold", "beside the folder Segm"),
+    ),
+    "copy-of-a-label-map": Good(
+        archive({"a": gray("01")}, labels=None) | {"labelmap.txt.bak": b"x"},
+        only(("aeroplane", 0, "01")),
+        logs=("labelmap.txt.bak", "labels of VOC"),
+    ),
+    "background-by-black-default": Good(
+        archive({"a": gray("01")}, labels="car\nroad\n"),
+        only(("road", 0, "01")),
+        logs=("labelmap.txt:1", "'car' is taken for the background", "into a line before 'car'"),
+    ),
+    "black-label-that-has-no-name-of-a-background": Good(
+        archive({"a": rgb("01")}, labels="car:0,0,0::\nroad:128,0,0::\n"),
+        only(("road", 0, "01")),
+    ),
+    "numbers-before-all-names-but-the-background": Good(
+        archive({"a": rgb("01")}, labels="background:0,0,0::\n1 car:128,0,0::\n"),
+        only(("1 car", 0, "01")),
+        logs=("labelmap.txt:2", "another tool"),
+    ),
+    **{
+        f"names-with-colours-{how}": Good(
+            archive({"a": gray("01")}, labels=f"{line.replace('car', 'x')}\n{line}\n"),
+            only((line, 0, "01")),
+            logs=("labelmap.txt:1", "another tool", "2 items in all"),
+        )
+        for how, line in {
+            "tabs": "car\t128,0,0",
+            "wide": "car\uff1a128,0,0",
+            "equals": "car=128,0,0",
+            "brackets": "car (128, 0, 0)",
+            "hex": "car #800000",
+        }.items()
+    },
     "names-like-lines-of-another-tool": Good(
         archive({"a": gray("01")}, labels="background,0,0,0\ncar,128,0,0\n"),
         only(("car,128,0,0", 0, "01")),
@@ -378,6 +473,7 @@ LABEL_MAP = {
             ("label 256", 0, "0010"),
             ("label 299", 0, "0001"),
         ),
+        logs=("labelmap.txt:1", "'label 0' is taken for the background"),
     ),
 }
 
@@ -551,6 +647,17 @@ BAD: dict[str, Bad] = {
         ArchiveError,
         ("neither subset lists nor masks", "files such as SegmentationClass/a.bmp", "as PNG"),
     ),
+    "all-masks-in-a-misnamed-folder": Bad(
+        moved(archive(A, A), "Segmentation", "segmentation_"),
+        ArchiveError,
+        ("segmentation_Class: ", "the only masks lie in a folder 'segmentation_Class'", "rename"),
+    ),
+    "all-masks-in-a-misnamed-folder-without-lists": Bad(
+        moved(archive(A, lists={}), "SegmentationClass/", "Segmentationclass/")
+        | {"SegmentationObject/readme.md": b"x"},
+        ArchiveError,
+        ("Segmentationclass: ", "the only masks", "rename it to SegmentationClass, letter by"),
+    ),
     "list-that-is-no-utf-8": lists(
         b"a\n\xe4\n", SubsetListError, "train.txt:2", "0xe4", "UTF-8", "save the file as"
     ),
@@ -602,6 +709,17 @@ BAD: dict[str, Bad] = {
         "1,2,3 (1 pixel; ", "VOC label map (there is no labelmap.txt)",
         labels=None,
     ),
+    "undeclared-colour-below-a-label-map": Bad(
+        archive(
+            {"a": rgb("1"), "b": png(np.array([[(7, 7, 7)]], np.uint8)), "c": rgb("1")},
+            labels=None,
+            root="x/y/",
+        )
+        | {"x/labelmap.txt": b"car:7,7,7::"},
+        UndeclaredColorError,
+        ("SegmentationClass/b.png", "put the label map ", "one folder above", "beside the folder"),
+        ("b", "default"),
+    ),
     "undeclared-colour-under-a-palette": item(
         palette_png(plane("033"), [[9, 9, 9]] * 4),
         UndeclaredColorError,
@@ -620,6 +738,10 @@ BAD: dict[str, Bad] = {
     "three-channels-of-an-index": item(
         png(np.array([[(1, 1, 1), (2, 2, 2)]], np.uint8)),
         UndeclaredColorError, "2,2,2 (1 pixel", "with one channel, not three",
+    ),
+    "index-in-the-first-of-three-channels": item(
+        png(np.array([[(1, 0, 0), (2, 0, 0)]], np.uint8)),
+        UndeclaredColorError, "2,0,0 (1 pixel", "with one channel, not three",
     ),
     "red-and-blue-swapped": item(
         png(np.array([[(0, 0, 128), (0, 128, 0)]], np.uint8)),

@@ -3,8 +3,8 @@
 from .diagnostics import (
     Finding,
     background_doubts,
+    black_label,
     comment_doubts,
-    findings_of,
     log_findings,
     no_background,
     no_label_map,
@@ -22,7 +22,7 @@ from .encode import (
     instance_numbers,
     is_thin,
 )
-from .files import find_images, has_masks, image_head, read_image_head
+from .files import has_masks, image_head, read_image_head
 from .item import Item, Scan, read_item, scan_item
 from .labelmap import (
     BACKGROUND,
@@ -46,12 +46,13 @@ from .lists import (
 )
 from .meaning import BY_COLOR, BY_INDEX, WAYS, ClassLookup
 from .subset_lists import text_of
+from .undeclared import findings_of
 
 __all__ = [
     "BACKGROUND", "BLACK", "BY_COLOR", "BY_INDEX", "COLOR", "LAST_SHARED", "MASK_MODES",
     "MAX_LABELS", "MAX_LIST_BYTES", "WAYS", "Archive", "ClassLookup", "CvatLosses", "Finding",
     "Item", "Label", "LabelMap", "MaskEncoder", "Member", "Scan", "background_doubts",
-    "check_colors", "comment_doubts", "find_background", "find_images",
+    "black_label", "check_colors", "comment_doubts", "find_background",
     "find_lists", "findings_of", "format_label_map", "has_masks", "image_head", "instance_numbers",
     "is_thin", "lines_of", "log_findings", "make_label_map", "no_background", "no_label_map",
     "open_archive", "read_image_head", "read_item", "read_label_map", "read_label_map_file",

@@ -1,35 +1,49 @@
 """What is to be said of an archive that is no error: findings, for `check` and for the log.
 
-An import logs those that it takes to `log_findings`, one line a kind. The errors of the readers
-become findings in `findings_of`. Source: docs/format.md, sections 1 to 4.
+An import logs those that it takes to `log_findings`, one line a kind. Source: docs/format.md,
+sections 1 to 4.
 """
 
 from __future__ import annotations
 
 import logging
-import os
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import TypeAlias
 
-from .. import colors
-from ..errors import MaskSizeError, SegmaskImportError, UndeclaredColorError, counted, printable
+from ..errors import ArchiveError, counted, printable
 from ..storage import Storage, layout
+from .files import PassedFolder
 from .labelmap import BACKGROUND, BLACK, VOC_LABELS, Label, LabelMap, shared_colors
-from .undeclared import cause_of, nearest, remedy_of
 
 log = logging.getLogger(__name__)
 
 _LOOKED_AT = 100_000  # files in which a label map by another name is looked for
-_SHOWN = 8  # undeclared values of one mask that are findings of their own
-_COLOR_IN_NAME = re.compile(r"([,;\t ])\s*\d{1,3}\s*\1\s*\d{1,3}\s*\1\s*\d{1,3}\s*[,;]?$")
+_COLOR_IN_NAME = re.compile(  # three numbers or six digits at the end, or any line's beginning
+    r"[^\w.+-]\s*((\d{1,3})\s*([,;|\t ])\s*\d{1,3}\s*\3\s*\d{1,3}|#[0-9a-f]{6})\W*$"
+    r"|:\s*\d{1,3},\d{1,3},\d{1,3}\s*:",
+    re.I,
+)
 _NUMBER_IN_NAME = re.compile(r"(\d{1,5})[\s,;:.)=|-]\s*\D")
 _LOOK_ALIKE = re.compile(
-    r"(label|class|colou?r|obj|names?\b)[^/]*(\.(txt|csv|tsv|json|names|ya?ml|rtf|pbtxt)|map)", re.I
+    r"(label|class|colou?r|obj|names?\b)[^/]*(\.(txt|csv|tsv|json|names|ya?ml|rtf|pbtxt)|map)"
+    r"([._ ~(-](bak|old|orig|copy|backup|save|\d)?[^/]*)?",
+    re.I,
 )
-_VOC_SHOWN = f"{', '.join(VOC_LABELS[:3])} ..."
+_NO_LABELS = {
+    BACKGROUND,
+    "void",
+    "unlabeled",
+    "unlabelled",
+    "unknown",
+    "none",
+    "nothing",
+    "other",
+    "ignore",
+}
+_VOC_HOLDS = f"the labels of VOC hold: {', '.join(VOC_LABELS[:3])} ..."
 
 
 @dataclass(frozen=True)
@@ -66,53 +80,6 @@ def log_findings(place: Callable[[str], str], findings: Iterable[Finding]) -> No
         total = f" ({count:,} items in all)" if count > 1 else ""
         text = f"{place(first.file)}: {first.what}{total}. To fix it: {first.fix}."
         log.warning("%s", printable(text))
-
-
-# Errors as findings
-
-
-def findings_of(
-    error: SegmaskImportError, storage: Storage, label_map: LabelMap, item: str | None = None
-) -> Iterator[Finding]:
-    """Yield what a reader has reported; each undeclared value of a mask is a finding of its own."""
-    file = place_in(storage, error.where)
-    if isinstance(error, UndeclaredColorError) and error.undeclared:
-        yield from _undeclared(error, label_map, file, item)
-        return
-    what = error.what
-    # A size is expected of one file: naming it would part findings that are alike.
-    if error.expected and not isinstance(error, MaskSizeError):
-        what += f"; expected: {error.expected}"
-    yield Finding(error.kind, file, what, error.remedy, item)
-
-
-def place_in(storage: Storage, where: str) -> str:
-    """Return the place in the archive that an error names, or as it names it."""
-    root = storage.place(layout.IMAGES).removesuffix(layout.IMAGES)
-    return where.removeprefix(root).replace(os.sep, "/")
-
-
-def _undeclared(
-    error: UndeclaredColorError, label_map: LabelMap, file: str, item: str | None
-) -> Iterator[Finding]:
-    found = error.undeclared
-    in_gray = error.kind == "undeclared-value"
-    cause = cause_of([value for value, _ in found], in_gray, label_map)
-    for number, pixels in found[:_SHOWN]:
-        fix = cause or remedy_of(number, in_gray)
-        if in_gray:
-            value = str(number)
-            what = f"{value} is none of the {len(label_map.labels):,} lines of the label map"
-        else:
-            value = colors.show(number)
-            near = nearest(number, label_map)
-            what = f"no label has the colour {value}" + (f"; nearest: {near}" if near else "")
-        yield Finding(error.kind, file, what, fix, item, pixels=pixels, value=value)
-    rest = found[_SHOWN:]
-    if rest:
-        what = f"{len(rest):,} more colours or values are not declared"
-        total = sum(pixels for _, pixels in rest)
-        yield Finding(error.kind, file, what, fix, item, pixels=total)
 
 
 # The archive as a whole
@@ -172,6 +139,57 @@ def no_mask(file: str) -> Finding:
     return Finding("mask-type", file, what, fix)
 
 
+def two_masks(taken: str, other: str) -> Finding:
+    """Return what is said of an item with two masks in one folder, of which one is taken."""
+    what = f"its item has another mask, whose suffix is written otherwise, and {taken} is taken"
+    return Finding("two-masks", other, what, "remove or rename one of them")
+
+
+def passed_folder(folder: PassedFolder) -> Finding:
+    """Return what is said of a folder that is passed over for its name."""
+    what = f"masks are read of {folder.meant} alone, so {counted(folder.masks, 'mask')} here "
+    what += ("is" if folder.masks == 1 else "are") + " passed over"
+    return Finding("folder-name", folder.name, what, _right_place(folder))
+
+
+def no_mask_folder(folder: PassedFolder, where: str) -> ArchiveError:
+    """Return the error for an archive whose only masks lie in a folder that is passed over."""
+    return ArchiveError(
+        f"the only masks lie in a folder {folder.name!r}, which is none of the format",
+        where,
+        f"masks in {layout.CLASS_MASKS} and {layout.INSTANCE_MASKS}",
+        _right_place(folder),
+        kind="mask-folder",
+    )
+
+
+def _right_place(folder: PassedFolder) -> str:
+    if folder.has_masks:
+        return f"if its masks are meant, move them into {folder.meant}"
+    return f"if it is meant, rename it to {folder.meant}, letter by letter"
+
+
+def no_masks(count: int) -> Finding:
+    """Return what is said of an archive of which no listed item has a mask."""
+    what = f"none of the {counted(count, 'listed item')} has a mask"
+    folders = f"{layout.CLASS_MASKS} and {layout.INSTANCE_MASKS}"
+    fix = f"if there should be some, put them in {folders}, named as the lists name the items"
+    return Finding("no-masks", layout.CLASS_MASKS, what, fix)
+
+
+def inner_archive(folder: str) -> Finding:
+    """Return what is said of a folder of an archive that is an archive itself."""
+    what = "this folder is an archive itself, and is passed over"
+    fix = "if it is meant, import it by itself, and join both with 'datum merge'"
+    return Finding("inner-archive", folder, what, fix)
+
+
+def two_images(item_id: str, taken: str, other: str) -> Finding:
+    """Return what is said of an item with several images, of which one is taken."""
+    what = f"its item has several images, and {taken} is taken"
+    return Finding("two-images", other, what, "remove all but one", item_id)
+
+
 def background_doubts(label_map: LabelMap) -> Iterator[Finding]:
     """Yield what makes it doubtful which label is the background (docs/format.md, section 2)."""
     labels = label_map.labels
@@ -186,6 +204,27 @@ def background_doubts(label_map: LabelMap) -> Iterator[Finding]:
         names = ", ".join(repr(labels[i].name) for i in named)
         what, fix = f"several labels have the name of the background: {names}", "rename all but one"
         yield Finding("background", layout.LABEL_MAP, what, fix)
+    if background is not None and not (named or labels[background].has_color):
+        yield from black_label(label_map, "background")
+
+
+def black_label(label_map: LabelMap, kind: str = "black-label") -> Iterator[Finding]:
+    """Yield a label that is the background by its colour alone, though its name says otherwise."""
+    label = None if label_map.background is None else label_map.labels[label_map.background]
+    words = set() if label is None else {*re.findall(r"[a-z]+", label.name.lower())}
+    if label is None or words & _NO_LABELS or _COLOR_IN_NAME.search(label.name):  # which is said
+        return
+    what = f"{label.name!r} is taken for the background, as it is black and no label is named so"
+    fix = (
+        f"if it is none, add the line 'background:0,0,0::', and give {label.name!r} its own colour"
+    )
+    if not label.has_color:
+        what = (
+            f"{label.name!r} is taken for the background: it has no colour, and the first line's "
+        )
+        what += "is black then"
+        fix = f"if it is none, write 'background' into a line before {label.name!r}"
+    yield Finding(kind, f"{layout.LABEL_MAP}:{label.line}", what, fix)
 
 
 def color_doubts(label_map: LabelMap) -> Iterator[Finding]:
@@ -211,9 +250,10 @@ def comment_doubts(label_map: LabelMap) -> Iterator[Finding]:
 def name_doubts(label_map: LabelMap) -> Iterator[Finding]:
     """Yield the names that look like lines of another tool's map: with a number, or a colour."""
     labels = [label for label in label_map.labels if label.line and not label.is_stand_in]
-    numbered = all(_numbered(label) for label in labels)
+    named = [label for label in labels if label.name.lower() != BACKGROUND]
+    numbered = bool(named) and all(map(_numbered, named))
     for label in labels:
-        if numbered or _COLOR_IN_NAME.search(label.name):
+        if (numbered and label in named) or _COLOR_IN_NAME.search(label.name):
             what = f"the name {label.name!r} looks like a line of another tool's label map"
             fix = "write 'name:r,g,b::', with colons, and nothing before the name"
             yield Finding("label-name", f"{layout.LABEL_MAP}:{label.line}", what, fix)
@@ -227,8 +267,12 @@ def _numbered(label: Label) -> bool:
 def look_alikes(storage: Storage) -> Iterator[Finding]:
     """Yield the files that may be meant as label map, of an archive that has none."""
     if not storage.exists(layout.LABEL_MAP):
+        if storage.above(layout.LABEL_MAP):
+            what = f"this label map lies one folder above the archive, so {_VOC_HOLDS}"
+            fix = f"if it belongs to the archive, put it beside the folder {layout.CLASS_MASKS}"
+            yield Finding("label-map-name", f"../{layout.LABEL_MAP}", what, fix)
         for name in sorted(filter(_is_like_label_map, islice(storage.beside(), _LOOKED_AT))):
-            what = f"this is no label map by its name, so the labels of VOC hold: {_VOC_SHOWN}"
+            what = f"this is no label map by its name, so {_VOC_HOLDS}"
             fix = f"if it is one, call it {layout.LABEL_MAP}, with a line 'name:r,g,b::' a label"
             yield Finding("label-map-name", name, what, fix)
 
@@ -250,6 +294,7 @@ def two_ways(by_color: str, by_index: str) -> Finding:
 def no_background(label_map: LabelMap) -> Iterator[Finding]:
     """Yield whether no label at all is the background."""
     if label_map.labels and label_map.background is None:
-        what = "no label is named background or black, so black pixels have no label"
+        what = "no label is named background or black, so black pixels have no label, and 0 in "
+        what += f"masks in gray is {label_map.labels[0].name!r}"
         fix = "add the line 'background:0,0,0::' to the label map"
         yield Finding("no-background", layout.LABEL_MAP, what, fix)

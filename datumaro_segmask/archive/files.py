@@ -6,6 +6,8 @@ Source: docs/format.md, sections 1 and 4.
 from __future__ import annotations
 
 import io
+import shlex
+import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, suppress
 from functools import partial
@@ -17,11 +19,13 @@ import PIL.Image
 from PIL import ExifTags
 
 from ..arrays import Size
-from ..errors import SegmaskImportError
+from ..errors import MaskSizeError, Report, SegmaskImportError
 from ..png import PALETTE, RGB, RGBA
-from ..storage import MAX_FILE_BYTES, Storage, layout
+from ..storage import MAX_FILE_BYTES, Hashes, Storage, layout
 
 _PROBED = 1000
+_FOLDERS = 20  # that are looked into for another archive
+_PNG = b"\x89PNG"
 _HEADER_END = 26  # bytes of a PNG up to its colour type
 
 # Bytes read of an image to learn its size: enough for most, for those of cameras, for nearly all.
@@ -39,14 +43,91 @@ def has_masks(storage: Storage, item_id: str) -> bool:
     return any(find_mask(storage, folder, item_id) for folder in folders)
 
 
-def find_images(storage: Storage, item_id: str) -> Iterator[str]:
-    """Yield the places of an item's images, whatever their suffixes."""
-    return filter(storage.exists, layout.image_places(item_id))
-
-
 def find_image(storage: Storage, item_id: str) -> str | None:
     """Return the place of an item's image, the first where there are several, or None."""
     return next(filter(None, map(storage.image, layout.forms_of(item_id))), None)
+
+
+def several_images(
+    storage: Storage, listed: Callable[[str], bool]
+) -> Iterator[tuple[str, str, str]]:
+    """Yield each listed id that has several images, the one that is taken, and another of them.
+
+    The images are listed once, or twice if there are such ids.
+    """
+    seen, twice = Hashes(), set()
+    for stem, _ in _image_stems(storage):
+        key = hash(stem)
+        if key in seen:
+            twice.add(stem)
+        seen.add(key)
+    for stem, name in _image_stems(storage) if twice else ():
+        if stem in twice:
+            item_id = next(filter(listed, layout.forms_of(stem)), None)
+            taken = None if item_id is None else find_image(storage, item_id)
+            if item_id is not None and taken is not None and name != taken:
+                twice.discard(stem)
+                yield item_id, taken, name
+
+
+def _image_stems(storage: Storage) -> Iterator[tuple[str, str]]:
+    """Yield what an image would have for an id, with accents as one letter, and its place."""
+    for name in storage.files(layout.IMAGES):
+        stem, suffix = layout.split_suffix(name.removeprefix(f"{layout.IMAGES}/"))
+        if suffix.lower() in layout.IMAGE_SUFFIXES:
+            yield stem if stem.isascii() else unicodedata.normalize("NFC", stem), name
+
+
+def masks_in(storage: Storage, folder: str) -> Iterator[tuple[str, str]]:
+    """Yield the id of each mask in a folder of masks, and its place."""
+    for name in storage.files(folder):
+        item_id, suffix = layout.split_suffix(name.removeprefix(f"{folder}/"))
+        if suffix.lower() == layout.MASK_SUFFIX:
+            yield item_id, name
+
+
+def masked_ids(storage: Storage) -> Iterator[tuple[str, str]]:
+    """Yield the id of every item that has a mask, once, and the first of its masks."""
+    yield from masks_in(storage, layout.CLASS_MASKS)
+    for item_id, name in masks_in(storage, layout.INSTANCE_MASKS):
+        if not find_mask(storage, layout.CLASS_MASKS, item_id):
+            yield item_id, name
+
+
+class PassedFolder(NamedTuple):
+    """A folder that is called nearly as the folder of masks ``meant``, and so is passed over.
+
+    It has ``masks`` masks that the other, which ``has_masks`` of its own or not, has not.
+    """
+
+    name: str
+    meant: str
+    masks: int
+    has_masks: bool
+
+
+def passed_folders(
+    storage: Storage, listed: Callable[[str], bool] = lambda _: True
+) -> Iterator[PassedFolder]:
+    """Yield the folders for whose names items of those ``listed`` lack masks."""
+    for folder in storage.folders():
+        meant = layout.mask_folder_meant(folder)
+        if meant is None or meant == folder:
+            continue
+        ids = (i for i, _ in masks_in(storage, folder) if any(map(listed, layout.forms_of(i))))
+        lacking = sum(find_mask(storage, meant, item_id) is None for item_id in ids)
+        if lacking:
+            has_masks = next(masks_in(storage, meant), None) is not None
+            yield PassedFolder(folder, meant, lacking, has_masks)
+
+
+def inner_archives(storage: Storage) -> Iterator[str]:
+    """Yield the folders at the root, of the first of them, that are archives themselves."""
+    marks = layout.SUBSETS, layout.CLASS_MASKS, layout.INSTANCE_MASKS
+    others = (name for name in storage.folders() if name not in layout.TOP)
+    for folder in islice(others, _FOLDERS):
+        if any(next(storage.files(f"{folder}/{mark}"), None) for mark in marks):
+            yield folder
 
 
 def has_colored_masks(storage: Storage) -> bool:
@@ -63,16 +144,18 @@ class ImageHead(NamedTuple):
     """The height and width of an image as its pixels are stored, and how it says that they lie.
 
     ``orientation`` is that of EXIF, 2 to 8, None where the image is shown as it is stored.
+    ``is_turned`` marks a TIFF that lies on its side: whatever decodes it turns it, so ``size`` is
+    the one that is shown.
     """
 
     size: Size
     orientation: int | None
+    is_turned: bool = False
 
     @property
     def shown(self) -> Size:
         """The height and width of the image as it is shown."""
-        height, width = self.size
-        return Size(width, height) if (self.orientation or 1) > 4 else self.size
+        return self.size.on_its_side if (self.orientation or 1) > 4 else self.size
 
     def turn_to_fit(self, size: Size | None) -> int | None:
         """Return the orientation in which it lies as masks of this size: as shown, if that fits.
@@ -86,6 +169,19 @@ class ImageHead(NamedTuple):
 def read_image_head(storage: Storage, name: str) -> ImageHead | None:
     """Return size and orientation of an image from its header, None where that cannot be read."""
     return image_head(partial(storage.open, name))
+
+
+def fitting_head(storage: Storage, name: str, head: ImageHead, size: Size) -> ImageHead:
+    """Return the head of an image, of a PNG whose EXIF data stand behind the pixels with these.
+
+    They are looked for, in the whole file, only where masks of ``size`` do not fit else.
+    """
+    if size != head.size.on_its_side or size == head.size or head.orientation is not None:
+        return head
+    with storage.open(name) as file:
+        if file.read(len(_PNG)) != _PNG:
+            return head
+    return ImageHead(head.size, _orientation(storage.read(name)))
 
 
 def image_head(open_file: Callable[[], AbstractContextManager[IO[bytes]]]) -> ImageHead | None:
@@ -112,7 +208,9 @@ def _parse_image_head(data: bytes) -> ImageHead | None:
         return None
     size = Size(int(info.height), int(info.width))
     # imagesize tells the size as shown. What OpenCV and Pillow decode of a TIFF is turned already.
-    if not 2 <= info.rotation <= 8 or data.startswith((b"II*\0", b"MM\0*")):
+    if data.startswith((b"II*\0", b"MM\0*")):
+        return ImageHead(size, None, is_turned=5 <= info.rotation <= 8)
+    if not 2 <= info.rotation <= 8:
         return ImageHead(size, None)
     shown = ImageHead(size, info.rotation)
     return ImageHead(shown.shown, info.rotation)
@@ -120,7 +218,7 @@ def _parse_image_head(data: bytes) -> ImageHead | None:
 
 def _holds_exif(data: bytes) -> bool:
     """Tell whether the head of a PNG or WebP says that there is EXIF data, which may be far on."""
-    is_png = data.startswith(b"\x89PNG") and b"eXIf" in data
+    is_png = data.startswith(_PNG) and b"eXIf" in data
     is_webp = data[8:16] == b"WEBPVP8X" and len(data) > 20
     return is_png or (is_webp and data[20] & 8 != 0)
 
@@ -132,3 +230,27 @@ def _orientation(data: bytes) -> int | None:
     except Exception:  # Pillow's own and many others, for EXIF data that is broken
         return None
     return orientation if orientation in range(2, 9) else None
+
+
+def check_sizes(
+    storage: Storage, sizes: dict[str, Size], head: ImageHead | None, report: Report
+) -> None:
+    """Report MaskSizeError for each file of an item that has not the size of the first.
+
+    ``sizes`` are by place, and ``head`` is that of the image.
+    """
+    first, expected = next(iter(sizes.items()), ("", None))
+    for name, size in sizes.items():
+        if size == expected or expected is None:
+            continue
+        role = "class mask" if first.startswith(layout.CLASS_MASKS) else "instance mask"
+        is_image = name.startswith(layout.IMAGES)
+        what = f"the size is {size}, that of the {role} is {expected}"
+        remedy = "export the item again, or scale the masks without smoothing (nearest neighbour)"
+        if is_image and head is not None and head.is_turned and size.on_its_side == expected:
+            what += ", and it fits only without the orientation that is noted in the TIFF"
+            remedy = "turn the masks, or take the note out of the TIFF; 'exiftool -Orientation= "
+            remedy += f"{shlex.quote(name)}' does so"
+        kind = "image-size" if is_image else "mask-size"
+        of_first = f"the size (width x height) of {first}"
+        report(MaskSizeError(what, storage.place(name), of_first, remedy, kind=kind))

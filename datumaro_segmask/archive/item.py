@@ -16,7 +16,6 @@ import numpy as np
 from ..arrays import IntArray, Size, Values
 from ..colors import color_to_number
 from ..errors import (
-    MaskSizeError,
     PngError,
     Report,
     SegmaskImportError,
@@ -27,7 +26,15 @@ from ..errors import (
 from ..png import MaskReader, block_rows
 from ..regions import Instance, Runs, Scanner, group_runs
 from ..storage import Storage, layout
-from .files import ImageHead, find_image, find_mask, has_colored_masks, read_image_head
+from .files import (
+    ImageHead,
+    check_sizes,
+    find_image,
+    find_mask,
+    fitting_head,
+    has_colored_masks,
+    read_image_head,
+)
 from .meaning import BY_INDEX, NOTHING, ClassLookup, numbers_of
 
 _Pixels: TypeAlias = tuple[Runs, IntArray, IntArray, str | None]
@@ -174,9 +181,12 @@ def scan_item(
     sizes = {name: read.header.size for name, read in readers.items()}
     size = next(iter(sizes.values()), None)
     if image and head:
+        if size is not None:
+            with reporting(report):
+                head = fitting_head(storage, image, head, size)
         sizes[image] = head.size if head.turn_to_fit(size) == 1 else head.shown
         size = size or head.shown
-    _check_sizes(storage, sizes, report)
+    check_sizes(storage, sizes, head, report)
     of_class, of_instance = readers.get(class_mask or ""), readers.get(instance_mask or "")
     pairs = [(of_class, of_instance)] if readers else []
     if (
@@ -202,23 +212,6 @@ def scan_item(
         of_instance,
         *(pixels or ()),
     )
-
-
-def _check_sizes(storage: Storage, sizes: dict[str, Size], report: Report) -> None:
-    first, expected = next(iter(sizes.items()), ("", None))
-    for name, size in sizes.items():
-        if size != expected and expected is not None:
-            role = "class mask" if first.startswith(layout.CLASS_MASKS) else "instance mask"
-            report(
-                MaskSizeError(
-                    f"the size is {size}, that of the {role} is {expected}",
-                    storage.place(name),
-                    f"the size (width x height) of {first}",
-                    "export the item again, or scale the masks without smoothing (nearest "
-                    "neighbour)",
-                    kind="image-size" if name.startswith(layout.IMAGES) else "mask-size",
-                )
-            )
 
 
 def _read_pixels(

@@ -45,7 +45,7 @@ class Label:
     ``index`` is its value in gray class masks: the index of its line, but for the label
     ``ignored`` of the VOC dataset, which has 255. ``is_stand_in`` marks what keeps the place of a
     line that could not be read, so that the indices of the others stay what they are. ``line`` is
-    the number of the line in the file, from 1, or 0.
+    the number of the line in the file, from 1, or 0; without ``has_color`` none is written there.
     """
 
     name: str
@@ -54,6 +54,7 @@ class Label:
     parts: tuple[str, ...] = ()
     actions: tuple[str, ...] = ()
     is_stand_in: bool = False
+    has_color: bool = field(default=True, compare=False)
     line: int = field(default=0, compare=False)
 
 
@@ -62,12 +63,14 @@ class LabelMap:
     """The labels of an archive, in the order of the file; names are unique, colours need not be.
 
     There are none where the label map cannot be read, and that was reported. ``comments`` are the
-    lines that would be labels but for the ``#`` before them.
+    lines that would be labels but for the ``#`` before them. ``elsewhere`` is a file that seems to
+    be the label map of an archive without one.
     """
 
     labels: tuple[Label, ...]
     where: str = LABEL_MAP
     comments: tuple[Label, ...] = field(default=(), compare=False)
+    elsewhere: str | None = field(default=None, compare=False)
 
     @cached_property
     def background(self) -> int | None:
@@ -243,7 +246,8 @@ def _parse_line(raw: str, index: int, where: str) -> Label | None:
         )
     rest = fields[at:] + [""] * 3
     color = _parse_color(rest[0], where) if rest[0] else voc_color(index)
-    return Label(name, color, index, _split(rest[1]), _split(rest[2]))
+    texts = _split(rest[1]), _split(rest[2])
+    return Label(name, color, index, *texts, has_color=bool(rest[0]))
 
 
 def _color_field(fields: Sequence[str]) -> int:

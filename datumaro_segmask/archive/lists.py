@@ -9,7 +9,7 @@ import os
 import re
 from collections.abc import Callable, Collection, Generator, Iterator
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from ..errors import (
@@ -27,6 +27,7 @@ from .diagnostics import (
     Note,
     background_doubts,
     color_doubts,
+    inner_archive,
     list_name,
     log_findings,
     look_alikes,
@@ -34,9 +35,14 @@ from .diagnostics import (
     no_list,
     no_lists,
     no_mask,
+    no_mask_folder,
+    no_masks,
+    passed_folder,
+    two_images,
+    two_masks,
     unlisted_masks,
 )
-from .files import find_mask, has_masks
+from .files import find_mask, has_masks, inner_archives, masked_ids, passed_folders, several_images
 from .labelmap import LabelMap, parse_label_map, voc_label_map
 from .subset_lists import parse_subset_list, why_no_list
 
@@ -86,11 +92,24 @@ def open_archive(
             for subset, read in reads.items()
         }
         listed = set().union(*subsets.values()).__contains__
-    note(storage.place, _other_types(storage))
+    twice: dict[str, str] = {}
+    note(storage.place, _other_types(storage, twice))
+    note(storage.place, _two_masks(storage, twice))
+    passed = list(passed_folders(storage, listed if lists else lambda _: True))
+    if passed and next(masked_ids(storage), None) is None:
+        report(no_mask_folder(passed[0], storage.place(passed[0].name)))
+    else:
+        note(storage.place, map(passed_folder, passed))
+    with_masks = (any(map(listed, layout.forms_of(item_id))) for item_id, _ in masked_ids(storage))
+    count = sum(map(len, subsets.values()))
+    if count and not any(with_masks):
+        note(storage.place, [no_masks(count)])
+    note(storage.place, map(inner_archive, inner_archives(storage)))
+    note(storage.place, (two_images(*found) for found in several_images(storage, listed)))
     if lists:
         unlisted = (
             unlisted_masks(item_id, mask)
-            for item_id, mask in _masked_ids(storage)
+            for item_id, mask in masked_ids(storage)
             if not any(map(listed, layout.forms_of(item_id)))
         )
         note(storage.place, unlisted)
@@ -105,7 +124,7 @@ def read_label_map(storage: Storage, report: Report = stop) -> LabelMap:
     Raises LabelMapError, or reports what can be read past.
     """
     if not storage.exists(layout.LABEL_MAP):
-        return voc_label_map()
+        return replace(voc_label_map(), elsewhere=storage.above(layout.LABEL_MAP))
     return _read_label_map(storage, layout.LABEL_MAP, storage.place(layout.LABEL_MAP), report)
 
 
@@ -175,10 +194,12 @@ def unlisted_items(storage: Storage, report: Report = stop) -> Iterator[str]:
     """
     item_id = None
     other = next(_other_types(storage), None)
-    for item_id, mask in _masked_ids(storage):
+    for item_id, mask in masked_ids(storage):
         with reporting(report):
             yield layout.check_name(item_id, storage.place(mask))
     if item_id is None:
+        for folder in passed_folders(storage):
+            raise no_mask_folder(folder, storage.place(folder.name))
         raise ArchiveError(
             "the archive has neither subset lists nor masks"
             + (f", but files such as {other.file}" if other else ""),
@@ -226,20 +247,25 @@ def _read_lines(
 _LONE_RETURN = re.compile(r"\r(?!\n|$)")  # which old Macs end lines with
 
 
-def _masked_ids(storage: Storage) -> Iterator[tuple[str, str]]:
-    """Yield the id of every item that has a mask, once, and the first of its masks."""
+def _other_types(storage: Storage, twice: dict[str, str] | None = None) -> Iterator[Finding]:
+    """Yield the files in the folders of masks that are no masks by their suffix.
+
+    On the way ``twice`` gets the masks that are not taken, by the one that is, as their suffixes
+    differ in case.
+    """
     for folder in (layout.CLASS_MASKS, layout.INSTANCE_MASKS):
         for name in storage.files(folder):
-            item_id, suffix = layout.split_suffix(name.removeprefix(folder + "/"))
-            if suffix.lower() == layout.MASK_SUFFIX and (
-                folder == layout.CLASS_MASKS or not find_mask(storage, layout.CLASS_MASKS, item_id)
-            ):
-                yield item_id, name
-
-
-def _other_types(storage: Storage) -> Iterator[Finding]:
-    """Yield the files in the folders of masks that are no masks by their suffix."""
-    for folder in (layout.CLASS_MASKS, layout.INSTANCE_MASKS):
-        for name in storage.files(folder):
-            if layout.split_suffix(name)[1].lower() in layout.OTHER_MASK_SUFFIXES:
+            stem, suffix = layout.split_suffix(name)
+            if suffix.lower() in layout.OTHER_MASK_SUFFIXES:
                 yield no_mask(name)
+            elif twice is not None and suffix.lower() == layout.MASK_SUFFIX != suffix:
+                taken = find_mask(storage, folder, stem.removeprefix(f"{folder}/"))
+                if taken not in (None, name):
+                    twice[taken or ""] = name
+
+
+def _two_masks(storage: Storage, twice: dict[str, str]) -> Iterator[Finding]:
+    folders = {name.partition("/")[0] for name in twice}
+    # Where the case of letters does not count, the one that is taken may be the other.
+    names = (name for folder in folders for name in storage.files(folder))
+    return (two_masks(name, twice[name]) for name in names if name in twice)

@@ -1,18 +1,29 @@
 """Colours and gray values that the label map does not declare: which, how many, and what to do.
 
+The errors of the readers become findings in `findings_of`.
+
 Source: docs/format.md, sections 2 and 3.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+import os
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 import numpy as np
 
 from .. import colors
 from ..arrays import IntArray
-from ..errors import UndeclaredColorError, check_limit, counted
+from ..errors import (
+    MaskSizeError,
+    SegmaskImportError,
+    UndeclaredColorError,
+    check_limit,
+    counted,
+)
 from ..png import MaskReader
+from ..storage import Storage, layout
+from .diagnostics import Finding
 from .labelmap import LabelMap, show_color
 
 MAX_VALUES = 1 << 19
@@ -21,6 +32,7 @@ _MERGED = 1 << 20  # values that are kept before equal ones are joined
 _SHOWN = 5  # colours that a message lists
 _SMOOTH = 32  # as many colours come from smoothing, not from a forgotten line
 _BINARY = 255  # what marks the objects of a binary mask, or pixels without a label
+_OWN = 8  # undeclared values of one mask that are findings of their own
 _ADD_LINES = "add the missing lines to the label map"
 _NEAREST = 2  # declared colours named beside each of them
 _LUMA = np.array([0.299, 0.587, 0.114])  # how tools make gray of colour (ITU-R BT.601)
@@ -48,7 +60,7 @@ def undeclared_error(
         expected = f"the index of a line of {label_map.where}, from 0 to {last}"
     else:
         what = f"{counted(len(found), 'colour')} of the mask {is_one} not in the label map"
-        expected = f"only the {len(label_map.labels)} colours of {label_map.where}"
+        expected = f"only the {counted(len(label_map.labels), 'colour')} of {label_map.where}"
     typical = _BINARY if in_gray and _BINARY in totals else found[0][0]
     error = UndeclaredColorError(
         f"{what}: {_listed(shown, len(found))}",
@@ -76,11 +88,19 @@ def cause_of(values: Collection[int], in_gray: bool, label_map: LabelMap) -> str
 
     It goes by what is likely to have happened to the mask as a whole.
     """
+    if label_map.elsewhere is not None:
+        return (
+            f"put the label map {label_map.elsewhere}, which lies one folder above the archive, "
+            f"beside the folder {layout.CLASS_MASKS}"
+        )
     if in_gray:
         return _cause_of_gray(values, label_map)
     rgb = [colors.unpack(value) for value in values]
     indices = {label.index for label in label_map.labels}
-    if all(red == green == blue and red in indices for red, green, blue in rgb):
+    in_one = all(
+        red in indices and (green, blue) in ((red, red), (0, 0)) for red, green, blue in rgb
+    )
+    if in_one:
         return (
             "save the mask with one channel, not three: its values seem to be lines of the label "
             "map, but in three channels they are colours"
@@ -107,6 +127,12 @@ def cause_of(values: Collection[int], in_gray: bool, label_map: LabelMap) -> str
 
 
 def _cause_of_gray(values: Collection[int], label_map: LabelMap) -> str | None:
+    lines = len(label_map.labels)
+    if label_map.background is None and {*values} == {lines}:
+        return (
+            "add 'background:0,0,0::' as the first line of the label map, if 0 is the background: "
+            f"the values seem to go from 1 to {lines}, and lines count from 0"
+        )
     if len(values) > _SMOOTH:
         return (
             "save the mask as it was drawn: it was made gray of one in colour, smoothed, scaled or "
@@ -174,3 +200,50 @@ def _joined(parts: list[tuple[IntArray, IntArray]], where: str) -> tuple[IntArra
 def _listed(shown: Iterable[str], total: int) -> str:
     text = ", ".join(shown)
     return text if total <= _SHOWN else f"{text}, and {total - _SHOWN:,} more"
+
+
+# Errors as findings
+
+
+def findings_of(
+    error: SegmaskImportError, storage: Storage, label_map: LabelMap, item: str | None = None
+) -> Iterator[Finding]:
+    """Yield what a reader has reported; each undeclared value of a mask is a finding of its own."""
+    file = place_in(storage, error.where)
+    if isinstance(error, UndeclaredColorError) and error.undeclared:
+        yield from _undeclared(error, label_map, file, item)
+        return
+    what = error.what
+    # A size is expected of one file: naming it would part findings that are alike.
+    if error.expected and not isinstance(error, MaskSizeError):
+        what += f"; expected: {error.expected}"
+    yield Finding(error.kind, file, what, error.remedy, item)
+
+
+def place_in(storage: Storage, where: str) -> str:
+    """Return the place in the archive that an error names, or as it names it."""
+    root = storage.place(layout.IMAGES).removesuffix(layout.IMAGES)
+    return where.removeprefix(root).replace(os.sep, "/")
+
+
+def _undeclared(
+    error: UndeclaredColorError, label_map: LabelMap, file: str, item: str | None
+) -> Iterator[Finding]:
+    found = error.undeclared
+    in_gray = error.kind == "undeclared-value"
+    cause = cause_of([value for value, _ in found], in_gray, label_map)
+    for number, pixels in found[:_OWN]:
+        fix = cause or remedy_of(number, in_gray)
+        if in_gray:
+            value = str(number)
+            what = f"{value} is none of the {len(label_map.labels):,} lines of the label map"
+        else:
+            value = colors.show(number)
+            near = nearest(number, label_map)
+            what = f"no label has the colour {value}" + (f"; nearest: {near}" if near else "")
+        yield Finding(error.kind, file, what, fix, item, pixels=pixels, value=value)
+    rest = found[_OWN:]
+    if rest:
+        what = f"{len(rest):,} more colours or values are not declared"
+        total = sum(pixels for _, pixels in rest)
+        yield Finding(error.kind, file, what, fix, item, pixels=total)

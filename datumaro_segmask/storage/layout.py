@@ -9,6 +9,7 @@ import itertools
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
+from difflib import get_close_matches
 
 from ..errors import UnsafePathError
 
@@ -83,12 +84,6 @@ def mask_places(folder: str, item_id: str) -> Iterator[str]:
             yield f"{folder}/{form}{suffix}"
 
 
-def image_places(item_id: str) -> Iterator[str]:
-    """Yield the places where the image of an item may lie, the usual ones first."""
-    for form in forms_of(item_id):
-        yield from (f"{IMAGES}/{form}{suffix}" for suffix in _IMAGE_CASES)
-
-
 def forms_of(name: str) -> list[str]:
     """Return a name and what looks the same: with accents as one letter (NFC), or apart (NFD)."""
     if name.isascii():
@@ -104,14 +99,18 @@ def _cases(suffix: str) -> list[str]:
 
 
 _MASK_CASES = _cases(MASK_SUFFIX)
-_IMAGE_CASES = [
-    cased for change in (str.lower, str.upper, str.title) for cased in map(change, IMAGE_SUFFIXES)
-]
 
 
 def image(item_id: str, suffix: str) -> str:
     """Return the place of an item's image; ``suffix`` includes the dot."""
     return f"{IMAGES}/{item_id}{suffix}"
+
+
+def mask_folder_meant(folder: str) -> str | None:
+    """Return the folder of masks whose name that of a folder nearly is, or is, None if none."""
+    names = {name.lower(): name for name in (CLASS_MASKS, INSTANCE_MASKS)}
+    near = get_close_matches(folder.lower().strip(), names, 1, 0.85)
+    return names[near[0]] if near else None
 
 
 def subset_list(subset: str) -> str:

@@ -12,7 +12,7 @@ from .journal import journaled, stagings
 from .read import FolderStorage, Storage
 from .remote.archive import open_remote
 from .remote.store import is_url
-from .strangers import files_below, nothing_here
+from .strangers import files_below, no_folder, nothing_here
 from .zip.archive import FileSource, ZipStorage
 from .zip.directory import ZipDirectory
 
@@ -34,7 +34,10 @@ def open_storage(path: str) -> Storage:
     lone = None if roots else lone_zip(path)
     if lone is not None:
         return _open_zip(lone)
-    return FolderStorage(_only_root(roots, path, files_below(path)))
+    root = _only_root(roots, path, files_below(path))
+    for name in layout.FOLDERS:
+        _check_folder(os.path.join(root, *name.split("/")))
+    return FolderStorage(root)
 
 
 def _check_path(path: str) -> None:
@@ -44,6 +47,15 @@ def _check_path(path: str) -> None:
     if os.path.isdir(path) and not os.access(path, os.R_OK | os.X_OK):
         what = "the folder may not be read"
         raise ArchiveError(what, path, expected, "change its permissions")
+
+
+def _check_folder(path: str) -> None:
+    """Raise ArchiveError for a folder of the layout that cannot be read, for it is not missing."""
+    if not os.path.lexists(path):
+        return
+    if not os.path.isdir(path):
+        raise no_folder(path)
+    _check_path(path)
 
 
 def check_finished(*roots: str) -> None:
@@ -119,9 +131,8 @@ def _only_root(
 def _open_zip(path: str) -> ZipStorage:
     source = FileSource(path)
     directory = ZipDirectory(source)
-    return ZipStorage(
-        source, directory, _only_root(directory.roots, path, directory.names(""), True)
-    )
+    root = _only_root(directory.roots, path, directory.names(""), True)
+    return ZipStorage(source, directory, root)
 
 
 def holds_archive(path: str) -> bool:

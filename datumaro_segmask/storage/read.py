@@ -18,8 +18,9 @@ from typing import IO, Any, Protocol, TypeAlias
 
 import numpy as np
 
-from ..errors import ArchiveError, MissingFileError, UnsafePathError
+from ..errors import UnsafePathError
 from . import layout
+from .strangers import too_large, unreadable
 
 MAX_FILE_BYTES = 1 << 28
 """The largest file read at once: 256 MiB; a mask of a billion pixels takes a few."""
@@ -51,6 +52,12 @@ class Storage(Protocol):
 
     def beside(self) -> Iterator[str]:
         """Yield the files that lie in none of the folders for lists, masks and images."""
+
+    def folders(self) -> list[str]:
+        """Return the names of the folders at the root; those of the layout may be missing."""
+
+    def above(self, name: str) -> str | None:
+        """Return how to call a file one folder above the root, None where there is none."""
 
     def path(self, name: str) -> str | None:
         """Return the path of a file on the disk, None inside a zip."""
@@ -186,11 +193,18 @@ class FolderStorage:
                     else:
                         yield name
 
+    def folders(self) -> list[str]:
+        return [name for name in sorted(self._names) if os.path.isdir(self.path(name))]
+
+    def above(self, name: str) -> str | None:
+        path = os.path.join(os.path.dirname(os.path.abspath(self._root)), name)
+        return path if os.path.isfile(path) else None
+
     def beside(self) -> Iterator[str]:
-        names = sorted(self._names)
-        yield from (n for n in names if not (layout.is_litter(n) or os.path.isdir(self.path(n))))
-        for name in names:
-            if name not in layout.FOLDERS and os.path.isdir(self.path(name)):
+        folders = self.folders()
+        yield from sorted(n for n in {*self._names} - {*folders} if not layout.is_litter(n))
+        for name in folders:
+            if name not in layout.FOLDERS:
                 yield from (file for file in self.files(name) if not layout.is_inside_folder(file))
 
     def _check_links(self, path: str, is_link: bool) -> None:
@@ -284,16 +298,3 @@ else:  # Windows, which has no fork either
         with _seeking:
             file.seek(start)
             return file.read(size)
-
-
-def too_large(limit: int, place: str) -> ArchiveError:
-    """Make the error for a file that is not read because of its size."""
-    return ArchiveError(
-        f"the file has more than {limit:,} bytes", place, f"at most {limit:,}", "check what it is"
-    )
-
-
-def unreadable(why: str, place: str) -> MissingFileError:
-    """Make the error for a file that is not there, or may not be read."""
-    what, remedy = f"the file cannot be read ({why})", "check the path and the permissions"
-    return MissingFileError(what, place, "a file that this user may read", remedy)

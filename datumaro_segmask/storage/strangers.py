@@ -9,11 +9,10 @@ import os
 import posixpath
 import shlex
 from collections.abc import Iterable, Iterator
-from difflib import get_close_matches
 from itertools import islice
 
 from .. import signatures
-from ..errors import ArchiveError, printable
+from ..errors import ArchiveError, MissingFileError, printable
 from . import layout
 
 COPY = "copy or export the archive again, it is damaged"
@@ -46,6 +45,29 @@ _FOREIGN_FOLDERS = {"annotations": "COCO or Datumaro", "labels": "YOLO", "gtFine
 def no_zip(why: str, place: str) -> ArchiveError:
     """Make the error for a zip whose directory cannot be read."""
     return ArchiveError(f"the zip cannot be read ({why})", place, "a sound zip", COPY)
+
+
+def too_large(limit: int, place: str) -> ArchiveError:
+    """Make the error for a file that is not read because of its size."""
+    return ArchiveError(
+        f"the file has more than {limit:,} bytes", place, f"at most {limit:,}", "check what it is"
+    )
+
+
+def unreadable(why: str, place: str) -> MissingFileError:
+    """Make the error for a file that is not there, or may not be read."""
+    what, remedy = f"the file cannot be read ({why})", "check the path and the permissions"
+    return MissingFileError(what, place, "a file that this user may read", remedy)
+
+
+def no_folder(place: str) -> ArchiveError:
+    """Make the error for what lies in the place of a folder of an archive, and is none."""
+    return ArchiveError(
+        "this is no folder, or a link to none",
+        place,
+        "a folder of files; Git and zips make files of links to folders",
+        "copy the folder that is meant here",
+    )
 
 
 def not_a_zip(head: bytes, place: str) -> ArchiveError:
@@ -142,12 +164,12 @@ def _give(where: str, name: str, in_zip: bool) -> str:
 
 def _misnamed(where: str, names: list[str], in_zip: bool) -> _Reason:
     """Masks in a folder of nearly the right name, such as ``segmentationclass``."""
-    meant = {name.lower(): name for name in (layout.CLASS_MASKS, layout.INSTANCE_MASKS)}
     folders = {part for name in names for part in name.split("/")[:-1]}
     for folder in sorted(folders):
-        for near in get_close_matches(folder.lower(), meant, 1, 0.85):
+        meant = layout.mask_folder_meant(folder)
+        if meant is not None:
             what = f"no archive of segmentation masks is here, but a folder {folder!r}"
-            return what, f"rename it to {meant[near]}, letter by letter"
+            return what, f"rename it to {meant}, letter by letter"
     return None
 
 
@@ -187,7 +209,7 @@ def _loose_masks(where: str, names: list[str], in_zip: bool) -> _Reason:
     found = [name for name in names if name.lower().endswith(layout.MASK_SUFFIX)]
     if not found:
         return None
-    folder = "DIR" if in_zip else shlex.quote(where)
+    folder = "DIR" if in_zip or "://" in where else shlex.quote(where)
     what = f"no archive of segmentation masks is here, but PNG files such as {found[0]}"
     fix = "of a folder of masks alone, 'datumaro-segmask from-masks "
     return what, f"{fix}{folder} --labels names.txt -o task.zip' makes an archive"

@@ -252,8 +252,16 @@ def test_any_text_is_a_label_map_or_an_error(text: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["", " a", "a ", "a\nb", "#a"],
-    ids=["empty", "space-first", "space-last", "newline", "comment"],
+    ["", " a", "a ", "a\nb", "a\rb", "a\r\nb", "#a"],
+    ids=[
+        "empty",
+        "space-first",
+        "space-last",
+        "newline",
+        "lone-return",
+        "windows-newline",
+        "comment",
+    ],
 )
 def test_names_that_no_line_holds(name: str) -> None:
     label_map = LabelMap((Label(name, (1, 2, 3), 0, ("x",)),), "the dataset")

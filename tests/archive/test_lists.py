@@ -13,10 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pycocotools import mask as mask_utils
 
-from datumaro_segmask.archive.files import read_image_head
+from datumaro_segmask.archive.files import ImageHead, read_image_head
 from datumaro_segmask.archive.item import Item, read_item
 from datumaro_segmask.archive.lists import open_archive, read_label_map_file
 from datumaro_segmask.archive.meaning import ClassLookup
+from datumaro_segmask.arrays import Size
 from datumaro_segmask.errors import LabelMapError, MissingFileError, SegmaskImportError
 from datumaro_segmask.png.container import MAX_PIXELS
 from datumaro_segmask.storage.open import open_storage
@@ -155,7 +156,7 @@ def test_image_size_behind_a_long_header(write, comments: int, tmp_path: Path) -
     comment = b"\xff\xfe" + (6_000).to_bytes(2, "big") + bytes(5_998)
     files = archive({"a": rgb("1")}, images={"a.jpg": data[:2] + comment * comments + data[2:]})
     storage = open_storage(str(write(files, tmp_path / "task")))
-    assert read_image_head(storage, "JPEGImages/a.jpg") == ((3, 4), None)
+    assert read_image_head(storage, "JPEGImages/a.jpg") == ImageHead(Size(3, 4), None)
 
 
 @given(

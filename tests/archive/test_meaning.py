@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from datumaro_segmask.archive.labelmap import parse_label_map, voc_label_map
 from datumaro_segmask.archive.meaning import NOTHING, ClassLookup, numbers_of
+from datumaro_segmask.archive.undeclared import cause_of
 from datumaro_segmask.colors import color_to_number, pack
 from datumaro_segmask.errors import UndeclaredColorError
 from datumaro_segmask.png.read import MaskReader
@@ -239,3 +240,18 @@ def test_numbers_of_a_palette_are_those_of_its_colours() -> None:
 def test_number_of_the_last_colour_of_a_palette() -> None:
     palette = [[0, 0, 0]] * 255 + [[0, 128, 0]]
     assert numbers(palette_png(np.array([[255, 0]]), palette)) == [[2, 0]]
+
+
+@pytest.mark.parametrize(
+    ("labels", "values", "is_meant"),
+    [
+        ("a:1,1,1\nb:2,2,2\n", [2], True),
+        ("a:1,1,1\nb:2,2,2\n", [2, 3], False),
+        ("a:1,1,1\nb:2,2,2\n", [3], False),
+        ("background:0,0,0\nb:2,2,2\n", [2], False),
+    ],
+)
+def test_gray_that_counts_from_1(labels: str, values: list[int], is_meant: bool) -> None:
+    """Where the label map has no background, 0 is taken for the first label."""
+    cause = cause_of(values, True, parse_label_map(labels, "labelmap.txt"))
+    assert ("as the first line" in (cause or "")) == is_meant

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Mapping, Set
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -219,6 +220,37 @@ def test_row(name: str, write: Any, tmp_path: Path) -> None:
         assert finding.what
         assert finding.fix
     assert by_severity == {"error": row.error, "warning": row.warning, "note": row.note}
+
+
+def test_names_that_zipfile_reads_otherwise(tmp_path: Path) -> None:
+    """CVAT unpacks with it. Our own exports mark names as UTF-8."""
+    files = sound(lists={"default": "a\n\u00e9\n"})
+    files |= {
+        f"Segmentation{k}/\u00e9.png": rgb("1000 1011 1011 1011") for k in ("Class", "Object")
+    }
+    files |= {"JPEGImages/\u00e9.jpg": jpeg(4, 4)}
+    path = CONTAINERS["zip"](files, tmp_path / "task")
+    names = {"mask-name", "zip-backslash"}
+    assert not [f for f in survey(str(path), for_cvat=True).findings if f.kind in names]
+    data = bytearray(path.read_bytes())
+    for mark, flags in ((b"PK\3\4", 6), (b"PK\1\2", 8)):
+        at = -1
+        while (at := data.find(mark, at + 1)) >= 0:
+            data[at + flags + 1] &= ~8
+    path.write_bytes(data)
+    found = [f for f in survey(str(path), for_cvat=True).findings if f.kind in names]
+    assert {f.file for f in found} == {f"Segmentation{k}/\u00e9.png" for k in ("Class", "Object")}
+    theirs = {name.rpartition("/")[2] for name in zipfile.ZipFile(path).namelist()}
+    assert {f.what.split("'")[1] for f in found} <= theirs
+    assert severity_of(found[0], True) == "warning"
+
+
+def test_backslashes_in_a_zip(tmp_path: Path) -> None:
+    files = {f"x\\{name}".replace("/", "\\"): data for name, data in sound().items()}
+    found = survey(str(CONTAINERS["zip"](files, tmp_path / "task")), for_cvat=True)
+    errors = [f.kind for f in found.findings if severity_of(f, True) == "error"]
+    assert errors == ["zip-backslash"]
+    assert not survey(str(tmp_path / "task.zip")).findings
 
 
 def test_thin_objects_are_those_of_which_no_polygon_comes(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from datumaro_segmask.storage.layout import (
     roots_of,
     split_suffix,
 )
-from datumaro_segmask.storage.zip.directory import decode_name
+from datumaro_segmask.storage.zip.records import decode_name
 
 WHERE = "ImageSets/Segmentation/default.txt"
 

@@ -21,7 +21,7 @@ from datumaro_segmask.storage import read as read_module
 from datumaro_segmask.storage.layout import STAGING
 from datumaro_segmask.storage.open import folder_roots, holds_archive, open_storage
 from datumaro_segmask.storage.read import FolderStorage
-from datumaro_segmask.storage.zip import directory as zip_directory
+from datumaro_segmask.storage.zip import records as zip_records
 
 from ..archives import CONTAINERS, archive, as_folder, as_zip, gray
 
@@ -238,7 +238,9 @@ def test_names_that_lead_out_of_the_zip(name: str, tmp_path: Path) -> None:
 def test_backslashes_in_a_zip_are_separators(tmp_path: Path) -> None:
     """Old Windows tools write them."""
     path = as_zip({name.replace("/", "\\"): data for name, data in FILES.items()}, tmp_path / "a")
-    assert open_storage(str(path)).read("SegmentationClass/b/c.png") == gray("10")
+    storage = open_storage(str(path))
+    assert storage.read("SegmentationClass/b/c.png") == gray("10")
+    assert sorted(storage.files("SegmentationClass")) == [MASK, "SegmentationClass/b/c.png"]
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name:UserWarning")
@@ -318,7 +320,7 @@ def test_path_that_no_system_takes(tmp_path: Path) -> None:
 
 
 def test_directory_of_many_chunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(zip_directory, "_CHUNK", 1 << 18)
+    monkeypatch.setattr(zip_records, "_CHUNK", 1 << 18)
     names = [f"SegmentationClass/{'x' * (i % 199 + 1)}/{i}.png" for i in range(5000)]
     path = as_zip({**FILES, **{name: name.encode() for name in names}}, tmp_path / "a")
     storage = open_storage(str(path))
@@ -465,3 +467,30 @@ def test_names_in_a_zip_that_begin_with_a_dot(tmp_path: Path) -> None:
     storage = open_storage(str(as_zip(files, tmp_path / "a")))
     assert storage.read(MASK) == FILES[MASK]
     assert MASK in list(storage.files("SegmentationClass"))
+
+
+@pytest.mark.parametrize("name", ["SegmentationObject", "JPEGImages", "ImageSets/Segmentation"])
+def test_what_is_no_folder_is_not_missing(name: str, tmp_path: Path) -> None:
+    """Git on Windows, and zips, make files of links to folders."""
+    files = {place: data for place, data in FILES.items() if not place.startswith(f"{name}/")}
+    for write in (as_folder, as_zip):
+        path = write(files | {name: b"../masks"}, tmp_path / "task")
+        with pytest.raises(ArchiveError, match=f"{name}: this is no folder.*copy the folder"):
+            open_storage(str(path))
+
+
+@links
+def test_folder_that_is_a_link_to_nowhere(tmp_path: Path) -> None:
+    path = as_folder(archive({"a": gray("1")}), tmp_path / "task")
+    (path / "SegmentationObject").symlink_to("gone")
+    with pytest.raises(ArchiveError, match="SegmentationObject: this is no folder, or a link"):
+        open_storage(str(path))
+
+
+def test_folder_of_masks_that_may_not_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = as_folder(FILES, tmp_path / "task")
+    monkeypatch.setattr(os, "access", lambda p, _: not str(p).endswith("Class"))
+    with pytest.raises(ArchiveError, match=r"SegmentationClass: the folder may not be read"):
+        open_storage(str(path))

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from datumaro_segmask.archive.diagnostics import Finding
+from datumaro_segmask.archive.lists import open_archive
 from datumaro_segmask.errors import ArchiveError, MissingFileError, SegmaskError, UnsafePathError
 from datumaro_segmask.storage.open import open_storage
 from datumaro_segmask.storage.read import Storage
@@ -21,7 +23,7 @@ from datumaro_segmask.storage.remote import store as store_module
 from datumaro_segmask.storage.remote.faults import StoreError
 from datumaro_segmask.storage.remote.store import _joined, is_url, shown, url_of
 
-from ..archives import archive, as_folder, gray, jpeg
+from ..archives import Files, archive, as_folder, as_zip, gray, jpeg
 from .contract import FILES, MASK, StorageContract
 from .stores import Behaviour, put, s3_keys, s3_server, web_server, zipped
 
@@ -282,6 +284,56 @@ def test_archives_side_by_side() -> None:
         put(f"memory://side/{name}", FILES)
     with pytest.raises(ArchiveError, match="2 archives lie side by side"):
         open_storage("memory://side")
+
+
+STRANGE: dict[str, tuple[Files, str]] = {
+    "zip-in-it": ({"x/task.zip": b"x", "a.txt": b""}, ""),
+    "zips": ({"x/a.zip": b"x", "x/b.zip": b"x"}, ""),
+    "misnamed": ({"segmentationclass/a.png": b"x"}, ""),
+    "yolo": ({"obj.data": b""}, ""),
+    "loose-masks": ({"masks/a.png": b""}, "DIR"),
+    "too-deep": ({"1/2/3/4/5/SegmentationClass/a.png": b"x"}, ""),
+}
+"""What is no archive, and what stands in the remedy for the place of a folder that is far away."""
+
+
+def told(path: str) -> ArchiveError:
+    with pytest.raises(ArchiveError) as caught:
+        open_storage(path)
+    return caught.value
+
+
+@pytest.mark.parametrize("name", STRANGE)
+def test_what_is_no_archive_in_a_zip(name: str, tmp_path: Path) -> None:
+    near = as_zip(STRANGE[name][0], tmp_path / "near")
+    url = put("memory://strange", {"near.zip": near.read_bytes()})
+    here, there = told(str(near)), told(f"{url}/near.zip")
+    assert there.what == here.what
+    assert there.remedy == here.remedy.replace(str(near), "near.zip")
+
+
+@pytest.mark.parametrize("name", [name for name in STRANGE if name != "too-deep"])
+def test_what_is_no_archive_in_a_folder(name: str, tmp_path: Path) -> None:
+    """Folders far away are looked into four levels down, and no further."""
+    files, place = STRANGE[name]
+    near, url = as_folder(files, tmp_path / "near"), put(in_memory(tmp_path), files)
+    here, there = told(str(near)), told(url)
+    assert there.what == here.what
+    assert there.remedy == here.remedy.replace(str(near), place or url)
+
+
+def test_masks_in_a_misnamed_folder_and_a_label_map_above() -> None:
+    files = archive({"a": gray("01")}, labels=None, root="x/")
+    files |= {"labelmap.txt": b"background\ncar\n", "x/Segmentation_Object/a.png": b"x"}
+    url = put("memory://misnamed", files)
+    noted: list[Finding] = []
+    open_archive(url, note=lambda _, found: noted.extend(found))
+    found = [(finding.kind, finding.file) for finding in noted]
+    assert found == [
+        ("label-map-name", "../labelmap.txt"),
+        ("folder-name", "Segmentation_Object"),
+    ]
+    assert open_storage(f"{url}/x").above("labelmap.txt") is None  # not ours to look for
 
 
 def test_lone_zip(tmp_path: Path) -> None:

@@ -116,6 +116,49 @@ def test_masks_as_stored(
         assert found.totals()[severity] >= 1
 
 
+def with_late_exif(pixels: NDArray[np.uint8], orientation: int) -> bytes:
+    """A PNG whose EXIF data stand behind its pixels, which are more than is read of a head."""
+    data = file_of(pixels, "png", orientation)
+    begin = data.index(b"eXIf") - 4
+    end = begin + 12 + int.from_bytes(data[begin : begin + 4], "big")
+    return data[:begin] + data[end:-12] + data[begin:end] + data[-12:]
+
+
+@pytest.mark.parametrize("write", [as_folder, as_zip])
+@pytest.mark.parametrize("orientation", [5, 6, 7, 8])
+def test_exif_behind_the_pixels(
+    orientation: int, write: Callable[..., Path], tmp_path: Path
+) -> None:
+    noise = np.random.default_rng(1).integers(0, 20, (400, 800, 3), np.uint8)
+    data = with_late_exif(photo(400, 800) + noise // 4, orientation)
+    assert data.index(b"eXIf") > 1 << 18
+    path = write(files_of("png", data, 800, 400), tmp_path / "task")
+    looks_like(path, data, shown(data))
+    assert not survey(str(path)).findings
+
+
+def test_png_that_does_not_fit_either_way(tmp_path: Path) -> None:
+    data = file_of(photo(32, 64), "png", 1)
+    found = survey(str(as_folder(files_of("png", data, 64, 32), tmp_path / "task"))).findings
+    assert [(f.kind, f.what) for f in found] == [
+        ("image-size", "the size is 64 x 32, that of the class mask is 32 x 64")
+    ]
+
+
+@pytest.mark.parametrize("write", [as_folder, as_zip])
+@pytest.mark.parametrize("orientation", [5, 6, 7, 8])
+def test_tiff_with_masks_as_stored(
+    orientation: int, write: Callable[..., Path], tmp_path: Path
+) -> None:
+    """Whatever decodes a TIFF turns it, so there is no picture that lies as the masks do."""
+    data = file_of(photo(32, 64), "tiff", orientation)
+    path = write(files_of("tiff", data, 32, 64), tmp_path / "task")
+    (found,) = survey(str(path)).findings
+    assert found.kind == "image-size"
+    assert "fits only without the orientation" in found.what
+    assert "exiftool -Orientation= JPEGImages/a.tif" in found.fix
+
+
 def looks_like(path: Path, data: bytes, expected: NDArray[np.uint8]) -> None:
     """Look at the picture of the one item in every way that there is."""
     size = expected.shape[:2]

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from ...archive import BACKGROUND, MAX_LIST_BYTES, Finding, LabelMap, lines_of, text_of
 from ...errors import counted
-from ...storage import Storage, layout
+from ...storage import Storage, ZipStorage, layout
 
 _LAST_8_BIT = 255
 _FIELDS = 4
@@ -29,6 +29,8 @@ def cvat_archive_findings(
     yield from _meta_findings(storage, label_map)
     yield from _subset_findings(storage, subsets)
     yield from _voc_findings(storage)
+    if isinstance(storage, ZipStorage):
+        yield from _zip_findings(storage)
     for subset in subsets:
         yield from _list_findings(storage, layout.subset_list(subset))
     yield from _id_findings(subsets)
@@ -146,6 +148,20 @@ def _ends_like_a_file(storage: Storage, item_id: str) -> bool:
     is_file = layout.split_suffix(item_id)[1].lower() in layout.IMAGE_SUFFIXES
     masks = layout.class_mask(item_id), layout.instance_mask(item_id)
     return is_file and not any(map(storage.exists, masks))
+
+
+def _zip_findings(storage: ZipStorage) -> Iterator[Finding]:
+    """Say which names in a zip CVAT, which unpacks it by Python's ``zipfile``, reads otherwise."""
+    for name, theirs in storage.unmarked():
+        if "\\" in theirs:
+            what = f"CVAT takes the backslashes in {theirs!r} for letters, and finds no folders"
+            fix = "pack the archive again, with a tool that writes '/' between folders"
+            yield Finding("zip-backslash", name, what, fix)
+            return  # as all names of one tool are alike
+        if name.startswith((f"{layout.CLASS_MASKS}/", f"{layout.INSTANCE_MASKS}/")):
+            what = f"CVAT reads its name as {theirs.rpartition('/')[2]!r}, and does not find it"
+            fix = "pack the archive again, with a tool that marks names as UTF-8, such as Python's"
+            yield Finding("mask-name", name, what, fix)
 
 
 def _id_findings(subsets: Mapping[str, Collection[str]]) -> Iterator[Finding]:

@@ -14,10 +14,8 @@ _FIX_NUMBERS = (
 )
 
 
-def doubts_of_item(
-    scan: Scan, label_map: LabelMap, images: list[str], for_cvat: bool
-) -> Iterator[Finding]:
-    """Yield what is odd about the files of an item that can be read; ``images`` are all it has."""
+def doubts_of_item(scan: Scan, label_map: LabelMap, for_cvat: bool) -> Iterator[Finding]:
+    """Yield what is odd about the files of an item that can be read."""
     item_id = scan.item_id
     class_mask, instance_mask = scan.class_mask, scan.instance_mask
     if scan.image and scan.head is None:
@@ -27,10 +25,6 @@ def doubts_of_item(
         what = f"it is shown {scan.head.shown}, and its masks fit it only as it is stored"
         fix = "take the EXIF orientation out of the file, or turn the masks"
         yield Finding("image-as-stored", scan.image, what, fix, item_id)
-    if len(images) > 1:
-        others = [image for image in images if image != scan.image]
-        what = f"its item has {len(images)} images, and {scan.image} is taken"
-        yield Finding("two-images", others[0], what, "remove all but one", item_id)
     if not scan.has_labels and not scan.has_numbers:
         what, fix = "it has no masks", "leave it so if it has no objects, else add its masks"
         yield Finding("listed-without-masks", class_mask, what, fix, item_id)

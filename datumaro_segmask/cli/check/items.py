@@ -9,7 +9,6 @@ from ...archive import (
     Finding,
     Item,
     LabelMap,
-    find_images,
     findings_of,
     scan_item,
 )
@@ -85,8 +84,7 @@ def check_item(
     if not errors and label_map.labels:
         with reporting(errors.append):
             item = scan.item()
-            images = list(find_images(storage, item_id)) if scan.image else []
-            found = list(doubts_of_item(scan, label_map, images, for_cvat))
+            found = list(doubts_of_item(scan, label_map, for_cvat))
             found += transparent_colors(storage, scan)
             if for_cvat:
                 found += cvat_findings(scan, item, label_map, lookup)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from difflib import get_close_matches
+from collections.abc import Iterator
 from itertools import chain, islice
 
 import cv2
@@ -16,17 +15,6 @@ from ...storage import Storage, layout
 
 _LOOKED_AT = 100_000  # files beside the folders of the layout
 _HEAD = 1 << 12  # bytes of a PNG in which a palette's transparency stands
-
-
-def no_masks(archive: Archive, findings: Iterable[Finding]) -> Iterator[Finding]:
-    """Yield whether there are items, but none with a mask."""
-    total = len({item_id for ids in archive.subsets.values() for item_id in ids})
-    bare = {f.item for f in findings if f.kind == "listed-without-masks"}
-    if total and len(bare) == total:
-        what = f"none of the {counted(total, 'listed item')} has a mask"
-        folders = f"{layout.CLASS_MASKS} and {layout.INSTANCE_MASKS}"
-        fix = f"if there should be some, put them in {folders}, named as the lists name the items"
-        yield Finding("no-masks", layout.CLASS_MASKS, what, fix)
 
 
 def pictures_elsewhere(archive: Archive) -> Iterator[Finding]:
@@ -59,24 +47,9 @@ def _pictures(storage: Storage) -> Iterator[str]:
 def _is_picture(name: str) -> bool:
     """Tell whether a file is a picture, and none of the masks that lie in a folder of their own."""
     suffix = layout.split_suffix(name)[1].lower()
-    return suffix in layout.IMAGE_SUFFIXES and _folder_meant(name.partition("/")[0]) is None
-
-
-def folder_names(storage: Storage) -> Iterator[Finding]:
-    """Yield the folders that are called nearly as one of the layout that is not there."""
-    folders = {name.partition("/")[0] for name in islice(storage.beside(), _LOOKED_AT)}
-    for folder in sorted(folders):
-        meant = _folder_meant(folder)
-        if meant is not None and next(storage.files(meant), None) is None:
-            what = f"masks are read of {meant} alone, so this folder is passed over"
-            fix = f"if it is meant, rename it to {meant}, letter by letter"
-            yield Finding("folder-name", folder, what, fix)
-
-
-def _folder_meant(folder: str) -> str | None:
-    names = {name.lower(): name for name in (layout.CLASS_MASKS, layout.INSTANCE_MASKS)}
-    near = get_close_matches(folder.lower().strip(), names, 1, 0.85)
-    return names[near[0]] if near else None
+    return (
+        suffix in layout.IMAGE_SUFFIXES and layout.mask_folder_meant(name.partition("/")[0]) is None
+    )
 
 
 def _stem(name: str) -> str | None:

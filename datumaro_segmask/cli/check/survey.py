@@ -13,6 +13,7 @@ from ...archive import (
     BY_INDEX,
     WAYS,
     Finding,
+    black_label,
     comment_doubts,
     findings_of,
     no_background,
@@ -26,7 +27,7 @@ from ...storage import layout
 from .cvat_archive import cvat_archive_findings, many_labels
 from .items import SubsetCount
 from .kinds import KINDS, SEVERITIES, severity_of
-from .leftovers import folder_names, no_masks, pictures_elsewhere
+from .leftovers import pictures_elsewhere
 from .parts import Judge, check_items
 
 _MAX_FAULTS = 100  # lines of one file: what has more is not the file it seems to be
@@ -70,6 +71,8 @@ def survey(
     findings += no_label_map(storage)
     findings += no_background(label_map)
     findings += comment_doubts(label_map)
+    if not any(finding.kind == "background" for finding in findings):
+        findings += black_label(label_map)
     if for_cvat:
         findings += cvat_archive_findings(storage, label_map, archive.subsets)
     counts = {subset: SubsetCount() for subset in archive.subsets}
@@ -87,8 +90,6 @@ def survey(
         seen.add(item_id)
     if for_cvat and ways[BY_COLOR]:
         findings += many_labels(label_map)
-    findings += no_masks(archive, findings)
-    findings += folder_names(storage)
     if any(count.images < count.items - count.broken for count in counts.values()):
         findings += pictures_elsewhere(archive)
     if all(ways.values()):

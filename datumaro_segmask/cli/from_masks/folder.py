@@ -77,6 +77,12 @@ class ScatteredStorage:
     def beside(self) -> Iterator[str]:
         return iter(())
 
+    def folders(self) -> list[str]:
+        return []
+
+    def above(self, name: str) -> str | None:
+        return None
+
     def path(self, name: str) -> str | None:
         folder, inner = self._find(name)
         return folder.path(inner)

@@ -10,12 +10,13 @@ import io
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from functools import partial
-from typing import IO, Any
+from typing import IO, Any, TypeAlias
 from urllib.parse import quote, unquote
 
 from .. import layout
 from ..ids import Index
-from ..read import MAX_FILE_BYTES, Entry, Storage, image_rank, too_large, unreadable
+from ..read import MAX_FILE_BYTES, Entry, Storage, image_rank
+from ..strangers import too_large, unreadable
 from ..zip.archive import ZipStorage
 from ..zip.directory import ZipDirectory
 from .file import RemoteFile, find_file, info_of, list_of
@@ -38,13 +39,13 @@ class RemoteFolder:
 
     def _list(self) -> None:
         top = self._store.ask("list", self._root, partial(list_of, self._root))
-        folders = {self._name(info["name"]) for info in top or ()}
+        folders = {self._name(i["name"]) for i in top or () if i["type"] == "directory"}
+        self._folders = sorted(folders)
         for info in top or ():
             if info["type"] == "file":
                 self._add(info)
-        for folder in (
-            layout.SUBSETS, layout.CLASS_MASKS, layout.INSTANCE_MASKS, layout.IMAGES
-        ):  # fmt: skip
+        near = [name for name in self._folders if layout.mask_folder_meant(name)]
+        for folder in dict.fromkeys([*layout.FOLDERS, *near]):
             if folder.partition("/")[0] not in folders:
                 continue
             path = self._path(folder)
@@ -131,6 +132,16 @@ class RemoteFolder:
             yield self._names[at:end].partition(b" ")[2].decode()
             at = end + 1
 
+    def folders(self) -> list[str]:
+        return self._folders
+
+    def above(self, name: str) -> str | None:
+        if self._root == self._store.root.rstrip("/"):  # what is above was not given to us
+            return None
+        path = f"{self._root.rpartition('/')[0]}/{name}"
+        found = self._store.ask("look for it", path, partial(info_of, path))
+        return None if found is None else self._store.place_of(path)
+
     def beside(self) -> Iterator[str]:
         return (name for name in self._all_names() if not layout.is_inside_folder(name))
 
@@ -153,34 +164,44 @@ def _find(path: str, system: Any) -> Any:
     return system.find(path, detail=True)
 
 
-def open_remote(url: str, only_root: Callable[[list[str], str], str]) -> Storage:
+OnlyRoot: TypeAlias = Callable[[list[str], str, Iterable[str], bool], str]
+"""Chooses the root of those that are found at a place, or raises by the names of the files there,
+and whether they are in a zip."""
+
+
+def open_remote(url: str, only_root: OnlyRoot) -> Storage:
     """Open the archive at a URL: a folder, a zip, or a folder that holds nothing but a zip.
 
-    ``only_root`` chooses the root of those that are found, or raises. Raises SegmaskImportError.
+    Raises SegmaskImportError.
     """
     store = Store(url)
     path = store.root.rstrip("/")
     if path.partition("?")[0].lower().endswith(".zip"):
         return _open_zip(store, path, only_root)
-    roots, zips = _look_around(store, path)
+    roots, names = _look_around(store, path)
+    zips = [name for name in names if name.lower().endswith(".zip") and "/" not in name]
     if not roots and len(zips) == 1:
-        return _open_zip(store, zips[0], only_root)
+        return _open_zip(store, f"{path}/{zips[0]}", only_root)
     found = None if roots else store.ask("look for it", path, partial(info_of, path))
     if found is not None and found["type"] == "file":
         return _open_zip(store, path, only_root)
-    return RemoteFolder(store, only_root(roots, store.place))
+    return RemoteFolder(store, only_root(roots, store.place, names, False))
 
 
-def _open_zip(store: Store, path: str, only_root: Callable[[list[str], str], str]) -> Storage:
+def _open_zip(store: Store, path: str, only_root: OnlyRoot) -> Storage:
     file = find_file(store, path)
     directory = ZipDirectory(file)
-    return ZipStorage(file, directory, only_root(directory.roots, file.place))
+    names = directory.names("")
+    return ZipStorage(file, directory, only_root(directory.roots, file.place, names, True))
 
 
 def _look_around(store: Store, path: str) -> tuple[list[str], list[str]]:
-    """Return the folders where a layout begins, the highest there are, and the zips in ``path``."""
+    """Return the folders where a layout begins, the highest there are.
+
+    Also returns the files that were seen, relative to ``path``.
+    """
     marks = {layout.CLASS_MASKS, layout.INSTANCE_MASKS, layout.SUBSETS.partition("/")[0]}
-    level, zips = [path], None
+    level, names = [path], []
     for _ in range(layout.MAX_DEPTH + 1):
         found, below = [], []
         for folder in level[:_MOST_FOLDERS]:
@@ -189,10 +210,9 @@ def _look_around(store: Store, path: str) -> tuple[list[str], list[str]]:
             if marks & {name.rpartition("/")[2] for name in folders}:
                 found.append(folder)
             below += [name for name in folders if not layout.is_litter(name.rpartition("/")[2])]
-            if zips is None:
-                files = [entry["name"] for entry in entries if entry["type"] == "file"]
-                zips = [name for name in files if name.lower().endswith(".zip")]
+            files = [entry["name"] for entry in entries if entry["type"] == "file"]
+            names += [name.removeprefix(path).lstrip("/") for name in files]
         if found:
             return found, []
         level = sorted(below)
-    return [], zips or []
+    return [], names

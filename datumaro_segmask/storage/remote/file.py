@@ -11,14 +11,15 @@ from functools import partial
 from typing import IO, Any
 
 from ...errors import ArchiveError
-from ..read import Entry, read_at, unreadable
+from ..read import Entry, read_at
+from ..strangers import unreadable
 from .store import Store
 
 _KEPT_AT_ONCE = 1 << 23
 
 
 class RemoteFile:
-    """A file far away, as a source of bytes (`zip.directory.Source`)."""
+    """A file far away, as a source of bytes (`zip.records.Source`)."""
 
     def __init__(self, store: Store, path: str, size: int) -> None:
         self._store = store

@@ -14,9 +14,10 @@ from typing import IO, Any
 
 from ...errors import ArchiveError
 from .. import layout
-from ..read import MAX_FILE_BYTES, Entry, GuardedFile, image_rank, read_at, too_large, unreadable
-from ..strangers import COPY, no_zip
-from .directory import MOST_RECORD, Record, Source, ZipDirectory, decode_name
+from ..read import MAX_FILE_BYTES, Entry, GuardedFile, image_rank, read_at
+from ..strangers import COPY, no_folder, no_zip, too_large, unreadable
+from .directory import ZipDirectory
+from .records import MOST_RECORD, Record, Source, decode_name
 
 try:
     from lzma import LZMAError
@@ -94,6 +95,9 @@ class ZipStorage:
         self._source = source
         self._directory = directory
         self._root = root
+        for folder in layout.FOLDERS:
+            if self.exists(folder):
+                raise no_folder(self.place(folder))
 
     def place(self, name: str = "") -> str:
         return f"{self._source.place}: {self._root}{name}" if name else self._source.place
@@ -205,9 +209,26 @@ class ZipStorage:
         for name in self._directory.names(self._root + folder):
             yield name.removeprefix(self._root)
 
+    def unmarked(self) -> Iterator[tuple[str, str]]:
+        """Yield each file whose name Python's ``zipfile`` has otherwise on Linux, and as what."""
+        for name, theirs in self._directory.unmarked():
+            if name.startswith(self._root):
+                yield name.removeprefix(self._root), theirs
+
+    def folders(self) -> list[str]:
+        parts = (name.partition("/") for name in self.beside())
+        return sorted({folder for folder, slash, _ in parts if slash})
+
+    def above(self, name: str) -> str | None:
+        if self._root:
+            place = f"{self._root.rstrip('/').rpartition('/')[0]}/{name}".lstrip("/")
+            found = self._directory.find(place)
+            return None if found is None else f"{self._source.place}: {place}"
+        path = os.path.join(os.path.dirname(self._source.place), name)
+        return path if os.path.isfile(path) else None  # which no URL is
+
     def beside(self) -> Iterator[str]:
-        names = (n.removeprefix(self._root) for n in self._directory.names(self._root.rstrip("/")))
-        return (name for name in names if not layout.is_inside_folder(name))
+        return self._directory.beside(self._root)
 
 
 class _Part(io.RawIOBase):

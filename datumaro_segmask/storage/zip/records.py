@@ -1,0 +1,192 @@
+"""The records of a zip's central directory: where they stand, and what each says of its file.
+
+Source: the ZIP specification (APPNOTE.TXT),
+sections 4.3 and 4.5; what is lenient here is what ``zipfile`` is lenient about.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from ...signatures import HEAD
+from ..read import Entry
+from ..strangers import no_zip, not_a_zip
+
+_RECORD = struct.Struct("<4s6H3L5H2L")
+_SIZES, _SIZES_AT = struct.Struct("<3H"), 28  # of name, extra field and comment, in a record
+_END = struct.Struct("<4s4H2LH")
+_LOCATOR = struct.Struct("<4sLQL")
+_END_64 = struct.Struct("<4sQ2H2L4Q")
+_MOST_COMMENT = (1 << 16) - 1
+_CHUNK = 1 << 20  # bytes of the directory that are read at once
+MOST_RECORD = _RECORD.size + 3 * ((1 << 16) - 1)
+
+_UTF_8 = 1 << 11  # a flag
+_IN_EXTRA = 0xFFFFFFFF
+
+
+class Source(Protocol):
+    """Bytes that any part can be read of: a file on the disk, or one far away."""
+
+    place: str
+    size: int
+
+    def read(self, start: int, size: int) -> bytes:
+        """Return exactly these bytes. Raises MissingFileError or ArchiveError."""
+
+    def keep(self, start: int, end: int) -> None:
+        """Make ready a part that will be read again and again, record by record."""
+
+    def ahead(
+        self, entries: Iterable[Entry], ranges_of: Callable[[str], list[tuple[int, int]]]
+    ) -> Iterator[Entry]:
+        """Yield entries, while the ranges of the next of them are fetched if they are far away."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What the directory says of one file; ``offset`` is where its local header begins.
+
+    ``unmarked`` is the name as Python's ``zipfile`` has it, and CVAT with it: without the flag for
+    UTF-8 every name is cp437.
+    """
+
+    name: str
+    unmarked: str
+    flags: int
+    method: int
+    crc: int
+    packed: int
+    size: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Where the directory lies in the zip, how many records it is said to have, and by how many
+    bytes all places are to be raised, as something stands before the zip."""
+
+    start: int
+    end: int
+    count: int
+    shift: int
+
+
+def find_directory(source: Source) -> Span:
+    """Find the directory by its end record, which stands at the end of the file.
+
+    Raises ArchiveError.
+    """
+    tail_start = max(0, source.size - _END.size - _MOST_COMMENT - _LOCATOR.size - _END_64.size)
+    tail = source.read(tail_start, source.size - tail_start)
+    at = len(tail) - _END.size
+    if at < 0 or not tail.startswith(b"PK\5\6", at) or tail[-2:] != b"\0\0":
+        at = tail.rfind(b"PK\5\6", max(0, len(tail) - _END.size - _MOST_COMMENT))
+    if at < 0 or at + _END.size > len(tail):
+        raise not_a_zip(source.read(0, min(HEAD, source.size)), source.place)
+    *_, count, size, start, _ = _END.unpack_from(tail, at)
+    end = tail_start + at
+    at -= _LOCATOR.size
+    if at >= 0 and tail.startswith(b"PK\6\7", at):
+        at -= _END_64.size
+        if at < 0 or not tail.startswith(b"PK\6\6", at):
+            raise no_zip("its zip64 end record is not where it should be", source.place)
+        *_, count, size, start = _END_64.unpack_from(tail, at)
+        end = tail_start + at
+    shift = end - size - start
+    if shift < 0 or end - size < 0:
+        raise no_zip("Bad offset for central directory", source.place)
+    return Span(end - size, end, count, shift)
+
+
+def read_records(
+    source: Source, span: Span, begin: bytes = b"", skip: tuple[bytes, ...] = ()
+) -> Iterator[tuple[int, Record]]:
+    """Yield each record behind its place. Raises ArchiveError for what is no sound directory.
+
+    With ``begin`` most are passed over, quickly, whose names do not begin so, and with ``skip``
+    those whose names do.
+    """
+    at, data, base = span.start, b"", span.start
+    while at < span.end:
+        if at + MOST_RECORD > base + len(data) and base + len(data) < span.end:
+            base, data = at, source.read(at, min(_CHUNK, span.end - at))
+        name_at = at - base + _RECORD.size
+        if (begin or skip) and name_at <= len(data):
+            sizes = _SIZES.unpack_from(data, at - base + _SIZES_AT)
+            name = data[name_at : name_at + sizes[0]]
+            is_plain = b"\\" not in name and not name.startswith(b"./")
+            if name.startswith(skip) or (is_plain and not name.startswith(begin)):
+                at += _RECORD.size + sum(sizes)
+                continue
+        record, size = _parse(data, at - base, span.shift, source.place)
+        yield at, record
+        at += size
+
+
+def read_record(source: Source, span: Span, place: int) -> Record:
+    """Return the record at a place that `read_records` gave."""
+    data = source.read(place, min(_RECORD.size + 512, span.end - place))
+    if _RECORD.size + sum(_SIZES.unpack_from(data, _SIZES_AT)) > len(data):
+        data = source.read(place, min(MOST_RECORD, span.end - place))
+    return _parse(data, 0, span.shift, source.place)[0]
+
+
+def _parse(data: bytes, at: int, shift: int, place: str) -> tuple[Record, int]:
+    """Return the record at ``at``, and how many bytes it has."""
+    if at + _RECORD.size > len(data) or not data.startswith(b"PK\1\2", at):
+        raise no_zip("Bad magic number for central directory", place)
+    fields = _RECORD.unpack_from(data, at)
+    _, _, _, flags, method, _, _, crc, packed, size = fields[:10]
+    name_size, extra_size, comment_size, _, _, _, offset = fields[10:]
+    name_at = at + _RECORD.size
+    extra_at = name_at + name_size
+    total = extra_at + extra_size + comment_size - at
+    if at + total > len(data):
+        raise no_zip("Truncated central directory", place)
+    if _IN_EXTRA in (size, packed, offset):
+        extra = data[extra_at : extra_at + extra_size]
+        size, packed, offset = _long_fields(extra, size, packed, offset, place)
+    raw = data[name_at:extra_at]
+    name = decode_name(raw, flags, place)
+    marked = raw.isascii() or flags & _UTF_8
+    unmarked = name if marked else raw.partition(b"\0")[0].decode("cp437")
+    return Record(name, unmarked, flags, method, crc, packed, size, offset + shift), total
+
+
+def decode_name(raw: bytes, flags: int, place: str) -> str:
+    """Return a name as text, up to a NUL; without the flag for UTF-8 it is cp437, or still UTF-8.
+
+    Linux and macOS write UTF-8 and often do not say so.
+    """
+    raw = raw.partition(b"\0")[0]
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        if flags & _UTF_8:
+            raise no_zip("a name is no UTF-8", place) from None
+        return raw.decode("cp437")
+
+
+def _long_fields(
+    extra: bytes, size: int, packed: int, offset: int, place: str
+) -> tuple[int, int, int]:
+    """Return the fields of 32 bits, those that do not fit from the extra field of zip64."""
+    at = 0
+    while at + 4 <= len(extra):
+        kind, length = struct.unpack_from("<2H", extra, at)
+        if kind == 1:
+            body = extra[at + 4 : at + 4 + length]
+            found = list(struct.unpack_from(f"<{min(3, len(body) // 8)}Q", body))
+            fields = [size, packed, offset]
+            for i, field in enumerate(fields):
+                if field == _IN_EXTRA:
+                    if not found:
+                        raise no_zip("Corrupt zip64 extra field", place)
+                    fields[i] = found.pop(0)
+            return fields[0], fields[1], fields[2]
+        at += 4 + length
+    return size, packed, offset
