@@ -24,7 +24,12 @@ LAST_SHARED = 255
 """The last instance number that CVAT and Datumaro's VOC plugin can read."""
 _SHOWN = 80  # characters of a name in messages
 HEADER = "# label:color_rgb:parts:actions"
-COLOR, PALETTE, INDEX = MASK_MODES = ("color", "palette", "index")
+COLOR, PALETTE, INDEX = "color", "palette", "index"
+MASK_MODES = {
+    COLOR: "RGB, as CVAT writes",
+    PALETTE: "the same colours, smaller",
+    INDEX: "gray, the value is the label's line in labelmap.txt, for training",
+}
 IGNORED = 255
 """The value of the ``ignore_label`` in index masks, as training code expects it."""
 _THIN = 2

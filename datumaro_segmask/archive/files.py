@@ -123,10 +123,9 @@ def passed_folders(
 
 def inner_archives(storage: Storage) -> Iterator[str]:
     """Yield the folders at the root, of the first of them, that are archives themselves."""
-    marks = layout.SUBSETS, layout.CLASS_MASKS, layout.INSTANCE_MASKS
     others = (name for name in storage.folders() if name not in layout.TOP)
     for folder in islice(others, _FOLDERS):
-        if any(next(storage.files(f"{folder}/{mark}"), None) for mark in marks):
+        if any(next(storage.files(f"{folder}/{mark}"), None) for mark in layout.MARKS):
             yield folder
 
 

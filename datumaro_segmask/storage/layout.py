@@ -21,7 +21,10 @@ IMAGES = "JPEGImages"
 TOP = (LABEL_MAP, "ImageSets", CLASS_MASKS, INSTANCE_MASKS, IMAGES)
 """All that an archive has at its root."""
 
-FOLDERS = (SUBSETS, CLASS_MASKS, INSTANCE_MASKS, IMAGES)
+MARKS = (CLASS_MASKS, INSTANCE_MASKS, SUBSETS)
+"""The folders of which any makes the one it lies in the root of an archive, wherever that is."""
+
+FOLDERS = (*MARKS, IMAGES)
 
 STAGING = ".segmask-export-"
 """How the names begin of what an export keeps in its target for itself (see `commit`)."""
@@ -224,7 +227,7 @@ def roots_of(names: Iterable[str], max_depth: int = MAX_DEPTH) -> list[str]:
     A root ends in ``/`` but for the top, which is ``""``. Only the shallowest level that has any
     counts. ``names``: file paths relative to the top, with ``/``.
     """
-    marks = (f"{SUBSETS}/", f"{CLASS_MASKS}/", f"{INSTANCE_MASKS}/")
+    marks = tuple(f"{mark}/" for mark in MARKS)
     roots: dict[int, set[str]] = {}
     known: tuple[str, ...] = ()  # where nearly all names of a large archive begin
     for name in names:

@@ -74,10 +74,9 @@ def check_finished(*roots: str) -> None:
 
 def folder_roots(path: str) -> list[str]:
     """Return the folders, up to three down from ``path``, where an archive's layout begins."""
-    marks = [layout.SUBSETS, layout.CLASS_MASKS, layout.INSTANCE_MASKS]
     level = [path]
     for _ in range(layout.MAX_DEPTH + 1):
-        found = [f for f in level if any(os.path.isdir(os.path.join(f, mark)) for mark in marks)]
+        found = [f for f in level if any(os.path.isdir(os.path.join(f, m)) for m in layout.MARKS)]
         if found:
             return found
         level = [sub for folder in level for sub in _folders_in(folder)]

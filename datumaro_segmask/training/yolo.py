@@ -14,7 +14,7 @@ from functools import lru_cache
 import numpy as np
 
 from ..arrays import Size
-from .rings import center_rings
+from .center_rings import center_rings
 from .segments import Segment
 
 IMAGES, LABELS = "images", "labels"

@@ -17,6 +17,7 @@ import pytest
 from datumaro_segmask.archive.diagnostics import Finding
 from datumaro_segmask.archive.lists import open_archive
 from datumaro_segmask.errors import ArchiveError, MissingFileError, SegmaskError, UnsafePathError
+from datumaro_segmask.storage.layout import STAGING
 from datumaro_segmask.storage.open import open_storage
 from datumaro_segmask.storage.read import Storage
 from datumaro_segmask.storage.remote import store as store_module
@@ -320,6 +321,30 @@ def test_what_is_no_archive_in_a_folder(name: str, tmp_path: Path) -> None:
     here, there = told(str(near)), told(url)
     assert there.what == here.what
     assert there.remedy == here.remedy.replace(str(near), place or url)
+
+
+def test_lists_alone_make_a_root() -> None:
+    url = put("memory://listed", {"x/ImageSets/Segmentation/train.txt": b"a\n"})
+    assert [*open_storage(url).files("ImageSets/Segmentation")]
+
+
+def test_lists_of_another_task_make_none() -> None:
+    url = put(
+        "memory://main", {"ImageSets/Main/train.txt": b"a\n", "deep/SegmentationClass/a.png": b"x"}
+    )
+    assert open_storage(url).place("x").endswith("main/deep/x")
+
+
+def test_copy_of_an_unfinished_export() -> None:
+    url = put("memory://cut", {**FILES, f"{STAGING}x/journal": b"", f"{STAGING}x/new/a.png": b""})
+    with pytest.raises(ArchiveError, match="had been cut short") as caught:
+        open_storage(url)
+    assert caught.value.where == f"{url}/{STAGING}x"
+
+
+def test_copy_of_an_export_that_never_began_to_move() -> None:
+    url = put("memory://waiting", {**FILES, f"{STAGING}x/new/a.png": b""})
+    assert open_storage(url).read("SegmentationClass/a.png") == FILES["SegmentationClass/a.png"]
 
 
 def test_masks_in_a_misnamed_folder_and_a_label_map_above() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from datumaro_segmask.arrays import Size
 from datumaro_segmask.training import Segment, data_file, label_lines, label_place
-from datumaro_segmask.training.rings import center_rings
+from datumaro_segmask.training.center_rings import center_rings
 
 from ..archives import plane
 from ..regions.test_polygons import CASES, random_masks

@@ -47,11 +47,11 @@ class SegmaskExporter(WholeExporter):
         parser: argparse.ArgumentParser = super().build_cmdline_parser(**kwargs)
         parser.add_argument(
             "--mask-mode",
-            choices=MASK_MODES,
-            default=MASK_MODES[0],
-            help="Kind of the mask files: 'color' (RGB, as CVAT writes), 'palette' (the same "
-            "colours, smaller), 'index' (gray, the value is the label's line in labelmap.txt, "
-            "for training) (default: %(default)s)",
+            choices=[*MASK_MODES],
+            default=COLOR,
+            help="Kind of the mask files: "
+            + ", ".join(f"'{mode}' ({what})" for mode, what in MASK_MODES.items())
+            + " (default: %(default)s)",
         )
         parser.add_argument(
             "--label-map",

@@ -13,6 +13,7 @@ from functools import partial
 from typing import IO, Any, TypeAlias
 from urllib.parse import quote, unquote
 
+from ...errors import ArchiveError
 from .. import layout
 from ..ids import Index
 from ..read import MAX_FILE_BYTES, Entry, Storage, image_rank
@@ -38,12 +39,13 @@ class RemoteFolder:
         self._list()
 
     def _list(self) -> None:
-        top = self._store.ask("list", self._root, partial(list_of, self._root))
-        folders = {self._name(i["name"]) for i in top or () if i["type"] == "directory"}
+        top = _listed(self._store, self._root)
+        folders = {self._name(path) for path in _folders_of(top)}
         self._folders = sorted(folders)
-        for info in top or ():
+        for info in top:
             if info["type"] == "file":
                 self._add(info)
+        self._check_finished()
         near = [name for name in self._folders if layout.mask_folder_meant(name)]
         for folder in dict.fromkeys([*layout.FOLDERS, *near]):
             if folder.partition("/")[0] not in folders:
@@ -54,6 +56,20 @@ class RemoteFolder:
                 if found[name].get("type", "file") == "file":
                     self._add(found[name])
         self._index.sort()
+
+    def _check_finished(self) -> None:
+        for folder in self._folders:
+            if folder.startswith(layout.STAGING):
+                path = self._path(folder)
+                for info in _listed(self._store, path):
+                    if layout.is_journal(self._name(info["name"])):
+                        raise ArchiveError(
+                            "the folder was copied when an export into it had been cut short",
+                            self._store.place_of(path),
+                            "the copy of a finished export",
+                            "run 'datumaro-segmask recover' on the folder that it was copied "
+                            "from, and copy that",
+                        )
 
     def _name(self, path: str) -> str:
         name = path.rstrip("/")[len(self._root) + 1 :]
@@ -195,19 +211,35 @@ def _open_zip(store: Store, path: str, only_root: OnlyRoot) -> Storage:
     return ZipStorage(file, directory, only_root(directory.roots, file.place, names, True))
 
 
+def _listed(store: Store, path: str) -> list[dict[str, Any]]:
+    return store.ask("list", path, partial(list_of, path)) or []
+
+
+def _folders_of(entries: Iterable[dict[str, Any]]) -> list[str]:
+    return [entry["name"].rstrip("/") for entry in entries if entry["type"] == "directory"]
+
+
+def _has(store: Store, folders: Iterable[str], mark: str) -> bool:
+    """Tell whether a mark of a root is one of these folders, or below one of them."""
+    head, _, rest = mark.partition("/")
+    for folder in folders:
+        if folder.rpartition("/")[2] == head:
+            return not rest or _has(store, _folders_of(_listed(store, folder)), rest)
+    return False
+
+
 def _look_around(store: Store, path: str) -> tuple[list[str], list[str]]:
     """Return the folders where a layout begins, the highest there are.
 
     Also returns the files that were seen, relative to ``path``.
     """
-    marks = {layout.CLASS_MASKS, layout.INSTANCE_MASKS, layout.SUBSETS.partition("/")[0]}
     level, names = [path], []
     for _ in range(layout.MAX_DEPTH + 1):
         found, below = [], []
         for folder in level[:_MOST_FOLDERS]:
-            entries = store.ask("list", folder, partial(list_of, folder)) or ()
-            folders = [e["name"].rstrip("/") for e in entries if e["type"] == "directory"]
-            if marks & {name.rpartition("/")[2] for name in folders}:
+            entries = _listed(store, folder)
+            folders = _folders_of(entries)
+            if any(_has(store, folders, mark) for mark in layout.MARKS):
                 found.append(folder)
             below += [name for name in folders if not layout.is_litter(name.rpartition("/")[2])]
             files = [entry["name"] for entry in entries if entry["type"] == "file"]
