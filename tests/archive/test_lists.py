@@ -183,3 +183,17 @@ def test_label_map_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         read_label_map_file("gone.txt")
     with pytest.raises(MissingFileError, match="nowhere"):
         read_label_map_file("nowhere/labels.txt")
+
+
+@pytest.mark.parametrize(("before", "known"), [(200_000, True), (270_000, False)])
+def test_a_quarter_of_a_mebibyte_of_an_image_is_read_for_its_size(
+    before: int, known: bool, tmp_path: Path
+) -> None:
+    data = jpeg(3, 4)
+    padding = b"\xff\xfe" + (60_000).to_bytes(2, "big") + bytes(59_998)
+    filled = data[:2] + padding * (before // 60_000) + data[2:]
+    rest = before - len(filled) + len(data)
+    filled = filled[:2] + b"\xff\xfe" + rest.to_bytes(2, "big") + bytes(rest - 2) + filled[2:]
+    folder = as_folder({**archive({}), "JPEGImages/a.jpg": filled}, tmp_path / "x")
+    head = read_image_head(open_storage(str(folder)), "JPEGImages/a.jpg")
+    assert head == (ImageHead(Size(3, 4), None) if known else None)

@@ -151,6 +151,12 @@ def test_max_pixels() -> None:
         parse_header(start, WHERE, 4999)
 
 
+def test_most_pixels_by_default() -> None:
+    parse_header((SIGNATURE + header(1 << 15, 1 << 15))[:33], WHERE)
+    with pytest.raises(PngError, match="at most 1,073,741,824"):
+        parse_header((SIGNATURE + header(1 << 15, (1 << 15) + 1))[:33], WHERE)
+
+
 @pytest.mark.parametrize(
     ("color_type", "depth"), [(kind, depth) for kind in DEPTHS for depth in DEPTHS[kind]]
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import sys
 import tempfile
@@ -508,6 +509,17 @@ def test_lists_go_to_the_disk_while_they_grow(monkeypatch: pytest.MonkeyPatch) -
         waiting = sum(map(len, lists._lines.values()))
         assert waiting == 5
         assert list(lists.texts()["ImageSets/Segmentation/s.txt"]) == [str(n) for n in range(25)]
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="counts open files by /proc")
+def test_no_file_stays_open(source: Path, tmp_path: Path) -> None:
+    dataset = load(source)
+    dataset.init_cache()
+    gc.collect()
+    before = len(os.listdir("/proc/self/fd"))
+    dataset.export(str(tmp_path / "out"), "segmask", save_media=True)
+    gc.collect()
+    assert len(os.listdir("/proc/self/fd")) <= before
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a file there has a name for as long as it is")

@@ -166,7 +166,7 @@ def datasets(draw: Callable[[Any], Any]) -> Dataset:
     )
 
 
-@given(datasets(), st.sampled_from(MASK_MODES), st.booleans())
+@given(datasets(), st.sampled_from([*MASK_MODES]), st.booleans())
 def test_random_datasets(dataset: Dataset, mask_mode: str, zipped: bool) -> None:
     names = [label.name for label in dataset.categories()[AnnotationType.label].items]
     colormap = dataset.categories().get(AnnotationType.mask, MaskCategories()).colormap
@@ -191,7 +191,7 @@ def test_random_datasets(dataset: Dataset, mask_mode: str, zipped: bool) -> None
 @given(
     arrays.arrays(np.int64, (18, 20), elements=st.integers(0, 1 << 23)),
     arrays.arrays(np.int64, (18, 20), elements=st.integers(-1, 2)),
-    st.sampled_from(MASK_MODES),
+    st.sampled_from([*MASK_MODES]),
 )
 def test_more_than_255_instances(
     numbers: NDArray[Any], labels: NDArray[Any], mask_mode: str
