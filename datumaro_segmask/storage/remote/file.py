@@ -85,12 +85,16 @@ class _Stream(io.RawIOBase):
         return size
 
 
-def info_of(path: str, system: Any) -> Any:
-    return system.info(path)
+def info_of(path: str, system: Any) -> dict[str, Any]:
+    """Return what a file system of fsspec knows of a path: its ``name``, ``type`` and ``size``."""
+    info: dict[str, Any] = system.info(path)
+    return info
 
 
-def list_of(path: str, system: Any) -> Any:
-    return system.ls(path, detail=True)
+def list_of(path: str, system: Any) -> list[dict[str, Any]]:
+    """Return what it knows of all that is right in a folder."""
+    infos: list[dict[str, Any]] = system.ls(path, detail=True)
+    return infos
 
 
 def find_file(store: Store, path: str) -> RemoteFile:
