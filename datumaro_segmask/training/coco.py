@@ -41,9 +41,10 @@ def annotation_lines(
     texts = _segmentations(segments, size, segmentation)
     for number, (segment, text) in enumerate(zip(segments, texts, strict=True), first_id):
         instance = segment.instance
+        x, y, width, height = instance.bbox
         yield (
             f'{{"id":{number},"image_id":{image_id},"category_id":{segment.label + 1},'
-            f'"segmentation":{text},"area":{instance.area},"bbox":{_encode(instance.bbox)},'
+            f'"segmentation":{text},"area":{instance.area},"bbox":[{x},{y},{width},{height}],'
             f'"iscrowd":{segment.is_crowd:d}}}'
         )
 

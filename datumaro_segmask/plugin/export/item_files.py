@@ -13,7 +13,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
 from contextlib import suppress
-from functools import partial
+from functools import lru_cache, partial
 
 from datumaro.components.annotation import Annotation, Bbox, Mask
 from datumaro.components.dataset_base import DatasetItem
@@ -46,6 +46,7 @@ FOLDS_CASE = ON_WINDOWS or sys.platform == "darwin"
 _SAME_EXTENT = 0.9  # of the overlap of two extents over their union
 OWN_BOXES = "boxes that are taken for those of other annotations"
 NO_IMAGE = "images that the dataset does not have"
+_problem_of_subset = lru_cache(maxsize=64)(layout.problem_of_new_name)  # there are few of them
 
 
 def in_paint_order(annotations: Sequence[Annotation], left_out: Counter[str]) -> list[Placed]:
@@ -284,7 +285,7 @@ def check_names(item: DatasetItem, problem: str | None, nested: str) -> None:
     """
     if problem:
         raise _unwritable("id", problem, item)
-    problem = layout.problem_of_new_name(item.subset) or (nested if "/" in item.subset else None)
+    problem = _problem_of_subset(item.subset) or (nested if "/" in item.subset else None)
     if problem:
         raise _unwritable("subset", problem, item)
 

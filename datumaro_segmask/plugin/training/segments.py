@@ -30,7 +30,6 @@ from ..annotations import (
     SegmaskMask,
     geometry_of,
     place_of_annotation,
-    to_instance,
 )
 from ..export.item_files import in_paint_order
 from ..labels import label_error
@@ -128,11 +127,11 @@ class SegmentMaker:
         found: dict[_Pair, Segment] = {}
         others: dict[_Pair, list[_Member]] = {}
         for pair, members in pairs.items():
-            instance = _known(members, size)
+            instance = _known(members, pair.label, size)
             if instance is None:
                 others[pair] = members
             elif instance.area:
-                found[pair] = Segment(replace(instance, label=pair.label), None, pair.is_crowd)
+                found[pair] = Segment(instance, None, pair.is_crowd)
         if others:
             found |= _covered(others, size, report)
         self._left_out[WITHOUT_PIXELS] += len(pairs) - len(found)
@@ -173,13 +172,13 @@ def is_stuff(annotation: Annotation) -> bool:
     return isinstance(annotation, SegmaskMask) and not annotation.group
 
 
-def _known(members: Sequence[_Member], size: Size) -> Instance | None:
+def _known(members: Sequence[_Member], label: int, size: Size) -> Instance | None:
     """Return the pixels of a mask of the importer that is all of an object."""
     mask = members[0].annotation
-    if len(members) > 1 or not isinstance(mask, SegmaskMask) or not isinstance(mask.rle, KnownRle):
+    rle = mask.rle if isinstance(mask, SegmaskMask) and len(members) == 1 else None
+    if not isinstance(rle, KnownRle) or tuple(rle["size"]) != size:
         return None
-    instance, *its_size = to_instance(mask)
-    return instance if tuple(its_size) == size else None
+    return Instance(label, mask.group, rle["counts"], rle.area, rle.bbox)
 
 
 def _covered(
