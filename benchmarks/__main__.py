@@ -60,9 +60,9 @@ class Run:
                 place = section.name, workload, variant
                 self.compare(place, folder, candidates, section.fresh)
 
-    def growth(self) -> None:
-        for case, folder, candidates in growth.draw(self.folder):
-            self.compare((growth.SECTION, case, ""), folder, candidates, False)
+    def growth(self, section: str) -> None:
+        for case, folder, candidates in growth.draw(section, self.folder):
+            self.compare((section, case, ""), folder, candidates, False)
 
     def compare(
         self,
@@ -85,7 +85,7 @@ class Run:
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.split(";")[0])
-    sections = [*SECTIONS, growth.SECTION]
+    sections = [*SECTIONS, *growth.GROUPS]
     parser.add_argument(
         "--only",
         metavar="SECTIONS",
@@ -131,8 +131,8 @@ def main() -> None:
         run = Run(folder, effort, arguments.quick, arguments.clock)
         draw(folder, [TINY, *arguments.workloads])
         for name in arguments.only:
-            if name == growth.SECTION:
-                run.growth()
+            if name in growth.GROUPS:
+                run.growth(name)
                 continue
             for workload in arguments.workloads:
                 run.section(SECTIONS[name], workload)

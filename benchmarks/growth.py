@@ -13,7 +13,7 @@ from .sections import DATUMARO, DECODE, OURS, OURS_FORMAT, THEIR_FORMAT
 from .sources import CLASS_MASKS, INSTANCE_MASKS
 from .workloads import RGB, Workload, build, write_facts, write_lists
 
-SECTION = "growth"
+SECTION, STREAMS = "growth", "streams"
 STREAM = f"{OURS}, streamed"
 BASE = Workload("base", 2048, 2048, 1, 5, (100, 100), (25, 60))
 SMALL = Workload("small", 128, 96, 20, 5, (2, 4), (8, 30))
@@ -25,6 +25,7 @@ IMAGES = {
     "instances x10": replace(BASE, name="instances", instances=(1000, 1000), radii=(8, 19)),
 }
 COUNTS = {f"{ITEMS:,} items": ITEMS, "items x10": 10 * ITEMS}
+LONG = {f"{count:,} items": count for count in (10_000, 100_000)}
 
 OF_IMAGES = (
     Candidate(OURS, "Import", {"format": OURS_FORMAT}),
@@ -34,31 +35,44 @@ OF_IMAGES = (
 OF_ITEMS = (
     Candidate(STREAM, "Import", {"format": OURS_FORMAT, "stream": True}),
     Candidate(OURS, "Import", {"format": OURS_FORMAT}),
-    Candidate(
-        f"{STREAM}, to COCO", "Convert",
-        {"format": OURS_FORMAT, "to": "coco_segments", "stream": True},
-    ),
     Candidate(DATUMARO, "Import", {"format": THEIR_FORMAT}),
-)  # fmt: skip
-GROUPS = (OF_IMAGES, tuple(IMAGES)), (OF_ITEMS, tuple(COUNTS))
+)
+OF_STREAMS = tuple(
+    Candidate(f"{STREAM}, to {to}", "Convert", {"format": OURS_FORMAT, "to": to, "stream": True})
+    for to in ("coco_segments", "yolo_segments")
+)
+Groups = tuple[tuple[tuple[Candidate, ...], tuple[str, ...]], ...]
+GROUPS: dict[str, Groups] = {
+    SECTION: ((OF_IMAGES, tuple(IMAGES)), (OF_ITEMS, tuple(COUNTS))),
+    STREAMS: ((OF_STREAMS, tuple(LONG)),),
+}
 """Each group of cases is compared with its first."""
 
 
-def draw(folder: Path) -> Iterator[tuple[str, Path, tuple[Candidate, ...]]]:
-    """Yield each case, the folder where it stands, and who reads it."""
+def draw(section: str, folder: Path) -> Iterator[tuple[str, Path, tuple[Candidate, ...]]]:
+    """Yield each case of a section, the folder where it stands, and who reads it."""
+    if section == STREAMS:
+        yield from _counted(folder, LONG, OF_STREAMS)
+        return
     for case, workload in IMAGES.items():
         root = folder / f"{workload.name}-{RGB}"
         if not root.exists():
             build(workload, folder, (RGB,))
         yield case, root, OF_IMAGES
+    yield from _counted(folder, COUNTS, OF_ITEMS)
+
+
+def _counted(
+    folder: Path, counts: dict[str, int], candidates: tuple[Candidate, ...]
+) -> Iterator[tuple[str, Path, tuple[Candidate, ...]]]:
     small = folder / f"{SMALL.name}-{RGB}"
     if not small.exists():
         build(SMALL, folder, (RGB,))
-    for case, count in COUNTS.items():
+    for case, count in counts.items():
         root = folder / f"items-{count}"
         if not root.exists():
             repeat(small, root, count)
-        yield case, root, OF_ITEMS
+        yield case, root, candidates
 
 
 def repeat(source: Path, root: Path, count: int) -> None:

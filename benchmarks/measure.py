@@ -16,7 +16,7 @@ from typing import Any
 
 WALL, CPU = "wall", "cpu"
 ROOT = Path(__file__).parents[1]
-TIMEOUT = 600.0  # seconds for one run
+TIMEOUT = 3600.0  # seconds for one run
 
 
 @dataclass(frozen=True)

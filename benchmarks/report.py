@@ -47,7 +47,8 @@ def markdown(results: Sequence[Result]) -> str:
         rows = [result for result in results if result.section == section.name]
         if rows:
             blocks += _section(section, rows)
-    blocks += _growth([result for result in results if result.section == growth.SECTION])
+    for name, groups in growth.GROUPS.items():
+        blocks += _growth(groups, [result for result in results if result.section == name])
     return "\n\n".join(blocks) + "\n"
 
 
@@ -147,10 +148,10 @@ def _verdict(verdict: Verdict) -> str:
     return f"{verdict.value:.{digits}f} ({sign} {verdict.limit:g}: {word})"
 
 
-def _growth(results: Sequence[Result]) -> Iterator[str]:
+def _growth(groups: growth.Groups, results: Sequence[Result]) -> Iterator[str]:
     cells = {(result.workload, result.candidate): result for result in results}
     rows = []
-    for candidates, cases in growth.GROUPS:
+    for candidates, cases in groups:
         for candidate in candidates:
             first = cells.get((cases[0], candidate.name))
             for case in cases:
@@ -158,7 +159,7 @@ def _growth(results: Sequence[Result]) -> Iterator[str]:
                 if cell:
                     rows.append([f"{candidate.name}: {case}", *_grown(cell, first)])
     if rows:
-        yield "**Growth: import, when one thing grows**"
+        yield "**Growth: what one thing that grows costs**"
         yield _table(["case", "ms in all", "times the first", "peak MB", "times the first"], rows)
 
 
