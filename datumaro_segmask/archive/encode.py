@@ -107,7 +107,7 @@ class CvatLosses:
         if self._stuff:
             yield (
                 f"{counted(self._stuff, 'mask')} of stuff beside instances, which it leaves out "
-                "(number_stuff=True makes instances of them)"
+                "(with number_stuff=True they are instances)"
             )
         if self._comments:
             yield f"{counted(self._comments, 'id')} that begin with '#', which are comments to it"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import logging
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -637,7 +638,7 @@ def test_mask_annotations_are_read_once(tmp_path: Path) -> None:
 
 
 def test_what_cvat_will_not_read_is_said_once(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Stuff that an import made, thin objects, ids and subsets; and number_stuff."""
     masks = {"#1": png(painted("1122")), "b": png(painted("1122"))}
@@ -651,6 +652,10 @@ def test_what_cvat_will_not_read_is_said_once(
         assert part in text
     again = Dataset.import_from(str(tmp_path / "out"), "segmask")
     assert [[a.group for a in item.annotations] for item in again] == [[0, 1], [0, 1]]
+    caplog.clear()
+    monkeypatch.setattr(sys, "argv", ["datum"])
+    found.export(str(tmp_path / "typed"), "segmask")
+    assert [text for text in caplog.messages if "with --number-stuff they are" in text]
     caplog.clear()
     found.export(str(tmp_path / "numbered"), "segmask", number_stuff=True)
     assert not [text for text in caplog.messages if "of stuff" in text]

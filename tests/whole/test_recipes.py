@@ -32,10 +32,19 @@ SECTIONS = dict(
 # What each recipe leaves behind, as far as its blocks are meant for a shell.
 RESULTS = {
     "COCO": ["coco/annotations/instances_train.json", "coco/images/train/street_01.jpg"],
+    "torchvision's reference": [
+        "reference/train2017/street_01.jpg",
+        "reference/val2017/street_04.jpg",
+        "reference/annotations/instances_train2017.json",
+        "reference/annotations/instances_val2017.json",
+    ],
     "Pascal VOC": ["voc/SegmentationClass/street_01.png", "voc/JPEGImages/street_01.jpg"],
     "YOLO, boxes": ["yolo/data.yaml", "yolo/images/train"],
     "YOLO, segments": ["yolo-segments/data.yaml", "yolo-segments/images/val"],
-    "Index masks for training": ["training/SegmentationClass/street_01.png"],
+    "Index masks for training": [
+        "training/SegmentationClass/street_01.png",
+        "training/SegmentationClass/street_05.png",  # of an image without objects
+    ],
     "nnU-Net": ["nnUNet_raw/Dataset001_Street/dataset.json"],
     "Arrays": [],
     "Other labels, other colours": ["recoloured/labelmap.txt"],

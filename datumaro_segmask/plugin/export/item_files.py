@@ -21,7 +21,7 @@ from datumaro.components.media import Image, ImageFromBytes
 
 from ...archive import CvatLosses, MaskEncoder
 from ...arrays import Size
-from ...errors import SegmaskExportError, UnpaintableError
+from ...errors import SegmaskExportError, UnpaintableError, as_typed
 from ...regions import overlap_of_boxes, paint
 from ...storage import Hashes, layout
 from ..annotations import (
@@ -160,7 +160,7 @@ class ItemFiles:
                 log.warning("Left out of the export: %d %s.", count, what)
         losses = "; ".join(self.for_cvat.lines())
         if losses:
-            log.warning("CVAT will not read all of this: %s.", losses)
+            log.warning("CVAT will not read all of this: %s.", as_typed(losses))
 
     def _note_for_cvat(self, item: DatasetItem, annotations: list[Annotation]) -> None:
         stuff = sum(map(is_stuff, annotations))
