@@ -97,7 +97,7 @@ def find_directory(source: Source) -> Span:
         *_, count, size, start = _END_64.unpack_from(tail, at)
         end = tail_start + at
     shift = end - size - start
-    if shift < 0 or end - size < 0:
+    if shift < 0:
         raise no_zip("Bad offset for central directory", source.place)
     return Span(end - size, end, count, shift)
 
