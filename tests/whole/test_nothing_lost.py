@@ -548,3 +548,11 @@ def test_import_of_a_folder_that_an_export_is_moving_into(source: Path) -> None:
     as_folder({f"{STAGING}x/journal": b""}, source)
     with pytest.raises(DatasetImportError):
         load(source)
+
+
+def test_a_zip_that_was_saved_has_no_changes_left(tmp_path: Path) -> None:
+    dataset = load(as_zip(archive({"a": rgb("0110"), "b": rgb("0110")}), tmp_path / "task.zip"))
+    dataset.remove("b", "default")
+    assert dataset.is_modified
+    dataset.save()
+    assert not dataset.is_modified
