@@ -587,6 +587,7 @@ def test_report_is_short_unless_asked(tmp_path: Path, capsys) -> None:
     main(["check", path, "--all"])
     report = capsys.readouterr().out
     assert all(f"SegmentationObject/{i}.png" in report for i in ids)
+    assert " more" not in report
 
 
 def test_report_of_several_remedies(tmp_path: Path, capsys) -> None:
