@@ -10,7 +10,11 @@ import pytest
 import datumaro_segmask
 
 if TYPE_CHECKING:  # the import of Datumaro 1.11.0 gives a warning, see below
+    from collections.abc import Iterator
+
     from datumaro.components.environment import Environment
+
+    from .storage.stores import Behaviour
 
 hypothesis.settings.register_profile(
     "quick",
@@ -58,3 +62,21 @@ def without_us(registered: None) -> Environment:
     env = Environment()
     env.importers.unregister("segmask")
     return env
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[tuple[str, Behaviour]]:
+    """An S3 server of our own: its address, and how it behaves."""
+    pytest.importorskip("moto", reason="moto's S3 server is not installed")
+    pytest.importorskip("s3fs")
+    from .storage.stores import s3_keys, s3_server
+
+    with s3_server() as (endpoint, behaviour), s3_keys(endpoint):
+        yield endpoint, behaviour
+
+
+@pytest.fixture
+def behaviour(s3: tuple[str, Behaviour]) -> Iterator[Behaviour]:
+    s3[1].calm()
+    yield s3[1]
+    s3[1].calm()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from importlib.util import find_spec
@@ -28,7 +28,7 @@ from datumaro_segmask.storage.remote import store as store_module
 from datumaro_segmask.storage.remote.faults import StoreError, StoreWriteError
 
 from ..archives import as_zip
-from ..storage.stores import Behaviour, put, s3_keys, s3_server
+from ..storage.stores import Behaviour, put
 from .makes import digest, random_files
 
 pytestmark = pytest.mark.skipif(
@@ -221,19 +221,9 @@ def test_archives_and_coco_stay_on_the_disk(
 
 
 @pytest.fixture(scope="module")
-def s3() -> Iterator[tuple[str, Behaviour]]:
-    pytest.importorskip("moto", reason="moto's S3 server is not installed")
-    pytest.importorskip("s3fs")
-    with s3_server() as (endpoint, behaviour), s3_keys(endpoint):
-        put("s3://bucket", {"x": b"x"})
-        yield endpoint, behaviour
-
-
-@pytest.fixture
-def behaviour(s3: tuple[str, Behaviour]) -> Iterator[Behaviour]:
-    s3[1].calm()
-    yield s3[1]
-    s3[1].calm()
+def s3(s3: tuple[str, Behaviour]) -> tuple[str, Behaviour]:
+    put("s3://bucket", {"x": b"x"})
+    return s3
 
 
 def test_s3_table_is_that_of_the_disk(

@@ -26,7 +26,7 @@ from datumaro_segmask.storage.remote.store import _joined, is_url, shown, url_of
 
 from ..archives import Files, archive, as_folder, as_zip, gray, jpeg
 from .contract import FILES, MASK, StorageContract
-from .stores import Behaviour, put, s3_keys, s3_server, web_server, zipped
+from .stores import Behaviour, put, web_server, zipped
 
 pytestmark = pytest.mark.skipif(
     find_spec("fsspec") is None, reason="the extra 'remote' is not installed"
@@ -83,21 +83,6 @@ class TestWebZip(OverTheWeb):
 
 
 # S3
-
-
-@pytest.fixture(scope="module")
-def s3() -> Iterator[tuple[str, Behaviour]]:
-    pytest.importorskip("moto", reason="moto's S3 server is not installed")
-    pytest.importorskip("s3fs")
-    with s3_server() as (endpoint, behaviour), s3_keys(endpoint):
-        yield endpoint, behaviour
-
-
-@pytest.fixture
-def behaviour(s3: tuple[str, Behaviour]) -> Iterator[Behaviour]:
-    s3[1].calm()
-    yield s3[1]
-    s3[1].calm()
 
 
 COUNT = 24
