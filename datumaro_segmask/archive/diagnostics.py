@@ -33,16 +33,8 @@ _LOOK_ALIKE = re.compile(
     re.I,
 )
 _NO_LABELS = {
-    BACKGROUND,
-    "void",
-    "unlabeled",
-    "unlabelled",
-    "unknown",
-    "none",
-    "nothing",
-    "other",
-    "ignore",
-}
+    BACKGROUND, "void", "unlabeled", "unlabelled", "unknown", "none", "nothing", "other", "ignore"
+}  # fmt: skip
 _VOC_HOLDS = f"the labels of VOC hold: {', '.join(VOC_LABELS[:3])} ..."
 
 
@@ -219,10 +211,8 @@ def black_label(label_map: LabelMap, kind: str = "black-label") -> Iterator[Find
         f"if it is none, add the line 'background:0,0,0::', and give {label.name!r} its own colour"
     )
     if not label.has_color:
-        what = (
-            f"{label.name!r} is taken for the background: it has no colour, and the first line's "
-        )
-        what += "is black then"
+        what = f"{label.name!r} is taken for the background: it has no colour, "
+        what += "and the first line's is black then"
         fix = f"if it is none, write 'background' into a line before {label.name!r}"
     yield Finding(kind, f"{layout.LABEL_MAP}:{label.line}", what, fix)
 

@@ -24,7 +24,7 @@ from datumaro.components.annotation import (
 )
 from datumaro.components.dataset import Dataset, StreamDataset
 from datumaro.components.dataset_base import DatasetItem
-from datumaro.components.errors import DatasetExportError
+from datumaro.components.errors import DatasetExportError, DatumaroError
 from datumaro.components.exporter import ExportErrorPolicy
 from datumaro.components.media import Image
 from pycocotools import mask as mask_utils
@@ -455,3 +455,14 @@ def test_labels_without_any_class(tmp_path: Path) -> None:
     for form in ("coco_segments", "yolo_segments"):
         export(source, tmp_path / form, form)
     assert (tmp_path / "yolo_segments/labels/train/a.txt").exists()
+
+
+@pytest.mark.parametrize("form", ["coco_segments", "yolo_segments"])
+def test_imported_mask_that_is_put_into_an_item_of_another_size(
+    street: Dataset, form: str, tmp_path: Path
+) -> None:
+    mask = street.get("a", "default").annotations[0]
+    other = street.get("b/c", "val")
+    street.put(other.wrap(annotations=[*other.annotations, mask]))
+    with pytest.raises(DatumaroError, match="7 x 6"):
+        export(street, tmp_path / "out", form)

@@ -47,9 +47,8 @@ def _pictures(storage: Storage) -> Iterator[str]:
 def _is_picture(name: str) -> bool:
     """Tell whether a file is a picture, and none of the masks that lie in a folder of their own."""
     suffix = layout.split_suffix(name)[1].lower()
-    return (
-        suffix in layout.IMAGE_SUFFIXES and layout.mask_folder_meant(name.partition("/")[0]) is None
-    )
+    folder = name.partition("/")[0]
+    return suffix in layout.IMAGE_SUFFIXES and layout.mask_folder_meant(folder) is None
 
 
 def _stem(name: str) -> str | None:
