@@ -13,6 +13,7 @@ from ..storage import layout
 
 MAX_LINES = 1 << 24
 _SHOWN = 200  # characters of a name in messages
+_KNOWN = 1 << 12  # lines that are remembered, for files that repeat a few
 _PROBED = 1 << 16  # lines that are looked at to tell a table: what has more is a list
 
 
@@ -27,7 +28,11 @@ def parse_subset_list(
     Datumaro) unless there is a mask of that name. A faulty line goes to ``report``, as
     SubsetListError or UnsafePathError that names it. Rules: docs/format.md, section 1.
     """
+    known: dict[str, str] = {}
     for number, raw in enumerate(lines, 1):
+        if raw in known:
+            yield known[raw]
+            continue
         place = f"{where}:{number}"
         if number > MAX_LINES:
             raise SubsetListError(
@@ -44,6 +49,8 @@ def parse_subset_list(
         except SegmaskImportError as error:
             report(error)
         else:
+            if len(known) < _KNOWN:
+                known[raw] = item_id
             yield item_id
 
 

@@ -35,6 +35,8 @@ from .filters import NONE, PAETH, SUB, UP, unfilter_any, unfilter_simple, unfilt
 
 BLOCK_BYTES = 3 << 18  # of rows at a time: their arrays stay in the processor's caches
 
+_MOST_INTERLACED = 1 << 26  # pixels
+
 # x and y of the first pixel of each pass of an interlaced image, and the steps between pixels.
 _ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2),
           (0, 1, 1, 2))  # fmt: skip
@@ -58,6 +60,13 @@ class MaskReader:
     ) -> None:
         container = parse_container(data, where, max_pixels)
         self.header = container.header
+        if self.header.interlaced and self.header.size.pixels > _MOST_INTERLACED:
+            raise PngError(
+                f"it is interlaced and has {self.header.size.pixels:,} pixels",
+                where,
+                f"at most {_MOST_INTERLACED:,} in an interlaced file, which is read as a whole",
+                "save it without interlacing",
+            )
         self.palette = container.palette
         self.where = where
         self._number_of = number_of

@@ -20,14 +20,14 @@ from .polygons import (
     runs_of_texts,
     texts_to_polygons,
 )
-from .rle import decode_box
+from .rle import covers, decode_box
 from .scan import Instance, Runs, Scanner, group_runs
 from .simplify import simplify_shared
 
 __all__ = [
     "CONNECTIVITIES", "WHERE_AND_FIX", "Bitmap", "Ellipse", "Geometry", "Instance", "Link",
     "Outlines", "Planes", "Polygon", "Ring", "Rle", "Runs", "Scanner", "Shape", "Ways", "box",
-    "column_runs", "decode_box", "group_runs", "join_rings", "mask_to_polygons",
+    "column_runs", "covers", "decode_box", "group_runs", "join_rings", "mask_to_polygons",
     "overlap_of_boxes", "paint", "polygons_to_rle", "rle_to_polygons", "runs_of_texts",
     "simplify_shared", "splice", "split_components",
     "texts_to_polygons", "trace",

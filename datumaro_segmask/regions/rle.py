@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..arrays import (
+    BoolArray,
     Bytes,
     IntArray,
     Size,
@@ -82,6 +83,13 @@ def decode_box(text: bytes, bbox: tuple[int, int, int, int], height: int) -> Byt
     on = (np.arange(lengths.size) & 1).astype(np.uint8)
     box: Bytes = on.repeat(lengths).reshape(width, rows).T
     return box
+
+
+def covers(text: bytes, places: IntArray) -> BoolArray:
+    """Tell which pixels, by their positions, a mask covers. ``places``: (...) integers."""
+    edges = parse_counts(text).cumsum()
+    inside: BoolArray = edges.searchsorted(places, "right") & 1 == 1
+    return inside
 
 
 def check_text(counts: bytes | str, where: str) -> bytes:

@@ -106,7 +106,7 @@ def _digest(name: str) -> bytes:
 
 
 class StoredLists:
-    """The ids of several lists, in temporary files: of each those that ``reads`` gives, once.
+    """The ids of several lists, in one temporary file: of each those that ``reads`` gives, once.
 
     They stand in the order of the list, or ``by_name``. Raises what ``reads`` raise. They are read
     when this is made, and again where a pickled copy of this is loaded.
@@ -116,8 +116,9 @@ class StoredLists:
         self, reads: Mapping[str, Callable[[], Iterable[str]]], by_name: bool = False
     ) -> None:
         self._how = reads, by_name
+        self._file = _TextFile()  # one for all lists, as there may be thousands
         self._lists = {
-            name: StoredIds(self, name, _sorted(read()) if by_name else read())
+            name: StoredIds(self, name, self._file, _sorted(read()) if by_name else read())
             for name, read in reads.items()
         }
 
@@ -139,12 +140,12 @@ class StoredLists:
 class StoredIds(Collection[str]):
     """The ids of one list, those that come again left out."""
 
-    def __init__(self, store: StoredLists, name: str, ids: Iterable[str]) -> None:
+    def __init__(self, store: StoredLists, name: str, file: _TextFile, ids: Iterable[str]) -> None:
         self._from = store, name
         self._hashes = Hashes()
-        self._file = _TextFile()
+        self._file = file
         self._count = 0
-        self._file.write(self._first_times(ids))
+        self._start, self._stop = file.append(self._first_times(ids))
 
     def _first_times(self, ids: Iterable[str]) -> Iterator[str]:
         for item_id in ids:
@@ -163,7 +164,7 @@ class StoredIds(Collection[str]):
         return hash(item_id) in self._hashes
 
     def __iter__(self) -> Iterator[str]:
-        return self._file.lines()
+        return self._file.lines(self._start, self._stop)
 
 
 class _TextFile:
@@ -176,17 +177,21 @@ class _TextFile:
         self._file = tempfile.TemporaryFile(buffering=_BLOCK)  # noqa: SIM115  # as this lives
         weakref.finalize(self, self._file.close)
 
-    def write(self, lines: Iterable[str]) -> None:
+    def append(self, lines: Iterable[str]) -> tuple[int, int]:
+        """Write lines behind those that are there; return where they begin and end, in bytes."""
+        start = self._file.tell()
         try:
             self._file.writelines(_encode(line) + b"\n" for line in lines)
             self._file.flush()
         except BaseException:  # which keeps this alive, but nobody will read it
             self._file.close()
             raise
+        return start, self._file.tell()
 
-    def lines(self) -> Iterator[str]:
-        at, rest = 0, b""
-        while data := read_at(self._file, at, _BLOCK):
+    def lines(self, start: int, stop: int) -> Iterator[str]:
+        """Yield the lines between two places that `append` has returned."""
+        at, rest = start, b""
+        while data := read_at(self._file, at, min(_BLOCK, stop - at)):
             at += len(data)
             *whole, rest = (rest + data).split(b"\n")
             for line in whole:
@@ -196,11 +201,10 @@ class _TextFile:
 def _sorted(ids: Iterable[str]) -> Iterator[str]:
     """Yield ids by name, of which only some are in memory at a time."""
     source = iter(ids)
-    runs = []
+    file, runs = _TextFile(), []
     while part := sorted(islice(source, _SORTED)):
-        runs.append(_TextFile())
-        runs[-1].write(part)
-    return heapq.merge(*(run.lines() for run in runs))
+        runs.append(file.append(part))
+    return heapq.merge(*(file.lines(*run) for run in runs))
 
 
 def _encode(name: str) -> bytes:

@@ -48,6 +48,7 @@ OTHER_MASK_SUFFIXES = {*IMAGE_SUFFIXES, ".npy", ".npz", ".mat"} - {MASK_SUFFIX}
 """The suffixes of files that are meant as masks, though the format does not know them."""
 
 MAX_NAME = 250  # bytes; file systems have 255, with the suffix
+MAX_FOLDERS = 100  # in a new name; Python makes and removes folders one in the other
 MAX_LINE = 4096  # characters; file systems stop at 255 a name and about 4,096 a path
 
 _SHOWN = 200  # characters of a name in messages
@@ -179,6 +180,8 @@ def problem_of_new_name(name: str) -> str | None:
         return f"a part of it is longer than {MAX_NAME} bytes in UTF-8"
     if is_litter(name + MASK_SUFFIX):
         return "files of such a name are what systems leave behind, and are passed over"
+    if name.count("/") > MAX_FOLDERS:
+        return f"it has more than {MAX_FOLDERS} folders"
     return problem_of_name(name)
 
 

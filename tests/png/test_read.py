@@ -17,6 +17,7 @@ from PIL import Image
 
 from datumaro_segmask.colors import color_to_number
 from datumaro_segmask.errors import PngError
+from datumaro_segmask.png import read as read_module
 from datumaro_segmask.png.read import MaskReader
 
 from ..archives import (
@@ -305,3 +306,12 @@ def test_wide_rows_that_change_in_every_pixel(color_type: int, width: int) -> No
         data = raw_png(samples, 8, color_type, filters=filters)
         assert (read(data, rows=1) == expected(samples, 8, color_type)).all()
         assert (read(data, rows=3) == expected(samples, 8, color_type)).all()
+
+
+def test_a_large_interlaced_mask_is_refused_before_it_is_read(monkeypatch):
+    data = raw_png(np.zeros((20, 30, 1), int), 1, GRAY, interlaced=True)
+    monkeypatch.setattr(read_module, "_MOST_INTERLACED", 600)
+    assert read(data).shape == (20, 30)
+    monkeypatch.setattr(read_module, "_MOST_INTERLACED", 599)
+    with pytest.raises(PngError, match=r"interlaced and has 600 pixels.*at most 599.*without"):
+        MaskReader(data, WHERE, same)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import pickle
 import sys
 import threading
@@ -153,3 +154,11 @@ def test_threads_share_one() -> None:
     for thread in threads:
         thread.join()
     assert found == [list(numbers(3000))] * 4
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts the open files as Linux shows them")
+def test_thousands_of_lists_take_one_open_file() -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    stored = StoredLists({str(number): partial(iter, [str(number)]) for number in range(2000)})
+    assert len(os.listdir("/proc/self/fd")) <= before + 1
+    assert [list(ids) for ids in stored.lists().values()] == [[str(n)] for n in range(2000)]

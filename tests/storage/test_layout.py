@@ -295,3 +295,20 @@ def test_suffixes_of_images_are_datumaros() -> None:
     from datumaro.util.image import IMAGE_EXTENSIONS
 
     assert set(IMAGE_EXTENSIONS) - set(layout.IMAGE_SUFFIXES) == set()
+
+
+def test_ids_of_a_hundred_folders_are_written_and_of_more_are_not() -> None:
+    assert layout.problem_of_new_name("a/" * 100 + "a") is None
+    assert layout.problem_of_new_name("a/" * 101 + "a") == "it has more than 100 folders"
+
+
+def test_a_list_that_repeats_a_line_asks_once_whether_it_names_an_item() -> None:
+    asked = []
+
+    def exists(name: str) -> bool:
+        asked.append(name)
+        return True
+
+    lines = ["a.jpg", "#b", "a.jpg"] * 100
+    assert [*parse_subset_list(lines, "list", exists)] == ["a.jpg", "#b", "a.jpg"] * 100
+    assert len(asked) < 10

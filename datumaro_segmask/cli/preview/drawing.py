@@ -6,6 +6,7 @@ plane.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,13 +14,20 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ... import colors
 from ...archive import ClassLookup, Item, read_item
 from ...arrays import turn
-from ...errors import SegmaskImportError
-from ...regions import decode_box
+from ...errors import SegmaskImportError, printable
+from ...png import MaskReader, block_rows
+from ...regions import covers
 from ...storage import Storage
 
+log = logging.getLogger(__name__)
+
 _EMPTY_SIZE = 480, 640  # of an item of which nothing is known
+_JPEG = b"\xff\xd8\xff"
+_MANY = 1 << 26  # pixels: of a PNG with more, a few rows at a time are decoded
+_MOST_AT_ONCE = 1 << 27  # pixels of a picture that can only be decoded as a whole
 _QUALITY = 82
 _REDUCED = {
     8: cv2.IMREAD_REDUCED_COLOR_8,
@@ -117,7 +125,7 @@ def encode_photo(data: bytes, item: Item, side: int) -> bytes | None:
     One that fits is left as it is: no pixel of it changes. One that notes how it was held is not,
     for masks that lie as it is stored do not lie as a browser would turn it.
     """
-    is_jpeg = data.startswith(b"\xff\xd8\xff") and item.turn is None
+    is_jpeg = data.startswith(_JPEG) and item.turn is None
     if is_jpeg and item.size is not None and max(item.size) <= side:
         return data
     photo = _decode(data, item, side)
@@ -141,6 +149,20 @@ def _decode(data: bytes, item: Item, side: int) -> NDArray[np.uint8] | None:
     """As `decode_photo`, but blue, green, red, as OpenCV has it."""
     size = item.size or _EMPTY_SIZE
     height, width = _fit(size, side)
+    pixels = size[0] * size[1]
+    if pixels > _MANY and not data.startswith(_JPEG):
+        small = _decode_in_strips(data, side)
+        if small is not None:
+            return cv2.resize(turn(small, item.turn), (width, height)).astype(np.uint8, copy=False)
+        if pixels > _MOST_AT_ONCE:
+            log.warning(
+                "%s: its picture has %s pixels, and is not drawn. Expected at most %s, a JPEG, or "
+                "a PNG that is not interlaced.",
+                printable(item.item_id),
+                f"{pixels:,}",
+                f"{_MOST_AT_ONCE:,}",
+            )
+            return None
     # A JPEG is decoded at a half, a quarter or an eighth in a fraction of the time.
     reduced = next((n for n in _REDUCED if max(size) >= n * side), 1)
     flags = _REDUCED.get(reduced, cv2.IMREAD_COLOR) | cv2.IMREAD_IGNORE_ORIENTATION
@@ -156,18 +178,45 @@ def _decode(data: bytes, item: Item, side: int) -> NDArray[np.uint8] | None:
     return cv2.resize(image, (width, height), interpolation=method).astype(np.uint8, copy=False)
 
 
+def _decode_in_strips(data: bytes, side: int) -> NDArray[np.uint8] | None:
+    """Decode a large PNG a few rows at a time, as small as it may be; None if that cannot be."""
+    try:
+        reader = MaskReader(data, "", lambda colors: colors)
+    except SegmaskImportError:
+        return None
+    header, palette = reader.header, reader.palette
+    if header.interlaced:
+        return None
+    step = max(1, -(-max(header.size) // side))  # pixels that become one
+    strips = []
+    try:
+        for block in reader.blocks(max(step, block_rows(reader) // step * step)):
+            values = block if palette is None else colors.pack(palette)[block]
+            if header.is_gray:
+                gray = block >> 8 if header.depth == 16 else block * (255 // (2**header.depth - 1))
+                values = gray.astype(np.uint32) * 0x010101
+            packed = np.ascontiguousarray(values, "<u4").view(np.uint8).reshape(*block.shape, 4)
+            small = -(-block.shape[1] // step), -(-block.shape[0] // step)
+            strips.append(cv2.resize(packed[..., :3], small, interpolation=cv2.INTER_AREA))
+    except SegmaskImportError:
+        return None
+    return np.concatenate(strips)
+
+
 def _plane(item: Item, height: int, width: int) -> NDArray[np.int32]:
     """Return the position of the instance at each pixel of the drawing, raised by one."""
     if item.size is None or not item.instances:
         return np.zeros((height, width), np.int32)
-    full = np.zeros(item.size, np.int32)
+    at_y = ((np.arange(height) + 0.5) * item.size[0] / height).astype(np.int64)
+    at_x = ((np.arange(width) + 0.5) * item.size[1] / width).astype(np.int64)
+    places = at_y[:, None] + at_x * item.size[0]  # positions in a mask go down the columns
+    plane = np.zeros((height, width), np.int32)
     for position, instance in enumerate(item.instances, 1):
         x, y, columns, rows = instance.bbox
-        window = decode_box(instance.counts, instance.bbox, item.size[0])
-        full[y : y + rows, x : x + columns][window != 0] = position
-    at_y = (np.arange(height) + 0.5) * item.size[0] / height
-    at_x = (np.arange(width) + 0.5) * item.size[1] / width
-    plane: NDArray[np.int32] = full[at_y.astype(int)][:, at_x.astype(int)]
+        top, bottom = at_y.searchsorted((y, y + rows))
+        left, right = at_x.searchsorted((x, x + columns))
+        window = covers(instance.counts, places[top:bottom, left:right])
+        plane[top:bottom, left:right][window] = position
     _keep_small(plane, item, height, width)
     return plane
 
