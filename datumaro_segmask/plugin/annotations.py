@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
-from attr import attrs
+from attr import attrs, field
 from datumaro.components.annotation import (
     Annotation,
     Bbox,
@@ -35,6 +36,7 @@ from .labels import ExportLabels, label_error
 
 PAINTED = (Mask, Polygon, Bbox, RotatedBbox, Ellipse)
 OUTLINES = (Mask, Polygon, Ellipse)
+_DECIMALS = 2  # of the coordinates that Datumaro keeps
 
 Placed: TypeAlias = tuple[int, Annotation]
 """An annotation behind its position among those of its item."""
@@ -45,33 +47,29 @@ HIDDEN = "annotations that others cover entirely"
 WITHOUT_PIXELS = "annotations that cover no pixel"
 
 
-class KnownRle(dict[str, Any]):
-    """A COCO RLE (``size``: height and width, ``counts``) whose area and box are known.
+class Known(NamedTuple):
+    """What is known of an RLE of these ``counts``, in an image of this size in pixels.
 
-    ``area`` is in pixels, ``bbox`` is x, y, width, height in pixels. They belong to the RLE and
-    not to the annotation, so that an annotation that is given another RLE cannot keep wrong ones.
+    ``area`` is in pixels, ``bbox`` is x, y, width, height in pixels.
     """
 
-    __slots__ = ("area", "bbox")
-
-    def __init__(
-        self, counts: bytes, height: int, width: int, area: int, bbox: tuple[int, int, int, int]
-    ) -> None:
-        super().__init__(size=[height, width], counts=counts)
-        self.area = area
-        self.bbox = bbox
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        height, width = self["size"]
-        return KnownRle, (self["counts"], height, width, self.area, self.bbox)
+    counts: bytes
+    height: int
+    width: int
+    area: int
+    bbox: tuple[int, int, int, int]
 
 
 @attrs(slots=True, eq=False, order=False, repr=False)
 class SegmaskMask(RleMask):
     """An ``RleMask`` that knows its area and box and decodes only the columns of its box.
 
-    Equal to a plain ``RleMask`` of the same pixels in all of Datumaro's eyes.
+    Equal to a plain ``RleMask`` of the same pixels in all of Datumaro's eyes. Its ``rle`` is a
+    plain dict. If you change the dict, you change the mask: area and box are those of what it then
+    holds, be ``counts`` bytes, a str or a list of numbers.
     """
+
+    _known: Known | None = field(default=None, kw_only=True)
 
     @property
     def image(self) -> NDArray[np.uint8]:
@@ -81,8 +79,8 @@ class SegmaskMask(RleMask):
         every ``RleMask``, and a bool array here breaks Datumaro's own ``resize`` and whatever
         hands masks to OpenCV or pycocotools.
         """
-        rle = self.rle
-        return decode(rle) if isinstance(rle, KnownRle) else mask_utils.decode(rle)
+        known = self.known
+        return mask_utils.decode(compressed(self.rle)) if known is None else decode(known)
 
     def __repr__(self) -> str:
         x, y, width, height = map(int, self.get_bbox())
@@ -91,24 +89,69 @@ class SegmaskMask(RleMask):
             f"area={self.get_area()}, bbox=({x}, {y}, {width}, {height}))"
         )
 
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, RleMask):
+            return compressed(self.rle) == compressed(other.rle)
+        return bool(super().__eq__(other))
+
     def get_area(self) -> int:
-        rle = self.rle
-        return rle.area if isinstance(rle, KnownRle) else super().get_area()
+        return to_instance(self)[0].area
 
     def get_bbox(self) -> Any:
-        rle = self.rle
-        return np.array(rle.bbox, float) if isinstance(rle, KnownRle) else super().get_bbox()
+        return np.array(to_instance(self)[0].bbox, float)
+
+    @property
+    def known(self) -> Known | None:
+        """What is known of the RLE; None if the dict no longer holds the one that was read."""
+        known, rle = self._known, self.rle
+        if known is None or [*rle["size"]] != [known.height, known.width]:
+            return None
+        counts = rle["counts"]
+        if isinstance(counts, str):
+            counts = counts.encode()
+        return known if isinstance(counts, bytes) and counts == known.counts else None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields that an ``RleMask`` has."""
+        fields = super().as_dict()
+        return {name: value for name, value in fields.items() if name != "_known"}
+
+    def wrap(self, **kwargs: Any) -> SegmaskMask:
+        """Return a copy with other fields; ``image``, the pixels, stands for their RLE."""
+        if "image" in kwargs:
+            kwargs["rle"] = encode(kwargs.pop("image"))
+        wrapped: SegmaskMask = super().wrap(**kwargs)
+        return wrapped
 
 
-def decode(rle: KnownRle) -> NDArray[np.uint8]:
+def compressed(rle: dict[str, Any]) -> dict[str, Any]:
+    """Return an RLE with ``counts`` as bytes and ``size`` as a list, as pycocotools writes it.
+
+    ``counts`` may be what pycocotools takes: bytes, a str, or the lengths of the runs.
+    """
+    counts, size = rle["counts"], [int(length) for length in rle["size"]]
+    if isinstance(counts, str):
+        counts = counts.encode()
+    elif not isinstance(counts, bytes):
+        counts = mask_utils.frPyObjects({"size": size, "counts": [*counts]}, *size)["counts"]
+    return {"size": size, "counts": counts}
+
+
+def encode(image: NDArray[Any]) -> dict[str, Any]:
+    """Return pixels, (height, width), as a compressed RLE of those that are not zero."""
+    pixels = np.asfortranarray(np.asarray(image) != 0)
+    rle: dict[str, Any] = mask_utils.encode(pixels.view(np.uint8))
+    return rle
+
+
+def decode(known: Known) -> NDArray[np.uint8]:
     """Return the pixels of an RLE: (height, width) uint8 of 0 and 1, in Fortran order.
 
     Datumaro's COCO exporter walks the columns, so the order of memory is worth a factor of four.
     """
-    height, width = rle["size"]
-    x, y, columns, rows = rle.bbox
-    image: NDArray[np.uint8] = np.zeros((height, width), np.uint8, order="F")
-    image[y : y + rows, x : x + columns] = decode_box(rle["counts"], rle.bbox, height)
+    x, y, columns, rows = known.bbox
+    image: NDArray[np.uint8] = np.zeros((known.height, known.width), np.uint8, order="F")
+    image[y : y + rows, x : x + columns] = decode_box(known.counts, known.bbox, known.height)
     return image
 
 
@@ -117,33 +160,29 @@ def make_mask(instance: Instance, height: int, width: int, **fields: Any) -> Seg
 
     ``fields`` are those of Datumaro's annotations, such as ``z_order``.
     """
-    rle = KnownRle(instance.counts, height, width, instance.area, instance.bbox)
     return SegmaskMask(  # type: ignore[call-arg]  # attrs' fields of an untyped base
-        rle=rle, label=instance.label, group=instance.number, **fields
+        rle={"size": [height, width], "counts": instance.counts},
+        label=instance.label,
+        group=instance.number,
+        known=Known(instance.counts, height, width, instance.area, instance.bbox),
+        **fields,
     )
 
 
 def to_instance(mask: Mask) -> tuple[Instance, int, int]:
     """Return any mask annotation as an instance, and the height and width of its image."""
-    rle = mask.rle if isinstance(mask, RleMask) else None
-    if isinstance(rle, KnownRle):
-        height, width = rle["size"]
-        known = Instance(mask.label, mask.group, rle["counts"], rle.area, rle.bbox)
-        return known, height, width
-    if rle is None:
-        rle = mask_utils.encode(np.asfortranarray(mask.image, np.uint8))
-    elif isinstance(rle["counts"], list):
-        rle = mask_utils.frPyObjects(rle, *rle["size"])
-    counts, (height, width) = rle["counts"], rle["size"]
+    known = mask.known if isinstance(mask, SegmaskMask) else None
+    if known is None:
+        known = _measured(compressed(mask.rle) if isinstance(mask, RleMask) else encode(mask.image))
+    instance = Instance(mask.label, mask.group, known.counts, known.area, known.bbox)
+    return instance, known.height, known.width
+
+
+def _measured(rle: dict[str, Any]) -> Known:
+    """Return what pycocotools finds of a compressed RLE."""
+    height, width = rle["size"]
     x, y, columns, rows = (int(value) for value in mask_utils.toBbox(rle))
-    found = Instance(
-        mask.label,
-        mask.group,
-        counts.encode() if isinstance(counts, str) else counts,
-        int(mask_utils.area(rle)),
-        (x, y, columns, rows),
-    )
-    return found, int(height), int(width)
+    return Known(rle["counts"], height, width, int(mask_utils.area(rle)), (x, y, columns, rows))
 
 
 def size_of_mask(mask: Mask, where: str) -> tuple[int, int]:
@@ -172,8 +211,8 @@ def is_stuff(annotation: Annotation) -> bool:
 
 def is_thin_object(annotation: Annotation) -> bool:
     """Tell whether CVAT may lose an object. Masks of others count as none: it takes decoding."""
-    if isinstance(annotation, SegmaskMask) and isinstance(annotation.rle, KnownRle):
-        return is_thin(*annotation.rle.bbox[2:])
+    if isinstance(annotation, SegmaskMask):
+        return annotation.known is not None and is_thin(*annotation.known.bbox[2:])
     return isinstance(annotation, Polygon) and is_thin(*annotation.get_bbox()[2:])
 
 
@@ -267,13 +306,19 @@ def geometry_of(annotation: Annotation, where: str) -> regions.Geometry:
         return regions.Rle(rle["size"], rle["counts"])
     if isinstance(annotation, Mask):
         return regions.Bitmap(image_of(annotation, where))
+    # Datumaro keeps two decimals, as float32: in double precision these are the source's numbers,
+    # and pycocotools' outlines turn on as little.
+    points = np.round(np.asarray(annotation.points, np.float64), _DECIMALS).tolist()
     if isinstance(annotation, Bbox):
-        return regions.box(annotation.x, annotation.y, annotation.w, annotation.h)
+        x, y, x2, y2 = points
+        return regions.box(x, y, round(x2 - x, _DECIMALS), round(y2 - y, _DECIMALS))
     if isinstance(annotation, RotatedBbox):
-        return regions.Polygon(annotation.as_polygon())
+        exact = copy(annotation)
+        exact.points = points
+        return regions.Polygon(exact.as_polygon())
     if isinstance(annotation, Ellipse):
-        return regions.Ellipse(*annotation.points)
-    return regions.Polygon(annotation.points)
+        return regions.Ellipse(*points)
+    return regions.Polygon(points)
 
 
 def image_of(mask: Mask, where: str) -> NDArray[Any]:

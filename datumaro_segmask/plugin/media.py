@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from io import FileIO
-from typing import Any, TypeAlias
+from typing import IO, Any, TypeAlias
 
 from datumaro.components.media import (
     Image,
@@ -21,7 +21,7 @@ from datumaro.components.media import (
 from ..archive import image_head
 from ..arrays import Size, turn
 from ..storage import Storage, layout
-from .host import border, decode_as_stored
+from .host import border, decode_as_stored, save_bytes
 
 SizeOfMasks: TypeAlias = Callable[[], Size | None]
 """Asked only where it decides something, for the masks may have to be read for it."""
@@ -83,6 +83,17 @@ class StoredImage(ImageFromBytes):
         if self.turn is None:
             return super().data
         return turn(decode_as_stored(self.bytes, self._dtype), self.turn)
+
+    def save(self, fp: str | IO[bytes], ext: str | None = None, **options: Any) -> None:
+        """Write the file as it lies in the zip, if its type stays and EXIF data do not turn it.
+
+        ``fp``: a path or a file; ``ext``: the type for a file; ``options``: of Datumaro 1.11. Any
+        other picture is encoded, as Datumaro's own ``ImageFromBytes`` always is.
+        """
+        if self.turn is not None or self._get_ext_to_save(fp, ext) != self.ext:
+            super().save(fp, ext, **options)
+            return
+        save_bytes(self.bytes, fp, **options)
 
 
 class TurnedImage(ImageFromFile):

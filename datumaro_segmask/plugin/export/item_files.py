@@ -50,12 +50,13 @@ _problem_of_subset = lru_cache(maxsize=64)(layout.problem_of_new_name)  # there 
 
 
 def in_paint_order(annotations: Sequence[Annotation], left_out: Counter[str]) -> list[Placed]:
-    """Return the annotations to paint, those behind first: by z-order, ties by position.
+    """Return the annotations to paint, those behind first: by z-order, ties by id or position.
 
-    Each comes with its position, by which messages call it. A box in a group that also has an
-    outline is that object's box and is not painted; nor is one without a common group that has the
-    label and the extent of an outline. The types of annotation that no mask can show are counted
-    in ``left_out``, and boxes of the second kind.
+    Ids decide if every object has one of its own and none is 0: Datumaro's readers of COCO give the
+    annotations in the reverse of the file. Each comes with its position, by which messages call it.
+    A box in a group that also has an outline is that object's box and is not painted; nor is one
+    without a common group that has the label and the extent of an outline. The types of annotation
+    that no mask can show are counted in ``left_out``, and boxes of the second kind.
     """
     outlined = {a.group for a in annotations if isinstance(a, OUTLINES) and a.group}
     painted = []
@@ -69,7 +70,10 @@ def in_paint_order(annotations: Sequence[Annotation], left_out: Counter[str]) ->
                 left_out[OWN_BOXES] += 1
             else:
                 painted.append((i, annotation))
-    return sorted(painted, key=lambda placed: placed[1].z_order)
+    ids = {annotation.id for _, annotation in painted}
+    objects = {(annotation.id, annotation.group or -1 - i) for i, annotation in painted}
+    by_ids = 0 not in ids and len(ids) == len(objects)  # the parts of an object share its id
+    return sorted(painted, key=lambda it: (it[1].z_order, it[1].id if by_ids else 0))
 
 
 def _is_box_of_another(box: Bbox, annotations: Sequence[Annotation]) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 
 from datumaro.components.dataset_base import DatasetItem, IDataset
 
+from ...storage import Hashes
 from ...training import (
     ANNOTATIONS,
     IMAGES,
@@ -64,6 +65,7 @@ class CocoSegmentsExporter(TrainingExporter):
         self._tolerance = tolerance
         self._texts: dict[str, CocoText] = {}
         self._images = self._annotations = 0
+        self._source_ids: Hashes | None = Hashes()  # of the images; None if they are not unique
 
     def _apply_impl(self) -> None:
         try:
@@ -93,7 +95,26 @@ class CocoSegmentsExporter(TrainingExporter):
             self._left_out[WITHOUT_IMAGE] += 1
         self._images += 1
         self._annotations += len(segments)
-        self._text(item.subset).add(image_line(self._images, file_name, size), lines)
+        image = image_line(self._images, file_name, size)
+        self._text(item.subset).add(image, lines, self._source_id(item))
+
+    def _source_id(self, item: DatasetItem) -> int | None:
+        """Return the id of an image in the source, while all have one of their own.
+
+        Datumaro's readers of COCO give the images in the reverse of the file, and keep their ids.
+        """
+        source_id = item.attributes.get("id")
+        ids = self._source_ids
+        if (
+            ids is None
+            or type(source_id) is not int
+            or source_id in ids
+            or source_id.bit_length() > 63
+        ):
+            self._source_ids = None
+            return None
+        ids.add(source_id)
+        return source_id
 
     def _text(self, subset: str) -> CocoText:
         if subset not in self._texts:
@@ -106,6 +127,9 @@ class CocoSegmentsExporter(TrainingExporter):
         categories = list(zip(self._classes.names, self._classes.parents, strict=True))
         if not self._texts:
             self._text("default")
+        first_id = 1
         for subset, text in self._texts.items():
             name = f"{ANNOTATIONS}/instances_{subset}.json"
-            self._sink.put_lines(name, text.lines(categories))
+            lines = text.lines(categories, None if self._source_ids is None else first_id)
+            self._sink.put_lines(name, lines)
+            first_id += text.annotations

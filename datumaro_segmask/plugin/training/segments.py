@@ -11,14 +11,12 @@ import numpy as np
 from datumaro.components.annotation import (
     Annotation,
     AnnotationType,
-    Bbox,
     LabelCategories,
     MaskCategories,
-    Polygon,
-    RotatedBbox,
 )
 from datumaro.components.dataset_base import CategoriesInfo
 
+from ... import regions
 from ...archive import BLACK, find_background
 from ...arrays import Size
 from ...errors import UnpaintableError
@@ -26,7 +24,6 @@ from ...regions import Instance
 from ...training import Segment, cover
 from ..annotations import (
     WITHOUT_PIXELS,
-    KnownRle,
     SegmaskMask,
     geometry_of,
     place_of_annotation,
@@ -175,10 +172,10 @@ def is_stuff(annotation: Annotation) -> bool:
 def _known(members: Sequence[_Member], label: int, size: Size) -> Instance | None:
     """Return the pixels of a mask of the importer that is all of an object."""
     mask = members[0].annotation
-    rle = mask.rle if isinstance(mask, SegmaskMask) and len(members) == 1 else None
-    if not isinstance(rle, KnownRle) or tuple(rle["size"]) != size:
+    known = mask.known if isinstance(mask, SegmaskMask) and len(members) == 1 else None
+    if known is None or (known.height, known.width) != size:
         return None
-    return Instance(label, mask.group, rle["counts"], rle.area, rle.bbox)
+    return Instance(label, mask.group, known.counts, known.area, known.bbox)
 
 
 def _covered(
@@ -189,8 +186,9 @@ def _covered(
     while True:
         owners = {pair: number for number, pair in enumerate(pairs)}
         try:
+            geometries = [geometry_of(member.annotation, member.where) for _, member in members]
             instances = cover(
-                [geometry_of(member.annotation, member.where) for _, member in members],
+                geometries,
                 [owners[pair] for pair, _ in members],
                 [member.where for _, member in members],
                 size,
@@ -200,9 +198,9 @@ def _covered(
             members = [(pair, member) for pair, member in members if member.where != error.where]
             continue
         break
-    sound: dict[_Pair, list[Annotation]] = {}
-    for pair, member in members:
-        sound.setdefault(pair, []).append(member.annotation)
+    sound: dict[_Pair, list[regions.Geometry]] = {}
+    for (pair, _), geometry in zip(members, geometries, strict=True):
+        sound.setdefault(pair, []).append(geometry)
     segments = {}
     for pair, number in owners.items():
         if number in instances:
@@ -211,22 +209,11 @@ def _covered(
     return segments
 
 
-def _outlines(annotations: Sequence[Annotation]) -> list[list[float]] | None:
+def _outlines(geometries: Sequence[regions.Geometry]) -> list[list[float]] | None:
     """Return the polygons of an object that consists of such alone."""
     outlines: list[list[float]] = []
-    for annotation in annotations:
-        if isinstance(annotation, Bbox):
-            x, y, w, h = map(float, annotation.get_bbox())
-            outlines.append([x, y, x, y + h, x + w, y + h, x + w, y])
-        elif isinstance(annotation, RotatedBbox):
-            outlines.append(_flat(annotation.as_polygon()))
-        elif isinstance(annotation, Polygon):
-            outlines.append(_flat(annotation.points))
-        else:
+    for geometry in geometries:
+        if not isinstance(geometry, regions.Polygon):
             return None
+        outlines.append(np.asarray(geometry.points, np.float64).ravel().tolist())
     return outlines
-
-
-def _flat(points: Sequence[float] | Sequence[tuple[float, float]]) -> list[float]:
-    flat: list[float] = np.asarray(points, np.float64).ravel().tolist()
-    return flat
