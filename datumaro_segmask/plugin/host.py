@@ -187,8 +187,8 @@ def let_datasets_save_to_files() -> None:
 
     ``Dataset.export`` makes a folder of its target before it asks anyone, which fails for a file.
     So for exporters with ``WRITES_FILES = True`` it is passed over where the target is one. That
-    failure was what kept files safe from ``datum``, whose own check knows folders only: `check_target`
-    takes its place.
+    failure kept files safe from ``datum``, whose own check knows folders only; `check_target` does
+    so instead.
     """
     for_folders = Dataset.export
     if for_folders.__module__ == __name__:

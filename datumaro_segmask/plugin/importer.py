@@ -58,16 +58,19 @@ class SegmaskImporter(FormatCli, Importer):
     def detect(cls, context: FormatDetectionContext) -> FormatDetectionConfidence:
         """Recognise an archive of masks where an import finds it, and leave full VOC to ``voc``.
 
-        If other things lie beside the archive, all formats that know them go first. Cheap (it lists folders, and never opens a mask), and raises nothing but Datumaro's
+        If the archive lies deeper and other things lie beside it, formats that know these go
+        first. Cheap (it lists folders, and never opens a mask), and raises nothing but Datumaro's
         rejection.
         """
         path = os.fspath(context.root_path)
         if not holds_archive(path):
             context.fail("must be or hold one folder or zip with the layout of an archive")
         root = archive_roots(path)[0]
-        if not os.path.isfile(root):
+        is_zip = os.path.isfile(root)
+        if not is_zip:
             cls._check_folder(FormatDetectionContext(root))
-        return cls.DETECT_CONFIDENCE if is_alone(path, root) else ABOVE_EXTREME_LOW
+        is_meant = is_alone(path, root) or (is_zip and os.path.dirname(root) == path)
+        return cls.DETECT_CONFIDENCE if is_meant else ABOVE_EXTREME_LOW
 
     @staticmethod
     def _check_folder(context: FormatDetectionContext) -> None:

@@ -22,7 +22,7 @@ from .zip.archive import ZipStorage
 __all__ = [
     "LABEL_MAP", "MAX_FILE_BYTES", "ZIP_DATE", "Entry", "FolderSink", "FolderStorage", "Hashes",
     "Sink", "Storage", "Store", "StoreError", "StoredLists", "SubsetLists", "ZipSink", "ZipStorage",
-    "absolute", "archive_roots", "at", "check_on_disk", "entries", "files_at", "folder_roots", "holds_archive", "image_rank",
-    "is_alone", "is_inside", "is_url", "open_storage", "recover", "shown", "stagings", "unreadable",
-    "url_of",
+    "absolute", "archive_roots", "at", "check_on_disk", "entries", "files_at", "folder_roots",
+    "holds_archive", "image_rank", "is_alone", "is_inside", "is_url", "open_storage", "recover",
+    "shown", "stagings", "unreadable", "url_of",
 ]  # fmt: skip
