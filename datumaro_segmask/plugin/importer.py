@@ -62,7 +62,7 @@ class SegmaskImporter(FormatCli, Importer):
         first. Cheap (it lists folders, and never opens a mask), and raises nothing but Datumaro's
         rejection.
         """
-        path = os.fspath(context.root_path)
+        path = absolute(context.root_path)
         if not holds_archive(path):
             context.fail("must be or hold one folder or zip with the layout of an archive")
         root = archive_roots(path)[0]

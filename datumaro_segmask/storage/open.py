@@ -85,16 +85,16 @@ def archive_roots(path: str) -> list[str]:
     """
     if os.path.isfile(path):
         return [path]
-    level, zips = [path], list[str]()
-    for _ in range(layout.MAX_DEPTH + 1):
+    level, zips, is_near = [path], list[str](), False
+    for depth in range(layout.MAX_DEPTH + 1):
         found = [f for f in level if any(os.path.isdir(os.path.join(f, m)) for m in layout.MARKS)]
         if found:
             return found
         inside = [_look_into(folder) for folder in level]
         level = [below for folders, _ in inside for below in folders]
-        zips = zips or [file for _, files in inside for file in files]
-    is_lone = len(zips) == 1 and (os.path.dirname(zips[0]) == path or _roots_in_zip(zips[0]))
-    return zips if is_lone else []
+        if not zips:
+            zips, is_near = [file for _, files in inside for file in files], depth == 0
+    return zips if len(zips) == 1 and (is_near or _roots_in_zip(zips[0])) else []
 
 
 def folder_roots(path: str) -> list[str]:

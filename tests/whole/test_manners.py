@@ -145,7 +145,8 @@ def test_detection_and_import_agree(
         (tmp_path / "README.md").write_text("read me")
     theirs = without_us.detect_dataset(str(tmp_path), depth=2) if beside and folders else []
     assert len(Dataset.import_from(str(tmp_path), "segmask")) == 1
-    assert Environment().detect_dataset(str(tmp_path), depth=2) in (["segmask"], theirs)
+    for path in (str(tmp_path), f"{tmp_path}/"):
+        assert Environment().detect_dataset(path, depth=2) in (["segmask"], theirs)
 
 
 @pytest.mark.parametrize("kind", ["folder", "zip"])
