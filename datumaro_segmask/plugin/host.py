@@ -204,12 +204,12 @@ def let_datasets_save_to_files() -> None:
         error_policy: Any = None,
         **options: Any,
     ) -> None:
-        check_target(save_dir)
         exporter = self.env.exporters[format] if isinstance(format, str) else format
         if not (getattr(exporter, "WRITES_FILES", False) and os.path.isfile(save_dir)):
             reporting = {"progress_reporter": progress_reporter, "error_policy": error_policy}
             for_folders(self, save_dir, format, **reporting, **options)
             return
+        check_target(save_dir)
         save_dir = os.path.abspath(save_dir)
         context = ExportContext(progress_reporter or NullProgressReporter(), error_policy)
         try:

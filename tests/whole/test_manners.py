@@ -41,7 +41,7 @@ IS_OLD = tuple(map(int, version("datumaro").split(".")[:2])) < (1, 12)
 PIXELS = np.zeros((4, 4, 3), np.uint8)
 REFUSAL = "already exists (pass --overwrite to overwrite)"
 FILES = archive({"a": rgb("0112")}, {"a": rgb("0111")}, images={"a.jpg": jpeg(1, 4)})
-NOTHING_LEFT = ["-e", '/item/annotation[label="Car"]', "-m", "i+a"]
+NOTHING_LEFT = ["-e", '/item[id="b"]']
 
 
 @pytest.fixture
@@ -62,10 +62,11 @@ COMMANDS = {
     "patch": ["patch", "own.zip:segmask", "other.zip:segmask"],
     "patch-to-another": ["patch", "-o", "other.zip", "own.zip:segmask", "other.zip:segmask"],
     "convert-to-coco": ["convert", "-i", "own.zip", "-f", "coco_segments", "-o", "own.zip"],
-    "convert-to-theirs": ["convert", "-i", "own.zip", "-f", "coco", "-o", "own.zip"],
     "merge": ["merge", "-f", "segmask", "-o", "own.zip", "own.zip:segmask", "other.zip:segmask"],
 }
-if not IS_OLD:  # Datumaro 1.11 converts no format to itself
+if not IS_OLD:  # Datumaro 1.11 converts no format to itself, and filters no annotations
+    of_labels = ["-e", '/item/annotation[label="Car"]', "-m", "i+a"]
+    COMMANDS["filter-annotations"] = ["filter", *of_labels, "own.zip"]
     COMMANDS["convert"] = ["convert", "-i", "own.zip", "-f", "segmask", "-o", "own.zip"]
 
 
@@ -78,6 +79,13 @@ def test_a_file_is_refused_without_overwrite(
     assert REFUSAL in caplog.text
     assert {name: (here / name).read_bytes() for name in before} == before
     assert sorted(os.listdir(here)) == ["other.zip", "own.zip"]
+
+
+def test_other_formats_fail_at_a_file_as_ever(here: Path) -> None:
+    before = (here / "own.zip").read_bytes()
+    with pytest.raises(FileExistsError):
+        datum(["convert", "-i", "own.zip", "-f", "coco", "-o", "own.zip"])
+    assert (here / "own.zip").read_bytes() == before
 
 
 @pytest.mark.parametrize("name", ["filter", "transform", "convert-to-coco"])
