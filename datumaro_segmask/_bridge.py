@@ -57,10 +57,11 @@ def _spec(import_path: str, plugin_name: str, plugin_type: str, **metadata: Any)
 # Datumaro asks an importer about a dataset only if a file of it has one of these extensions. ""
 # stands for a path below which it finds no file names at all: every path to a file, and a folder
 # whose name has the brackets of a glob pattern. ".zip": a folder that holds nothing but a zip.
-_EXTENSIONS = [".txt", ".png", ".zip", ""]
+# It compares them letter by letter.
+EXTENSIONS = [".txt", ".png", ".zip", ".TXT", ".PNG", ".ZIP", ""]
 
 PLUGINS = (
-    _spec("plugin.importer.SegmaskImporter", "segmask", "Importer", file_extensions=_EXTENSIONS),
+    _spec("plugin.importer.SegmaskImporter", "segmask", "Importer", file_extensions=EXTENSIONS),
     _spec("plugin.base.SegmaskBase", "segmask", "DatasetBase"),
     _spec("plugin.export.exporter.SegmaskExporter", "segmask", "Exporter"),
     _spec("plugin.training.coco.CocoSegmentsExporter", "coco_segments", "Exporter"),

@@ -6,6 +6,7 @@ keeps our masks, which it drops otherwise. `load_segmask` needs no dataset of th
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -198,7 +199,7 @@ class SegmaskSample(Sample):
 
 
 def load_segmask(
-    path: str, subset: str | None = None, *, ignore_index: int | None = None
+    path: str | os.PathLike[str], subset: str | None = None, *, ignore_index: int | None = None
 ) -> Dataset[SegmaskSample]:
     """Return the items of an archive (a folder, a zip or a URL), or of one subset, as samples.
 

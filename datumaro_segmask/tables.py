@@ -46,7 +46,7 @@ from .storage import MAX_FILE_BYTES, Entry, layout
 if TYPE_CHECKING:
     from datumaro.components.dataset_base import DatasetItem, IDataset
 
-    Source: TypeAlias = str | os.PathLike[str] | Sequence[str] | IDataset
+    Source: TypeAlias = str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | IDataset
 
 _LABEL = 5  # the column
 
@@ -83,7 +83,7 @@ def _rows_of(part: Part, label_map: LabelMap) -> Iterator[Row]:
 
 def write_table(
     source: Source,
-    out: str,
+    out: str | os.PathLike[str],
     *,
     shard_items: int = PART_ITEMS,
     jobs: int = 1,
@@ -95,7 +95,7 @@ def write_table(
     ``out`` is a folder, or a URL. Archives are read in ``jobs`` processes or by ``executor``; the
     parts of a dataset are written here. Returns the manifest. Raises as `to_table`.
     """
-    paths = _paths(source)
+    paths, out = _paths(source), os.fspath(out)
     if paths is not None:
         plan = make_plan(paths, shard_items)
         if executor is not None:
@@ -124,8 +124,9 @@ def _paths(source: Source) -> list[str] | None:
     """Return the paths that a source is, None for a dataset."""
     if isinstance(source, (str, os.PathLike)):
         return [os.fspath(source)]
-    is_paths = isinstance(source, Sequence) and all(isinstance(path, str) for path in source)
-    return list(source) if is_paths else None
+    if isinstance(source, Sequence) and all(isinstance(p, (str, os.PathLike)) for p in source):
+        return [os.fspath(path) for path in source]
+    return None
 
 
 def _of_dataset(dataset: IDataset) -> tuple[LabelMap, Iterator[tuple[Entry, Item]]]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import builtins
+import io
 import os
 import shutil
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +16,7 @@ from datumaro.components import dataset
 
 from datumaro_segmask.storage.write import FolderSink, ZipSink
 
-_EVENTS = ("open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.chmod", "test.fsync")
+_CHANGES = ("rename", "replace", "remove", "unlink", "mkdir", "rmdir", "chmod")
 
 
 class Killed(BaseException):
@@ -23,28 +24,47 @@ class Killed(BaseException):
 
 
 class _Disk:
-    """Sees the changes by Python's audit events, which every way to a file goes through."""
+    """Sees the changes that Python code asks for.
 
-    def __init__(self) -> None:
-        self.root: str | None = None
-        self.left = 0
-        self.error: BaseException = Killed()
-        sys.addaudithook(self)
+    Not by an audit hook: Python up to 3.11 calls it while it installs a trace function, and a
+    thread of coverage that starts meanwhile dies of that, for as long as the process lives.
+    """
 
-    def __call__(self, event: str, args: tuple[Any, ...]) -> None:
-        if self.root is None or event not in _EVENTS:
-            return
-        if event != "test.fsync" and self.root not in str(args[0]):
-            return
-        if event == "open" and not int(args[2] or 0) & (os.O_WRONLY | os.O_RDWR):
-            return
-        self.left -= 1
-        if self.left == 0:
-            self.root = None
-            raise self.error
+    def __init__(self, root: Path, at: int, error: BaseException) -> None:
+        self.root: str | None = str(root)
+        self.left = at
+        self.error = error
 
+    def see(self, patch: pytest.MonkeyPatch) -> None:
+        for name in _CHANGES:
+            patch.setattr(os, name, self._seen(getattr(os, name)))
+        patch.setattr(os, "fsync", self._seen(os.fsync, lambda descriptor: True))
+        patch.setattr(os, "open", self._seen(os.open, self._opens))
+        file_open = self._seen(io.open, self._opens_file)
+        patch.setattr(io, "open", file_open)
+        patch.setattr(builtins, "open", file_open)
 
-_disk: _Disk | None = None  # one for all tests: an audit hook stays as long as the process
+    def _seen(self, call: Any, changes: Any = None) -> Any:
+        changes = changes or self._is_below
+
+        def counted(*args: Any, **options: Any) -> Any:
+            if self.root is not None and changes(*args, **options):
+                self.left -= 1
+                if self.left == 0:
+                    self.root = None
+                    raise self.error
+            return call(*args, **options)
+
+        return counted
+
+    def _is_below(self, path: Any, *_: Any, **__: Any) -> bool:
+        return self.root is not None and self.root in str(path)
+
+    def _opens(self, path: Any, flags: int, *_: Any, **__: Any) -> bool:
+        return self._is_below(path) and bool(flags & (os.O_WRONLY | os.O_RDWR))
+
+    def _opens_file(self, path: Any, mode: str = "r", *_: Any, **__: Any) -> bool:
+        return self._is_below(path) and not {*mode}.isdisjoint("wxa+")
 
 
 @contextmanager
@@ -53,27 +73,16 @@ def failing(root: Path, at: int, error: BaseException) -> Iterator[_Disk]:
 
     What is yielded has ``left``, which is 0 once the error has been raised.
     """
-    global _disk
-    _disk = _disk or _Disk()
-    fsync = os.fsync
-
-    def seen(descriptor: int) -> None:
-        sys.audit("test.fsync", descriptor)
-        fsync(descriptor)
-
+    disk = _Disk(root, at, error)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(os, "fsync", seen)
+        disk.see(patch)
         if isinstance(error, Killed):  # a killed process cleans nothing up
             patch.setattr(FolderSink, "abandon", _let_go_of_folder)
             patch.setattr(ZipSink, "abandon", _let_go_of_zip)
-            patch.setattr(shutil, "rmtree", _refuse(shutil.rmtree, _disk))
+            patch.setattr(shutil, "rmtree", _refuse(shutil.rmtree, disk))
             # Datumaro 1.11 has it by name, of shutil or of GitPython.
             patch.setattr(dataset, "rmtree", shutil.rmtree, raising=False)
-        _disk.left, _disk.error, _disk.root = at, error, str(root)
-        try:
-            yield _disk
-        finally:
-            _disk.root = None
+        yield disk
 
 
 def _refuse(rmtree: Any, disk: _Disk) -> Any:

@@ -65,7 +65,10 @@ class Archive:
 
 
 def open_archive(
-    path: str, stream: bool = False, report: Report = stop, note: Note = log_findings
+    path: str | os.PathLike[str],
+    stream: bool = False,
+    report: Report = stop,
+    note: Note = log_findings,
 ) -> Archive:
     """Open the archive at ``path`` (a folder or a zip) and read its label map and its lists.
 

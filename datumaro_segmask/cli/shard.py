@@ -42,6 +42,9 @@ EPILOG = """\
 Beside the shards stands _segmask.json, written last: it names them, counts items, instances and
 pixels by label, and has the errors of items that could not be read.
 
+Upload each shard of --to segmask to a CVAT job or task of its own: an upload replaces all
+annotations that are there.
+
 exit status:
   0  all shards are there
   1  they are there, but for items that cannot be read

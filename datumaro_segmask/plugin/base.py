@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import logging
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -74,7 +75,7 @@ class SegmaskBase(DatasetBase):
     @border()
     def __init__(
         self,
-        path: str | Archive,
+        path: str | os.PathLike[str] | Archive,
         *,
         annotation: str = ANNOTATIONS[0],
         tolerance: float = 0.0,

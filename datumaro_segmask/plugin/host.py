@@ -8,6 +8,8 @@ whether a bar is on the screen, which tqdm itself knows.
 
 from __future__ import annotations
 
+import argparse
+import inspect
 import os
 import sys
 from collections.abc import Iterable, Iterator
@@ -19,6 +21,7 @@ from typing import IO, Any, NoReturn, TypeVar
 
 import cv2
 import numpy as np
+from datumaro.components.cli_plugin import CliPlugin
 from datumaro.components.dataset import Dataset
 from datumaro.components.dataset_base import DatasetBase, DatasetItem
 from datumaro.components.errors import (
@@ -49,12 +52,16 @@ from ..errors import (
     SegmaskExportError,
     UndeclaredColorError,
 )
+from ..storage import absolute
 
 T = TypeVar("T")
 E = TypeVar("E", bound=SegmaskError)
 
 ABOVE_MEDIUM = FormatDetectionConfidence.MEDIUM + 1
 """The step of confidence above MEDIUM, for which Datumaro has no name."""
+
+ABOVE_EXTREME_LOW = FormatDetectionConfidence.EXTREME_LOW + 1
+"""Above a folder of pictures, which Datumaro calls EXTREME_LOW, and below all else."""
 
 # Errors
 
@@ -179,7 +186,9 @@ def let_datasets_save_to_files() -> None:
     """Let a dataset that was imported from a zip be saved there.
 
     ``Dataset.export`` makes a folder of its target before it asks anyone, which fails for a file.
-    So for exporters with ``WRITES_FILES = True`` it is passed over where the target is one.
+    So for exporters with ``WRITES_FILES = True`` it is passed over where the target is one. That
+    failure kept files safe from ``datum``, whose own check knows folders only; `check_target` does
+    so instead.
     """
     for_folders = Dataset.export
     if for_folders.__module__ == __name__:
@@ -200,6 +209,7 @@ def let_datasets_save_to_files() -> None:
             reporting = {"progress_reporter": progress_reporter, "error_policy": error_policy}
             for_folders(self, save_dir, format, **reporting, **options)
             return
+        check_target(save_dir)
         save_dir = os.path.abspath(save_dir)
         context = ExportContext(progress_reporter or NullProgressReporter(), error_policy)
         try:
@@ -211,6 +221,76 @@ def let_datasets_save_to_files() -> None:
             self.flush_changes()
 
     Dataset.export = export
+
+
+def check_target(path: str | os.PathLike[str] | None = None) -> None:
+    """Refuse to write over a file in a command of ``datum`` that was not told ``--overwrite``.
+
+    ``path``: the target, or None for the one that the command was given. Raises Datumaro's own
+    error, in its own words; never if Python code writes, which knows what it names.
+    """
+    options = _command_at_work()
+    if options is None or getattr(options, "overwrite", False):
+        return
+    path = path or getattr(options, "dst_dir", None)
+    if path and os.path.isfile(path):
+        from datumaro.cli.util.errors import CliException
+
+        raise CliException(f"Directory '{path}' already exists (pass --overwrite to overwrite)")
+
+
+def _command_at_work() -> argparse.Namespace | None:
+    """Return the options of the command of ``datum`` that has called us, None without one.
+
+    Its options are nowhere but in its own frame, as ``args``.
+    """
+    frame = inspect.currentframe()
+    while frame is not None:
+        if frame.f_globals.get("__name__", "").startswith("datumaro.cli."):
+            options = frame.f_locals.get("args")
+            if isinstance(options, argparse.Namespace):
+                return options
+        frame = frame.f_back
+    return None
+
+
+def keep_sources_absolute(name: str) -> None:
+    """Make the path of each dataset of the format ``name`` absolute when it is imported.
+
+    Datumaro keeps the path as it was given, so after ``os.chdir`` a ``save()`` would go elsewhere.
+    It notes the path, and then the format.
+    """
+    if hasattr(Dataset, "_format"):
+        return
+
+    def get(dataset: Dataset) -> str:
+        return dataset.__dict__["_format"]  # type: ignore[no-any-return]
+
+    def note(dataset: Dataset, format: str) -> None:
+        dataset.__dict__["_format"] = format
+        if format == name and dataset._source_path:
+            dataset._source_path = absolute(dataset._source_path)
+
+    Dataset._format = property(get, note)
+
+
+# The command line
+
+
+class FormatCli(CliPlugin):
+    """What the options after ``--`` of ``datum`` have in common for our importers and exporters."""
+
+    @staticmethod
+    def _get_doc(cls: type) -> str:
+        """Return the sentence that explains a format; the rest of a docstring is for Python."""
+        return (inspect.getdoc(cls) or "").partition("\n\n")[0]
+
+    @classmethod
+    def parse_cmdline(cls, args: list[str] | None = None) -> dict[str, Any]:
+        """Return the options; refuses a target before any work is done, as `check_target` does."""
+        options: dict[str, Any] = super().parse_cmdline(args)
+        check_target()
+        return options
 
 
 # Progress

@@ -10,13 +10,17 @@ from datumaro.components.errors import DatasetNotFoundError
 from datumaro.components.format_detection import FormatDetectionConfidence, FormatDetectionContext
 from datumaro.components.importer import Importer
 
+from .._bridge import EXTENSIONS
 from ..archive import open_archive
 from ..png import MAX_PIXELS
-from ..storage import folder_roots, holds_archive, layout, lone_zip, url_of
+from ..storage import absolute, archive_roots, holds_archive, is_alone, layout, url_of
 from .base import ANNOTATIONS, INSTANCES, check_options
 from .host import (
+    ABOVE_EXTREME_LOW,
     ABOVE_MEDIUM,
+    FormatCli,
     border,
+    keep_sources_absolute,
     let_datasets_save_to_files,
 )
 from .transforms import add_component_options, add_tolerance_option
@@ -24,9 +28,10 @@ from .transforms import add_component_options, add_tolerance_option
 NAME = "segmask"
 
 let_datasets_save_to_files()
+keep_sources_absolute(NAME)
 
 
-class SegmaskImporter(Importer):
+class SegmaskImporter(FormatCli, Importer):
     """Imports CVAT's "Segmentation mask 1.1" archives: class masks and instance masks.
 
     The archive may be a folder or a zip, which is read in place.
@@ -47,20 +52,28 @@ class SegmaskImporter(Importer):
 
     @classmethod
     def get_file_extensions(cls) -> list[str]:
-        return ["", ".png", ".txt", ".zip"]
+        return EXTENSIONS
 
     @classmethod
     def detect(cls, context: FormatDetectionContext) -> FormatDetectionConfidence:
-        """Recognise an archive of masks, and leave full VOC datasets to the ``voc`` format.
+        """Recognise an archive of masks where an import finds it, and leave full VOC to ``voc``.
 
-        Cheap (it lists folders, and never opens a mask), and raises nothing but Datumaro's
+        If the archive lies deeper and other things lie beside it, formats that know these go
+        first. Cheap (it lists folders, and never opens a mask), and raises nothing but Datumaro's
         rejection.
         """
-        path = context.root_path
-        if os.path.isfile(path) or (not folder_roots(path) and lone_zip(path)):
-            if not holds_archive(path):
-                context.fail("must be a zip that holds SegmentationClass or ImageSets/Segmentation")
-            return cls.DETECT_CONFIDENCE
+        path = absolute(context.root_path)
+        if not holds_archive(path):
+            context.fail("must be or hold one folder or zip with the layout of an archive")
+        root = archive_roots(path)[0]
+        is_zip = os.path.isfile(root)
+        if not is_zip:
+            cls._check_folder(FormatDetectionContext(root))
+        is_meant = is_alone(path, root) or (is_zip and os.path.dirname(root) == path)
+        return cls.DETECT_CONFIDENCE if is_meant else ABOVE_EXTREME_LOW
+
+    @staticmethod
+    def _check_folder(context: FormatDetectionContext) -> None:
         with context.require_any():
             for mark in (
                 f"{layout.CLASS_MASKS}/**/*{layout.MASK_PATTERN}",
@@ -69,19 +82,19 @@ class SegmaskImporter(Importer):
             ):
                 with context.alternative():
                     context.require_file(mark)
+        root = context.root_path
         if not any(
-            os.path.exists(os.path.join(path, name))
+            os.path.exists(os.path.join(root, name))
             for name in (layout.CLASS_MASKS, layout.INSTANCE_MASKS, layout.LABEL_MAP)
         ):
             context.fail("must have masks or a label map beside the subset lists")
         for foreign in ("ImageSets/Main", "ImageSets/Layout", "ImageSets/Action", "Annotations"):
-            if os.path.isdir(os.path.join(path, foreign)):
+            if os.path.isdir(os.path.join(root, foreign)):
                 context.fail(f"must have no {foreign}, which is a mark of the voc format")
-        return cls.DETECT_CONFIDENCE
 
     @border()
     def __call__(
-        self, path: str, stream: bool = False, **extra_params: Any
+        self, path: str | os.PathLike[str], stream: bool = False, **extra_params: Any
     ) -> list[dict[str, Any]]:
         """Return the source at a path, or at a URL, which Datumaro would take for a missing path.
 
@@ -89,11 +102,12 @@ class SegmaskImporter(Importer):
         from the constructor of `SegmaskBase` it says "Failed to import" and no more, or the whole
         URL, keys and all. Raises DatasetNotFoundError, OptionError, and as `archive.open_archive`.
         """
+        path = os.fspath(path)
         place = url_of(path)
         if place is None:
             if not path or not os.path.exists(path):
                 raise DatasetNotFoundError(path, self.NAME)
-            place = os.path.normpath(path)
+            place = absolute(path)
         check_options(**extra_params)
         options = {**extra_params, "opened": open_archive(place, stream), "stream": stream}
         return [{"url": place, "format": self.NAME, "options": options}]

@@ -25,6 +25,7 @@ from ..storage import (
     Sink,
     SubsetLists,
     ZipSink,
+    absolute,
     files_at,
     is_url,
     layout,
@@ -50,9 +51,9 @@ class MaskTable:
     read one after the other. Raises ArchiveError for what is no such table.
     """
 
-    def __init__(self, source: str | pa.Table) -> None:
-        self._source = source
-        self.place = shown(source) if isinstance(source, str) else "the table"
+    def __init__(self, source: str | os.PathLike[str] | pa.Table) -> None:
+        self._source = source if isinstance(source, pa.Table) else absolute(source)
+        self.place = "the table" if isinstance(source, pa.Table) else shown(self._source)
         first = next(self._each(_schema), None)
         if first is None:
             raise ArchiveError(
@@ -106,13 +107,15 @@ class MaskTable:
             found[names[label]][1] += area
         return {name: (instances, pixels) for name, (instances, pixels) in found.items()}
 
-    def write_coco(self, out: str, *, segmentation: str = SEGMENTATIONS[0]) -> int:
+    def write_coco(
+        self, out: str | os.PathLike[str], *, segmentation: str = SEGMENTATIONS[0]
+    ) -> int:
         """Write a COCO file for each subset, as ``coco_segments`` does; return how many images.
 
         Those of an earlier one go, files of others stay. ``segmentation`` is one of ``polygons``
         and ``rle``. Pictures are not in the table. Raises SegmaskExportError.
         """
-        seen, count = Hashes(), 0
+        out, seen, count = os.fspath(out), Hashes(), 0
         with CocoFiles(self.label_map, segmentation) as files:
             sink = FolderSink(out)
             try:
@@ -137,12 +140,12 @@ class MaskTable:
             log.warning("Left out of %s: %d %s.", shown(out), number, what)
         return count
 
-    def write_archive(self, out: str) -> int:
+    def write_archive(self, out: str | os.PathLike[str]) -> int:
         """Write an archive, a zip if ``out`` ends in ``.zip``; return how many items it has.
 
         Pictures are not in the table. Raises SegmaskExportError.
         """
-        encoder = MaskEncoder(self.label_map, COLOR, None)
+        out, encoder = os.fspath(out), MaskEncoder(self.label_map, COLOR, None)
         sink: Sink = ZipSink(out) if out.lower().endswith(".zip") else FolderSink(out)
         count, seen = 0, Hashes()
         try:

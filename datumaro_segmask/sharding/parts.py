@@ -9,7 +9,7 @@ import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
-from typing import Any
+from typing import Any, TypeAlias
 
 from ..archive import (
     Archive,
@@ -24,7 +24,7 @@ from ..archive import (
 from ..colors import voc_color
 from ..errors import ArchiveError, SegmaskExportError, SegmaskImportError
 from ..png import MAX_PIXELS
-from ..storage import Entry, Storage, Store, StoreError, is_url, open_storage, shown
+from ..storage import Entry, Storage, Store, StoreError, absolute, is_url, open_storage, shown
 
 PART_ITEMS = 2000
 MOST_PART_ITEMS = 1 << 20
@@ -130,7 +130,11 @@ class Plan:
         return [sum(map(len, archive.subsets.values())) for _, archive in self.archives]
 
 
-def make_plan(paths: str | Sequence[str], part_items: int = PART_ITEMS) -> Plan:
+Paths: TypeAlias = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+"""An archive, or several: paths, URLs, or patterns of them."""
+
+
+def make_plan(paths: Paths, part_items: int = PART_ITEMS) -> Plan:
     """Open archives and read their lists: paths, URLs, or patterns such as ``tasks/*.zip``.
 
     Raises SegmaskImportError, or SegmaskExportError for a number of items that no part can have.
@@ -148,8 +152,10 @@ def make_plan(paths: str | Sequence[str], part_items: int = PART_ITEMS) -> Plan:
     return Plan(tuple(archives), part_items, label_map)
 
 
-def _listed(paths: str | Sequence[str]) -> Sequence[str]:
-    return [paths] if isinstance(paths, str) else paths
+def _listed(paths: Paths) -> list[str]:
+    return [
+        absolute(path) for path in ([paths] if isinstance(paths, (str, os.PathLike)) else paths)
+    ]
 
 
 def _matches(path: str) -> list[str]:

@@ -147,7 +147,7 @@ def relabeled(
 def run(
     plan: Plan,
     kind: Kind,
-    out: str,
+    out: str | os.PathLike[str],
     executor: Executor | None = None,
     *,
     reading: Reading | None = None,
@@ -161,7 +161,7 @@ def run(
     SegmaskImportError where an archive cannot be read, OSError where the disk takes no shard, and
     BrokenExecutor where a worker died; what was done until then is kept, and the next run goes on.
     """
-    reading = reading or Reading()
+    out, reading = os.fspath(out), reading or Reading()
     job = Job(kind, out, plan.label_map, reading)
     target = Target(out)
     description = _describe(plan, job)

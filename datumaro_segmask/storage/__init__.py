@@ -3,7 +3,14 @@
 from .ids import Hashes, StoredLists
 from .journal import at, entries, is_inside, recover, stagings
 from .layout import LABEL_MAP
-from .open import folder_roots, holds_archive, lone_zip, open_storage
+from .open import (
+    absolute,
+    archive_roots,
+    folder_roots,
+    holds_archive,
+    is_alone,
+    open_storage,
+)
 from .read import MAX_FILE_BYTES, Entry, FolderStorage, Storage, image_rank
 from .remote.faults import StoreError
 from .remote.file import files_at
@@ -15,7 +22,7 @@ from .zip.archive import ZipStorage
 __all__ = [
     "LABEL_MAP", "MAX_FILE_BYTES", "ZIP_DATE", "Entry", "FolderSink", "FolderStorage", "Hashes",
     "Sink", "Storage", "Store", "StoreError", "StoredLists", "SubsetLists", "ZipSink", "ZipStorage",
-    "at", "check_on_disk", "entries", "files_at", "folder_roots", "holds_archive", "image_rank",
-    "is_inside", "is_url", "lone_zip", "open_storage", "recover", "shown", "stagings", "unreadable",
-    "url_of",
+    "absolute", "archive_roots", "at", "check_on_disk", "entries", "files_at", "folder_roots",
+    "holds_archive", "image_rank", "is_alone", "is_inside", "is_url", "open_storage", "recover",
+    "shown", "stagings", "unreadable", "url_of",
 ]  # fmt: skip

@@ -23,7 +23,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from itertools import islice
+from itertools import chain, islice
 from typing import IO
 
 from ..errors import SegmaskExportError
@@ -54,6 +54,7 @@ _README = (
     "'old' then holds files of yours. Without a journal this folder is of no use to anyone.\n"
 )
 _THREADS = 8
+_FEW = 8  # files that need no threads
 _FILES = 64  # that a thread flushes, one after the other, before it asks for more
 
 
@@ -252,20 +253,32 @@ def _folders_below(folder: str) -> Iterator[str]:
 
 
 def _flush_files(folder: str) -> None:
-    """Wait until all files below a folder are on the disk; by threads, as each waits for itself."""
+    """Wait until all files below a folder are on the disk; by threads, as each waits for itself.
+
+    The first few are flushed here, as starting threads for them takes longer than it saves.
+    """
+    files = (
+        entry.path
+        for below in _folders_below(folder)
+        for entry in entries(below)
+        if not entry.is_dir(follow_symlinks=False)
+    )
+    _flush_some(islice(files, _FEW))
+    batches = iter(lambda: list(islice(files, _FILES)), [])
+    first = next(batches, None)
+    if first is None:
+        return
     with ThreadPoolExecutor(_THREADS, "segmask-flush") as pool:
         at_work: deque[Future[None]] = deque()
-        for below in _folders_below(folder):
-            files = (e.path for e in entries(below) if not e.is_dir(follow_symlinks=False))
-            while some := list(islice(files, _FILES)):
-                at_work.append(pool.submit(_flush_some, some))
-                if len(at_work) > 2 * _THREADS:
-                    at_work.popleft().result()
+        for some in chain([first], batches):
+            at_work.append(pool.submit(_flush_some, some))
+            if len(at_work) > 2 * _THREADS:
+                at_work.popleft().result()
         while at_work:
             at_work.popleft().result()
 
 
-def _flush_some(paths: list[str]) -> None:
+def _flush_some(paths: Iterable[str]) -> None:
     for path in paths:
         descriptor = os.open(path, os.O_RDWR)
         try:

@@ -17,24 +17,28 @@ from .zip.archive import FileSource, ZipStorage
 from .zip.directory import ZipDirectory
 
 
-def open_storage(path: str) -> Storage:
-    """Open the archive at ``path``: a folder, or a zip, or a folder that holds nothing but a zip.
+def absolute(path: str | os.PathLike[str]) -> str:
+    """Return a path that means the same wherever the process goes; a URL stays as it is."""
+    path = os.fspath(path)
+    return path if not path or is_url(path) else os.path.abspath(path)
 
-    All of them may also lie far away, where ``path`` is a URL (see `remote`). The root may lie up
-    to three folders down. Raises ArchiveError where there is none, or more
-    than one, or where an export was cut short.
+
+def open_storage(path: str | os.PathLike[str]) -> Storage:
+    """Open the archive at ``path``, which lies where `archive_roots` looks.
+
+    It may also lie far away, if ``path`` is a URL (see `remote`). Raises ArchiveError if there is
+    none, or more than one, or if an export was cut short.
     """
+    path = absolute(path)
     if is_url(path):
         return open_remote(path, _only_root)
-    if os.path.isfile(path):
-        return _open_zip(path)
-    _check_path(path)
-    roots = folder_roots(path)
+    if not os.path.isfile(path):
+        _check_path(path)
+    roots = archive_roots(path)
     check_finished(path, *roots)
-    lone = None if roots else lone_zip(path)
-    if lone is not None:
-        return _open_zip(lone)
     root = _only_root(roots, path, files_below(path))
+    if os.path.isfile(root):
+        return _open_zip(root)
     for name in layout.FOLDERS:
         _check_folder(os.path.join(root, *name.split("/")))
     return FolderStorage(root)
@@ -72,35 +76,57 @@ def check_finished(*roots: str) -> None:
             )
 
 
-def folder_roots(path: str) -> list[str]:
-    """Return the folders, up to three down from ``path``, where an archive's layout begins."""
-    level = [path]
-    for _ in range(layout.MAX_DEPTH + 1):
+def archive_roots(path: str) -> list[str]:
+    """Return where archives may begin at ``path``; an import and detection both ask this.
+
+    They are ``path`` itself if it is a file; else the folders, up to three down, that have a
+    folder of the layout, all of one depth; else the only zip in these folders. A zip further down
+    counts only if it holds an archive.
+    """
+    if os.path.isfile(path):
+        return [path]
+    level, zips, is_near = [path], list[str](), False
+    for depth in range(layout.MAX_DEPTH + 1):
         found = [f for f in level if any(os.path.isdir(os.path.join(f, m)) for m in layout.MARKS)]
         if found:
             return found
-        level = [sub for folder in level for sub in _folders_in(folder)]
-    return []
+        inside = [_look_into(folder) for folder in level]
+        level = [below for folders, _ in inside for below in folders]
+        if not zips:
+            zips, is_near = [file for _, files in inside for file in files], depth == 0
+    return zips if len(zips) == 1 and (is_near or _roots_in_zip(zips[0])) else []
 
 
-def _folders_in(folder: str) -> list[str]:
+def folder_roots(path: str) -> list[str]:
+    """Return the folders, up to three down from ``path``, where an archive's layout begins."""
+    return [root for root in archive_roots(path) if not os.path.isfile(root)]
+
+
+def _look_into(folder: str) -> tuple[list[str], list[str]]:
+    """Return the folders and the zips in a folder; none of either if it cannot be read."""
+    folders, zips = [], []
     try:
         with os.scandir(folder) as entries:
-            folders = [entry.path for entry in entries if entry.is_dir()]
+            for entry in entries:
+                if layout.is_litter(entry.name):
+                    continue
+                if entry.is_dir():
+                    folders.append(entry.path)
+                elif entry.name.lower().endswith(".zip") and entry.is_file():
+                    zips.append(entry.path)
     except (OSError, ValueError):  # not to be read, or no path at all: no archive to offer
-        return []
-    return sorted(f for f in folders if not layout.is_litter(os.path.basename(f)))
+        return [], []
+    return sorted(folders), zips
 
 
-def lone_zip(folder: str) -> str | None:
-    """Return the path of the only zip in a folder, None where there is none or more than one."""
-    try:
-        with os.scandir(folder) as entries:
-            zips = [e for e in entries if e.name.lower().endswith(".zip") and e.is_file()]
-    except (OSError, ValueError):
-        return None
-    paths = [entry.path for entry in zips if not layout.is_litter(entry.name)]
-    return paths[0] if len(paths) == 1 else None
+def is_alone(path: str, root: str) -> bool:
+    """Whether nothing else lies in ``path`` and the folders down to an archive in it."""
+    while root != path:
+        root = os.path.dirname(root)
+        names = (name for name in os.listdir(root) if not name.startswith("."))
+        if sum(not layout.is_litter(name) for name in names) != 1:
+            return False
+    return True
 
 
 def _only_root(
@@ -135,15 +161,13 @@ def _open_zip(path: str) -> ZipStorage:
 
 
 def holds_archive(path: str) -> bool:
-    """Tell whether an archive is at ``path``, wherever `open_storage` looks; never raises."""
-    if not os.path.isfile(path):
-        if folder_roots(path):
-            return True
-        lone = lone_zip(path)
-        if lone is None:
-            return False
-        path = lone
+    """Whether one archive is at ``path``, wherever `open_storage` looks; never raises."""
+    roots = archive_roots(path)
+    return len(roots) == 1 and (not os.path.isfile(roots[0]) or len(_roots_in_zip(roots[0])) == 1)
+
+
+def _roots_in_zip(path: str) -> list[str]:
     try:
-        return bool(ZipDirectory(FileSource(path)).roots)
+        return ZipDirectory(FileSource(path)).roots
     except SegmaskImportError:
-        return False
+        return []

@@ -14,11 +14,11 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
-from typing import IO, Any, Protocol, TypeAlias
+from typing import IO, Any, Literal, Protocol, TypeAlias
 
 import numpy as np
 
-from ..errors import UnsafePathError
+from ..errors import MissingFileError, UnsafePathError
 from . import layout
 from .strangers import too_large, unreadable
 
@@ -92,7 +92,7 @@ class FolderStorage:
         self._inside: dict[str, bool] = {}  # folder -> whether it really lies below the root
         self._listings: dict[str, _Listing] = {}
         try:
-            self._names = os.listdir(root)
+            self._names = frozenset(os.listdir(root))
             self._top = set(map(str.casefold, self._names))
         except OSError as error:
             raise unreadable(error.strerror or str(error), root) from error
@@ -107,7 +107,7 @@ class FolderStorage:
         if name.partition("/")[0].casefold() not in self._top:
             return False
         # What is there but cannot be read, such as a link to nowhere, is an error, not missing.
-        return os.path.lexists(self.path(name))
+        return os.path.lexists(self.path(name)) or self._lacks(name)
 
     def image(self, item_id: str) -> str | None:
         if layout.IMAGES.casefold() not in self._top:
@@ -121,12 +121,28 @@ class FolderStorage:
         try:
             changed = os.stat(self.path(folder)).st_mtime_ns
         except OSError:
+            self._lacks(folder)
             return None
         if listing is None or listing.changed != changed:
             self._listings[folder] = listing = _Listing(self.path(folder), changed)
             self._forget_listings()
         suffix = listing.suffix(name)
         return None if suffix is None else stem + suffix
+
+    def _lacks(self, name: str) -> Literal[False]:
+        """Return False; raises MissingFileError if the folder of the layout is gone, too.
+
+        Else an archive that was moved, or whose disk is gone, would have items without masks.
+        """
+        top = name.partition("/")[0]
+        if top in self._names and not os.path.lexists(self.path(top)):
+            raise MissingFileError(
+                "the folder was there when the archive was opened, and is gone now",
+                self.place(top),
+                "an archive that stays where it is while it is read",
+                "put it back, or connect its disk again, and read the archive again",
+            )
+        return False
 
     def _forget_listings(self) -> None:
         known = list(self._listings.items())  # at once, as other threads add theirs

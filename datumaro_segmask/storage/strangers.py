@@ -73,6 +73,11 @@ def no_folder(place: str) -> ArchiveError:
 def not_a_zip(head: bytes, place: str) -> ArchiveError:
     """Make the error for a file that is no zip, by its first `signatures.HEAD` bytes."""
     kind = signatures.kind_of(head)
+    is_named_so = "://" in place or place.lower().endswith(".zip")
+    part = None if is_named_so else _part_of_archive(place)
+    if part is not None:
+        what, remedy = part
+        return ArchiveError(what, place, "an archive in a folder or a zip", remedy)
     what = f"the file is {kind}, and no zip" if kind else "the file is no zip"
     if kind == signatures.ZIP:
         what = "the zip has no end: it was cut short"
@@ -187,12 +192,20 @@ def _packed(where: str, names: list[str], in_zip: bool) -> _Reason:
 
 def _inside(where: str, names: list[str], in_zip: bool) -> _Reason:
     """A folder of an archive, in place of the archive."""
-    parts = os.path.abspath(where).split(os.sep)
+    return None if in_zip or "://" in where else _part_of_archive(where)
+
+
+def _part_of_archive(path: str) -> _Reason:
+    """A folder or file that an archive has at its root, or one in such a folder."""
+    parts = os.path.abspath(path).split(os.sep)
     at = next((i for i, part in enumerate(parts) if part in layout.TOP), None)
-    if in_zip or at is None or "://" in where:
+    if at is None:
         return None
-    what = f"this is the folder {parts[at]} of an archive, and not the archive"
-    return what, f"give the path {shlex.quote(os.sep.join(parts[:at]))}"
+    remedy = f"give the path {shlex.quote(os.sep.join(parts[:at]) or os.sep)}"
+    if not os.path.isfile(path):
+        return f"this is the folder {parts[at]} of an archive, and not the archive", remedy
+    what = f"this is the file {'/'.join(parts[at:])} of an archive, and not the archive"
+    return what, f"the archive is the folder above: {remedy}"
 
 
 def _foreign(where: str, names: list[str], in_zip: bool) -> _Reason:

@@ -436,3 +436,9 @@ def test_neighbours_are_joined() -> None:
     assert len(_joined([("a", 0, 10), ("a", 11 + gap, 12 + gap)])) == 2
     assert len(_joined([("a", 0, most), ("a", most, most + 1)])) == 2
     assert _joined([("a", 0, -1), ("b", 0, -1)]) == [("a", 0, -1), ("b", 0, -1)]
+
+
+def test_the_name_of_a_store_may_be_in_capitals(tmp_path: Path) -> None:
+    with web_server({"task.zip": zipped(FILES, tmp_path / "task")}) as (address, _):
+        url = f"{address}/task.zip".replace("http", "HTTP", 1)
+        assert open_storage(url).exists(MASK)

@@ -14,6 +14,7 @@ from datumaro.components.progress_reporting import NullProgressReporter
 from ...errors import SegmaskExportError, UnpaintableError
 from ...storage import Sink
 from ..host import (
+    FormatCli,
     border,
     keep_freed_memory,
     meta_files,
@@ -23,7 +24,7 @@ from ..host import (
 )
 
 
-class WholeExporter(Exporter):
+class WholeExporter(FormatCli, Exporter):
     """An export whose files get into their places together, or not at all; a base class.
 
     Errors that concern the whole export are raised as SegmaskExportError; those of single items

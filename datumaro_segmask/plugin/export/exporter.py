@@ -84,8 +84,9 @@ class SegmaskExporter(WholeExporter):
             type=int,
             default=0,
             metavar="N",
-            help="Write zips of N items each, every one ready for CVAT, into the folder: "
-            f"{shard_name(0)} and so on (default: all in one)",
+            help="Write zips of N items each, every one ready for a CVAT job or task of its own, "
+            f"into the folder: {shard_name(0)} and so on (default: all in one); an upload to CVAT "
+            "replaces all annotations that are there",
         )
         return parser
 

@@ -35,12 +35,11 @@ from ...storage import (
     FolderSink,
     FolderStorage,
     Sink,
+    archive_roots,
     at,
     entries,
-    folder_roots,
     is_inside,
     layout,
-    lone_zip,
     open_storage,
 )
 from ..annotations import to_instance
@@ -61,13 +60,10 @@ class Place:
 
 def place_of_archive(path: str) -> Place | None:
     """Return where the archive at ``path`` lies, as an import finds it; None if there is none."""
-    if os.path.isfile(path):
-        return Place(os.path.realpath(path), True)
-    roots = folder_roots(path)
-    if len(roots) == 1:
-        return Place(os.path.realpath(roots[0]), False)
-    lone = None if roots else lone_zip(path)
-    return Place(os.path.realpath(lone), True) if lone else None
+    roots = archive_roots(path)
+    if len(roots) != 1:
+        return None
+    return Place(os.path.realpath(roots[0]), os.path.isfile(roots[0]))
 
 
 @dataclass(frozen=True)

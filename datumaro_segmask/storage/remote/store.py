@@ -21,6 +21,7 @@ from .faults import failed, is_final, is_gone, meant, package_missing
 _URL = re.compile(r"[a-z][a-z0-9+.-]+(::|://)", re.I)
 _FLAT_URL = re.compile(r"((?:[a-z][a-z0-9+.-]+::)*[a-z][a-z0-9+.-]+:)/(?!/)(.*)", re.I | re.S)
 _LOCAL = re.compile(r"(file|local)://", re.I)
+_SCHEME = re.compile(r"(?:^|(?<=::))[a-z][a-z0-9+.-]+(?=::|://)", re.I)
 _QUERY = re.compile(r"\?.*=.*", re.S)
 _PASSWORD = re.compile(r"//[^/\s]*:(?:[^/\s]*|(?!\d+/)\S*?)@")  # keys of S3 have slashes, ports not
 _WEB_USER = re.compile(r"((?:https?|ftp|webdav)://)[^/\s]*@", re.I)
@@ -77,7 +78,8 @@ class Store:
     """
 
     def __init__(self, url: str, *, writes: bool = False) -> None:
-        self._url = url
+        # fsspec knows the names of stores in small letters only.
+        self._url = _SCHEME.sub(lambda scheme: scheme[0].lower(), url)
         self._writes = writes
         self.place = shown(url)
         self.root = self._system()[1]
