@@ -16,6 +16,8 @@ from datumaro.components import dataset
 from datumaro_segmask.storage.write import FolderSink, ZipSink
 
 _EVENTS = ("open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.chmod", "test.fsync")
+_FOLDER = {"os.rename": 2, "os.mkdir": 2}
+"""Which argument is the descriptor of the folder that a name begins in, -1 for none."""
 
 
 class Killed(BaseException):
@@ -34,7 +36,7 @@ class _Disk:
     def __call__(self, event: str, args: tuple[Any, ...]) -> None:
         if self.root is None or event not in _EVENTS:
             return
-        if event != "test.fsync" and self.root not in str(args[0]):
+        if event != "test.fsync" and self.root not in _place(event, args):
             return
         if event == "open" and not int(args[2] or 0) & (os.O_WRONLY | os.O_RDWR):
             return
@@ -42,6 +44,12 @@ class _Disk:
         if self.left == 0:
             self.root = None
             raise self.error
+
+
+def _place(event: str, args: tuple[Any, ...]) -> str:
+    folder = args[_FOLDER[event]] if event in _FOLDER else -1
+    place = str(args[0])
+    return place if folder == -1 else os.path.join(os.readlink(f"/proc/self/fd/{folder}"), place)
 
 
 _disk: _Disk | None = None  # one for all tests: an audit hook stays as long as the process

@@ -3,8 +3,10 @@
 from .ids import Hashes, StoredLists
 from .journal import at, entries, is_inside, recover, stagings
 from .layout import LABEL_MAP
+from .lock import WriteLock
 from .open import folder_roots, holds_archive, lone_zip, open_storage
 from .read import MAX_FILE_BYTES, Entry, FolderStorage, Storage, image_rank
+from .record import Record, is_recorded
 from .remote.faults import StoreError
 from .remote.file import files_at
 from .remote.store import Store, is_url, shown, url_of
@@ -14,8 +16,8 @@ from .zip.archive import ZipStorage
 
 __all__ = [
     "LABEL_MAP", "MAX_FILE_BYTES", "ZIP_DATE", "Entry", "FolderSink", "FolderStorage", "Hashes",
-    "Sink", "Storage", "Store", "StoreError", "StoredLists", "SubsetLists", "ZipSink", "ZipStorage",
-    "at", "check_on_disk", "entries", "files_at", "folder_roots", "holds_archive", "image_rank",
-    "is_inside", "is_url", "lone_zip", "open_storage", "recover", "shown", "stagings", "unreadable",
-    "url_of",
+    "Record", "Sink", "Storage", "Store", "StoreError", "StoredLists", "SubsetLists", "WriteLock",
+    "ZipSink", "ZipStorage", "at", "check_on_disk", "entries", "files_at", "folder_roots",
+    "holds_archive", "image_rank", "is_inside", "is_recorded", "is_url", "lone_zip", "open_storage",
+    "recover", "shown", "stagings", "unreadable", "url_of",
 ]  # fmt: skip

@@ -8,6 +8,7 @@ from typing import Any
 
 from datumaro.components.dataset_base import DatasetItem, IDataset
 
+from ...storage import is_recorded
 from ...training import (
     ANNOTATIONS,
     IMAGES,
@@ -101,11 +102,16 @@ class CocoSegmentsExporter(TrainingExporter):
         return self._texts[subset]
 
     def _finish(self) -> None:
-        for name in own_texts(self._save_dir):
-            self._sink.discard(name)
+        if not is_recorded(self._save_dir, self.NAME):  # but perhaps of an older version
+            for name in own_texts(self._save_dir):
+                self._sink.discard(name)
         categories = list(zip(self._classes.names, self._classes.parents, strict=True))
         if not self._texts:
             self._text("default")
         for subset, text in self._texts.items():
             name = f"{ANNOTATIONS}/instances_{subset}.json"
             self._sink.put_lines(name, text.lines(categories))
+
+    def _was_ours(self, name: str) -> bool:
+        own = set(own_texts(self._save_dir))
+        return name in own or (name.startswith(f"{IMAGES}/") and bool(own))
