@@ -109,10 +109,12 @@ def test_same_names_in_a_folder_of_others_are_refused(
     refused(source, tmp_path / "out", form, name or MAIN[form])
 
 
-def test_many_files_in_the_way_are_counted(source: Dataset, tmp_path: Path) -> None:
+def test_many_files_in_the_way_are_counted(tmp_path: Path) -> None:
     source = Dataset.from_iterable(
         [
-            DatasetItem(f"i{i}", "train", Image.from_numpy(np.zeros((2, 2, 3), np.uint8)))
+            DatasetItem(
+                f"i{i}", subset="train", media=Image.from_numpy(np.zeros((2, 2, 3), np.uint8))
+            )
             for i in range(8)
         ],
         categories={AnnotationType.label: LabelCategories()},
