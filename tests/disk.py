@@ -44,27 +44,6 @@ class _Disk:
         patch.setattr(io, "open", file_open)
         patch.setattr(builtins, "open", file_open)
 
-    def _seen(self, call: Any, changes: Any = None) -> Any:
-        changes = changes or self._is_below
-
-        def counted(*args: Any, **options: Any) -> Any:
-            if self.root is not None and changes(*args, **options):
-                self.left -= 1
-                if self.left == 0:
-                    self.root = None
-                    raise self.error
-            return call(*args, **options)
-
-        return counted
-
-    def _is_below(self, path: Any, *_: Any, **__: Any) -> bool:
-        return self.root is not None and self.root in str(path)
-
-    def _opens(self, path: Any, flags: int, *_: Any, **__: Any) -> bool:
-        return self._is_below(path) and bool(flags & (os.O_WRONLY | os.O_RDWR))
-
-    def _opens_file(self, path: Any, mode: str = "r", *_: Any, **__: Any) -> bool:
-        return self._is_below(path) and not {*mode}.isdisjoint("wxa+")
 
 
 @contextmanager

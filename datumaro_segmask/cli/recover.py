@@ -7,7 +7,7 @@ import argparse
 import os
 
 from ..errors import ArchiveError
-from ..storage import folder_roots, recover, stagings
+from ..storage import folder_roots, is_inside, recover, stagings
 from . import OK
 from .check.report import printable
 
@@ -35,8 +35,10 @@ def run(options: argparse.Namespace) -> int:
     """Run the command; return its exit status."""
     if not os.path.isdir(options.path):
         raise ArchiveError("there is no such folder", options.path, "a folder", "check the path")
-    roots = [root for root in (options.path, *folder_roots(options.path)) if stagings(root)]
-    exports = sum(recover(root, back=options.back) for root in dict.fromkeys(roots))
+    top = os.path.realpath(options.path)
+    found = (os.path.realpath(root) for root in (top, *folder_roots(top)))
+    roots = dict.fromkeys(root for root in found if is_inside(root, top) and stagings(root))
+    exports = sum(recover(root, back=options.back) for root in roots)
     done = "undone" if options.back else "finished"
     if exports:
         print(f"{printable(options.path)}: the export is {done}.")

@@ -2,6 +2,10 @@
 
 While a run goes on, what is known of each finished part lies in the folder `WORK`; a run that was
 cut short goes on from there. The manifest comes last: who finds it, finds all parts.
+
+Of two runs the later one ends the earlier. On a disk a lock makes one step of the question whether
+the run is still the last, and of what depends on it, so that no shard of the earlier gets in
+afterwards. Stores have no locks: there an object that is on its way when the next run begins can.
 """
 
 from __future__ import annotations
@@ -12,19 +16,22 @@ import re
 import secrets
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
-from typing import IO, Any
+from typing import IO, Any, TypeGuard
 
 from ..errors import SegmaskExportError
-from ..storage import Store, is_url, shown
+from ..storage import Store, WriteLock, is_url, layout, shown
 
 MANIFEST = "_segmask.json"
 WORK = "_segmask"
 _JOB = f"{WORK}/job.json"
 _RUN = "run"  # its entry that tells runs of one job apart
-_SHARD = re.compile(r"\.?(part-\d{6,}\.parquet|shard-\d{6,}\.zip|instances_.+-\d{6,}\.json)(\..*)?")
+_SHARD = re.compile(
+    r"\.?(part-\d{6,}\.parquet|shard-\d{6,}\.zip|instances_[^/\\]+-\d{6,}\.json)(\..*)?"
+)
+_COUNTS = ("items", "rows", "bytes", "broken")
 
 
 class Target:
@@ -38,6 +45,7 @@ class Target:
         self.run = run
         """Tells a run from others in the same place; nothing is put any more when one comes."""
         self._store = Store(out, writes=True) if is_url(out) else None
+        self._is_alone = False
 
     def put(self, name: str, write: Callable[[IO[bytes]], object]) -> int:
         """Let ``write`` fill a file, which then takes its name at once; return its bytes.
@@ -58,13 +66,30 @@ class Target:
         part = os.path.join(folder, f".{base}.{secrets.token_hex(8)}")
         try:
             size = _fill(part, write)
-            self._check_run()
-            os.replace(part, path)
+            with self._alone():
+                self._check_run()
+                os.replace(part, path)
         except BaseException:
             if os.path.exists(part):
                 os.unlink(part)
             raise
         return size
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Keep other runs from beginning and ending, and their files from their places."""
+        if self._store or self._is_alone:
+            yield
+            return
+        os.makedirs(self._out, exist_ok=True)
+        path = os.path.join(self._out, f"{layout.STAGING}shards.lock")
+        lock = WriteLock(path, self._out, wait=True)
+        self._is_alone = True
+        try:
+            yield
+        finally:
+            self._is_alone = False
+            lock.release()
 
     def _check_run(self) -> None:
         if self.run and (self.get_json(_JOB) or {}).get(_RUN) != self.run:
@@ -88,14 +113,24 @@ class Target:
                 if data is None:
                     return None
             else:
-                with open(os.path.join(self._out, name), "rb") as file:
+                path = os.path.join(self._out, name)
+                if os.path.lexists(path) and not os.path.isfile(path):
+                    raise self.in_the_way()  # to open a pipe is to wait for it
+                with open(path, "rb") as file:
                     data = file.read()
         except (FileNotFoundError, NotADirectoryError):
             return None
         try:
             return dict(json.loads(data))
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, RecursionError):
             raise self.in_the_way() from None
+
+    def _manifest(self) -> dict[str, Any] | None:
+        """Return the manifest, None where there is none; a stranger's is in the way."""
+        manifest = self.get_json(MANIFEST)
+        if manifest is not None and not is_manifest(manifest):
+            raise self.in_the_way()
+        return manifest
 
     def names(self, folder: str = "") -> list[str]:
         """Return the names in a folder."""
@@ -122,19 +157,22 @@ class Target:
 
         Raises SegmaskExportError where the shards of another job are, unless they may go.
         """
-        if overwrite:
-            self.remove([MANIFEST])  # first: who finds it, finds all shards
-            self.remove(name for name in self.names() if name == WORK or _SHARD.fullmatch(name))
-        else:
-            manifest = self.get_json(MANIFEST)
-            before = self.get_json(_JOB) if manifest is None else manifest.get("job", {})
-            if isinstance(before, dict):
-                before.pop(_RUN, None)
-            if before != job if before is not None else any(map(_SHARD.fullmatch, self.names())):
-                raise self.in_the_way()
-            if manifest is not None:
-                return manifest
-        self._take(job)
+        with self._alone():
+            if overwrite:
+                self.remove([MANIFEST])  # first: who finds it, finds all shards
+                self.remove(name for name in self.names() if name == WORK or _SHARD.fullmatch(name))
+            else:
+                manifest = self._manifest()
+                before = self.get_json(_JOB) if manifest is None else dict(manifest["job"])
+                if before is not None:
+                    before.pop(_RUN, None)
+                shards = filter(_SHARD.fullmatch, self.names())
+                if before != job if before is not None else any(shards):
+                    raise self.in_the_way()
+                if manifest is not None:
+                    self.remove([WORK])  # which a run that was cut short at its end has left
+                    return manifest
+            self._take(job)
         return None
 
     def _take(self, job: Any) -> None:
@@ -149,10 +187,11 @@ class Target:
         left = {number: part for number, part in parts.items() if there.issuperset(part["files"])}
         if len(left) == len(parts):
             return False
-        self._take(manifest["job"])
-        for number, part in left.items():
-            self.note(number, part)
-        self.remove([MANIFEST])
+        with self._alone():
+            self._take(manifest["job"])
+            for number, part in left.items():
+                self.note(number, part)
+            self.remove([MANIFEST])
         return True
 
     def in_the_way(self) -> SegmaskExportError:
@@ -177,15 +216,60 @@ class Target:
         return {
             number: result
             for number, result in found.items()
-            if result is not None and there.issuperset(result.get("files", ()))
+            if result is not None and is_part(result) and there.issuperset(result["files"])
         }
 
     def finish(self, manifest: dict[str, Any]) -> None:
         """Declare the run finished, and remove what is no shard of it."""
-        self.put_json(MANIFEST, manifest)
-        shards = {name for part in manifest["parts"] for name in part["files"]}
-        left = [n for n in self.names() if _SHARD.fullmatch(n) and n not in shards]
-        self.remove([WORK, *left])
+        with self._alone():
+            self.put_json(MANIFEST, manifest)
+            shards = {name for part in manifest["parts"] for name in part["files"]}
+            left = [n for n in self.names() if _SHARD.fullmatch(n) and n not in shards]
+            self.remove([WORK, *left])
+
+
+def is_manifest(value: dict[str, Any]) -> bool:
+    """Tell whether a value is what `Target.finish` writes, whole."""
+    parts = value.get("parts")
+    return (
+        isinstance(value.get("job"), dict)
+        and _has_sums(value)
+        and isinstance(parts, list)
+        and all(isinstance(part, dict) and is_part(part) for part in parts)
+    )
+
+
+def is_part(value: dict[str, Any]) -> bool:
+    """Tell whether a value is what a run notes of a part; its files are shards in the folder."""
+    files, errors = value.get("files"), value.get("errors")
+    return (
+        _has_sums(value)
+        and isinstance(files, list)
+        and all(isinstance(name, str) and _SHARD.fullmatch(name) for name in files)
+        and isinstance(errors, list)
+        and all(isinstance(e, dict) and isinstance(e.get("error"), str) for e in errors)
+    )
+
+
+def _has_sums(value: dict[str, Any]) -> bool:
+    labels = value.get("labels")
+    return (
+        all(_is_count(value.get(key)) for key in _COUNTS)
+        and _are_counts(value.get("left_out"))
+        and isinstance(labels, dict)
+        and all(
+            _are_counts(counts) and counts.keys() == {"instances", "pixels"}
+            for counts in labels.values()
+        )
+    )
+
+
+def _are_counts(value: Any) -> TypeGuard[dict[str, int]]:
+    return isinstance(value, dict) and all(map(_is_count, value.values()))
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and value >= 0
 
 
 def _put(path: str, url: str, system: Any) -> None:

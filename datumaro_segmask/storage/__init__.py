@@ -3,6 +3,7 @@
 from .ids import Hashes, StoredLists
 from .journal import at, entries, is_inside, recover, stagings
 from .layout import LABEL_MAP
+from .lock import WriteLock
 from .open import (
     absolute,
     archive_roots,
@@ -12,6 +13,7 @@ from .open import (
     open_storage,
 )
 from .read import MAX_FILE_BYTES, Entry, FolderStorage, Storage, image_rank
+from .record import Record, is_recorded
 from .remote.faults import StoreError
 from .remote.file import files_at
 from .remote.store import Store, is_url, shown, url_of
@@ -21,8 +23,8 @@ from .zip.archive import ZipStorage
 
 __all__ = [
     "LABEL_MAP", "MAX_FILE_BYTES", "ZIP_DATE", "Entry", "FolderSink", "FolderStorage", "Hashes",
-    "Sink", "Storage", "Store", "StoreError", "StoredLists", "SubsetLists", "ZipSink", "ZipStorage",
-    "absolute", "archive_roots", "at", "check_on_disk", "entries", "files_at", "folder_roots",
-    "holds_archive", "image_rank", "is_alone", "is_inside", "is_url", "open_storage", "recover",
-    "shown", "stagings", "unreadable", "url_of",
+    "Record", "Sink", "Storage", "Store", "StoreError", "StoredLists", "SubsetLists", "WriteLock",
+    "ZipSink", "ZipStorage", "absolute", "archive_roots", "at", "check_on_disk", "entries",
+    "files_at", "folder_roots", "holds_archive", "image_rank", "is_alone", "is_inside",
+    "is_recorded", "is_url", "open_storage", "recover", "shown", "stagings", "unreadable", "url_of",
 ]  # fmt: skip

@@ -26,24 +26,25 @@ from contextlib import suppress
 from itertools import chain, islice
 from typing import IO
 
-from ..errors import SegmaskExportError
+from ..errors import ArchiveError, SegmaskExportError
 from . import layout
+from .ids import Hashes
 from .journal import (
     JOURNAL,
     NEW,
     PUT,
     REMOVE,
     at,
+    clear_up,
     end,
     entries,
     flush_folder,
     in_the_way,
-    is_inside,
-    journaled,
     lock_folder,
-    stagings,
 )
 from .lock import not_writable
+from .record import Record, Written
+from .tree import is_link
 
 log = logging.getLogger(__name__)
 
@@ -62,14 +63,16 @@ class Commit:
     """Files that will get into the folder ``root`` together.
 
     Makes the folder if it is not there, locks it, and ends what an earlier export left unfinished.
+    ``record``: what the folder's exports keep of what they write, where they keep that.
     Raises SegmaskExportError where another export is at work, or where nothing can be written.
     Names are places in the folder, with ``/``. Ends with `run` or `cancel`.
     """
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, record: Record | None = None) -> None:
         self.root = os.path.realpath(root)
         self._replaced: set[str] = set()
         self._folders: set[str] = set()
+        self._checked: set[str] = set()
         try:
             self._made_root = not os.path.isdir(self.root)
             os.makedirs(self.root, exist_ok=True)
@@ -78,11 +81,8 @@ class Commit:
         self._lock = lock_folder(self.root)
         self._staging = ""
         try:
-            for staging in journaled(self.root):
-                end(staging, back=False)
+            if clear_up(self.root, back=False):
                 log.warning("%s: an export that was cut short is finished now.", self.root)
-            for staging in stagings(self.root):
-                shutil.rmtree(staging)  # a killed export had not begun to move its files
             self._staging = tempfile.mkdtemp(prefix=layout.STAGING, dir=self.root)
             os.mkdir(os.path.join(self._staging, NEW))
             with open(os.path.join(self._staging, "README.txt"), "w", encoding="utf-8") as file:
@@ -90,23 +90,40 @@ class Commit:
             self._removals = open(  # noqa: SIM115
                 os.path.join(self._staging, "removals"), "w+", encoding="utf-8"
             )
+            self._record = None
+            if record is not None:
+                self._record = record.begin(self.root, at(self._staging, NEW))
         except BaseException as error:
             if self._staging:
                 shutil.rmtree(self._staging, ignore_errors=True)
             self._lock.release()
             if isinstance(error, PermissionError):
                 raise not_writable(self.root, error) from error
+            if isinstance(error, ArchiveError):  # the journal is not ours
+                parts = error.what, error.where, error.expected, error.remedy
+                raise SegmaskExportError(*parts) from error
             raise
 
     def write(self, name: str, parts: Iterable[bytes]) -> None:
         """Write a new file."""
         with self.open(name) as file:
-            file.writelines(parts)
+            if self._record is None:
+                file.writelines(parts)
+            else:
+                self._record.add(Written.by_writing(name, file, parts))
 
     def remove(self, name: str) -> None:
-        """Note a file of the folder for removal; one of its name that is put takes its place."""
-        if os.path.lexists(at(self.root, name)):
+        """Note a file of the folder for removal; one of its name that is put takes its place.
+
+        What has a name that no export gives is nobody's to remove, and stays.
+        """
+        if not layout.problem_of_name(name) and os.path.lexists(at(self.root, name)):
             self._removals.write(json.dumps(name) + "\n")
+
+    def keep(self, name: str) -> None:
+        """Let a file stay that an earlier export wrote, as the record has it."""
+        if self._record is not None:
+            self._record.keep(name)
 
     def replace(self, name: str) -> None:
         """Note a file or folder right in the target for removal, with all that is in it."""
@@ -115,6 +132,9 @@ class Commit:
 
     def run(self) -> None:
         """Do it all. Raises SegmaskExportError or OSError; `cancel` then undoes what was done."""
+        if self._record is not None:
+            for name in self._record.end():
+                self.remove(name)
         _flush_files(os.path.join(self._staging, NEW))
         self._write_journal()
         end(self._staging, back=False)
@@ -123,6 +143,8 @@ class Commit:
     def cancel(self) -> None:
         """Leave the folder as it was, whatever has been done; after `run` do nothing."""
         self._removals.close()
+        if self._record is not None:
+            self._record.close()
         try:
             if os.path.lexists(os.path.join(self._staging, JOURNAL)):
                 end(self._staging, back=True)
@@ -143,11 +165,19 @@ class Commit:
 
     def open(self, name: str) -> IO[bytes]:
         """Open a new file to write, which is on the disk when `run` goes on."""
+        problem = layout.problem_of_name(name)
+        if problem or name.startswith(layout.STAGING):
+            raise SegmaskExportError(
+                f"no file can be called {name[:200]!r}: {problem or 'exports need such names'}",
+                self.root,
+                "names that every system takes",
+                "rename the item",
+            )
         path = at(self._staging, NEW, name)
         folder = os.path.dirname(path)
         try:
             if folder not in self._folders:
-                self._check_inside(os.path.dirname(at(self.root, name)))
+                self._check_real(name.rpartition("/")[0])
                 os.makedirs(folder, exist_ok=True)
                 self._folders.add(folder)
             # Not by pathlib, which keeps room for the name of every file in a table of Python's.
@@ -160,35 +190,60 @@ class Commit:
                 "rename one of the items",
             ) from error
 
-    def _check_inside(self, folder: str) -> None:
-        real = os.path.realpath(folder)
-        if not is_inside(real, self.root):
-            raise SegmaskExportError(
-                f"the folder is a link that leads out of the dataset, to {real}",
-                folder,
-                "folders below the folder of the export",
-                "remove the link, or export into another folder",
-            )
+    def _check_real(self, folder: str) -> None:
+        """Raise SegmaskExportError where a folder of the target is a link, or lies below one."""
+        path = self.root
+        for part in folder.split("/"):
+            path = os.path.join(path, part)
+            try:
+                status = os.lstat(path)
+            except (FileNotFoundError, NotADirectoryError):
+                return  # it is still to be made, or a file is to go from there first
+            if is_link(status):
+                raise SegmaskExportError(
+                    f"the folder is a link, which leads out of the dataset or to another of its "
+                    f"folders: to {os.path.realpath(path)}",
+                    path,
+                    "folders below the folder of the export",
+                    "remove the link, or export into another folder",
+                )
 
     def _write_journal(self) -> None:
         """Write down all moves, after looking whether each can be made."""
         part = os.path.join(self._staging, f"{JOURNAL}.part")
         with open(part, "w", encoding="utf-8") as file:
-            for name in sorted(self._replaced):
-                file.write(json.dumps([REMOVE, name]) + "\n")
-            for name in self._removed():
-                self._check_place(name)
-                file.write(json.dumps([REMOVE, name]) + "\n")
-            for name in self._places(""):
-                file.write(json.dumps([PUT, name]) + "\n")
+            for step, name in self._steps():
+                file.write(json.dumps([step, name]) + "\n")
             file.flush()
             os.fsync(file.fileno())
         self._removals.close()
+        if self._record is not None:
+            self._record.check()
         for folder in _folders_below(self._staging):
             flush_folder(folder)
         flush_folder(self.root)
         os.rename(part, os.path.join(self._staging, JOURNAL))
         flush_folder(self._staging)
+
+    def _steps(self) -> Iterator[tuple[str, str]]:
+        for name in sorted(self._replaced):
+            if not os.path.islink(at(self.root, name)):
+                self._check_disk(at(self.root, name))
+            if not os.path.lexists(at(self._staging, NEW, name)):
+                yield REMOVE, name
+        noted = Hashes()
+        for name in self._removed():
+            folder = name.rpartition("/")[0]
+            is_put = os.path.lexists(at(self._staging, NEW, name))
+            if is_put or hash(name) in noted or name.partition("/")[0] in self._replaced:
+                continue
+            noted.add(hash(name))
+            if self._check_place(name):
+                if folder not in self._checked:
+                    self._check_folder(folder)
+                yield REMOVE, name
+        for name in self._places(""):
+            yield PUT, name
 
     def _removed(self) -> Iterator[str]:
         self._removals.seek(0)
@@ -202,7 +257,8 @@ class Commit:
         for entry in found if folder else sorted(found, key=_rank):
             name = f"{folder}/{entry.name}" if folder else entry.name
             if not entry.is_dir():
-                self._check_place(name)
+                if self._check_place(name) and self._record is not None:
+                    self._record.meet(name)
                 yield name
             elif name in self._replaced or not self._keeps(name):
                 yield name
@@ -218,18 +274,27 @@ class Commit:
             raise in_the_way("a file", path)
         return False
 
-    def _check_place(self, name: str) -> None:
+    def _check_place(self, name: str) -> bool:
+        """Tell whether a file is there; raise SegmaskExportError for what is no file."""
         path = at(self.root, name)
         try:
             mode = os.lstat(path).st_mode
         except FileNotFoundError:
-            return
+            return False
         if not (stat.S_ISREG(mode) or stat.S_ISLNK(mode)):
             raise in_the_way("a folder" if stat.S_ISDIR(mode) else "no plain file", path)
+        return True
 
     def _check_folder(self, name: str) -> None:
         path = at(self.root, name)
-        self._check_inside(path)
+        if name:
+            self._check_real(name)
+        self._check_disk(path)
+        if not os.access(path, os.W_OK | os.X_OK):
+            raise not_writable(path, PermissionError("permission denied"))
+        self._checked.add(name)
+
+    def _check_disk(self, path: str) -> None:
         if os.stat(path).st_dev != os.stat(self._staging).st_dev:
             raise SegmaskExportError(
                 "the folder lies on another disk than the dataset",
@@ -237,8 +302,6 @@ class Commit:
                 "all folders of the dataset on one disk, so that files can be moved in one step",
                 "export into another folder",
             )
-        if not os.access(path, os.W_OK | os.X_OK):
-            raise not_writable(path, PermissionError("permission denied"))
 
 
 def _rank(entry: os.DirEntry[str]) -> int:

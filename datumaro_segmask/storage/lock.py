@@ -15,34 +15,34 @@ from ..errors import SegmaskExportError
 log = logging.getLogger(__name__)
 
 _FLAGS = os.O_CREAT | os.O_RDWR | getattr(os, "O_NOFOLLOW", 0)  # Windows has no such links
+_NOTE = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 
 
 class WriteLock:
     """Keeps other writers away from ``target`` while it is held; ``path`` is the file that says so.
 
-    Taken when made. Raises SegmaskExportError at once where another process or thread has it. On a
-    file system that has no locks it warns and lets go on. The system frees the lock of a process
-    that is killed.
+    Taken when made. Raises SegmaskExportError at once where another process or thread has it; with
+    ``wait`` it is short, and waited for. On a file system that has no locks it lets go on, with a
+    warning unless it is a short one. The system frees the lock of a process that is killed.
     """
 
-    def __init__(self, path: str, target: str) -> None:
+    def __init__(self, path: str, target: str, *, wait: bool = False) -> None:
         self._path = path
         self._lock = FileLock(path, thread_local=False)
         self._who = f"{path[: -len('.lock')]}.writer"
         while True:
             with suppress(OSError):
-                os.close(
-                    os.open(path, os.O_CREAT | os.O_RDWR | getattr(os, "O_NOFOLLOW", 0), 0o666)
-                )
+                os.close(os.open(path, _FLAGS, 0o666))
             before = _identity(path)
             try:
-                self._lock.acquire(timeout=0)
+                self._lock.acquire(timeout=-1 if wait else 0)
             except Timeout:
                 raise _busy(target, self._who) from None
             except (OSError, NotImplementedError) as error:
                 if not os.access(os.path.dirname(path), os.W_OK):
                     raise not_writable(target, error) from error
-                log.warning(
+                log.log(
+                    logging.DEBUG if wait else logging.WARNING,
                     "%s: it cannot be locked here (%s), so nothing keeps a second export out. "
                     "Write into it from one place at a time.",
                     target,
@@ -86,7 +86,8 @@ def _identity(path: str) -> tuple[int, int] | None:
 
 def _busy(target: str, who: str) -> SegmaskExportError:
     try:
-        with open(who, encoding="utf-8") as file:
+        # No link is followed, and no pipe waited for, that somebody has put there.
+        with open(os.open(who, _NOTE), encoding="utf-8", errors="replace") as file:
             writer = file.read(200)
     except OSError:  # it has just begun, or has just ended
         writer = ""

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Iterable
+from contextlib import suppress
 
-from ..errors import ArchiveError, SegmaskImportError
+from ..errors import ArchiveError, SegmaskExportError, SegmaskImportError
 from . import layout
-from .journal import journaled, stagings
+from .journal import check, journaled, stagings
 from .read import FolderStorage, Storage
 from .remote.archive import open_remote
 from .remote.store import is_url
@@ -63,9 +64,14 @@ def _check_folder(path: str) -> None:
 
 
 def check_finished(*roots: str) -> None:
-    """Raise ArchiveError for a folder in which an export was cut short while it moved its files."""
+    """Raise ArchiveError for a folder in which an export was cut short while it moved its files.
+
+    Only where `recover` would take it, that is what is advised.
+    """
     for root in roots:
         for staging in journaled(root):
+            with suppress(OSError, SegmaskExportError):  # at work, or what `recover` will tell
+                check(staging, back=False)
             raise ArchiveError(
                 "an export into this folder has not ended, so it may mix old and new masks",
                 staging,

@@ -22,6 +22,7 @@ from .commit import Commit
 from .journal import entries, flush_folder, in_the_way
 from .lock import WriteLock, not_writable
 from .read import read_at
+from .record import Record
 from .remote.store import shown, url_of
 
 ZIP_DATE = (1980, 1, 1, 0, 0, 0)  # the same dataset gives the same bytes, whenever
@@ -66,12 +67,13 @@ class FolderSink:
     """Writes an archive into a folder, which is made if it is not there.
 
     Files of the folder that are neither written nor discarded stay; with ``replace`` those in the
-    folders of an archive go, too.
+    folders of an archive go, too. With a ``record`` the files that earlier exports wrote, and this
+    one does not, are discarded, and it is refused where files of others are in its way.
     """
 
-    def __init__(self, root: str, *, replace: bool = False) -> None:
+    def __init__(self, root: str, *, replace: bool = False, record: Record | None = None) -> None:
         check_on_disk(root)
-        self._commit = Commit(root)
+        self._commit = Commit(root, record)
         self.root = self._commit.root
         for name in layout.TOP if replace else ():
             self._commit.replace(name)
@@ -102,6 +104,10 @@ class FolderSink:
 
     def discard(self, name: str) -> None:
         self._commit.remove(name)
+
+    def keep(self, name: str) -> None:
+        """Let a file stay that an earlier export wrote, though this one does not write it."""
+        self._commit.keep(name)
 
     def finish(self) -> None:
         self._commit.run()

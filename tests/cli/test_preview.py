@@ -197,8 +197,9 @@ def test_one_file(tmp_path: Path) -> None:
 def test_folder_beside_the_page(tmp_path: Path) -> None:
     page = preview(MANY, tmp_path, "--inline", "41")
     folder = tmp_path / "out_files"
-    assert sorted(path.name for path in (folder / "1").iterdir()) == ["000", "masks-0.js"]
-    assert len(list((folder / "1/000").iterdir())) == 21
+    names = ["000", "masks-0.js", "whole"]
+    assert sorted(path.name for path in (folder / "page-1").iterdir()) == names
+    assert len(list((folder / "page-1/000").iterdir())) == 21
     assert "data:image" not in page.read_text("utf-8")
 
 
@@ -301,9 +302,9 @@ def test_old_page_is_whole_until_the_new_one_is(
     assert main(args) == 0
     assert states == [True] * (1 if inline == "200" else 2)  # the masks, and last the page
     parts = [path.name for path in tmp_path.glob("out_files/*")]
-    assert parts == ([] if inline == "200" else ["2"])
+    assert parts == ([] if inline == "200" else ["page-2"])
     page = (tmp_path / "out.html").read_text("utf-8")
-    assert ('"folder":"out_files/2"' in page) == (inline == "1")
+    assert ('"folder":"out_files/page-2"' in page) == (inline == "1")
     assert not list(tmp_path.rglob("*.part"))
 
 
@@ -358,48 +359,53 @@ def test_names_with_the_marks_of_a_template(tmp_path: Path) -> None:
         assert f'["{name}"' in text
 
 
-def test_interrupted_page_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
-    ids = [f"{i:03}" for i in range(120)]
-    path = as_folder(archive({i: rgb("01") for i in ids}), tmp_path / "task")
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(errno.ENOSPC, "full")], ids=repr)
+def test_interrupted_page_leaves_nothing(
+    error: BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = as_folder(archive({i: rgb("01") for i in "ab"}), tmp_path / "task")
     args = ["preview", str(path), "-o", str(tmp_path / "out.html"), "--inline", "1"]
-    made: list[str] = []
-
-    def read_and_stop(settings: Settings, item_id: str):
-        made.append(item_id)
-        if made.count("070") == 1 and item_id == "070":
-            raise KeyboardInterrupt
-        return read(settings, item_id)
-
-    monkeypatch.setattr("datumaro_segmask.cli.preview.page.read", read_and_stop)
-    assert main(args) == 130
-    assert not (tmp_path / "out.html").exists()
-    assert main([*args, "--side", "99"]) == 2  # another work: what is there is in its way
-    assert "out_files: it is there already" in capsys.readouterr().err.replace("\\", "/")
-    assert main(args) == 0
-    assert "going on" in capsys.readouterr().err
-    assert made == [*ids[:71], *ids[50:]]
-    assert not list((tmp_path / "out_files").rglob("*.json"))
-    assert '"119","default",1,2' in (tmp_path / "out.html").read_text("utf-8")
-    whole = (tmp_path / "out.html").read_text("utf-8")
-    assert main([*args, "--overwrite"]) == 0
-    again = (tmp_path / "out.html").read_text("utf-8")
-    assert again.replace("out_files/2", "out_files/1") == whole
+    for place in ("cli.preview.page.read", "cli.preview.page.write_whole"):
+        with monkeypatch.context() as during:
+            during.setattr(f"datumaro_segmask.{place}", raising(error))
+            assert main(args) in (2, 130)
+        assert [path.name for path in tmp_path.iterdir()] == ["task"]
+    assert main([*args, "--side", "99"]) == 0
 
 
-def test_interrupted_page_begins_anew_where_a_mask_was_changed(
+@pytest.mark.parametrize("left", ["", "page-1", "page-1/000", "page-1/masks-0.js"])
+@pytest.mark.parametrize("options", [[], ["--overwrite"]], ids=["same", "overwrite"])
+def test_killed_page_is_made_anew(left: str, options: list[str], tmp_path: Path) -> None:
+    """Wherever in its folder the kill, or the full disk, came: from the first byte on."""
+    path = as_folder(archive({i: rgb("01") for i in "ab"}), tmp_path / "task")
+    place = tmp_path / "out_files" / left
+    place.parent.mkdir(exist_ok=True, parents=True)
+    place.write_bytes(b"") if left.endswith(".js") else place.mkdir(parents=True)
+    args = ["preview", str(path), "-o", str(tmp_path / "out.html"), "--inline", "1"]
+    assert main([*args, *options]) == 0
+    (part,) = (tmp_path / "out_files").iterdir()
+    assert f'"folder":"out_files/{part.name}"' in (tmp_path / "out.html").read_text("utf-8")
+    assert (part / "masks-0.js").stat().st_size > 0
+
+
+def test_two_previews_at_once_have_one_writer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
 ) -> None:
     path = as_folder(archive({i: rgb("01") for i in "ab"}), tmp_path / "task")
     args = ["preview", str(path), "-o", str(tmp_path / "out.html"), "--inline", "1"]
-    with monkeypatch.context() as during:
-        during.setattr("datumaro_segmask.cli.preview.page.read", raising(KeyboardInterrupt()))
-        assert main(args) == 130
-    (path / "SegmentationClass/a.png").write_bytes(rgb("0111"))
-    assert main(args) == 2
-    assert "out_files: it is there already" in capsys.readouterr().err.replace("\\", "/")
-    assert main([*args, "--overwrite"]) == 0
-    assert "going on" not in capsys.readouterr().err
-    assert list((tmp_path / "out_files").iterdir()) == [tmp_path / "out_files/2"]
+    ends: list[int] = []
+
+    def read_while_another_begins(settings: Settings, item_id: str):
+        if not ends:
+            ends.append(main(args))
+        return read(settings, item_id)
+
+    monkeypatch.setattr("datumaro_segmask.cli.preview.page.read", read_while_another_begins)
+    assert main(args) == 0
+    assert ends == [2]
+    assert "is writing there" in capsys.readouterr().err
+    assert (tmp_path / "out_files/page-1/masks-0.js").exists()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["out.html", "out_files", "task"]
 
 
 def test_processes_make_the_same_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -425,7 +431,7 @@ def test_processes_make_the_same_page(tmp_path: Path, monkeypatch: pytest.Monkey
     )
     assert one == two
     assert starts == [4]
-    assert len(one) == 1 + 4 + len(images)
+    assert len(one) == 1 + 4 + len(images)  # the mark has no suffix
 
 
 @pytest.mark.parametrize(
@@ -497,7 +503,7 @@ def test_images_that_fit_stay_as_they_are(tmp_path: Path) -> None:
     preview(
         archive({**masks, "c": masks["a"]}, images=images), tmp_path, "--inline=1", "--side=100"
     )
-    made = [(tmp_path / f"out_files/1/000/{i}.jpg").read_bytes() for i in range(3)]
+    made = [(tmp_path / f"out_files/page-1/000/{i}.jpg").read_bytes() for i in range(3)]
     assert made[0] == small
     with Image.open(io.BytesIO(made[1])) as image:
         assert image.size == (100, 5)

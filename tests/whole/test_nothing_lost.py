@@ -158,9 +158,14 @@ def test_picture_folder_that_takes_no_files(
 
     folder = str(source / "JPEGImages")
 
+    def is_there(path: Any, descriptor: int | None) -> bool:
+        if descriptor is None:
+            return str(path).startswith(folder)
+        return os.path.samestat(os.fstat(descriptor), os.lstat(folder))
+
     def fails(path: Any, *args: Any, **options: Any) -> Any:
-        inside = str(path).startswith(folder)
-        if inside == (patch == "rename" and str(args[0]).startswith(folder)):
+        inside = is_there(path, options.get("src_dir_fd"))
+        if inside == (patch == "rename" and is_there(args[0], options.get("dst_dir_fd"))):
             return real(path, *args, **options)
         if patch == "stat":
             status = list(real(path, *args, **options))

@@ -8,20 +8,19 @@ import os
 import sys
 from collections.abc import Iterable, Iterator
 from functools import partial
-from hashlib import sha256
 from typing import TypeVar
 
 from ...archive import Archive, ClassLookup, open_archive
 from ...errors import UsageError
 from ...plugin.importer import add_reading_options
-from ...storage import Storage, is_url, layout, shown
+from ...storage import is_url, shown
 from .. import FAULTS, OK
 from ..check.report import printable
 from .choice import add_choice_options, choose
 from .drawing import Drawing, Settings, draw_all
 from .page import Entry, PageItem, make_items, write_page
 from .parallel import cores, in_chunks
-from .place import begin, claim, end
+from .place import claim, page_folder
 from .sheet import write_sheet
 
 _INLINE = 200
@@ -33,8 +32,7 @@ T = TypeVar("T", Drawing, PageItem)
 
 EPILOG = """\
 A page of few items is one file, to be sent by mail. Beside a page of more than --inline items
-stands a folder, OUT without .html and with _files, which belongs to it. If the work is
-interrupted, the same command goes on where it was.
+stands a folder, OUT without .html and with _files, which belongs to it.
 
 keys:
   arrows   from item to item, in the sheet and in the large view
@@ -121,44 +119,20 @@ def run(options: argparse.Namespace) -> int:
 def _draw_page(
     archive: Archive, settings: Settings, entries: list[Entry], options: argparse.Namespace
 ) -> list[str]:
-    part = None
-    if len(entries) > options.inline:
-        work = {
-            "archive": _place(options.path),
-            "files": _fingerprint(archive.storage),
-            "items": sha256(repr(entries).encode()).hexdigest(),
-            "options": [options.side, options.ignore_index, options.max_pixels],
-        }
-        part, is_begun = begin(options.output, work, options.overwrite)
-        if is_begun:
-            print(f"{printable(str(part))}: going on with what was interrupted", file=sys.stderr)
     faults: list[str] = []
-    items = in_chunks(partial(make_items, settings, part), entries, _WORK, options.workers)
-    label_map = archive.label_map
-    write_page(
-        options.output,
-        _title(options.path),
-        label_map.labels,
-        label_map.background,
-        _noting_faults(items, faults),
-        part,
-    )
-    end(options.output, part, options.overwrite)
+    is_large = len(entries) > options.inline
+    with page_folder(options.output, is_large, options.overwrite) as folder:
+        items = in_chunks(partial(make_items, settings, folder), entries, _WORK, options.workers)
+        label_map = archive.label_map
+        write_page(
+            options.output,
+            _title(options.path),
+            label_map.labels,
+            label_map.background,
+            _noting_faults(items, faults),
+            folder,
+        )
     return faults
-
-
-def _fingerprint(storage: Storage) -> str:
-    """Return a text that differs when a file of the archive, or the zip that it is, is changed."""
-    folders = (layout.CLASS_MASKS, layout.INSTANCE_MASKS, layout.IMAGES)
-    names = [layout.LABEL_MAP, *(name for folder in folders for name in storage.files(folder))]
-    states = sha256()
-    for path in sorted({storage.path(name) or storage.place() for name in names}):
-        if is_url(path):  # no store tells of all files when they were changed
-            states.update(repr((path, names)).encode())
-            continue
-        status = os.lstat(path)
-        states.update(repr((path, status.st_size, status.st_mtime_ns)).encode())
-    return states.hexdigest()
 
 
 def _draw_sheet(
@@ -178,11 +152,7 @@ def _draw_sheet(
 
 
 def _title(path: str) -> str:
-    return os.path.basename(_place(path))
-
-
-def _place(path: str) -> str:
-    return shown(path) if is_url(path) else os.path.abspath(path)
+    return os.path.basename(shown(path) if is_url(path) else os.path.abspath(path))
 
 
 def _noting_faults(made: Iterable[T], faults: list[str]) -> Iterator[T]:

@@ -2,8 +2,7 @@
 
 A page of few items holds all it shows. Beside a page of many stands a folder (`place`), from which
 the page takes images and masks as they come into view: images as such, masks as scripts, for a
-browser loads nothing else from a disk. What is in the folder already is not made again, so that a
-page that was interrupted goes on where it was.
+browser loads nothing else from a disk.
 """
 
 from __future__ import annotations
@@ -56,11 +55,6 @@ def make_items(
     if folder is None:
         made = [_make(settings, *entry) for entry in settings.storage.ahead(entries)]
         return [_with_photo(summary, detail, photo) for summary, detail, photo in made]
-    path = folder / f"masks-{number}.js"
-    if path.is_file():
-        chunk = path.read_text("utf-8")
-        summaries = json.loads(chunk[chunk.index("{") : chunk.rindex("}") + 1])["summaries"]
-        return [PageItem(summary, None) for summary in summaries]
     summaries, details = [], []
     for i, entry in enumerate(entries, number * CHUNK):
         summary, detail, photo = _make(settings, *entry)
@@ -72,8 +66,8 @@ def make_items(
             detail["photo"] = f"{_address(folder)}/{place}"
         summaries.append(summary)
         details.append(detail)
-    content = as_script({"details": details, "summaries": summaries})
-    write_whole(str(path), f"segmaskChunk({number},{content});\n".encode())
+    script = f"segmaskChunk({number},{as_script(details)});\n"
+    write_whole(str(folder / f"masks-{number}.js"), script.encode())
     return [PageItem(summary, None) for summary in summaries]
 
 

@@ -1,99 +1,102 @@
 """Where a sheet goes: what may be replaced there, and the folder beside a large page.
 
-A new page is made in a numbered part of that folder, and takes the old one's place in one step when
-it is whole; only then the old one's part goes. What was interrupted goes on in the part it has.
+A page is made in a folder of its own in there, and takes the old one's place in one step when it is
+whole; only then the old one's folder goes. A folder without the mark is what a killed run has left.
 """
 
 from __future__ import annotations
 
-import json
 import os
+import re
 import shutil
-from contextlib import suppress
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
-from typing import Any
 
-import datumaro_segmask
-
+from ...storage import WriteLock, layout
 from .. import claim_output, in_the_way
 
 MADE_BY = "datumaro-segmask preview"
 """What every sheet says at its beginning, and no other file is replaced."""
 
-FIRST_MASKS = "masks-0.js"
-"""A file that every whole part has."""
-
-_MARK = "unfinished.json"  # what a part is being made of; gone when the page is whole
+_MARK = "whole"  # a file in the folder of a page that is whole
+_PART = re.compile(r"page-[1-9][0-9]*")
 _SHEET = "sheet of masks"
 
 
 def claim(path: str, overwrite: bool) -> None:
     """Say before the work whether a sheet can be written; raises UsageError or OSError if not."""
+    _check(path, overwrite)
+    claim_output(path)
+
+
+def _check(path: str, overwrite: bool) -> None:
     if os.path.lexists(path):
         is_sheet = _is_sheet(path)
         if not (overwrite and is_sheet):
             raise in_the_way(path, _SHEET, is_sheet)
-    claim_output(path)
 
 
-def begin(page: str, work: dict[str, Any], overwrite: bool) -> tuple[Path, bool]:
-    """Return the part that a page gets, and whether there is something of the page in it already.
+@contextmanager
+def page_folder(page: str, is_large: bool, overwrite: bool) -> Iterator[Path | None]:
+    """Give the folder for the images and masks of a page, None where the page holds them itself.
 
-    ``work``: all that decides what will be there. Raises UsageError where the folder is another's,
-    or has an earlier page or other work that was interrupted, and ``overwrite`` is False.
+    Keeps other writers of the page out. At the end the page is whole, and what was made for an
+    earlier one goes, if ``overwrite``; after an error what was made for this one does. Raises
+    UsageError where the folder beside the page is another's, or that of an earlier page and
+    ``overwrite`` is False, and SegmaskExportError where another run makes this page.
     """
-    folder, parts = _beside(page), _parts(page)
-    mark = json.dumps({**work, "version": datumaro_segmask.__version__}, indent=1)
-    for part in parts:
-        if _mark_in(part) == mark:
-            return part, True
-    if os.path.lexists(folder):
-        is_ours = folder.is_dir() and len(parts) == len(os.listdir(folder))
-        if not is_ours or (parts and not overwrite):
-            raise in_the_way(str(folder), _SHEET, is_ours)
-    numbered = (folder / str(number) for number in count(1))
-    part = next(part for part in numbered if not os.path.lexists(part))
-    part.mkdir(parents=True)
-    (part / _MARK).write_text(mark, "utf-8")
-    return part, False
-
-
-def end(page: str, part: Path | None, overwrite: bool) -> None:
-    """Note that a page is whole, with or without a part; remove those of the page before it."""
-    if part:
-        (part / _MARK).unlink(missing_ok=True)
-    if overwrite:
-        for other in _parts(page):
-            if other != part:
-                shutil.rmtree(other)
-        with suppress(OSError):  # it is not there, or something else is in it
-            _beside(page).rmdir()
-
-
-def _beside(page: str) -> Path:
-    return Path(f"{os.path.splitext(page)[0]}_files")
-
-
-def _parts(page: str) -> list[Path]:
-    """Return what is in the folder beside a page and surely was made for a page."""
-    folder = _beside(page)
-    if not folder.is_dir():
-        return []
-    return [part for part in folder.iterdir() if part.name.isdecimal() and _is_part(part)]
-
-
-def _is_part(part: Path) -> bool:
-    if part.is_symlink() or not part.is_dir():
-        return False
-    return bool(_mark_in(part)) or (part / FIRST_MASKS).is_file() or not os.listdir(part)
-
-
-def _mark_in(part: Path) -> str:
+    folder, name = os.path.split(os.path.realpath(page))
+    own = f"{layout.STAGING}{zlib.crc32(os.fsencode(name)):08x}.lock"
+    lock = WriteLock(os.path.join(folder, own), page)
     try:
-        return (part / _MARK).read_text("utf-8")
-    except OSError:
-        return ""
+        _check(page, overwrite)  # again: another run may have made it meanwhile
+        yield from _page_folder(page, is_large, overwrite)
+    finally:
+        lock.release()
+
+
+def _page_folder(page: str, is_large: bool, overwrite: bool) -> Iterator[Path | None]:
+    beside = Path(f"{os.path.splitext(page)[0]}_files")
+    before = _parts(beside)
+    part = None
+    if is_large:
+        if os.path.lexists(beside):
+            is_ours = beside.is_dir() and len(before) == len(os.listdir(beside))
+            if not is_ours or (any(map(_is_whole, before)) and not overwrite):
+                raise in_the_way(str(beside), _SHEET, is_ours)
+        part = next(p for n in count(1) if not os.path.lexists(p := beside / f"page-{n}"))
+    try:
+        if part:
+            part.mkdir(parents=True)
+        yield part
+    except BaseException:
+        if part:
+            shutil.rmtree(part, ignore_errors=True)
+        raise
+    else:
+        if part:
+            (part / _MARK).touch()
+        for other in before:
+            if overwrite or not _is_whole(other):
+                shutil.rmtree(other)
+    finally:
+        with suppress(OSError):  # it is not there, or something is in it
+            beside.rmdir()
+
+
+def _parts(beside: Path) -> list[Path]:
+    """Return the folders in the one beside a page that were surely made for a page."""
+    if not beside.is_dir():
+        return []
+    found = [path for path in beside.iterdir() if _PART.fullmatch(path.name)]
+    return [path for path in found if path.is_dir() and not path.is_symlink()]
+
+
+def _is_whole(part: Path) -> bool:
+    return (part / _MARK).is_file()
 
 
 def _is_sheet(path: str) -> bool:

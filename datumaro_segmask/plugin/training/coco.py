@@ -8,7 +8,7 @@ from typing import Any
 
 from datumaro.components.dataset_base import DatasetItem, IDataset
 
-from ...storage import Hashes
+from ...storage import Hashes, is_recorded
 from ...training import (
     ANNOTATIONS,
     IMAGES,
@@ -122,8 +122,9 @@ class CocoSegmentsExporter(TrainingExporter):
         return self._texts[subset]
 
     def _finish(self) -> None:
-        for name in own_texts(self._save_dir):
-            self._sink.discard(name)
+        if not is_recorded(self._save_dir, self.NAME):  # but perhaps of an older version
+            for name in own_texts(self._save_dir):
+                self._sink.discard(name)
         categories = list(zip(self._classes.names, self._classes.parents, strict=True))
         if not self._texts:
             self._text("default")
@@ -133,3 +134,7 @@ class CocoSegmentsExporter(TrainingExporter):
             lines = text.lines(categories, None if self._source_ids is None else first_id)
             self._sink.put_lines(name, lines)
             first_id += text.annotations
+
+    def _was_ours(self, name: str) -> bool:
+        own = set(own_texts(self._save_dir))
+        return name in own or (name.startswith(f"{IMAGES}/") and bool(own))

@@ -15,7 +15,7 @@ from datumaro.components.media import Image
 
 from ...arrays import Size
 from ...errors import MaskLimitError, SegmaskExportError, as_typed
-from ...storage import FolderSink, layout
+from ...storage import FolderSink, Record, layout
 from ...training import Segment
 from ..export.common import WholeExporter
 from ..export.item_files import check_names, image_data, place_of, size_of
@@ -31,7 +31,10 @@ class TrainingExporter(WholeExporter):
     ``keep_background`` makes the background a class. Source: docs/training.md.
     """
 
+    NAME: ClassVar[str]
     STUFF: ClassVar[dict[str, str]] = STUFF
+    ALONE: ClassVar[str] = ""
+    """The folder of pictures of which readers tell no two by their suffix, if there is one."""
 
     @classmethod
     def build_cmdline_parser(cls, **kwargs: Any) -> argparse.ArgumentParser:
@@ -67,7 +70,8 @@ class TrainingExporter(WholeExporter):
         self._maker = SegmentMaker(self._classes, stuff, self._left_out)
 
     def _apply_impl(self) -> None:
-        self._sink = FolderSink(self._save_dir)
+        record = Record(self.NAME, self._was_ours, self.ALONE)
+        self._sink = FolderSink(self._save_dir, record=record)
         try:
             for item in self._items("Exporting objects"):
                 try:
@@ -91,7 +95,11 @@ class TrainingExporter(WholeExporter):
         raise NotImplementedError
 
     def _finish(self) -> None:
-        """Write what belongs to all items, and discard what earlier exports have left."""
+        """Write what belongs to all items."""
+        raise NotImplementedError
+
+    def _was_ours(self, name: str) -> bool:
+        """Tell whether an older version, which left no record, may have written a file there."""
         raise NotImplementedError
 
     def _segments(self, item: DatasetItem) -> tuple[list[Segment], Size | None]:
@@ -110,11 +118,14 @@ class TrainingExporter(WholeExporter):
         check_names(item, layout.problem_of_new_name(item.id), "it is a part of a file name")
 
     def _put_image(self, item: DatasetItem, name: str) -> bool:
-        """Write the image of an item, if that is wanted; return whether it could be."""
-        if not self._save_media:
-            return True
-        if not isinstance(item.media, Image) or not item.media.has_data:
-            return False
+        """Write the image of an item, if that is wanted; return whether it could be.
+
+        Where it is not written, the one that an earlier export wrote stays.
+        """
+        has_data = isinstance(item.media, Image) and item.media.has_data
+        if not self._save_media or not has_data:
+            self._sink.keep(name)
+            return not self._save_media
         self._sink.put(name, image_data(item, layout.split_suffix(name)[1]))
         return True
 

@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 
 TRAIN, VAL, TEST = "train", "val", "test"
 _SHOWN = 5  # missing images that are named
+_CACHE = ".cache"  # what Ultralytics calls a folder of labels by, to remember what is in it
 
 
 class YoloSegmentsExporter(TrainingExporter):
@@ -41,6 +42,7 @@ class YoloSegmentsExporter(TrainingExporter):
 
     NAME = "yolo_segments"
     STUFF: ClassVar[dict[str, str]] = {name: STUFF[name] for name in (OBJECT, SKIP)}
+    ALONE = IMAGES  # one label file would serve both
 
     @classmethod
     def build_cmdline_parser(cls, **kwargs: Any) -> argparse.ArgumentParser:
@@ -90,8 +92,7 @@ class YoloSegmentsExporter(TrainingExporter):
         self._seen.add(key)
 
     def _finish(self) -> None:
-        if is_own_data_file(self._head_of(DATA_FILE)):
-            self._discard_old()
+        self._discard_caches()
         splits = {TRAIN: self._train(), VAL: self._val()}
         splits |= {TEST: TEST} if TEST in self._splits else {}
         self._sink.put_lines(
@@ -99,22 +100,15 @@ class YoloSegmentsExporter(TrainingExporter):
         )
         self._say_what_is_missing()
 
-    def _discard_old(self) -> None:
-        stale = 0
+    def _discard_caches(self) -> None:
+        """Discard what Ultralytics remembers of the labels, which it tells by their sizes."""
         for name in self._files_in(LABELS):
-            # Ultralytics remembers labels by the sizes of their files, in files of its own.
-            if name.endswith((".txt", ".cache")):
+            labels = os.path.join(self._save_dir, name.removesuffix(_CACHE))
+            if name.endswith(_CACHE) and os.path.isdir(labels):
                 self._sink.discard(name)
-            split, _, item_id = name.removeprefix(f"{LABELS}/").removesuffix(".txt").partition("/")
-            stale += name.endswith(".txt") and _key(split, item_id) not in self._seen
-        if stale:
-            log.warning(
-                "%s: %d items of an earlier export are not in this one. Their label files go; "
-                "their images stay, and Ultralytics takes images without a label file for images "
-                "without objects. Remove them, or export to an empty folder.",
-                self._save_dir,
-                stale,
-            )
+
+    def _was_ours(self, name: str) -> bool:
+        return is_own_data_file(self._head_of(DATA_FILE))
 
     def _train(self) -> str:
         others = [split for split in self._splits if split not in (VAL, TEST)]

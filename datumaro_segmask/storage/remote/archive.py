@@ -67,8 +67,8 @@ class RemoteFolder:
                             "the folder was copied when an export into it had been cut short",
                             self._store.place_of(path),
                             "the copy of a finished export",
-                            "run 'datumaro-segmask recover' on the folder that it was copied "
-                            "from, and copy that",
+                            "ask whoever made it to finish the export in the folder that it was "
+                            "copied from, and to copy that again",
                         )
 
     def _name(self, path: str) -> str:

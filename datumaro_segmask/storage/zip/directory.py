@@ -141,10 +141,12 @@ class ZipDirectory:
 def _check_journal(name: str, place: str) -> None:
     if layout.is_journal(name.replace("\\", "/")):
         raise ArchiveError(
-            "the zip was made of a folder in which an export was cut short",
+            "the zip holds the journal of an export that was cut short, so it may mix old and new "
+            "masks",
             f"{place}: {name}",
             "the zip of a finished export",
-            "unpack it, run 'datumaro-segmask recover' on the folder, and pack that",
+            "ask whoever made it to finish the export there and to pack the folder again; do not "
+            "unpack it and go on with what is in it",
         )
 
 

@@ -29,7 +29,7 @@ function missing(view, item, detail) {
 // Details, with a promise for each chunk of them that is on its way
 const chunks = new Map();
 const arrived = new Map();
-globalThis.segmaskChunk = (n, { details }) => arrived.set(n, details);
+globalThis.segmaskChunk = (n, details) => arrived.set(n, details);
 function detailOf(item) {
   if (!data.folder) return Promise.resolve(data.details[item.index]);
   const n = Math.floor(item.index / data.chunk);
