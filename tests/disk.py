@@ -44,6 +44,30 @@ class _Disk:
         patch.setattr(io, "open", file_open)
         patch.setattr(builtins, "open", file_open)
 
+    def _seen(self, call: Any, changes: Any = None) -> Any:
+        changes = changes or self._is_below
+
+        def counted(*args: Any, **options: Any) -> Any:
+            if self.root is not None and changes(*args, **options):
+                self.left -= 1
+                if self.left == 0:
+                    self.root = None
+                    raise self.error
+            return call(*args, **options)
+
+        return counted
+
+    def _is_below(self, path: Any, *_: Any, **options: Any) -> bool:
+        folder = options.get("src_dir_fd", options.get("dir_fd"))
+        if folder is not None:
+            path = os.path.join(os.readlink(f"/proc/self/fd/{folder}"), path)
+        return self.root is not None and self.root in str(path)
+
+    def _opens(self, path: Any, flags: int, *_: Any, **options: Any) -> bool:
+        return bool(flags & (os.O_WRONLY | os.O_RDWR)) and self._is_below(path, **options)
+
+    def _opens_file(self, path: Any, mode: str = "r", *_: Any, **__: Any) -> bool:
+        return self._is_below(path) and not {*mode}.isdisjoint("wxa+")
 
 
 @contextmanager
