@@ -17,6 +17,7 @@ from .base import ANNOTATIONS, INSTANCES, check_options
 from .host import (
     ABOVE_MEDIUM,
     border,
+    let_datasets_know_their_archive,
     let_datasets_save_to_files,
 )
 from .transforms import add_component_options, add_tolerance_option
@@ -24,6 +25,7 @@ from .transforms import add_component_options, add_tolerance_option
 NAME = "segmask"
 
 let_datasets_save_to_files()
+let_datasets_know_their_archive()
 
 
 class SegmaskImporter(Importer):

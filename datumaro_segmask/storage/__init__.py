@@ -4,6 +4,7 @@ from .ids import Hashes, StoredLists
 from .journal import at, entries, is_inside, recover, stagings
 from .layout import LABEL_MAP
 from .open import folder_roots, holds_archive, lone_zip, open_storage
+from .plan import Listing, Plan, plan_save
 from .read import MAX_FILE_BYTES, Entry, FolderStorage, Storage, image_rank
 from .remote.faults import StoreError
 from .remote.file import files_at
@@ -14,8 +15,8 @@ from .zip.archive import ZipStorage
 
 __all__ = [
     "LABEL_MAP", "MAX_FILE_BYTES", "ZIP_DATE", "Entry", "FolderSink", "FolderStorage", "Hashes",
-    "Sink", "Storage", "Store", "StoreError", "StoredLists", "SubsetLists", "ZipSink", "ZipStorage",
-    "at", "check_on_disk", "entries", "files_at", "folder_roots", "holds_archive", "image_rank",
-    "is_inside", "is_url", "lone_zip", "open_storage", "recover", "shown", "stagings", "unreadable",
-    "url_of",
+    "Listing", "Plan", "Sink", "Storage", "Store", "StoreError", "StoredLists", "SubsetLists",
+    "ZipSink", "ZipStorage", "at", "check_on_disk", "entries", "files_at", "folder_roots",
+    "holds_archive", "image_rank", "is_inside", "is_url", "lone_zip", "open_storage", "plan_save",
+    "recover", "shown", "stagings", "unreadable", "url_of",
 ]  # fmt: skip

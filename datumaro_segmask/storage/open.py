@@ -27,13 +27,13 @@ def open_storage(path: str) -> Storage:
     if is_url(path):
         return open_remote(path, _only_root)
     if os.path.isfile(path):
-        return _open_zip(path)
+        return open_zip(path)
     _check_path(path)
     roots = folder_roots(path)
     check_finished(path, *roots)
     lone = None if roots else lone_zip(path)
     if lone is not None:
-        return _open_zip(lone)
+        return open_zip(lone)
     root = _only_root(roots, path, files_below(path))
     for name in layout.FOLDERS:
         _check_folder(os.path.join(root, *name.split("/")))
@@ -127,7 +127,8 @@ def _only_root(
     return roots[0]
 
 
-def _open_zip(path: str) -> ZipStorage:
+def open_zip(path: str) -> ZipStorage:
+    """Open the archive in a zip on the disk; the rest as `open_storage`."""
     source = FileSource(path)
     directory = ZipDirectory(source)
     root = _only_root(directory.roots, path, directory.names(""), True)
