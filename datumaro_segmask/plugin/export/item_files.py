@@ -186,8 +186,8 @@ class ItemFiles:
         self._check_elsewhere(item, is_new)
         if not is_new and whole not in self._contents:
             raise SegmaskExportError(
-                "another item has this id, and other masks or another picture, and both have the "
-                "same place in the archive",
+                f"{'the' if listed in self._listed else 'another'} subset has an item of this id with "
+                "other masks or another picture, and both have the same place in the archive",
                 place_of(item),
                 "an id of its own for every image",
                 "rename the items, for instance with 'datum transform -t rename'",
