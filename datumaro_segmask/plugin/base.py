@@ -162,6 +162,7 @@ class SegmaskBase(DatasetBase):
             raise KeyError(f"no subset {name!r}, there are {sorted(self._archive.subsets)}")
         part = copy.copy(self)
         part._archive = replace(self._archive, subsets={name: self._archive.subsets[name]})
+        part.listing = replace(self.listing, subsets=part._archive.subsets)
         set_subsets(part, [name])
         return part
 

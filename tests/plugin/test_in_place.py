@@ -20,6 +20,7 @@ from datumaro.components.importer import ImportErrorPolicy
 from datumaro.components.media import Image
 
 import datumaro_segmask
+from datumaro_segmask.plugin.base import SegmaskBase
 from datumaro_segmask.storage.layout import STAGING
 
 from ..archives import archive, as_folder, as_zip, jpeg, rgb
@@ -546,6 +547,15 @@ def test_items_that_others_have_added_stay(source: Path) -> None:
     dataset.remove("two", "train")
     dataset.save()
     assert entries_in(source) == {("one", "train"), ("sub/three", "val"), ("theirs", "train")}
+
+
+def test_dataset_of_one_subset_leaves_the_others(either: Path) -> None:
+    whole = SegmaskBase(str(either))
+    part = Dataset.from_extractors(whole.get_subset("train"))
+    part.bind(str(either), "segmask")
+    part.remove("two", "train")
+    part.save()
+    assert entries_in(either) == {("one", "train"), ("sub/three", "val")}
 
 
 def test_item_that_could_not_be_read_and_is_put_is_as_any_other(mixed: Path) -> None:

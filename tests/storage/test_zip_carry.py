@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from datumaro_segmask.errors import SegmaskExportError
+from datumaro_segmask.errors import ArchiveError, SegmaskExportError
 from datumaro_segmask.storage.open import open_storage
 from datumaro_segmask.storage.write import ZipSink
 from datumaro_segmask.storage.zip import carry
@@ -159,6 +159,34 @@ def test_unknown_method_is_copied_as_it_lies(tmp_path: Path) -> None:
     before = members(path)
     save(path)
     assert members(path)["strangers/plain.bin"] == before["strangers/plain.bin"]
+
+
+def test_encrypted_member_is_refused_before_anything_changes(tmp_path: Path) -> None:
+    path = make(tmp_path / "task.zip", "plain")
+    patched(path, b"strangers/plain.bin", 6, 8, 1)
+    before = path.read_bytes()
+    with pytest.raises(ArchiveError, match="is encrypted"):
+        ZipSink(str(path), keep=True)
+    assert path.read_bytes() == before
+    assert os.listdir(tmp_path) == ["task.zip"]
+
+
+@pytest.mark.parametrize("separator", ["./", "\\"], ids=["dot", "backslash"])
+def test_names_in_other_spellings_are_replaced(separator: str, tmp_path: Path) -> None:
+    path = tmp_path / "task.zip"
+    with zipfile.ZipFile(path, "w") as written:
+        for name, data in FILES.items():
+            spelled = f"./{name}" if separator == "./" else name.replace("/", "\\")
+            info = zipfile.ZipInfo("x", DATE)
+            info.filename = spelled
+            written.writestr(info, data)
+    save(path)
+    storage = open_storage(str(path))
+    assert storage.read("SegmentationClass/a.png") == b"new"
+    assert not storage.exists("SegmentationClass/b.png")
+    assert storage.exists("ImageSets/Segmentation/train.txt")
+    with zipfile.ZipFile(path) as read:
+        assert len(read.namelist()) == 4
 
 
 @pytest.mark.parametrize("version", [0, 1], ids=["signed", "CRC that lies"])

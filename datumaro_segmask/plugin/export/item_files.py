@@ -185,9 +185,10 @@ class ItemFiles:
         is_new = itself not in self._ids
         self._check_elsewhere(item, is_new)
         if not is_new and whole not in self._contents:
+            whose = "its" if listed in self._listed else "another"
             raise SegmaskExportError(
-                f"{'the' if listed in self._listed else 'another'} subset has an item of this id with "
-                "other masks or another picture, and both have the same place in the archive",
+                f"{whose} subset has an item of this id with other masks or another picture, and "
+                "both have the same place in the archive",
                 place_of(item),
                 "an id of its own for every image",
                 "rename the items, for instance with 'datum transform -t rename'",

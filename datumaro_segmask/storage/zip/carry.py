@@ -7,7 +7,9 @@ fields, and what it cannot unpack could not be kept at all. Source: the ZIP spec
 
 from __future__ import annotations
 
+import shutil
 import struct
+import tempfile
 from collections.abc import Collection, Iterator
 from typing import IO
 
@@ -43,19 +45,25 @@ def carry_over(old: ZipStorage, part: IO[bytes], dropped: Collection[str]) -> No
     new = {name: raw for name, _, raw in written.members() if name is not None}
     part.seek(written.start)
     part.truncate()
-    records: list[bytes] = []
-    for name, record, raw in old.directory.members():
-        if name in new:
-            records.append(new.pop(name))
-        elif name is None or name not in dropped:
-            offset = part.tell()
-            for data in _member(old.source, record, old.directory.end_of(record)):
-                part.write(data)
-            records.append(_moved(raw, record, offset))
-    records += new.values()
-    start = part.tell()
-    part.writelines(records)
-    part.write(_end(start, part.tell() - start, len(records)))
+    count = 0
+    with tempfile.TemporaryFile() as records:  # there may be millions
+        for name, record, raw in old.directory.members():
+            if name in new:
+                raw = new.pop(name)
+            elif name is None or name not in dropped:
+                offset = part.tell()
+                part.writelines(_member(old.source, record, old.directory.end_of(record)))
+                raw = _moved(raw, record, offset)
+            else:
+                continue
+            records.write(raw)
+            count += 1
+        records.writelines(new.values())
+        count += len(new)
+        start, size = part.tell(), records.tell()
+        records.seek(0)
+        shutil.copyfileobj(records, part)
+    part.write(_end(start, size, count))
     part.write(old.directory.rest())
 
 
