@@ -568,6 +568,21 @@ def test_item_that_could_not_be_read_and_is_put_is_as_any_other(mixed: Path) -> 
     assert not [name for name in content(mixed) if name.endswith("broken.png")]
 
 
+def test_item_that_cannot_be_written_by_its_new_name_keeps_its_files(
+    either: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = content(either)
+    dataset = load(either)
+    item = dataset.get("two", "train")
+    dataset.remove("two", "train")
+    dataset.put(item.wrap(id="no file name\n"))
+    seen = Counted()
+    dataset.save(error_policy=seen)
+    assert seen.items == [("no file name\n", "train")]
+    assert differing(either, before) == {"ImageSets/Segmentation/train.txt"}
+    assert "the files of 1 items that the dataset does not have any more stay" in caplog.text
+
+
 # Pictures of another size
 
 

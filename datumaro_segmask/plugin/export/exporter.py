@@ -226,7 +226,7 @@ class SegmaskExporter(WholeExporter):
         updated = self._extractor.get_patch().updated_items
         same_labels = before.label_map.is_like(self._labels.label_map)
         all_changed = self._rewrites or not same_labels
-        there = set()
+        there, failed = set(), 0
         for item in self._items("Exporting masks"):
             key = (item.id, item.subset)
             there.add(key)
@@ -238,11 +238,23 @@ class SegmaskExporter(WholeExporter):
             kept = None
             if not all_changed and before.has_same_masks(item):
                 kept = before.has_masks(item.id)
-            if not self._export(item, sink, lists, kept) and key in before:
+            if self._export(item, sink, lists, kept):
+                continue
+            if key in before:
                 self._list(key, before.has_masks(item.id), lists)
+            else:
+                failed += 1
         removed = {key for key, status in updated.items() if status == ItemStatus.removed}
         plan = plan_save(before.subsets, known, there, removed)
-        for item_id in plan.gone:
+        if failed and plan.gone:
+            log.warning(
+                "%d items could not be written. They may have had other names before, so the files "
+                "of %d items that the dataset does not have any more stay, though no list names "
+                "them.",
+                failed,
+                len(plan.gone),
+            )
+        for item_id in plan.gone if not failed else ():
             self._discard_masks(item_id, sink)
             for name in self._pictures.of(item_id):
                 sink.discard(name)
