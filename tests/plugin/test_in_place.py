@@ -473,6 +473,17 @@ def test_pictures_put_into_an_imported_dataset_follow_their_items(source: Path) 
     assert "JPEGImages/a.png" not in content(source)
 
 
+def test_pictures_of_new_items_go_into_a_zip_in_any_case(
+    either: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    dataset = load(either)
+    dataset.put(next(iter(with_arrays("x"))))
+    dataset.put(dataset.get("one", "train").wrap(id="bare", media=None))
+    dataset.save()
+    assert ("JPEGImages/x.png" in content(either)) is either.is_file()
+    assert "Left out" not in caplog.text  # nobody has asked for pictures
+
+
 def test_pictures_in_files_of_elsewhere_follow_their_items(source: Path, tmp_path: Path) -> None:
     (tmp_path / "elsewhere.jpg").write_bytes(jpeg(2, 4, 77))
     dataset = load(source)

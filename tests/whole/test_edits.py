@@ -241,7 +241,7 @@ class Edits(RuleBasedStateMachine):
 
     @rule(save_media=st.booleans(), mode=st.sampled_from(["color", "palette", "index"]))
     def save(self, save_media: bool, mode: str) -> None:
-        # Of a zip all pictures are written: its only copy would go with it.
+        # Into a zip all pictures go: it is whole in itself.
         written = {
             item_id: (picture, True)
             for item_id, (picture, is_file) in self.pictures.items()

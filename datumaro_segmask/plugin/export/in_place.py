@@ -242,11 +242,10 @@ class Pictures:
             )
         has_data = isinstance(item.media, Image) and item.media.has_data
         # A picture that takes the place of one that lies there is written in any case, and so is
-        # one that was: what goes must have a successor.
-        was_there = (
-            self._in_place and has_data and (self.of(item.id) or id(item.media) in self._saved)
-        )
-        if self._save_media or was_there:
+        # one that an earlier save wrote: what goes must have a successor. A zip is whole in itself.
+        was_saved = has_data and self._saved.get(id(item.media)) is item.media
+        replaces = self._in_place and (was_saved or bool(self.of(item.id)))
+        if self._save_media or (has_data and (replaces or isinstance(self._there, ZipStorage))):
             return self._encode(item, self._find_ext(item))
         if has_new_masks and not self._in_place:
             self._check_fit(item)
