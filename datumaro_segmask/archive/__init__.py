@@ -22,7 +22,7 @@ from .encode import (
     instance_numbers,
     is_thin,
 )
-from .files import has_masks, image_head, read_image_head
+from .files import ImageHead, has_masks, image_head, read_image_head
 from .item import Item, Scan, read_item, scan_item
 from .labelmap import (
     BACKGROUND,
@@ -51,7 +51,7 @@ from .undeclared import findings_of
 __all__ = [
     "BACKGROUND", "BLACK", "BY_COLOR", "BY_INDEX", "COLOR", "LAST_SHARED", "MASK_MODES",
     "MAX_LABELS", "MAX_LIST_BYTES", "WAYS", "Archive", "ClassLookup", "CvatLosses", "Finding",
-    "Item", "Label", "LabelMap", "MaskEncoder", "Member", "Scan", "background_doubts",
+    "ImageHead", "Item", "Label", "LabelMap", "MaskEncoder", "Member", "Scan", "background_doubts",
     "black_label", "check_colors", "comment_doubts", "find_background",
     "find_lists", "findings_of", "format_label_map", "has_masks", "image_head", "instance_numbers",
     "is_thin", "lines_of", "log_findings", "make_label_map", "no_background", "no_label_map",

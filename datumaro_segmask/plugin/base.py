@@ -37,7 +37,7 @@ from ..archive import (
 from ..errors import OptionError, SegmaskImportError, printable
 from ..png import MAX_PIXELS
 from ..regions import CONNECTIVITIES
-from ..storage import layout
+from ..storage import Listing, layout
 from .annotations import make_mask
 from .host import border, keep_freed_memory, report_imported, set_subsets, track
 from .labels import make_categories
@@ -96,6 +96,10 @@ class SegmaskBase(DatasetBase):
             self._archive = path
         else:
             self._archive = opened or open_archive(path, stream)
+        self.listing = Listing(
+            os.path.realpath(self._archive.storage.place()), self._archive.subsets
+        )
+        """What saves need to know of this archive later: which items could not be read."""
         self._as_polygons = annotation == POLYGON
         self._tolerance = tolerance
         self._components = (connectivity, min_area) if instances == COMPONENTS else None
@@ -158,6 +162,7 @@ class SegmaskBase(DatasetBase):
             raise KeyError(f"no subset {name!r}, there are {sorted(self._archive.subsets)}")
         part = copy.copy(self)
         part._archive = replace(self._archive, subsets={name: self._archive.subsets[name]})
+        part.listing = replace(self.listing, subsets=part._archive.subsets)
         set_subsets(part, [name])
         return part
 
@@ -166,8 +171,10 @@ class SegmaskBase(DatasetBase):
             item = read()
             annotations = self._annotations(item)
         except SegmaskImportError as error:
+            self.listing.unread.add((item_id, subset))
             report_imported(self._ctx.error_policy, error, item_id, subset)
             return None
+        self.listing.unread.discard((item_id, subset))
         if not item.has_labels and item.instances:
             self._warn_of_missing_labels(item_id)
         self._warn_of_two_ways(item)

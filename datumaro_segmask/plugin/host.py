@@ -22,8 +22,8 @@ from typing import IO, Any, NoReturn, TypeVar
 import cv2
 import numpy as np
 from datumaro.components.cli_plugin import CliPlugin
-from datumaro.components.dataset import Dataset
-from datumaro.components.dataset_base import DatasetBase, DatasetItem
+from datumaro.components.dataset import Dataset, StreamDataset
+from datumaro.components.dataset_base import DatasetBase, DatasetItem, IDataset
 from datumaro.components.errors import (
     DatasetExportError,
     DatasetImportError,
@@ -52,7 +52,7 @@ from ..errors import (
     SegmaskExportError,
     UndeclaredColorError,
 )
-from ..storage import absolute
+from ..storage import Listing, absolute
 
 T = TypeVar("T")
 E = TypeVar("E", bound=SegmaskError)
@@ -272,6 +272,39 @@ def keep_sources_absolute(name: str) -> None:
             dataset._source_path = absolute(dataset._source_path)
 
     Dataset._format = property(get, note)
+
+
+_KNOWN = "_segmask_listing"
+
+
+def let_datasets_know_their_archive() -> None:
+    """Let a dataset keep what its source notes of the archive, as the source goes when it is read.
+
+    That is what the source has as ``listing``.
+    """
+    make = Dataset.__init__
+    if make.__module__ == __name__:
+        return
+
+    @wraps(make, assigned=("__doc__", "__name__", "__qualname__"))
+    def init(self: Dataset, source: Any = None, *args: Any, **options: Any) -> None:
+        make(self, source, *args, **options)
+        remember_archive(self, getattr(source, "listing", None))
+
+    Dataset.__init__ = init
+
+
+def remember_archive(dataset: Dataset, listing: Listing | None) -> None:
+    """Note what is known of the archive that a dataset stands for."""
+    setattr(dataset, _KNOWN, listing)
+
+
+def known_archive(dataset: IDataset) -> Listing | None:
+    """Return what is known of the archive that a dataset stands for, None if nothing is."""
+    known = getattr(dataset, _KNOWN, None)
+    if known is None and isinstance(dataset, StreamDataset):
+        known = getattr(dataset._data._source, "listing", None)
+    return known
 
 
 # The command line

@@ -21,6 +21,7 @@ from .host import (
     FormatCli,
     border,
     keep_sources_absolute,
+    let_datasets_know_their_archive,
     let_datasets_save_to_files,
 )
 from .transforms import add_component_options, add_tolerance_option
@@ -29,6 +30,7 @@ NAME = "segmask"
 
 let_datasets_save_to_files()
 keep_sources_absolute(NAME)
+let_datasets_know_their_archive()
 
 
 class SegmaskImporter(FormatCli, Importer):

@@ -75,6 +75,7 @@ class StoredImage(ImageFromBytes):
     def __init__(self, storage: Storage, name: str, size: Size | None, turn: int | None) -> None:
         read = partial(_read_image, storage, name)
         super().__init__(read, ext=layout.split_suffix(name)[1], size=size)
+        self.storage, self.name = storage, name
         self.turn = turn
 
     @property

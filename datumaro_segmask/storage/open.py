@@ -39,7 +39,7 @@ def open_storage(path: str | os.PathLike[str]) -> Storage:
     check_finished(path, *roots)
     root = _only_root(roots, path, files_below(path))
     if os.path.isfile(root):
-        return _open_zip(root)
+        return open_zip(root)
     for name in layout.FOLDERS:
         _check_folder(os.path.join(root, *name.split("/")))
     return FolderStorage(root)
@@ -159,7 +159,8 @@ def _only_root(
     return roots[0]
 
 
-def _open_zip(path: str) -> ZipStorage:
+def open_zip(path: str) -> ZipStorage:
+    """Open the archive in a zip on the disk; the rest as `open_storage`."""
     source = FileSource(path)
     directory = ZipDirectory(source)
     root = _only_root(directory.roots, path, directory.names(""), True)

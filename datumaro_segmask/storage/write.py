@@ -13,7 +13,7 @@ import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from functools import partial
+from functools import cached_property, partial
 from typing import IO, Protocol
 
 from ..errors import SegmaskExportError
@@ -21,9 +21,12 @@ from . import layout
 from .commit import Commit
 from .journal import entries, flush_folder, in_the_way
 from .lock import WriteLock, not_writable
-from .read import read_at
+from .open import open_zip
+from .read import FolderStorage, Storage, read_at
 from .record import Record
 from .remote.store import shown, url_of
+from .zip.archive import ZipStorage
+from .zip.carry import carry_over, stub
 
 ZIP_DATE = (1980, 1, 1, 0, 0, 0)  # the same dataset gives the same bytes, whenever
 
@@ -32,10 +35,15 @@ class Sink(Protocol):
     """What an archive is written to. Names are places in the archive, see `layout`.
 
     One sink at a time writes to a target: a second one raises SegmaskExportError when it is made.
+    What is put and discarded is the plan; `finish` carries it out, and keeps all the rest.
     """
 
+    @property
+    def there(self) -> Storage | None:
+        """The archive in the target that stays, but for what is put or discarded; None if new."""
+
     def put(self, name: str, data: bytes) -> None:
-        """Write one file, whole, over one of the same name."""
+        """Write one file, whole, over one of the same name; the same may be put again."""
 
     def put_lines(self, name: str, lines: Iterable[str]) -> None:
         """Write one text in UTF-8, given as lines without their ends, as it comes."""
@@ -75,8 +83,13 @@ class FolderSink:
         check_on_disk(root)
         self._commit = Commit(root, record)
         self.root = self._commit.root
+        self._replaces = replace
         for name in layout.TOP if replace else ():
             self._commit.replace(name)
+
+    @cached_property
+    def there(self) -> Storage | None:
+        return None if self._replaces else FolderStorage(self.root)
 
     def put(self, name: str, data: bytes) -> None:
         self._commit.write(name, [data])
@@ -117,25 +130,34 @@ class FolderSink:
 
 
 class _Zipped:
-    """Writes the files of an archive into a zip that is open."""
+    """Writes the files of an archive into a zip that is open, below the folder ``root`` of it."""
 
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(self, file: IO[bytes], root: str = "") -> None:
         self._file = file
+        self._root = root
         self._archive = zipfile.ZipFile(file, "w")
 
+    @property
+    def there(self) -> Storage | None:
+        return None
+
     def put(self, name: str, data: bytes) -> None:
-        # PNG and JPEG are compressed already.
-        self._archive.writestr(zipfile.ZipInfo(name, ZIP_DATE), data)
+        entry = zipfile.ZipInfo(self._root + name, ZIP_DATE)
+        before = self._archive.NameToInfo.get(entry.filename)
+        if before is None:
+            self._archive.writestr(entry, data)  # PNG and JPEG are compressed already
+        elif (before.file_size, before.CRC) != (len(data), zlib.crc32(data)):
+            raise ValueError(f"{name!r} was put before, with other content")
 
     def put_lines(self, name: str, lines: Iterable[str]) -> None:
-        entry = zipfile.ZipInfo(name, ZIP_DATE)
+        entry = zipfile.ZipInfo(self._root + name, ZIP_DATE)
         entry.compress_type = zipfile.ZIP_DEFLATED
         with self._archive.open(entry, "w") as file:
             for line in lines:
                 file.write(f"{line}\n".encode())
 
     def discard(self, name: str) -> None:
-        """Do nothing: a zip begins empty."""
+        """Do nothing: a new zip begins empty."""
 
     def finish(self) -> None:
         self._archive.close()
@@ -151,13 +173,19 @@ class _Zipped:
 
 
 class ZipSink(_Zipped):
-    """Writes an archive into a zip, which gets its name when it is finished and on the disk."""
+    """Writes an archive into a zip, which gets its name when it is finished and on the disk.
 
-    def __init__(self, path: str) -> None:
+    With ``keep`` it changes the zip that lies there: files that are neither written nor discarded
+    stay as they lie in it, packed, and the archive stays in its folder of the zip. Raises
+    ArchiveError where there is none.
+    """
+
+    def __init__(self, path: str, *, keep: bool = False) -> None:
         check_on_disk(path)
         folder, name = os.path.split(os.path.abspath(path))
         folder = os.path.realpath(folder)
         self._path = os.path.join(folder, name)
+        self._dropped: set[str] = set()
         if os.path.lexists(self._path) and not os.path.isfile(self._path):
             raise in_the_way("a folder or a link to nothing", self._path)
         own = os.path.join(folder, f"{layout.STAGING}{zlib.crc32(os.fsencode(name)):08x}")
@@ -170,16 +198,29 @@ class ZipSink(_Zipped):
             for entry in entries(folder):  # what killed exports have left
                 if entry.path.startswith(f"{own}-") and entry.is_file(follow_symlinks=False):
                     os.unlink(entry.path)
+            self._old = open_zip(self._path) if keep else None
             self._part = f"{own}-{secrets.token_hex(8)}.part"
-            super().__init__(open(self._part, "xb+"))  # noqa: SIM115
+            file = open(self._part, "xb+")  # noqa: SIM115
+            file.writelines(() if self._old is None else stub(self._old))
+            super().__init__(file, "" if self._old is None else self._old.root)
         except BaseException as error:
             self._lock.release()
             if isinstance(error, PermissionError):
                 raise not_writable(folder, error) from error
             raise
 
+    @property
+    def there(self) -> ZipStorage | None:
+        return self._old
+
+    def discard(self, name: str) -> None:
+        if self._old is not None and self._old.exists(name):
+            self._dropped.add(self._root + name)
+
     def finish(self) -> None:
         self._archive.close()
+        if self._old is not None:
+            carry_over(self._old, self._file, self._dropped)
         self._file.flush()
         os.fsync(self._file.fileno())
         self._file.close()

@@ -110,7 +110,10 @@ KINDS: dict[str, tuple[Callable[[Path], Path], Callable[[Path, Path], Work]]] = 
         lambda p: as_folder(OLD, p),
         lambda p, tmp: export_over(p, tmp, zipped=True),
     ),
-    "over a zip": (lambda p: as_zip(OLD, p / "task.zip").parent, lambda p, tmp: save_zip(p)),
+    "over a zip": (
+        lambda p: as_zip({**OLD, **STRANGER}, p / "task.zip").parent,
+        lambda p, tmp: save_zip(p),
+    ),
 }
 
 

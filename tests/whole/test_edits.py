@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import shutil
 import sys
 import tempfile
+import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ import PIL.Image
 from datumaro.components.annotation import AnnotationType, LabelCategories, Mask, Polygon
 from datumaro.components.dataset import Dataset
 from datumaro.components.dataset_base import DatasetItem
+from datumaro.components.importer import ImportErrorPolicy
 from datumaro.components.media import Image
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
@@ -46,6 +49,24 @@ FILES = archive(
     lists={"train": "1\n2\n", "val": "3\na/4\n", "empty": ""},
     images={"1.jpg": jpeg(2, 4, 10), "2.png": b"", "3.jpg": jpeg(2, 4, 250)},
 )
+STRANGERS = {
+    "README.md": b"mine",
+    "Annotations/1.xml": b"<annotation/>",
+    "SegmentationClass/unlisted.png": rgb("1"),
+    "JPEGImages/unlisted.jpg": jpeg(2, 4, 33),
+    "ImageSets/Segmentation/empty.txt": b"",
+}
+BROKEN = {
+    "SegmentationClass/broken.png": rgb("0110 0220")[:-20],
+    "SegmentationObject/broken.png": rgb("0110 0220"),
+    "JPEGImages/broken.jpg": jpeg(2, 4, 44),
+}
+"""An item that no import can read; it is listed in ``val``."""
+
+
+class Lenient(ImportErrorPolicy):
+    def _handle_item_error(self, error: Exception) -> None:
+        pass
 
 
 def shade_of(data: bytes) -> int | bytes:
@@ -67,13 +88,17 @@ class Edits(RuleBasedStateMachine):
 
     items = Bundle("items")
 
-    @initialize(zipped=st.booleans())
-    def start(self, zipped: bool) -> None:
+    @initialize(zipped=st.booleans(), broken=st.booleans())
+    def start(self, zipped: bool, broken: bool) -> None:
         datumaro_segmask.register()
         base = "/dev/shm" if os.path.isdir("/dev/shm") else None
         self.top = Path(tempfile.mkdtemp(dir=base))
         self.zipped = zipped
-        files = {**FILES, "JPEGImages/2.png": gray_png(99)}
+        self.broken = broken
+        self.others = {**STRANGERS, **(BROKEN if broken else {})}
+        files = {**FILES, **self.others, "JPEGImages/2.png": gray_png(99)}
+        if broken:
+            files["ImageSets/Segmentation/val.txt"] += b"broken\n"
         self.root = self.top / "given/my task"
         if zipped:
             self.zip = as_zip(files, self.top / "zips/task.zip")
@@ -82,7 +107,7 @@ class Edits(RuleBasedStateMachine):
         self.pictures: dict[str, tuple[int | bytes, bool]] = {
             name.removeprefix("JPEGImages/").rpartition(".")[0]: (shade_of(data), True)
             for name, data in files.items()
-            if name.startswith("JPEGImages/")
+            if name.startswith("JPEGImages/") and name not in self.others
         }
         self.on_disk = dict(self.pictures)
         self.open({}, "root")
@@ -97,7 +122,12 @@ class Edits(RuleBasedStateMachine):
             path = self.top / "link"
             if not path.is_symlink():
                 path.symlink_to(self.root)
-        self.dataset = Dataset.import_from(str(path), "segmask", **options)
+        self.dataset = self.load(path, **options)
+
+    def load(self, path: Path, **options: Any) -> Dataset:
+        # With a policy Datumaro reads all at once, without one when it is asked.
+        policy = Lenient() if self.broken else None
+        return Dataset.import_from(str(path), "segmask", error_policy=policy, **options)
 
     # What can be done to the items
 
@@ -211,7 +241,7 @@ class Edits(RuleBasedStateMachine):
 
     @rule(save_media=st.booleans(), mode=st.sampled_from(["color", "palette", "index"]))
     def save(self, save_media: bool, mode: str) -> None:
-        # Of a zip all pictures are written: its only copy would go with it.
+        # Into a zip all pictures go: it is whole in itself.
         written = {
             item_id: (picture, True)
             for item_id, (picture, is_file) in self.pictures.items()
@@ -220,6 +250,7 @@ class Edits(RuleBasedStateMachine):
         expected = self.exported(self.top / "model", list(self.dataset))
         self.dataset.save(save_media=save_media, mask_mode=mode)
         self.on_disk = written
+        self.pictures.update(written)  # from now on they are files, and follow their items
         self.compare(expected)
 
     def exported(self, folder: Path, items: list[DatasetItem]) -> dict[Any, Any]:
@@ -230,7 +261,7 @@ class Edits(RuleBasedStateMachine):
         return found
 
     def content(self, path: Path) -> dict[Any, Any]:
-        dataset = Dataset.import_from(str(path), "segmask")
+        dataset = self.load(path)
         labels = dataset.categories()[AnnotationType.label]
         return {
             (item.id, item.subset): sorted(
@@ -244,20 +275,22 @@ class Edits(RuleBasedStateMachine):
         assert self.content(self.zip if self.zipped else self.root) == expected
         assert self.pictures_there() == {i: picture for i, (picture, _) in self.on_disk.items()}
 
-    def pictures_there(self) -> dict[str, int | bytes]:
+    def files_there(self) -> dict[str, bytes]:
         if self.zipped:
             with zipfile.ZipFile(self.zip) as archive:
-                files = {name: archive.read(name) for name in archive.namelist()}
-        else:
-            files = {
-                path.relative_to(self.root).as_posix(): path.read_bytes()
-                for path in self.root.rglob("*")
-                if path.is_file()
-            }
+                assert len(set(archive.namelist())) == len(archive.namelist())
+                return {name: archive.read(name) for name in archive.namelist()}
+        return {
+            path.relative_to(self.root).as_posix(): path.read_bytes()
+            for path in self.root.rglob("*")
+            if path.is_file()
+        }
+
+    def pictures_there(self) -> dict[str, int | bytes]:
         found: dict[str, int | bytes] = {}
-        for name, data in files.items():
+        for name, data in self.files_there().items():
             assert STAGING not in name
-            if name.startswith("JPEGImages/"):
+            if name.startswith("JPEGImages/") and name not in self.others:
                 item_id = name.removeprefix("JPEGImages/").rpartition(".")[0]
                 assert item_id not in found, f"{item_id} has two pictures"
                 found[item_id] = shade_of(data)
@@ -271,6 +304,45 @@ class Edits(RuleBasedStateMachine):
         self.save(save_media=True, mode="color")
         self.pictures = dict(self.on_disk)
         self.open(options, way)
+
+    @rule(
+        data=st.data(),
+        way=st.sampled_from(["rename", "map_subsets", "filter"]),
+        item_id=IDS,
+        subset=SUBSETS,
+        reopen=st.booleans(),
+    )
+    def put_and_transform(
+        self, data: st.DataObject, way: str, item_id: str, subset: str, reopen: bool
+    ) -> None:
+        """An item that was put before the dataset was read is renamed, moved or filtered out."""
+        item = self.any_item(data)
+        if item is None:
+            return
+        if reopen:
+            self.save_and_open("root", {})
+            item = self.dataset.get(item.id, item.subset)
+        self.dataset.put(item.wrap(attributes={"seen": True}))
+        if way == "rename" and item_id not in self.ids():
+            self.dataset.transform("rename", regex=f"|^{re.escape(item.id)}$|{item_id}|")
+            if item.id in self.pictures:
+                self.pictures[item_id] = self.pictures.pop(item.id)
+        elif way == "map_subsets":
+            self.dataset.transform("map_subsets", mapping={item.subset: subset})
+        elif way == "filter" and len(self.ids()) > 1:  # Datumaro loses the labels with the last
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)  # of Datumaro's own filter
+                self.dataset.filter(f"/item[id!='{item.id}']")
+                self.dataset.init_cache()
+            self.pictures.pop(item.id, None)
+
+    @invariant()
+    def files_of_others_stay(self) -> None:
+        if hasattr(self, "on_disk"):
+            files = self.files_there()
+            assert {name: files.get(name) for name in self.others} == self.others
+            if self.broken:
+                assert b"broken" in files["ImageSets/Segmentation/val.txt"].split()
 
     @invariant()
     def nothing_is_lost_between_saves(self) -> None:

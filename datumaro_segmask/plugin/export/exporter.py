@@ -7,13 +7,26 @@ import logging
 from collections.abc import Collection
 from typing import Any
 
+from datumaro.components.dataset import Dataset
 from datumaro.components.dataset_base import DatasetItem, IDataset
 from datumaro.components.dataset_item_storage import ItemStatus
 from datumaro.components.dataset_storage import DatasetPatch
 
-from ...archive import COLOR, MASK_MODES, MaskEncoder, format_label_map
+from ...archive import COLOR, MASK_MODES, MaskEncoder, format_label_map, has_masks
 from ...errors import SegmaskExportError
-from ...storage import FolderSink, Sink, SubsetLists, ZipSink, layout
+from ...storage import (
+    Entry,
+    FolderSink,
+    FolderStorage,
+    Listing,
+    Sink,
+    Storage,
+    SubsetLists,
+    ZipSink,
+    layout,
+    plan_save,
+)
+from ..host import known_archive, remember_archive
 from ..importer import NAME
 from ..labels import SOURCE, make_export_labels
 from .common import WholeExporter
@@ -118,6 +131,9 @@ class SegmaskExporter(WholeExporter):
         )
         self._as_zip = zip
         self._shard_items = shard_items
+        self._remembers = False
+        self._listed: dict[str, dict[str, None]] = {}
+        self._unread: set[Entry] = set()
         self._rewrites = mask_mode != COLOR or ignore_label is not None or number_stuff
 
     @classmethod
@@ -126,8 +142,8 @@ class SegmaskExporter(WholeExporter):
 
         Masks of items that are as they were stay byte for byte, and images stay without
         ``save_media`` too, moving with their items. Only where the labels have changed, or the
-        options ask for another kind of masks, every mask is written anew. A zip is written again,
-        images and all.
+        options ask for another kind of masks, every mask is written anew. What is not the dataset's
+        stays as it is, in a zip as in a folder; into a zip new images go without ``save_media``.
         """
         cls.convert(dataset, save_dir, **options)
 
@@ -139,33 +155,41 @@ class SegmaskExporter(WholeExporter):
 
     def write_to(self, target: Target, *, replace: bool = False) -> None:
         """Export to this very target; with ``replace`` nothing of an archive there stays."""
-        place, saves = target.place, target.in_place and not self._extractor.is_stream
-        if place.is_zip and target.in_place:
-            self._save_media = True  # or the only copy of the images would go
-        sink: Sink = (
-            ZipSink(place.path) if place.is_zip else FolderSink(place.path, replace=replace)
-        )
-        root = None if place.is_zip or replace else place.path
-        self._pictures = self._make_pictures(root, in_place=saves)
+        place, dataset = target.place, self._extractor
+        sink: Sink
+        if place.is_zip:
+            sink = ZipSink(place.path, keep=target.in_place)
+        else:
+            sink = FolderSink(place.path, replace=replace)
+        known = known_archive(dataset) if target.in_place else None
+        if known is not None and known.place != place.path:
+            known = None
+        self._remembers = isinstance(dataset, Dataset) and not dataset.is_stream
         try:
+            saves = target.in_place and self._remembers
+            self._pictures = self._make_pictures(sink.there, saves, known)
             with SubsetLists() as lists:
-                if saves and isinstance(sink, FolderSink):
-                    self._save(sink, lists)
+                if saves and sink.there is not None:
+                    self._save(sink, sink.there, lists, known)
                 else:
                     for item in self._items("Exporting masks"):
                         self._export(item, sink, lists)
+                    if known is not None and sink.there is not None:
+                        self._keep_unread(sink.there, lists, known)
                     self._finish(sink, lists)
         except BaseException:
             sink.abandon()
             raise
-        if saves:
-            self._pictures.settle(place)
+        if isinstance(dataset, Dataset) and self._remembers:
+            pictures = self._pictures.settle(place)
+            listing = Listing(place.path, self._listed, self._unread, pictures)
+            remember_archive(dataset, listing)
         self._files.log_losses()
 
     def _write_shards(self) -> None:
         """Export to zips of so many items each, which get into the folder together."""
         check_shards(self._extractor, self._save_dir, self._shard_items)
-        self._pictures = self._make_pictures(None, in_place=False)
+        self._pictures = self._make_pictures(None, False, None)
         sink = FolderSink(self._save_dir)
         try:
             for name in shards_in(sink.root):
@@ -182,70 +206,80 @@ class SegmaskExporter(WholeExporter):
             raise
         self._files.log_losses()
 
-    def _make_pictures(self, root: str | None, *, in_place: bool) -> Pictures:
+    def _make_pictures(
+        self, there: Storage | None, in_place: bool, known: Listing | None
+    ) -> Pictures:
         return Pictures(
-            root,
+            there,
             self._files,
             self._find_image_ext,
             save_media=self._save_media,
             in_place=in_place,
+            saved={} if known is None else known.pictures,
+            remember=self._remembers,
         )
 
-    def _save(self, sink: FolderSink, lists: SubsetLists) -> None:
-        """Write what has changed in the folder that the dataset was imported from."""
-        before = Before(sink.root)
+    def _save(
+        self, sink: Sink, archive: Storage, lists: SubsetLists, known: Listing | None
+    ) -> None:
+        """Write what has changed in the archive that the dataset was imported from."""
+        before = Before(archive)
         updated = self._extractor.get_patch().updated_items
         same_labels = before.label_map.is_like(self._labels.label_map)
         all_changed = self._rewrites or not same_labels
-        there = set()
+        there, failed = set(), 0
         for item in self._items("Exporting masks"):
             key = (item.id, item.subset)
             there.add(key)
-            if key not in before and key not in updated:
-                raise _changed_by_others(item, sink.root)
+            is_old = known is None or key in known
+            if is_old and key not in before and key not in updated:
+                raise _changed_by_others(item, archive)
             # Datumaro does not see what is changed inside of an item, and calls an item changed
             # when a transform has merely looked at it. So the masks are read again.
             kept = None
             if not all_changed and before.has_same_masks(item):
                 kept = before.has_masks(item.id)
-            if not self._export(item, sink, lists, kept) and key in before:
-                lists.add(item.subset, layout.list_line(item.id, before.has_masks(item.id)))
-        self._discard_removed(sink, {item_id for item_id, _ in there}, updated)
-        self._keep_unread(before, lists, there, updated, all_changed)
-        self._finish(sink, lists, keeps_labels=same_labels and before.has_label_map)
-
-    def _discard_removed(
-        self, sink: FolderSink, there: set[str], updated: dict[tuple[str, str], ItemStatus]
-    ) -> None:
-        for (item_id, _), status in updated.items():
-            if status == ItemStatus.removed and item_id not in there:
-                self._discard_masks(item_id, sink)
-                for name in self._pictures.of(item_id):
-                    sink.discard(name)
-
-    def _keep_unread(
-        self,
-        before: Before,
-        lists: SubsetLists,
-        there: set[tuple[str, str]],
-        updated: dict[tuple[str, str], ItemStatus],
-        all_changed: bool,
-    ) -> None:
-        """Keep the lines of items that the import could not read, and lists without any."""
-        unread = 0
-        for subset, ids in before.subsets.items():
-            if not ids:
-                lists.keep(subset)
-            for item_id in ids:
-                if (item_id, subset) not in there and (item_id, subset) not in updated:
-                    lists.add(subset, layout.list_line(item_id, before.has_masks(item_id)))
-                    unread += 1
-        if unread and all_changed:
+            if self._export(item, sink, lists, kept):
+                continue
+            if key in before:
+                self._list(key, before.has_masks(item.id), lists)
+            else:
+                failed += 1
+        removed = {key for key, status in updated.items() if status == ItemStatus.removed}
+        plan = plan_save(before.subsets, known, there, removed)
+        if failed and plan.gone:
+            log.warning(
+                "%d items could not be written. They may have had other names before, so the files "
+                "of %d items that the dataset does not have any more stay, though no list names "
+                "them.",
+                failed,
+                len(plan.gone),
+            )
+        for item_id in plan.gone if not failed else ():
+            self._discard_masks(item_id, sink)
+            for name in self._pictures.of(item_id):
+                sink.discard(name)
+        for key in plan.kept:
+            self._list(key, before.has_masks(key[0]), lists)
+        self._unread.update(plan.kept)
+        for subset in plan.empty:
+            lists.keep(subset)
+        if plan.kept and all_changed:
             log.warning(
                 "%d items that the dataset does not have, such as those that an import has left "
                 "out for their faults, keep the masks that they have, in the old kind and colours.",
-                unread,
+                len(plan.kept),
             )
+        self._finish(sink, lists, keeps_labels=same_labels and before.has_label_map)
+
+    def _keep_unread(self, archive: Storage, lists: SubsetLists, known: Listing) -> None:
+        """Keep the lines of what a stream could not read, and lists without any."""
+        for item_id, subset in sorted(known.unread):
+            if not self._files.has_listed(item_id, subset):
+                lists.add(subset, layout.list_line(item_id, has_masks(archive, item_id)))
+        for subset, ids in known.subsets.items():
+            if not ids:
+                lists.keep(subset)
 
     def _export(
         self, item: DatasetItem, sink: Sink, lists: SubsetLists, kept: bool | None = None
@@ -258,7 +292,8 @@ class SegmaskExporter(WholeExporter):
             masks = self._files.masks(item) if kept is None else {}
             picture = self._pictures.plan(item, bool(masks))
             has_masks = bool(masks) if kept is None else kept
-            self._files.check(item, has_masks, (kept, *masks.values()), picture)
+            if not self._files.check(item, has_masks, (kept, *masks.values()), picture):
+                return True
             for name, data in masks.items():
                 sink.put(name, data)
             self._pictures.write(item, picture, sink)
@@ -267,8 +302,14 @@ class SegmaskExporter(WholeExporter):
             return False
         if kept is None:
             self._discard_masks(item.id, sink, masks)
-        lists.add(item.subset, layout.list_line(item.id, has_masks))
+        self._list((item.id, item.subset), has_masks, lists)
         return True
+
+    def _list(self, key: Entry, has_masks: bool, lists: SubsetLists) -> None:
+        item_id, subset = key
+        lists.add(subset, layout.list_line(item_id, has_masks))
+        if self._remembers:
+            self._listed.setdefault(subset, {})[item_id] = None
 
     def _discard_masks(self, item_id: str, sink: Sink, but: Collection[str] = ()) -> None:
         """Remove what masks an item has, however their names are written, ``but`` these."""
@@ -280,7 +321,7 @@ class SegmaskExporter(WholeExporter):
 
     def _finish(self, sink: Sink, lists: SubsetLists, *, keeps_labels: bool = False) -> None:
         """Write the lists, and the label map unless the folder keeps the one it has."""
-        for name in lists_in(sink.root) if isinstance(sink, FolderSink) else ():
+        for name in () if sink.there is None else lists_in(sink.there):
             sink.discard(name)
         for name, lines in lists.texts().items():
             sink.put_lines(name, lines)
@@ -289,11 +330,12 @@ class SegmaskExporter(WholeExporter):
         self._end(sink)
 
 
-def _changed_by_others(item: DatasetItem, root: str) -> SegmaskExportError:
+def _changed_by_others(item: DatasetItem, archive: Storage) -> SegmaskExportError:
+    what = "folder" if isinstance(archive, FolderStorage) else "zip"
     return SegmaskExportError(
-        f"the lists of the folder do not name {place_of(item)} any more, so another program, or "
-        "another dataset of this one, has changed the folder since it was imported",
-        root,
-        "the folder as it was when it was imported",
+        f"the lists of the {what} do not name {place_of(item)} any more, so another program, or "
+        f"another dataset of this one, has changed the {what} since it was imported",
+        archive.place(),
+        f"the {what} as it was when it was imported",
         "import it again and repeat the changes, or export to another folder",
     )

@@ -7,15 +7,15 @@ zip that it lies in, and is the same one. Source: docs/format.md, section 5.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 from datumaro.components.annotation import Mask
 from datumaro.components.dataset import Dataset
 from datumaro.components.dataset_base import DatasetItem, IDataset
-from datumaro.components.media import Image, ImageFromFile
+from datumaro.components.media import Image, ImageFromFile, MediaElement
 
 from ...archive import (
     ClassLookup,
@@ -35,9 +35,10 @@ from ...storage import (
     FolderSink,
     FolderStorage,
     Sink,
+    Storage,
+    ZipStorage,
     archive_roots,
     at,
-    entries,
     is_inside,
     layout,
     open_storage,
@@ -45,7 +46,7 @@ from ...storage import (
 from ..annotations import to_instance
 from ..importer import NAME
 from ..media import MissingImage, StoredImage, image_in_file
-from .item_files import ItemFiles, place_of, size_of
+from .item_files import ItemFiles, check_size, place_of, size_of
 
 ZIP_NAME = f"{NAME}.zip"
 
@@ -103,26 +104,26 @@ def find_target(dataset: IDataset, save_dir: str, as_zip: bool) -> Target:
     return Target(place, in_place=place == source)
 
 
-def lists_in(root: str) -> list[str]:
-    """Return the places of the subset lists in a folder, without tables that lie among them."""
-    storage, labels = FolderStorage(root), voc_label_map()
+def lists_in(storage: Storage) -> list[str]:
+    """Return the places of the subset lists of an archive, without tables that lie among them."""
+    labels = voc_label_map()
     with suppress(SegmaskImportError):
         labels = read_label_map(storage)
     return [layout.subset_list(name) for name in find_lists(storage, labels, lambda _: None)]
 
 
 class Before:
-    """What a folder holds that a dataset is saved over: its labels, its items, their masks."""
+    """The archive that a dataset is saved over: its labels, its items, their masks."""
 
-    def __init__(self, root: str) -> None:
-        self._storage = FolderStorage(root)
-        self.has_label_map = self._storage.exists(layout.LABEL_MAP)
-        self.label_map: LabelMap = read_label_map(self._storage)
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+        self.has_label_map = storage.exists(layout.LABEL_MAP)
+        self.label_map: LabelMap = read_label_map(storage)
         self._lookup = ClassLookup(self.label_map)
-        lists = find_lists(self._storage, self.label_map)
+        lists = find_lists(storage, self.label_map)
         self.subsets = {subset: dict.fromkeys(read()) for subset, read in lists.items()}
         if not lists:
-            self.subsets = {layout.DEFAULT_SUBSET: dict.fromkeys(unlisted_items(self._storage))}
+            self.subsets = {layout.DEFAULT_SUBSET: dict.fromkeys(unlisted_items(storage))}
 
     def __contains__(self, key: tuple[str, str]) -> bool:
         item_id, subset = key
@@ -133,7 +134,7 @@ class Before:
         return has_masks(self._storage, item_id)
 
     def has_same_masks(self, item: DatasetItem) -> bool:
-        """Tell whether the masks of an item are those that the folder has for it."""
+        """Tell whether the masks of an item are those that the archive has for it."""
         if not all(isinstance(a, Mask) and a.z_order == 0 for a in item.annotations):
             return False
         try:
@@ -167,49 +168,67 @@ class Picture:
 class Pictures:
     """The pictures of an export: which are written, which move, which go.
 
-    A picture that lies in the folder ``root`` follows its item, with ``save_media`` or without;
-    ``root`` is None for a zip. ``in_place``: the dataset is saved over its own source. ``find_ext``
-    is the rule of Datumaro's exporter for a picture's extension.
+    A picture that lies in the archive that is ``there`` follows its item, with ``save_media`` or
+    without, and so do the pictures in memory that an earlier save has written, which are ``saved``
+    by their `id`. ``in_place``: the dataset is saved over its own source. ``find_ext`` is the rule
+    of Datumaro's exporter for a picture's extension. `settle` can be called with ``remember``.
     """
 
     def __init__(
         self,
-        root: str | None,
+        there: Storage | None,
         files: ItemFiles,
         find_ext: Callable[[DatasetItem], str],
         *,
         save_media: bool,
         in_place: bool,
+        saved: Mapping[int, object],
+        remember: bool,
     ) -> None:
-        self._root = root
+        self._there = there
         self._files = files
         self._find_ext = find_ext
         self._save_media = save_media
         self._in_place = in_place
-        self._moved: list[tuple[DatasetItem, str]] = []
+        self._saved = saved
+        self._remember = remember
+        self._placed: list[tuple[DatasetItem, str]] = []
         self._real_path = lru_cache(64)(os.path.realpath)
-        self._in_folder: Callable[[str], dict[str, list[str]]] = lru_cache(64)(self._list)
 
     def of(self, item_id: str) -> list[str]:
-        """Return the places of all pictures that lie in the folder for an item."""
-        folder, _, stem = layout.image(item_id, "").rpartition("/")
-        return [f"{folder}/{name}" for name in self._in_folder(folder).get(stem, ())]
+        """Return the places of all pictures that the archive has for an item."""
+        return [name for form in layout.forms_of(item_id) for name in self._by_stem.get(form, ())]
+
+    @cached_property
+    def _by_stem(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for name in () if self._there is None else self._there.files(layout.IMAGES):
+            stem, suffix = layout.split_suffix(name.removeprefix(f"{layout.IMAGES}/"))
+            if suffix.lower() in layout.IMAGE_SUFFIXES:
+                found.setdefault(stem, []).append(name)
+        return found
 
     def plan(self, item: DatasetItem, has_new_masks: bool) -> Picture | None:
         """Return the picture that the item will have in the archive, None for none.
 
-        Raises SegmaskExportError for a picture that is gone, that cannot be encoded, or that lies
-        there from another dataset and does not fit the new masks.
+        Raises SegmaskExportError for a picture that is gone, that cannot be encoded, that is of
+        another size than the dataset says, or that lies there from another dataset and does not
+        fit the new masks.
         """
-        path = item.media.path if isinstance(item.media, ImageFromFile) else None
-        place = None if path is None else self._place(path)
-        if place is not None and path is not None and os.path.isfile(path):
-            suffix = layout.split_suffix(place)[1]
+        place = self._place(item.media)
+        if place is not None and self._there is not None and self._there.exists(place):
+            stem, suffix = layout.split_suffix(place.removeprefix(f"{layout.IMAGES}/"))
             wanted = self._find_ext(item)
             if wanted.lower() != suffix.lower():
                 return self._encode(item, wanted)
-            name = layout.image(item.id, suffix)
-            return Picture(name) if name == place else Picture(name, source=path)
+            stays = stem in layout.forms_of(item.id)
+            if has_new_masks or not stays:
+                check_size(item, read_image_head(self._there, place))
+            if stays:
+                return Picture(place)
+            name, path = layout.image(item.id, suffix), self._there.path(place)
+            data = self._there.read(place) if path is None else None
+            return Picture(name, data, path)
         if place is not None and self._in_place:
             raise SegmaskExportError(
                 f"its picture is gone: {place}",
@@ -218,9 +237,11 @@ class Pictures:
                 "import it again and repeat the changes, or export to another folder",
             )
         has_data = isinstance(item.media, Image) and item.media.has_data
-        # A picture that takes the place of one that lies there is written in any case: the one
-        # that goes must have a successor.
-        if self._save_media or (self._in_place and has_data and self.of(item.id)):
+        # A picture that takes the place of one that lies there is written in any case, and so is
+        # one that an earlier save wrote: what goes must have a successor. A zip is whole in itself.
+        was_saved = has_data and self._saved.get(id(item.media)) is item.media
+        replaces = self._in_place and (was_saved or bool(self.of(item.id)))
+        if self._save_media or (has_data and (replaces or isinstance(self._there, ZipStorage))):
             return self._encode(item, self._find_ext(item))
         if has_new_masks and not self._in_place:
             self._check_fit(item)
@@ -237,59 +258,72 @@ class Pictures:
             sink.put(picture.name, picture.data)
         elif picture.source is not None and isinstance(sink, FolderSink):
             sink.copy(picture.name, picture.source)
-        else:
-            return
-        if self._in_place:
-            self._moved.append((item, "" if picture is None else picture.name))
-        for name in self.of(item.id):
-            if picture is None or name != picture.name:
-                sink.discard(name)
+        if self._remember:
+            self._placed.append((item, "" if picture is None else picture.name))
+        if picture is None or picture != Picture(picture.name):
+            for name in self.of(item.id):
+                if picture is None or name != picture.name:
+                    sink.discard(name)
 
-    def settle(self, place: Place) -> None:
-        """Let the items of the dataset in memory know where their pictures are now."""
-        storage = open_storage(place.path) if place.is_zip and self._moved else None
-        for item, name in self._moved:
-            if isinstance(item.media, ImageFromFile) and self._place(item.media.path) is not None:
-                turned = getattr(item.media, "turn", None)
-                item.media = image_in_file(at(place.path, name), item.media.size, turned)
-            elif isinstance(item.media, StoredImage) and storage is not None:
-                item.media = StoredImage(storage, name, item.media.size, item.media.turn)
-            elif isinstance(item.media, MissingImage) and item.media.size is not None:
-                item.media = MissingImage(item.id, item.media.size)  # which has no picture now
+    def settle(self, place: Place) -> dict[int, object]:
+        """Let the items of the dataset in memory know where their pictures are now.
+
+        Returns the pictures that do not lie in the archive, and have a file there, by their `id`.
+        """
+        storage = open_storage(place.path) if place.is_zip and self._placed else None
+        elsewhere: dict[int, object] = {}
+        for item, name in self._placed:
+            media = item.media
+            old = self._place(media)
+            if isinstance(media, MissingImage):
+                if self._in_place and media.size is not None:
+                    item.media = MissingImage(item.id, media.size)  # which has no picture now
+            elif not name or media is None:
+                continue
+            elif old is None or not self._in_place:
+                elsewhere[id(media)] = media
+            elif isinstance(media, StoredImage) and storage is not None:
+                item.media = StoredImage(storage, name, media.size, _turn(media, old, name))
+            elif isinstance(media, ImageFromFile) and old != name:
+                path = at(place.path, name)
+                item.media = image_in_file(path, media.size, _turn(media, old, name))
+        return elsewhere
 
     def _encode(self, item: DatasetItem, suffix: str) -> Picture | None:
         data = self._files.image(item, suffix)
         return None if data is None else Picture(layout.image(item.id, suffix), data)
 
-    def _place(self, path: str) -> str | None:
-        """Return the place of a picture file in the archive, None if it lies elsewhere."""
-        folder, name = os.path.split(path)  # the picture itself may be a link to elsewhere
-        if self._root is None or not is_inside(
-            folder := self._real_path(folder), at(self._root, layout.IMAGES)
-        ):
+    def _place(self, media: MediaElement | None) -> str | None:
+        """Return the place of a picture in the archive, None if it lies elsewhere."""
+        if isinstance(media, StoredImage):
+            zips = media.storage, self._there
+            mine, theirs = (s.identity if isinstance(s, ZipStorage) else None for s in zips)
+            return media.name if mine is not None and mine == theirs else None
+        if not isinstance(media, ImageFromFile) or not isinstance(self._there, FolderStorage):
             return None
-        return os.path.relpath(os.path.join(folder, name), self._root).replace(os.sep, "/")
+        root = self._there.place()
+        folder, name = os.path.split(media.path)  # the picture itself may be a link to elsewhere
+        if not is_inside(folder := self._real_path(folder), at(root, layout.IMAGES)):
+            return None
+        return os.path.relpath(os.path.join(folder, name), root).replace(os.sep, "/")
 
     def _check_fit(self, item: DatasetItem) -> None:
         old = self.of(item.id)
-        if not old or self._root is None:
+        if not old or self._there is None:
             return
-        head, size = read_image_head(FolderStorage(self._root), old[0]), size_of(item)
+        head, size = read_image_head(self._there, old[0]), size_of(item)
         found = None if head is None else head.shown
         if head is not None and found is not None and size not in (found, head.size):
             raise SegmaskExportError(
                 f"a picture of another dataset lies there, of {found[1]} x {found[0]} pixels, and "
                 f"the masks have {size[1]} x {size[0]}",
-                at(self._root, old[0]),
+                self._there.place(old[0]),
                 "a picture of the size of its masks, or none",
                 "export the pictures too (save_media), or export to another folder",
             )
 
-    def _list(self, folder: str) -> dict[str, list[str]]:
-        found: dict[str, list[str]] = {}
-        with suppress(OSError):  # no such folder
-            for entry in entries(at(self._root, folder)) if self._root is not None else ():
-                stem, suffix = layout.split_suffix(entry.name)
-                if suffix.lower() in layout.IMAGE_SUFFIXES and not entry.is_dir():
-                    found.setdefault(stem, []).append(entry.name)
-        return found
+
+def _turn(media: Image, old: str, new: str) -> int | None:
+    """Return how a picture still has to be turned: one that became another type was drawn so."""
+    is_copy = layout.split_suffix(old)[1].lower() == layout.split_suffix(new)[1].lower()
+    return getattr(media, "turn", None) if is_copy else None

@@ -19,7 +19,7 @@ from datumaro.components.annotation import Annotation, Bbox, Mask
 from datumaro.components.dataset_base import DatasetItem
 from datumaro.components.media import Image, ImageFromBytes
 
-from ...archive import CvatLosses, MaskEncoder
+from ...archive import CvatLosses, ImageHead, MaskEncoder, image_head
 from ...arrays import Size
 from ...errors import SegmaskExportError, UnpaintableError, as_typed
 from ...regions import overlap_of_boxes, paint
@@ -46,6 +46,7 @@ FOLDS_CASE = ON_WINDOWS or sys.platform == "darwin"
 _SAME_EXTENT = 0.9  # of the overlap of two extents over their union
 OWN_BOXES = "boxes that are taken for those of other annotations"
 NO_IMAGE = "images that the dataset does not have"
+TWICE = "items that came again, with the same masks and picture"
 _problem_of_subset = lru_cache(maxsize=64)(layout.problem_of_new_name)  # there are few of them
 
 
@@ -114,7 +115,7 @@ class ItemFiles:
         self._empty_masks = empty_masks
         self._number_stuff = number_stuff
         self._report = report
-        self._ids, self._contents, self._looks = Hashes(), Hashes(), Hashes()
+        self._ids, self._contents, self._listed, self._looks = (Hashes() for _ in range(4))
         self._warned = False
         self.left_out: Counter[str] = Counter()
         self.for_cvat = CvatLosses(len(labels.label_map.labels))
@@ -175,26 +176,37 @@ class ItemFiles:
             thin=sum(map(is_thin_object, annotations)),
         )
 
-    def check(self, item: DatasetItem, has_masks: bool, *content: Hashable) -> None:
+    def check(self, item: DatasetItem, has_masks: bool, *content: Hashable) -> bool:
         """Refuse an item that has no place in the archive beside those before it.
 
         The same id in two subsets means the same files, so their ``content`` must be the same.
+        Returns whether the item is to be listed: not if its subset lists it already.
         """
         problem = layout.problem_of_listed(item.id, has_masks)
         check_names(item, problem, "a list lies directly in its folder")
         itself, whole = hash(item.id), hash((item.id, content))
+        listed = hash((item.id, item.subset))
         is_new = itself not in self._ids
         self._check_elsewhere(item, is_new)
         if not is_new and whole not in self._contents:
+            whose = "its" if listed in self._listed else "another"
             raise SegmaskExportError(
-                "another subset has an item of this id with other masks or another picture, and "
+                f"{whose} subset has an item of this id with other masks or another picture, and "
                 "both have the same place in the archive",
                 place_of(item),
                 "an id of its own for every image",
                 "rename the items, for instance with 'datum transform -t rename'",
             )
+        is_listed = not is_new and listed in self._listed
+        self.left_out[TWICE] += is_listed
         self._ids.add(itself)
         self._contents.add(whole)
+        self._listed.add(listed)
+        return not is_listed
+
+    def has_listed(self, item_id: str, subset: str) -> bool:
+        """Tell whether an item was checked, and had its place."""
+        return hash((item_id, subset)) in self._listed
 
     def _check_elsewhere(self, item: DatasetItem, is_new: bool) -> None:
         """Refuse ids that cannot be files on this system, and warn of those of other systems."""
@@ -258,7 +270,28 @@ def image_data(item: DatasetItem, suffix: str) -> bytes:
             f"an image that can be read and written as {suffix}",
             "check the file, or export without save_media",
         ) from error
-    return buffer.getvalue()
+    data = buffer.getvalue()
+    check_size(item, image_head(partial(io.BytesIO, data)))
+    return data
+
+
+def check_size(item: DatasetItem, head: ImageHead | None) -> None:
+    """Raise SegmaskExportError for a picture of another size than the dataset says.
+
+    ``head`` is that of its file, None if it cannot be read. Turned or not, it may fit either way.
+    """
+    masks = (a for a in item.annotations if isinstance(a, Mask))
+    said = next((size_of_mask(mask, place_of(item)) for mask in masks), None)
+    if isinstance(item.media, Image) and item.media.has_size:
+        said = item.media.size
+    if head is None or said is None or tuple(said) in (head.shown, head.size):
+        return
+    raise SegmaskExportError(
+        f"its picture has {head.shown} pixels, and the dataset says {Size(*said)}",
+        place_of(item),
+        "a picture of the size (width x height) of its annotations",
+        "scale the picture or the annotations, or export without save_media",
+    )
 
 
 def place_of(item: DatasetItem) -> str:

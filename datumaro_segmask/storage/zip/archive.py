@@ -17,14 +17,13 @@ from .. import layout
 from ..read import MAX_FILE_BYTES, Entry, GuardedFile, image_rank, read_at
 from ..strangers import COPY, no_folder, no_zip, too_large, unreadable
 from .directory import ZipDirectory
-from .records import MOST_RECORD, Record, Source, decode_name
+from .records import LOCAL, MOST_RECORD, Record, Source, decode_name
 
 try:
     from lzma import LZMAError
 except ImportError:  # a Python may be built without it
     LZMAError = zlib.error  # type: ignore[misc, assignment]
 
-_LOCAL = struct.Struct("<4s5H3L2H")
 _EXTRA = 1 << 10  # bytes of extra fields, at most, in nearly all local headers
 _AT_FIRST = 1 << 14  # bytes read of a file that is not read as a whole
 _SHOWN = 200  # characters of what others say
@@ -50,9 +49,10 @@ class FileSource:
         self.place = path
         self._file: IO[bytes] | None = None
         try:
-            self.size = os.fstat(self._open().fileno()).st_size
+            status = os.fstat(self._open().fileno())
         except OSError as error:
             raise unreadable(error.strerror or str(error), path) from error
+        self.size, self.identity = status.st_size, (status.st_dev, status.st_ino)
 
     def _open(self) -> IO[bytes]:
         if self._file is None:
@@ -92,56 +92,56 @@ class ZipStorage:
     """
 
     def __init__(self, source: Source, directory: ZipDirectory, root: str) -> None:
-        self._source = source
-        self._directory = directory
-        self._root = root
+        self.source = source
+        self.directory = directory
+        self.root = root
         for folder in layout.FOLDERS:
             if self.exists(folder):
                 raise no_folder(self.place(folder))
 
     def place(self, name: str = "") -> str:
-        return f"{self._source.place}: {self._root}{name}" if name else self._source.place
+        return f"{self.source.place}: {self.root}{name}" if name else self.source.place
 
     def path(self, name: str) -> None:
         return None
 
     def exists(self, name: str) -> bool:
-        return self._directory.find(self._root + name) is not None
+        return self.directory.find(self.root + name) is not None
 
     def image(self, item_id: str) -> str | None:
         stem = f"{layout.IMAGES}/{item_id}"
-        suffixes = self._directory.images(self._root + stem)
+        suffixes = self.directory.images(self.root + stem)
         return stem + min(suffixes, key=image_rank) if suffixes else None
 
     def ahead(self, entries: Iterable[Entry]) -> Iterator[Entry]:
-        return self._source.ahead(entries, self._ranges_of)
+        return self.source.ahead(entries, self._ranges_of)
 
     def _ranges_of(self, item_id: str) -> list[tuple[int, int]]:
         """Return where the files of an item lie, from start to end; of its image the head."""
         ranges = []
         for name in (layout.class_mask(item_id), layout.instance_mask(item_id)):
-            record = self._directory.find(self._root + name)
+            record = self.directory.find(self.root + name)
             if record is not None:
                 ranges.append((record.offset, self._whole_end(record)))
         image = self.image(item_id)
-        record = self._directory.find(self._root + image) if image else None
+        record = self.directory.find(self.root + image) if image else None
         if record is not None:
-            head = record.offset + _LOCAL.size + len(record.name) + _EXTRA + _AT_FIRST
+            head = record.offset + LOCAL.size + len(record.name) + _EXTRA + _AT_FIRST
             ranges.append((record.offset, min(head, self._whole_end(record))))
         return ranges
 
     def _whole_end(self, record: Record) -> int:
         """Return up to where to read to have a whole file, most likely."""
-        most = record.offset + _LOCAL.size + len(record.name.encode()) + _EXTRA + record.packed
-        return max(record.offset, min(most, self._directory.end_of(record)))
+        most = record.offset + LOCAL.size + len(record.name.encode()) + _EXTRA + record.packed
+        return max(record.offset, min(most, self.directory.end_of(record)))
 
     def read(self, name: str, limit: int = MAX_FILE_BYTES) -> bytes:
         record = self._find(name, limit)
         start = record.offset
-        data = self._source.read(start, self._whole_end(record) - start)
+        data = self.source.read(start, self._whole_end(record) - start)
         begin = self._begin(record, data, name)
         if begin + record.packed > len(data):
-            data = self._source.read(start, begin + record.packed)
+            data = self.source.read(start, begin + record.packed)
         packed = data[begin : begin + record.packed]
         try:
             with self._unpacked(io.BytesIO(packed), record) as file:
@@ -151,12 +151,12 @@ class ZipStorage:
 
     def open(self, name: str, limit: int | None = None) -> AbstractContextManager[IO[bytes]]:
         record = self._find(name, limit)
-        head = self._source.read(
+        head = self.source.read(
             record.offset,
             min(self._whole_end(record) - record.offset, MOST_RECORD + _AT_FIRST),
         )
         start = record.offset + self._begin(record, head, name)
-        packed = io.BufferedReader(_Part(self._source, start, record.packed), _AT_FIRST)
+        packed = io.BufferedReader(_Part(self.source, start, record.packed), _AT_FIRST)
 
         def fail(error: Exception) -> Exception:
             return self._fail(error, name)
@@ -167,7 +167,7 @@ class ZipStorage:
             raise fail(error) from error
 
     def _find(self, name: str, limit: int | None) -> Record:
-        record = self._directory.find(self._root + name)
+        record = self.directory.find(self.root + name)
         if record is None:
             raise unreadable("no such file", self.place(name))
         if limit is not None and record.size > limit:  # need not be inflated to be refused
@@ -176,15 +176,15 @@ class ZipStorage:
 
     def _begin(self, record: Record, data: bytes, name: str) -> int:
         """Return where the content begins behind the local header that ``data`` begins with."""
-        if len(data) < _LOCAL.size or not data.startswith(b"PK\3\4"):
+        if len(data) < LOCAL.size or not data.startswith(b"PK\3\4"):
             raise self._damaged("Bad magic number for file header", name)
-        *_, name_size, extra_size = _LOCAL.unpack_from(data)
-        _, _, flags, *_ = _LOCAL.unpack_from(data)
-        own = decode_name(data[_LOCAL.size : _LOCAL.size + name_size], flags, self.place(name))
+        *_, name_size, extra_size = LOCAL.unpack_from(data)
+        _, _, flags, *_ = LOCAL.unpack_from(data)
+        own = decode_name(data[LOCAL.size : LOCAL.size + name_size], flags, self.place(name))
         if own != record.name:
             raise self._damaged(f"its own name is {own[:_SHOWN]!r}", name)
-        begin = _LOCAL.size + name_size + extra_size
-        if record.offset + begin + record.packed > self._directory.end_of(record):
+        begin = LOCAL.size + name_size + extra_size
+        if record.offset + begin + record.packed > self.directory.end_of(record):
             raise self._damaged("it overlaps what comes behind it", name)
         return int(begin)
 
@@ -206,29 +206,34 @@ class ZipStorage:
         )
 
     def files(self, folder: str) -> Iterator[str]:
-        for name in self._directory.names(self._root + folder):
-            yield name.removeprefix(self._root)
+        for name in self.directory.names(self.root + folder):
+            yield name.removeprefix(self.root)
 
     def unmarked(self) -> Iterator[tuple[str, str]]:
         """Yield each file whose name Python's ``zipfile`` has otherwise on Linux, and as what."""
-        for name, theirs in self._directory.unmarked():
-            if name.startswith(self._root):
-                yield name.removeprefix(self._root), theirs
+        for name, theirs in self.directory.unmarked():
+            if name.startswith(self.root):
+                yield name.removeprefix(self.root), theirs
 
     def folders(self) -> list[str]:
         parts = (name.partition("/") for name in self.beside())
         return sorted({folder for folder, slash, _ in parts if slash})
 
     def above(self, name: str) -> str | None:
-        if self._root:
-            place = f"{self._root.rstrip('/').rpartition('/')[0]}/{name}".lstrip("/")
-            found = self._directory.find(place)
-            return None if found is None else f"{self._source.place}: {place}"
-        path = os.path.join(os.path.dirname(self._source.place), name)
+        if self.root:
+            place = f"{self.root.rstrip('/').rpartition('/')[0]}/{name}".lstrip("/")
+            found = self.directory.find(place)
+            return None if found is None else f"{self.source.place}: {place}"
+        path = os.path.join(os.path.dirname(self.source.place), name)
         return path if os.path.isfile(path) else None  # which no URL is
 
     def beside(self) -> Iterator[str]:
-        return self._directory.beside(self._root)
+        return self.directory.beside(self.root)
+
+    @property
+    def identity(self) -> tuple[int, int] | None:
+        """What no other zip of this disk has, not even one that takes its path; None far away."""
+        return self.source.identity if isinstance(self.source, FileSource) else None
 
 
 class _Part(io.RawIOBase):

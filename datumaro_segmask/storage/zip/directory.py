@@ -13,7 +13,17 @@ import numpy as np
 from ...errors import ArchiveError
 from .. import layout
 from ..ids import Index
-from .records import Record, Source, find_directory, read_record, read_records
+from .records import (
+    END,
+    END_64,
+    LOCATOR,
+    Record,
+    Source,
+    find_directory,
+    read_raw_records,
+    read_record,
+    read_records,
+)
 
 MAX_ZIP_ENTRIES = 1 << 25  # three times what ten million items with two masks have
 _ENCRYPTED = 1  # a flag
@@ -130,6 +140,32 @@ class ZipDirectory:
             name = _file_name(record)
             if name is not None and record.unmarked.removeprefix("./") != name:
                 yield name, record.unmarked
+
+    @property
+    def first(self) -> int:
+        """Where the first member begins."""
+        return int(self._offsets[0]) if len(self._offsets) else self._span.start
+
+    @property
+    def start(self) -> int:
+        """Where the directory begins."""
+        return self._span.start
+
+    def members(self) -> Iterator[tuple[str | None, Record, bytes]]:
+        """Yield all members in the order of the zip, each with the bytes of its record.
+
+        The name is None of a folder, and of what systems leave behind.
+        """
+        for record, raw in read_raw_records(self._source, self._span):
+            yield _file_name(record), record, raw
+
+    def rest(self) -> bytes:
+        """Return what stands behind the directory from the length of the zip's comment on."""
+        end = self._span.end
+        if self._source.read(end, 4) == b"PK\6\6":
+            end += END_64.size + LOCATOR.size
+        start = end + END.size - 2
+        return self._source.read(start, self._source.size - start)
 
     def end_of(self, record: Record) -> int:
         """Return where a file must end: where another begins, or the directory."""

@@ -15,17 +15,18 @@ from ...signatures import HEAD
 from ..read import Entry
 from ..strangers import no_zip, not_a_zip
 
-_RECORD = struct.Struct("<4s6H3L5H2L")
+LOCAL = struct.Struct("<4s5H3L2H")
+RECORD = struct.Struct("<4s6H3L5H2L")
 _SIZES, _SIZES_AT = struct.Struct("<3H"), 28  # of name, extra field and comment, in a record
-_END = struct.Struct("<4s4H2LH")
-_LOCATOR = struct.Struct("<4sLQL")
-_END_64 = struct.Struct("<4sQ2H2L4Q")
+END = struct.Struct("<4s4H2LH")
+LOCATOR = struct.Struct("<4sLQL")
+END_64 = struct.Struct("<4sQ2H2L4Q")
 _MOST_COMMENT = (1 << 16) - 1
 _CHUNK = 1 << 20  # bytes of the directory that are read at once
-MOST_RECORD = _RECORD.size + 3 * ((1 << 16) - 1)
+MOST_RECORD = RECORD.size + 3 * ((1 << 16) - 1)
 
 _UTF_8 = 1 << 11  # a flag
-_IN_EXTRA = 0xFFFFFFFF
+IN_EXTRA = 0xFFFFFFFF
 
 
 class Source(Protocol):
@@ -80,21 +81,21 @@ def find_directory(source: Source) -> Span:
 
     Raises ArchiveError.
     """
-    tail_start = max(0, source.size - _END.size - _MOST_COMMENT - _LOCATOR.size - _END_64.size)
+    tail_start = max(0, source.size - END.size - _MOST_COMMENT - LOCATOR.size - END_64.size)
     tail = source.read(tail_start, source.size - tail_start)
-    at = len(tail) - _END.size
+    at = len(tail) - END.size
     if at < 0 or not tail.startswith(b"PK\5\6", at) or tail[-2:] != b"\0\0":
-        at = tail.rfind(b"PK\5\6", max(0, len(tail) - _END.size - _MOST_COMMENT))
-    if at < 0 or at + _END.size > len(tail):
+        at = tail.rfind(b"PK\5\6", max(0, len(tail) - END.size - _MOST_COMMENT))
+    if at < 0 or at + END.size > len(tail):
         raise not_a_zip(source.read(0, min(HEAD, source.size)), source.place)
-    *_, count, size, start, _ = _END.unpack_from(tail, at)
+    *_, count, size, start, _ = END.unpack_from(tail, at)
     end = tail_start + at
-    at -= _LOCATOR.size
+    at -= LOCATOR.size
     if at >= 0 and tail.startswith(b"PK\6\7", at):
-        at -= _END_64.size
+        at -= END_64.size
         if at < 0 or not tail.startswith(b"PK\6\6", at):
             raise no_zip("its zip64 end record is not where it should be", source.place)
-        *_, count, size, start = _END_64.unpack_from(tail, at)
+        *_, count, size, start = END_64.unpack_from(tail, at)
         end = tail_start + at
     shift = end - size - start
     if shift < 0:
@@ -114,40 +115,51 @@ def read_records(
     while at < span.end:
         if at + MOST_RECORD > base + len(data) and base + len(data) < span.end:
             base, data = at, source.read(at, min(_CHUNK, span.end - at))
-        name_at = at - base + _RECORD.size
+        name_at = at - base + RECORD.size
         if (begin or skip) and name_at <= len(data):
             sizes = _SIZES.unpack_from(data, at - base + _SIZES_AT)
             name = data[name_at : name_at + sizes[0]]
             is_plain = b"\\" not in name and not name.startswith(b"./")
             if name.startswith(skip) or (is_plain and not name.startswith(begin)):
-                at += _RECORD.size + sum(sizes)
+                at += RECORD.size + sum(sizes)
                 continue
         record, size = _parse(data, at - base, span.shift, source.place)
         yield at, record
         at += size
 
 
+def read_raw_records(source: Source, span: Span) -> Iterator[tuple[Record, bytes]]:
+    """Yield each record, and all its bytes. Raises ArchiveError for what is no sound directory."""
+    places = (place for place, _ in read_records(source, span))
+    start = next(places, span.end)
+    while start < span.end:
+        end = next(places, span.end)
+        raw = source.read(start, end - start)
+        yield _parse(raw, 0, span.shift, source.place)[0], raw
+        start = end
+
+
 def read_record(source: Source, span: Span, place: int) -> Record:
     """Return the record at a place that `read_records` gave."""
-    data = source.read(place, min(_RECORD.size + 512, span.end - place))
-    if _RECORD.size + sum(_SIZES.unpack_from(data, _SIZES_AT)) > len(data):
+    data = source.read(place, min(RECORD.size + 512, span.end - place))
+    if RECORD.size + sum(_SIZES.unpack_from(data, _SIZES_AT)) > len(data):
         data = source.read(place, min(MOST_RECORD, span.end - place))
     return _parse(data, 0, span.shift, source.place)[0]
 
 
 def _parse(data: bytes, at: int, shift: int, place: str) -> tuple[Record, int]:
     """Return the record at ``at``, and how many bytes it has."""
-    if at + _RECORD.size > len(data) or not data.startswith(b"PK\1\2", at):
+    if at + RECORD.size > len(data) or not data.startswith(b"PK\1\2", at):
         raise no_zip("Bad magic number for central directory", place)
-    fields = _RECORD.unpack_from(data, at)
+    fields = RECORD.unpack_from(data, at)
     _, _, _, flags, method, _, _, crc, packed, size = fields[:10]
     name_size, extra_size, comment_size, _, _, _, offset = fields[10:]
-    name_at = at + _RECORD.size
+    name_at = at + RECORD.size
     extra_at = name_at + name_size
     total = extra_at + extra_size + comment_size - at
     if at + total > len(data):
         raise no_zip("Truncated central directory", place)
-    if _IN_EXTRA in (size, packed, offset):
+    if IN_EXTRA in (size, packed, offset):
         extra = data[extra_at : extra_at + extra_size]
         size, packed, offset = _long_fields(extra, size, packed, offset, place)
     raw = data[name_at:extra_at]
@@ -183,7 +195,7 @@ def _long_fields(
             found = list(struct.unpack_from(f"<{min(3, len(body) // 8)}Q", body))
             fields = [size, packed, offset]
             for i, field in enumerate(fields):
-                if field == _IN_EXTRA:
+                if field == IN_EXTRA:
                     if not found:
                         raise no_zip("Corrupt zip64 extra field", place)
                     fields[i] = found.pop(0)
