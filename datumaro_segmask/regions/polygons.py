@@ -18,15 +18,8 @@ from pycocotools import mask as mask_utils
 
 from ..arrays import IntArray, Size, following
 from ..errors import check_limit
-from .outlines import (
-    MAX_RUNS,
-    WHERE_AND_FIX,
-    Outlines,
-    Ring,
-    Ways,
-    join_rings,
-    trace,
-)
+from .links import Ways, link_rings, ways_to_cut
+from .outlines import MAX_RUNS, WHERE_AND_FIX, Outlines, Ring, cut_at_columns, trace
 from .rle import ColumnRuns, number_of_counts, parse_texts, runs_of_counts, runs_of_pixels
 
 Mask: TypeAlias = NDArray[np.bool_] | NDArray[np.uint8]
@@ -93,22 +86,23 @@ def runs_of_texts(texts: Sequence[bytes], size: Size) -> ColumnRuns:
 
 
 def _polygons(runs: ColumnRuns, height: int, shapes: int) -> list[list[Ring]]:
-    outlines, ways = trace(runs, height)
-    if ways.ends.size:
-        outlines = _joined(outlines, ways)
+    stretches = cut_at_columns(runs, height)
+    outlines, meetings = trace(stretches, height)
+    if meetings.size or outlines.holes.any():
+        outlines = _cut(outlines, ways_to_cut(outlines, meetings, stretches, height))
     found: list[list[Ring]] = [[] for _ in range(shapes)]
     for shape, ring in zip(outlines.shapes.tolist(), outlines.rings(), strict=True):
         found[shape - 1].append(ring)
     return found
 
 
-def _joined(outlines: Outlines, ways: Ways) -> Outlines:
-    """Return one ring for each part: its outline and, over seams, the outlines of its holes."""
-    begins = outlines.points[ways.ends]
-    begins[:, 1] = ways.pixels[:, 1]
-    parts = join_rings(outlines, ways, begins)
-    points, starts = _drop_straight(parts.points, parts.starts)
-    return replace(parts, points=points, starts=starts)
+def _cut(outlines: Outlines, ways: Ways) -> Outlines:
+    """Return the outlines of the pieces into which ways divide the shapes."""
+    targets = outlines.points[ways.ends]
+    targets[:, 1] = outlines.points[ways.edges, 1]
+    pieces = link_rings(outlines, ways, targets)
+    points, starts = _drop_straight(pieces.points, pieces.starts)
+    return replace(pieces, points=points, starts=starts)
 
 
 def _drop_straight(points: IntArray, starts: IntArray) -> tuple[IntArray, IntArray]:
