@@ -10,14 +10,15 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain
-from typing import IO
+from typing import IO, NamedTuple
 
 import orjson
 
 from ..arrays import Size
 from ..regions import Ring, texts_to_polygons
+from .batches import Batches, Job
 from .segments import Segment
 
 ANNOTATIONS = "annotations"
@@ -31,14 +32,22 @@ _encode = json.JSONEncoder(separators=(",", ":")).encode
 
 
 def annotation_lines(
-    segments: Sequence[Segment], size: Size, image_id: int, first_id: int, segmentation: str
+    segments: Sequence[Segment],
+    size: Size,
+    image_id: int,
+    first_id: int,
+    segmentation: str,
+    rings: Sequence[Sequence[Ring]] | None = None,
 ) -> Iterator[str]:
     """Yield the JSON of each segment of an image, numbered from ``first_id`` on.
 
     ``segmentation`` is one of `SEGMENTATIONS`; crowds have an RLE in both, as in COCO itself.
-    ``area`` is the number of pixels, ``bbox`` the smallest box around them.
+    ``area`` is the number of pixels, ``bbox`` the smallest box around them. ``rings``: of each of
+    `traced_texts`, if they are known already.
     """
-    texts = _segmentations(segments, size, segmentation)
+    if rings is None:
+        rings = texts_to_polygons(traced_texts(segments, segmentation), *size)
+    texts = _segmentations(segments, size, segmentation, rings)
     for number, (segment, text) in enumerate(zip(segments, texts, strict=True), first_id):
         instance = segment.instance
         x, y, width, height = instance.bbox
@@ -49,15 +58,22 @@ def annotation_lines(
         )
 
 
-def _segmentations(segments: Sequence[Segment], size: Size, segmentation: str) -> Iterator[str]:
-    def is_traced(segment: Segment) -> bool:
-        return segmentation == POLYGONS and not segment.is_crowd and segment.outlines is None
+def traced_texts(segments: Sequence[Segment], segmentation: str) -> list[bytes]:
+    """Return the RLE texts of the segments that become rings."""
+    return [s.instance.counts for s in segments if _is_traced(s, segmentation)]
 
-    traced = [segment.instance.counts for segment in segments if is_traced(segment)]
-    rings = iter(texts_to_polygons(traced, *size) if traced else ())
+
+def _is_traced(segment: Segment, segmentation: str) -> bool:
+    return segmentation == POLYGONS and not segment.is_crowd and segment.outlines is None
+
+
+def _segmentations(
+    segments: Sequence[Segment], size: Size, segmentation: str, rings: Sequence[Sequence[Ring]]
+) -> Iterator[str]:
+    rings_of = iter(rings)
     for segment in segments:
-        if is_traced(segment):
-            yield f"[{','.join(map(_ring, next(rings)))}]"
+        if _is_traced(segment, segmentation):
+            yield f"[{','.join(map(_ring, next(rings_of)))}]"
         elif segmentation == POLYGONS and not segment.is_crowd:
             yield _encode(segment.outlines)
         else:
@@ -75,19 +91,51 @@ def image_line(image_id: int, file_name: str, size: Size) -> str:
     return _encode(image)
 
 
+class Objects(NamedTuple):
+    """The segments of an image, ready to be written."""
+
+    segments: Sequence[Segment]
+    job: Job[list[Ring]]
+
+
 class CocoText:
-    """The text of one file, of lines that come image by image and lie on the disk until then."""
+    """The text of one file, of lines that come image by image and lie on the disk until then.
 
-    def __init__(self) -> None:
+    ``segmentation`` is one of `SEGMENTATIONS`.
+    """
+
+    def __init__(self, segmentation: str) -> None:
+        self._segmentation = segmentation
         self._images, self._annotations = _temporary(), _temporary()
+        self._batches = Batches[list[Ring]](lambda texts, size: texts_to_polygons(texts, *size))
 
-    def add(self, image: str, annotations: Iterable[str]) -> None:
-        """Append an image, and what is on it, as JSON."""
-        self._images.write(f"{image}\n")
-        self._annotations.writelines(f"{line}\n" for line in annotations)
+    def start(self, segments: Sequence[Segment], size: Size) -> Objects:
+        """Begin with the segments of an image of this size, of which nothing is written yet.
+
+        Raises MaskLimitError for masks that are not traced.
+        """
+        texts = traced_texts(segments, self._segmentation)
+        return Objects(segments, self._batches.start(texts, size))
+
+    def add(self, image_id: int, file_name: str, objects: Objects, first_id: int) -> None:
+        """Append an image, and what is on it, numbered from ``first_id`` on.
+
+        ``file_name`` is the place of the image below the folder of the images.
+        """
+        segments, job = objects
+        self._images.write(f"{image_line(image_id, file_name, job.size)}\n")
+
+        def write(rings: list[list[Ring]]) -> None:
+            lines = annotation_lines(
+                segments, job.size, image_id, first_id, self._segmentation, rings
+            )
+            self._annotations.writelines(f"{line}\n" for line in lines)
+
+        self._batches.finish(job, write)
 
     def lines(self, categories: Sequence[tuple[str, str]]) -> Iterator[str]:
         """Yield the lines of the file. ``categories``: name and supercategory, from id 1 on."""
+        self._batches.flush()
         entries = [
             _encode({"id": number, "name": name, "supercategory": above})
             for number, (name, above) in enumerate(categories, 1)

@@ -113,7 +113,9 @@ def assert_simple(mask: Mask) -> None:
         assert shapely.union_all(shapes).area == area
 
 
-def cropped(rings: list[Ring], x: int, y: int, height: int, width: int) -> list[Ring]:
+def cropped(
+    rings: list[Ring], x: int, y: int, height: int, width: int
+) -> list[NDArray[np.float64]]:
     """Return the rings that are left in a window, as detectron2, mmdetection and sahi cut them."""
     window = shapely.box(x, y, x + width, y + height)
     pieces = [shapely.Polygon(ring).intersection(window) for ring in rings]

@@ -13,8 +13,6 @@ from ...training import (
     IMAGES,
     SEGMENTATIONS,
     CocoText,
-    annotation_lines,
-    image_line,
     own_texts,
     simplified,
 )
@@ -83,21 +81,18 @@ class CocoSegmentsExporter(TrainingExporter):
         if self._tolerance > 0:
             segments = simplified(segments, size, self._tolerance)
         # All that can fail comes first: of an item that is left out nothing is written.
-        lines = [
-            *annotation_lines(
-                segments, size, self._images + 1, self._annotations + 1, self._segmentation
-            )
-        ]
+        text = self._text(item.subset)
+        objects = text.start(segments, size)
         file_name = self._make_image_filename(item).replace(os.sep, "/")
         if not self._put_image(item, f"{IMAGES}/{item.subset}/{file_name}"):
             self._left_out[WITHOUT_IMAGE] += 1
         self._images += 1
+        text.add(self._images, file_name, objects, self._annotations + 1)
         self._annotations += len(segments)
-        self._text(item.subset).add(image_line(self._images, file_name, size), lines)
 
     def _text(self, subset: str) -> CocoText:
         if subset not in self._texts:
-            self._texts[subset] = CocoText()
+            self._texts[subset] = CocoText(self._segmentation)
         return self._texts[subset]
 
     def _finish(self) -> None:
