@@ -28,7 +28,7 @@ from .rle import ColumnRuns
 
 Ring: TypeAlias = NDArray[np.int32]
 MAX_RUNS, MAX_CORNERS = 1 << 20, 1 << 19
-"""Runs down the columns of all masks of an item, and corners of their outlines: up to 184 MB."""
+"""Runs down the columns of all masks of an item, and corners of their outlines: up to 185 MB."""
 WHERE_AND_FIX = "an item", "take masks: annotation=mask of an import, segmentation=rle of COCO"
 
 

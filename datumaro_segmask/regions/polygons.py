@@ -1,9 +1,9 @@
 """Masks ↔ polygons along pixel edges, without a changed pixel, all masks of an image in one pass.
 
-They are the outlines of a mask, with holes joined to them by seams. Painted by pycocotools, such
-polygons give the mask again: it fills a column from one horizontal edge to the next (the even-odd
-rule), edges between whole numbers fall between its sampling points, and a seam walked both ways
-fills nothing. Source: docs/format.md, section 6.
+They are the outlines of the pieces of a mask, which is cut at its holes. Painted by pycocotools,
+such polygons give the mask again: it fills a column from one horizontal edge to the next (the
+even-odd rule), and edges between whole numbers fall between its sampling points. They are simple,
+so what shapely makes of them is exact, too. Source: docs/format.md, section 6.
 """
 
 from __future__ import annotations
@@ -26,13 +26,15 @@ Mask: TypeAlias = NDArray[np.bool_] | NDArray[np.uint8]
 
 
 def mask_to_polygons(mask: Mask, offset: tuple[int, int] = (0, 0)) -> list[Ring]:
-    """Return the polygons that cover exactly the pixels of a mask, one for each part of it.
+    """Return the polygons that cover exactly the pixels of a mask, each pixel once.
 
     ``mask``: (height, width) bool or uint8, every value but 0 is on. ``offset``: x and y of its
-    first pixel in the image, for a mask that is a window. Parts are 8-connected. A polygon is
+    first pixel in the image, for a mask that is a window. A polygon is
     (n, 2) int32, x and y of its corners in pixels, from pixel edge to pixel edge (the first pixel
     has the corners 0 and 1), not closed by a repeated corner. It consists of axis-parallel edges,
-    touches itself where pixels touch by a corner, and runs over each seam to a hole twice.
+    has no hole, and does not touch itself: pixels that touch by a corner alone belong to different
+    polygons, and a part with a hole is several polygons. Raises MaskLimitError past the limits of
+    `regions.outlines`.
     Source: docs/format.md, section 6.
     """
     if not mask.size:
