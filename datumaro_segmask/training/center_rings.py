@@ -45,6 +45,7 @@ MAX_LENGTH = 1 << 21
 """Pixels along the outlines of an object in several parts: 307 MB, measured."""
 
 _MANY = 50  # parts, from where on the plane is cheaper to look at than each of them
+_FAR = 1 << 40  # pixels; farther than any two of an image are apart
 _AT_ONCE = 1 << 18  # pixels of outlines, or distances between them, that are looked at in one pass
 
 Window: TypeAlias = tuple[slice, slice]
@@ -216,15 +217,23 @@ def _closest(a: _Pixels, b: _Pixels) -> tuple[IntArray, IntArray, IntArray]:
     reach = np.minimum.reduceat(_distance(a.x - b.x[at], a.y - b.y[at]), a.starts)
     b = b.take(off <= reach.repeat(b.counts()))
     a = a.take(a.off_box(b) <= reach.repeat(a.counts()))
-    # Each of the one set with all of the other, some at once.
-    start, count = b.starts.repeat(a.counts()), b.counts().repeat(a.counts())
-    nearest = np.empty(a.index.size, np.int64)
-    heads = starts_of_runs(starts_of(count) // _AT_ONCE)
-    for begin, end in zip(heads.tolist(), ends_of(heads, count.size).tolist(), strict=True):
-        some, counts = slice(begin, end), count[begin:end]
-        at = ranges(start[some], counts)
-        length = _distance(a.x[some].repeat(counts) - b.x[at], a.y[some].repeat(counts) - b.y[at])
-        nearest[some] = np.minimum.reduceat(length, starts_of(counts))
+    # Each of the one set with those of the other that are within reach along x, some at once.
+    reach = reach.repeat(a.counts())
+    wide = int(max(a.x.max(), b.x.max())) + 1
+    shape_of_a, shape_of_b = (np.arange(s.starts.size).repeat(s.counts()) * wide for s in (a, b))
+    keys = shape_of_b + b.x
+    order = keys.argsort()
+    start = keys[order].searchsorted(shape_of_a + np.maximum(a.x - reach, 0))
+    end = keys[order].searchsorted(shape_of_a + np.minimum(a.x + reach, wide - 1), side="right")
+    rows = (end > start).nonzero()[0]
+    counts = (end - start)[rows]
+    nearest = np.full(a.index.size, _FAR)
+    heads = starts_of_runs(starts_of(counts) // _AT_ONCE)
+    for first, past in zip(heads.tolist(), ends_of(heads, rows.size).tolist(), strict=True):
+        some, count = rows[first:past], counts[first:past]
+        at = order[ranges(start[some], count)]
+        length = _distance(a.x[some].repeat(count) - b.x[at], a.y[some].repeat(count) - b.y[at])
+        nearest[some] = np.minimum.reduceat(length, starts_of(count))
     chosen, least = _first_least(nearest, a.starts)
     x, y = a.x[chosen].repeat(b.counts()), a.y[chosen].repeat(b.counts())
     of_b, _ = _first_least(_distance(x - b.x, y - b.y), b.starts)
