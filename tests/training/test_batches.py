@@ -122,7 +122,8 @@ def coco_lines(images: list[tuple[list[Segment], Size]]) -> list[dict[str, Any]]
 
 
 def test_annotations_are_those_of_images_one_by_one() -> None:
-    alone, first_id = [], 1
+    alone: list[dict[str, Any]] = []
+    first_id = 1
     for image_id, (segments, size) in enumerate(scenes()):
         alone += map(json.loads, annotation_lines(segments, size, image_id, first_id, "polygons"))
         first_id += len(segments)
