@@ -153,14 +153,16 @@ def cycles_of(permutation: IntArray) -> tuple[IntArray, IntArray]:
     ahead = permutation.tolist()
     order: list[int] = []
     starts: list[int] = []
-    for start in range(len(ahead)):
+    seen = bytearray(len(ahead))
+    start = seen.find(0)
+    while start >= 0:
+        starts.append(len(order))
         at = start
-        if ahead[at] >= 0:
-            starts.append(len(order))
-        while (after := ahead[at]) >= 0:
+        while not seen[at]:
+            seen[at] = 1
             order.append(at)
-            ahead[at] = -1
-            at = after
+            at = ahead[at]
+        start = seen.find(0, start)
     return np.array(order, np.int64), np.array(starts, np.int64)
 
 

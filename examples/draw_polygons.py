@@ -12,10 +12,11 @@ from typing import Any, TypeAlias
 
 import numpy as np
 from datumaro.util.mask_tools import mask_to_polygons as datumaro_polygons
-from datumaro_segmask.polygons import mask_to_polygons as exact_polygons
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from pycocotools import mask as mask_utils
+
+from datumaro_segmask.regions import mask_to_polygons as exact_polygons
 
 Mask: TypeAlias = NDArray[np.uint8]
 Polygons: TypeAlias = list[NDArray[Any]]

@@ -21,8 +21,8 @@ from .host import border
 class MasksToExactPolygons(ItemTransform, CliPlugin):
     """Replaces masks by polygons along pixel edges, which give the very same masks when painted.
 
-    Holes stay holes: each is joined to its outline by a seam that encloses no pixel. The parts
-    of one mask share a group. Unlike "masks_to_polygons", no pixel changes.
+    Holes stay holes: a mask that has some is cut, so that each polygon is simple. The polygons of
+    one mask share a group. Unlike "masks_to_polygons", no pixel changes.
     """
 
     NAME = "masks_to_exact_polygons"

@@ -2,16 +2,8 @@
 
 from .components import CONNECTIVITIES, split_components
 from .geometry import Bitmap, Ellipse, Geometry, Polygon, Rle, box, column_runs, overlap_of_boxes
-from .outlines import (
-    WHERE_AND_FIX,
-    Link,
-    Outlines,
-    Ring,
-    Ways,
-    join_rings,
-    splice,
-    trace,
-)
+from .links import Link, Ways, link_rings, splice, ways_to_outlines
+from .outlines import WHERE_AND_FIX, Outlines, Ring, cut_at_columns, trace
 from .painting import Planes, Shape, paint
 from .polygons import (
     mask_to_polygons,
@@ -27,8 +19,8 @@ from .simplify import simplify_shared
 __all__ = [
     "CONNECTIVITIES", "WHERE_AND_FIX", "Bitmap", "Ellipse", "Geometry", "Instance", "Link",
     "Outlines", "Planes", "Polygon", "Ring", "Rle", "Runs", "Scanner", "Shape", "Ways", "box",
-    "column_runs", "covers", "decode_box", "group_runs", "join_rings", "mask_to_polygons",
-    "overlap_of_boxes", "paint", "polygons_to_rle", "rle_to_polygons", "runs_of_texts",
-    "simplify_shared", "splice", "split_components",
-    "texts_to_polygons", "trace",
+    "column_runs", "covers", "cut_at_columns", "decode_box", "group_runs", "link_rings",
+    "mask_to_polygons", "overlap_of_boxes", "paint", "polygons_to_rle", "rle_to_polygons",
+    "runs_of_texts", "simplify_shared", "splice", "split_components", "texts_to_polygons",
+    "trace", "ways_to_outlines",
 ]  # fmt: skip

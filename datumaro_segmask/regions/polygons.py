@@ -1,9 +1,9 @@
 """Masks ↔ polygons along pixel edges, without a changed pixel, all masks of an image in one pass.
 
-They are the outlines of a mask, with holes joined to them by seams. Painted by pycocotools, such
-polygons give the mask again: it fills a column from one horizontal edge to the next (the even-odd
-rule), edges between whole numbers fall between its sampling points, and a seam walked both ways
-fills nothing. Source: docs/format.md, section 6.
+They are the outlines of the pieces of a mask, which is cut at its holes. Painted by pycocotools,
+such polygons give the mask again: it fills a column from one horizontal edge to the next (the
+even-odd rule), and edges between whole numbers fall between its sampling points. They are simple,
+so what shapely makes of them is exact, too. Source: docs/format.md, section 6.
 """
 
 from __future__ import annotations
@@ -18,28 +18,23 @@ from pycocotools import mask as mask_utils
 
 from ..arrays import IntArray, Size, following
 from ..errors import check_limit
-from .outlines import (
-    MAX_RUNS,
-    WHERE_AND_FIX,
-    Outlines,
-    Ring,
-    Ways,
-    join_rings,
-    trace,
-)
+from .links import Ways, link_rings, ways_to_cut
+from .outlines import MAX_RUNS, WHERE_AND_FIX, Outlines, Ring, cut_at_columns, trace
 from .rle import ColumnRuns, number_of_counts, parse_texts, runs_of_counts, runs_of_pixels
 
 Mask: TypeAlias = NDArray[np.bool_] | NDArray[np.uint8]
 
 
 def mask_to_polygons(mask: Mask, offset: tuple[int, int] = (0, 0)) -> list[Ring]:
-    """Return the polygons that cover exactly the pixels of a mask, one for each part of it.
+    """Return the polygons that cover exactly the pixels of a mask, each pixel once.
 
     ``mask``: (height, width) bool or uint8, every value but 0 is on. ``offset``: x and y of its
-    first pixel in the image, for a mask that is a window. Parts are 8-connected. A polygon is
+    first pixel in the image, for a mask that is a window. A polygon is
     (n, 2) int32, x and y of its corners in pixels, from pixel edge to pixel edge (the first pixel
     has the corners 0 and 1), not closed by a repeated corner. It consists of axis-parallel edges,
-    touches itself where pixels touch by a corner, and runs over each seam to a hole twice.
+    has no hole, and does not touch itself: pixels that touch by a corner alone belong to different
+    polygons, and a part with a hole is several polygons. Raises MaskLimitError past the limits of
+    `regions.outlines`.
     Source: docs/format.md, section 6.
     """
     if not mask.size:
@@ -93,22 +88,23 @@ def runs_of_texts(texts: Sequence[bytes], size: Size) -> ColumnRuns:
 
 
 def _polygons(runs: ColumnRuns, height: int, shapes: int) -> list[list[Ring]]:
-    outlines, ways = trace(runs, height)
-    if ways.ends.size:
-        outlines = _joined(outlines, ways)
+    stretches = cut_at_columns(runs, height)
+    outlines, meetings = trace(stretches, height)
+    if meetings.size or outlines.holes.any():
+        outlines = _cut(outlines, ways_to_cut(outlines, meetings, stretches, height))
     found: list[list[Ring]] = [[] for _ in range(shapes)]
     for shape, ring in zip(outlines.shapes.tolist(), outlines.rings(), strict=True):
         found[shape - 1].append(ring)
     return found
 
 
-def _joined(outlines: Outlines, ways: Ways) -> Outlines:
-    """Return one ring for each part: its outline and, over seams, the outlines of its holes."""
-    begins = outlines.points[ways.ends]
-    begins[:, 1] = ways.pixels[:, 1]
-    parts = join_rings(outlines, ways, begins)
-    points, starts = _drop_straight(parts.points, parts.starts)
-    return replace(parts, points=points, starts=starts)
+def _cut(outlines: Outlines, ways: Ways) -> Outlines:
+    """Return the outlines of the pieces into which ways divide the shapes."""
+    targets = outlines.points[ways.ends]
+    targets[:, 1] = outlines.points[ways.edges, 1]
+    pieces = link_rings(outlines, ways, targets)
+    points, starts = _drop_straight(pieces.points, pieces.starts)
+    return replace(pieces, points=points, starts=starts)
 
 
 def _drop_straight(points: IntArray, starts: IntArray) -> tuple[IntArray, IntArray]:

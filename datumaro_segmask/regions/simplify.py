@@ -30,10 +30,10 @@ def simplify_shared(
 
     What is promised: a border between two masks stays common to both, line for line; borders
     neither cross nor change sides, so masks without overlap stay so, and what was filled without
-    a gap stays filled; corners where three masks meet, the frame, and the ends of seams stay; no
-    polygon vanishes. What is not: that painting the result gives the same pixels, nor that the
-    number of vertices is the least possible. Masks that overlap are treated alike, and share what
-    they have in common.
+    a gap stays filled; rings stay simple; corners where three masks meet, the frame, and the ends
+    of cuts stay; no polygon vanishes. What is not: that painting the result gives the same pixels,
+    nor that the number of vertices is the least possible. Masks that overlap are treated alike,
+    and share what they have in common.
     """
     rings = [ring for mask in polygons for ring in mask]
     if tolerance <= 0 or not rings:

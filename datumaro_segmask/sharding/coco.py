@@ -11,7 +11,7 @@ from typing import IO, Any
 from ..archive import Item, LabelMap
 from ..errors import SegmaskExportError, SegmaskImportError
 from ..storage import Entry, layout
-from ..training import SEGMENTATIONS, CocoText, Segment, annotation_lines, image_line
+from ..training import SEGMENTATIONS, CocoText, Segment
 from .manifest import Target
 from .parts import Part, Source, read_part
 from .run import Found, Job, relabeled
@@ -61,18 +61,18 @@ class CocoFiles:
             return
         item_id, subset = entry
         place = item.image or layout.image(item_id, ".jpg")
-        image = image_line(image_id, place.removeprefix(f"{layout.IMAGES}/"), item.size)
         segments = self._segments(item)
-        lines = annotation_lines(segments, item.size, image_id, self._next_id, self._segmentation)
         self.keep(subset)
-        self._texts[subset].add(image, lines)
+        text = self._texts[subset]
+        objects = text.start(segments, item.size)
+        text.add(image_id, place.removeprefix(f"{layout.IMAGES}/"), objects, self._next_id)
         self._next_id += len(segments)
         self.annotations += len(segments)
 
     def keep(self, subset: str) -> None:
         """Let a subset have a file, even if no item is added to it."""
         if subset not in self._texts:
-            self._texts[subset] = CocoText()
+            self._texts[subset] = CocoText(self._segmentation)
 
     def _segments(self, item: Item) -> list[Segment]:
         segments = []

@@ -9,7 +9,7 @@ are joined by the shortest bridges.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import cv2
@@ -33,23 +33,20 @@ from ..regions import (
     Link,
     Outlines,
     Ring,
-    Ways,
-    join_rings,
+    cut_at_columns,
+    link_rings,
     runs_of_texts,
     splice,
     trace,
+    ways_to_outlines,
 )
 
 MAX_LENGTH = 1 << 21
-"""Pixels along the outlines of an item's objects in several parts: 293 MB, measured."""
-
-# From where an edge begins, and where it ends, to the pixel of the mask beside it, which is on its
-# left hand. By the side of that pixel: east, north, west, south.
-_FROM_BEGIN = np.array([[-1, -1], [-1, 0], [0, 0], [0, -1]])
-_FROM_END = np.array([[-1, 0], [0, 0], [0, -1], [-1, -1]])
+"""Pixels along the outlines of an object in several parts: 307 MB, measured."""
 
 _MANY = 50  # parts, from where on the plane is cheaper to look at than each of them
-_BLOCK = 1 << 16  # distances that are measured at once
+_FAR = 1 << 40  # pixels; farther than any two of an image are apart
+_AT_ONCE = 1 << 18  # pixels of outlines, or distances between them, that are looked at in one pass
 
 Window: TypeAlias = tuple[slice, slice]
 
@@ -59,45 +56,67 @@ def center_rings(texts: Sequence[bytes], size: Size) -> list[Ring]:
 
     ``texts``: the compressed counts of COCO RLEs of this size. From one pixel of a ring to the next
     the way is straight or diagonal, but for bridges. Painted with its outline, a ring gives the
-    pixels of the mask and of the bridges between its parts. A mask without pixels has none.
+    pixels of the mask and of the bridges between its parts. A mask without pixels has none. Raises
+    MaskLimitError past `MAX_LENGTH` and the limits of `regions.outlines`.
     """
-    parts = _through_centers(*trace(runs_of_texts(texts, size), size.height))
+    parts = _through_centers(texts, size)
     rings = [np.zeros((0, 2), np.int32)] * len(texts)
     counts = lengths_of(starts_of_runs(parts.shapes), parts.shapes.size)
     several = (counts > 1).repeat(counts)
-    for some in (parts.take(~several), _bridged(_pixel_by_pixel(parts.take(several)))):
+    joined = map(_bridged, _in_portions(parts.take(several))) if several.any() else ()
+    for some in (parts.take(~several), *joined):
         for shape, ring in zip(some.shapes.tolist(), _turns(some).rings(), strict=True):
             rings[shape - 1] = ring
     return rings
 
 
-def _through_centers(outlines: Outlines, ways: Ways) -> Outlines:
-    """Return one ring for each part: outlines moved from the edges of pixels to their centres."""
-    begin = outlines.points
-    end = begin[following(outlines.starts, len(begin))]
-    side = _sides_of(end - begin)
-    points = np.stack([begin + _FROM_BEGIN[side], end + _FROM_END[side]], axis=1).reshape(-1, 2)
-    centers = replace(outlines, points=points, starts=2 * outlines.starts)
-    if not ways.ends.size:
+def _through_centers(texts: Sequence[bytes], size: Size) -> Outlines:
+    """Return one ring for each part: outlines moved from the edges of pixels to their centres.
+
+    A pixel lies on the left hand of the edge beside it. Edges are vertical and horizontal in turn,
+    and each becomes two points, the pixels beside its ends.
+    """
+    stretches = cut_at_columns(runs_of_texts(texts, size), size.height)
+    outlines, meetings = trace(stretches, size.height)
+    corners = outlines.points
+    x, y = corners[0::2].T  # where vertical edges begin
+    y_next = corners[1::2, 1]
+    x_next = x[following(outlines.starts >> 1, x.size)]
+    up, east = y_next < y, x_next > x
+    points = np.empty((x.size, 4, 2), np.int64)
+    points[:, :2, 0] = (x - up)[:, None]
+    points[:, 2:, 1] = (y_next - east)[:, None]
+    points[:, 0, 1], points[:, 1, 1] = y - up, y_next - ~up
+    points[:, 2, 0], points[:, 3, 0] = x - ~east, x_next - east
+    centers = replace(outlines, points=points.reshape(-1, 2), starts=2 * outlines.starts)
+    if not outlines.holes.any():
         return centers
-    ways = replace(ways, ends=2 * ways.ends, edges=2 * ways.edges)
+    ways = ways_to_outlines(outlines, meetings, stretches, size.height)
     # Where rings meet, their pixels lie diagonally: any two of them will do.
-    meet = (begin[ways.ends // 2] == begin[ways.edges // 2]).all(axis=1)
-    return join_rings(centers, ways, np.where(meet[:, None], points[ways.edges], ways.pixels))
+    meet = (corners[ways.ends] == corners[ways.edges]).all(axis=1)
+    ways = replace(ways, ends=2 * ways.ends, edges=2 * ways.edges)
+    return link_rings(
+        centers, ways, np.where(meet[:, None], centers.points[ways.edges], ways.pixels)
+    )
 
 
-def _sides_of(step: IntArray) -> IntArray:
-    """Return which side of its pixels each edge is, given from begin to end: (n, 2) -> (n,)."""
-    x, y = np.sign(step).T
-    sides: IntArray = np.where(x == 0, 1 + y, 2 + x)
-    return sides
+def _in_portions(parts: Outlines) -> Iterator[Outlines]:
+    """Yield some shapes after others, with all the pixels on the ways of their rings."""
+    x, y = _steps(parts)
+    lengths = np.maximum(np.maximum(np.abs(x), np.abs(y)), 1)
+    heads = starts_of_runs(parts.shapes)
+    of_shapes = np.add.reduceat(lengths, parts.starts[heads])
+    check_limit(int(of_shapes.max()), MAX_LENGTH, "pixels of outline", *WHERE_AND_FIX)
+    portions = starts_of(of_shapes) // _AT_ONCE
+    portion = portions.repeat(lengths_of(heads, parts.shapes.size))
+    for number in np.unique(portions).tolist():
+        yield _pixel_by_pixel(parts.take(portion == number))
 
 
 def _pixel_by_pixel(outlines: Outlines) -> Outlines:
     """Return rings through centres with all the pixels on their ways."""
     x, y = _steps(outlines)
     lengths = np.maximum(np.maximum(np.abs(x), np.abs(y)), 1)
-    check_limit(int(lengths.sum()), MAX_LENGTH, "pixels of outline", *WHERE_AND_FIX)
     points = outlines.points.repeat(lengths, axis=0)
     nth = ranges(0, lengths)
     for axis, step in enumerate((x, y)):
@@ -110,48 +129,134 @@ def _pixel_by_pixel(outlines: Outlines) -> Outlines:
 
 def _bridged(parts: Outlines) -> Outlines:
     """Return one ring for each shape: those of its parts, over bridges."""
-    if not parts.starts.size:
-        return parts
     first = starts_of_runs(parts.shapes)
-    begins, size = parts.starts[first], len(parts.points)
-    part = np.arange(parts.starts.size).repeat(parts.sizes())
+    counts = lengths_of(first, parts.shapes.size)
+    few = counts <= _MANY
+    links = _bridges(parts, first[few], counts[few])
+    begins = parts.starts[first]
+    ends = ends_of(begins, len(parts.points))
+    part = parts.ring_of_points()
+    for begin, end in zip(begins[~few].tolist(), ends[~few].tolist(), strict=True):
+        of_many = _bridges_of_many(parts.points[begin:end], part[begin:end])
+        links += [(a + begin, b + begin, length) for a, b, length in of_many]
+    return splice(parts, links)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Pixels:
+    """Pixels of several shapes, sorted by shape, one at least of each.
+
+    ``index``, ``x``, ``y``: (n,), the index among all pixels, and where they lie; ``starts``:
+    (shapes,).
+    """
+
+    index: IntArray
+    x: IntArray
+    y: IntArray
+    starts: IntArray
+
+    def counts(self) -> IntArray:
+        """Return the number of pixels of each shape."""
+        return lengths_of(self.starts, self.index.size)
+
+    def take(self, kept: BoolArray) -> _Pixels:
+        """Return some of the pixels, one at least of each shape."""
+        shape = np.arange(self.starts.size).repeat(self.counts())[kept]
+        return _Pixels(self.index[kept], self.x[kept], self.y[kept], starts_of_runs(shape))
+
+    def off_box(self, others: _Pixels) -> IntArray:
+        """Return how far each pixel is from the smallest box around others of its shape."""
+        off = np.zeros(self.index.size, np.int64)
+        counts = self.counts()
+        for mine, theirs in ((self.x, others.x), (self.y, others.y)):
+            low = np.minimum.reduceat(theirs, others.starts).repeat(counts)
+            high = np.maximum.reduceat(theirs, others.starts).repeat(counts)
+            np.maximum(off, low - mine, out=off)
+            np.maximum(off, mine - high, out=off)
+        return off
+
+
+def _bridges(parts: Outlines, first: IntArray, counts: IntArray) -> list[Link]:
+    """Return the shortest bridges that join all parts of shapes, of all shapes round by round.
+
+    ``first``, ``counts``: (shapes,) the first part of each shape and how many it has. The smallest
+    of all goes to what is nearest to it, whichever that is (Kruskal's cut).
+    """
+    x, y = parts.points.T.copy()
+    pixels_of = ends_of(parts.starts, x.size)[first + counts - 1] - parts.starts[first]
+    # What has been joined so far has a number, and counts its pixels: none if it is gone.
+    joined, sizes = parts.ring_of_points(), parts.sizes()
     links: list[Link] = []
-    for begin, end in zip(begins.tolist(), ends_of(begins, size).tolist(), strict=True):
-        bridges = _bridges(parts.points[begin:end], part[begin:end])
-        links += [(a + begin, b + begin, length) for a, b, length in bridges]
-    order, starts = splice(parts.starts, size, links, begins)
-    chosen = parts.take(np.isin(np.arange(parts.starts.size), first))
-    return replace(chosen, points=parts.points[order], starts=starts)
-
-
-def _distance(a: IntArray, b: IntArray) -> IntArray:
-    """Return how many steps, straight or diagonal, lead from pixels to others: (..., 2) each."""
-    x: IntArray = np.abs(a[..., 0] - b[..., 0])
-    y: IntArray = np.abs(a[..., 1] - b[..., 1])
-    np.maximum(x, y, out=x)
-    return x
-
-
-def _bridges(pixels: IntArray, part: IntArray) -> list[Link]:
-    """Return the shortest bridges that join all parts. ``part``: (n,) that of each pixel."""
-    names, sizes = np.unique(part, return_counts=True)
-    if names.size > _MANY:
-        a, b = _shores(pixels, part)
-        return _shortest_links(part, a, b, _distance(pixels[a], pixels[b]))
-    part, sizes = np.searchsorted(names, part), sizes.copy()
-    bridges = []
-    # The smallest of all goes to what is nearest to it, whichever that is (Kruskal's cut).
-    for _ in range(names.size - 1):
-        least = int(np.where(sizes, sizes, len(part) + 1).argmin())
-        is_mine = part == least
-        mine, others = np.flatnonzero(is_mine), np.flatnonzero(~is_mine)
-        i, j, length = _closest(pixels[mine], pixels[others])
-        bridges.append((int(mine[i]), int(others[j]), length))
-        nearest = part[others[j]]
+    for done in range(1, int(counts.max(initial=0))):
+        busy = counts > done
+        first, counts, pixels_of = first[busy], counts[busy], pixels_of[busy]
+        numbers = ranges(first, counts)
+        size = np.where(sizes[numbers], sizes[numbers], x.size)
+        least = numbers[_first_least(size, starts_of(counts))[0]]
+        index = ranges(parts.starts[first], pixels_of)
+        shape = np.arange(first.size).repeat(pixels_of)
+        is_least = joined[index] == least[shape]
+        mine, others = (
+            _Pixels(index[some], x[index[some]], y[index[some]], starts_of_runs(shape[some]))
+            for some in (is_least, ~is_least)
+        )
+        a, b, length = _closest(mine, others)
+        links += zip(a.tolist(), b.tolist(), length.tolist(), strict=True)
+        nearest = joined[b]
         sizes[nearest] += sizes[least]
         sizes[least] = 0
-        part[mine] = nearest
-    return bridges
+        joined[mine.index] = nearest.repeat(mine.counts())
+    return links
+
+
+def _closest(a: _Pixels, b: _Pixels) -> tuple[IntArray, IntArray, IntArray]:
+    """Return of each shape which pixels of two sets are nearest to one another, and how near."""
+    off = b.off_box(a)
+    near, _ = _first_least(off, b.starts)
+    at = near.repeat(a.counts())
+    reach = np.minimum.reduceat(_distance(a.x - b.x[at], a.y - b.y[at]), a.starts)
+    b = b.take(off <= reach.repeat(b.counts()))
+    a = a.take(a.off_box(b) <= reach.repeat(a.counts()))
+    # Each of the one set with those of the other that are within reach along x, some at once.
+    reach = reach.repeat(a.counts())
+    wide = int(max(a.x.max(), b.x.max())) + 1
+    shape_of_a, shape_of_b = (np.arange(s.starts.size).repeat(s.counts()) * wide for s in (a, b))
+    keys = shape_of_b + b.x
+    order = keys.argsort()
+    start = keys[order].searchsorted(shape_of_a + np.maximum(a.x - reach, 0))
+    end = keys[order].searchsorted(shape_of_a + np.minimum(a.x + reach, wide - 1), side="right")
+    rows = (end > start).nonzero()[0]
+    counts = (end - start)[rows]
+    nearest = np.full(a.index.size, _FAR)
+    heads = starts_of_runs(starts_of(counts) // _AT_ONCE)
+    for first, past in zip(heads.tolist(), ends_of(heads, rows.size).tolist(), strict=True):
+        some, count = rows[first:past], counts[first:past]
+        at = order[ranges(start[some], count)]
+        length = _distance(a.x[some].repeat(count) - b.x[at], a.y[some].repeat(count) - b.y[at])
+        nearest[some] = np.minimum.reduceat(length, starts_of(count))
+    chosen, least = _first_least(nearest, a.starts)
+    x, y = a.x[chosen].repeat(b.counts()), a.y[chosen].repeat(b.counts())
+    of_b, _ = _first_least(_distance(x - b.x, y - b.y), b.starts)
+    return a.index[chosen], b.index[of_b], least
+
+
+def _first_least(values: IntArray, starts: IntArray) -> tuple[IntArray, IntArray]:
+    """Return where in each group the least value stands first, and that value: (groups,) each."""
+    least = np.minimum.reduceat(values, starts)
+    at = (values == least.repeat(lengths_of(starts, values.size))).nonzero()[0]
+    return at[at.searchsorted(starts)], least
+
+
+def _distance(x: IntArray, y: IntArray) -> IntArray:
+    """Return how many steps, straight or diagonal, are as far as these ways."""
+    distance: IntArray = np.maximum(np.abs(x), np.abs(y))
+    return distance
+
+
+def _bridges_of_many(pixels: IntArray, part: IntArray) -> list[Link]:
+    """Return the shortest bridges that join all parts of a shape. ``part``: that of each pixel."""
+    a, b = _shores(pixels, part)
+    return _shortest_links(part, a, b, _distance(*(pixels[a] - pixels[b]).T))
 
 
 def _shortest_links(ring: IntArray, a: IntArray, b: IntArray, length: IntArray) -> list[Link]:
@@ -174,32 +279,6 @@ def _shortest_links(ring: IntArray, a: IntArray, b: IntArray, length: IntArray) 
     chosen = shortest[joining]
     ways = a[chosen].tolist(), b[chosen].tolist(), length[chosen].tolist()
     return [*zip(*ways, strict=True)]
-
-
-def _closest(a: IntArray, b: IntArray) -> Link:
-    """Return which pixels of two sets are nearest to one another, and how near."""
-    off = _off_box(b, a)
-    reach = int(_distance(a, b[off.argmin()]).min())
-    of_b = np.flatnonzero(off <= reach)
-    of_a = np.flatnonzero(_off_box(a, b[of_b]) <= reach)
-    best = 0, 0, reach + 1
-    rows = max(1, _BLOCK // of_b.size)
-    for start in range(0, of_a.size, rows):
-        some = of_a[start : start + rows]
-        distance = _distance(a[some, None], b[of_b])
-        i, j = divmod(int(distance.argmin()), of_b.size)
-        if distance[i, j] < best[2]:
-            best = int(some[i]), int(of_b[j]), int(distance[i, j])
-    return best
-
-
-def _off_box(pixels: IntArray, others: IntArray) -> IntArray:
-    """Return how far pixels are from the smallest box around others."""
-    (x, y), (from_x, from_y) = pixels.T, others.T
-    off: IntArray = np.maximum(from_x.min() - x, x - from_x.max())
-    for more in (from_y.min() - y, y - from_y.max(), 0):
-        np.maximum(off, more, out=off)
-    return off
 
 
 def _shores(pixels: IntArray, part: IntArray) -> tuple[IntArray, IntArray]:
@@ -238,14 +317,20 @@ def _neighbours() -> Iterator[tuple[Window, Window]]:
 
 def _turns(outlines: Outlines) -> Outlines:
     """Return rings without the points that repeat the one before or lie on a straight way."""
+    if not outlines.starts.size:
+        return outlines
     x, y = _steps(outlines)
-    outlines = _keep(outlines, (x | y) != 0)
-    x, y = _steps(outlines)
+    kept = (x | y) != 0
+    moving = kept.nonzero()[0]
+    counts = np.add.reduceat(kept, outlines.starts, dtype=np.int64)
+    after = following(starts_of(counts)[counts > 0], moving.size)
+    x, y = x[moving], y[moving]
     from_x, from_y = np.empty_like(x), np.empty_like(y)
-    after = following(outlines.starts, x.size)
     from_x[after], from_y[after] = x, y
-    straight = (x * from_y == y * from_x) & (x * from_x + y * from_y > 0)
-    return _keep(outlines, ~straight)
+    kept[moving] = (x * from_y != y * from_x) | (x * from_x + y * from_y < 0)
+    counts = np.add.reduceat(kept, outlines.starts, dtype=np.int64)
+    kept[outlines.starts[counts == 0]] = True  # of one point at least
+    return replace(outlines, points=outlines.points[kept], starts=starts_of(np.maximum(counts, 1)))
 
 
 def _steps(outlines: Outlines) -> tuple[IntArray, IntArray]:
@@ -253,13 +338,3 @@ def _steps(outlines: Outlines) -> tuple[IntArray, IntArray]:
     x, y = outlines.points.T
     after = following(outlines.starts, x.size)
     return x[after] - x, y[after] - y
-
-
-def _keep(outlines: Outlines, kept: BoolArray) -> Outlines:
-    """Return rings of some of their points, of one at least."""
-    if not outlines.starts.size:
-        return outlines
-    counts = np.add.reduceat(kept.astype(np.int64), outlines.starts)
-    kept[outlines.starts[counts == 0]] = True
-    starts = starts_of(np.maximum(counts, 1))
-    return replace(outlines, points=outlines.points[kept], starts=starts)

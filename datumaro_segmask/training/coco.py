@@ -11,15 +11,16 @@ import json
 import os
 import tempfile
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain
-from typing import IO
+from typing import IO, NamedTuple
 
 import numpy as np
 import orjson
 
 from ..arrays import Size
 from ..regions import Ring, texts_to_polygons
+from .batches import Batches, Job
 from .segments import Segment
 
 ANNOTATIONS = "annotations"
@@ -33,14 +34,22 @@ _encode = json.JSONEncoder(separators=(",", ":")).encode
 
 
 def annotation_lines(
-    segments: Sequence[Segment], size: Size, image_id: int, first_id: int, segmentation: str
+    segments: Sequence[Segment],
+    size: Size,
+    image_id: int,
+    first_id: int,
+    segmentation: str,
+    rings: Sequence[Sequence[Ring]] | None = None,
 ) -> Iterator[str]:
     """Yield the JSON of each segment of an image, numbered from ``first_id`` on.
 
     ``segmentation`` is one of `SEGMENTATIONS`; crowds have an RLE in both, as in COCO itself.
-    ``area`` is the number of pixels, ``bbox`` the smallest box around them.
+    ``area`` is the number of pixels, ``bbox`` the smallest box around them. ``rings``: of each of
+    `traced_texts`, if they are known already.
     """
-    texts = _segmentations(segments, size, segmentation)
+    if rings is None:
+        rings = texts_to_polygons(traced_texts(segments, segmentation), *size)
+    texts = _segmentations(segments, size, segmentation, rings)
     for number, (segment, text) in enumerate(zip(segments, texts, strict=True), first_id):
         instance = segment.instance
         x, y, width, height = instance.bbox
@@ -51,15 +60,22 @@ def annotation_lines(
         )
 
 
-def _segmentations(segments: Sequence[Segment], size: Size, segmentation: str) -> Iterator[str]:
-    def is_traced(segment: Segment) -> bool:
-        return segmentation == POLYGONS and not segment.is_crowd and segment.outlines is None
+def traced_texts(segments: Sequence[Segment], segmentation: str) -> list[bytes]:
+    """Return the RLE texts of the segments that become rings."""
+    return [s.instance.counts for s in segments if _is_traced(s, segmentation)]
 
-    traced = [segment.instance.counts for segment in segments if is_traced(segment)]
-    rings = iter(texts_to_polygons(traced, *size) if traced else ())
+
+def _is_traced(segment: Segment, segmentation: str) -> bool:
+    return segmentation == POLYGONS and not segment.is_crowd and segment.outlines is None
+
+
+def _segmentations(
+    segments: Sequence[Segment], size: Size, segmentation: str, rings: Sequence[Sequence[Ring]]
+) -> Iterator[str]:
+    rings_of = iter(rings)
     for segment in segments:
-        if is_traced(segment):
-            yield f"[{','.join(map(_ring, next(rings)))}]"
+        if _is_traced(segment, segmentation):
+            yield f"[{','.join(map(_ring, next(rings_of)))}]"
         elif segmentation == POLYGONS and not segment.is_crowd:
             yield _encode(segment.outlines)
         else:
@@ -77,26 +93,64 @@ def image_line(image_id: int, file_name: str, size: Size) -> str:
     return _encode(image)
 
 
-class CocoText:
-    """The text of one file, of lines that come image by image and lie on the disk until then."""
+class Objects(NamedTuple):
+    """The segments of an image, ready to be written."""
 
-    def __init__(self) -> None:
+    segments: Sequence[Segment]
+    job: Job[list[Ring]]
+
+
+class CocoText:
+    """The text of one file, of lines that come image by image and lie on the disk until then.
+
+    ``segmentation`` is one of `SEGMENTATIONS`.
+    """
+
+    def __init__(self, segmentation: str) -> None:
+        self._segmentation = segmentation
         self._images, self._annotations = _temporary(), _temporary()
         self.annotations = 0
-        self._marks = array("q")  # of each image: its id in the source, and where its lines begin
+        self._marks = array("q")  # of each image: its id in the source, and where its line begins
+        self._begins = array("q")  # of each image: where its annotations begin
+        self._batches = Batches[list[Ring]](lambda texts, size: texts_to_polygons(texts, *size))
 
-    def add(self, image: str, annotations: Iterable[str], source_id: int | None = None) -> None:
-        """Append an image, and what is on it, as JSON.
+    def start(self, segments: Sequence[Segment], size: Size) -> Objects:
+        """Begin with the segments of an image of this size, of which nothing is written yet.
 
-        ``source_id`` is its id where it comes from, which `lines` can give it again if all have
-        one. 24 bytes of memory an image.
+        Raises MaskLimitError for masks that are not traced.
         """
+        texts = traced_texts(segments, self._segmentation)
+        return Objects(segments, self._batches.start(texts, size))
+
+    def add(
+        self,
+        image_id: int,
+        file_name: str,
+        objects: Objects,
+        first_id: int,
+        source_id: int | None = None,
+    ) -> None:
+        """Append an image, and what is on it, numbered from ``first_id`` on.
+
+        ``file_name`` is the place of the image below the folder of the images. ``source_id`` is its
+        id where it comes from, which `lines` can give it again if all have one. 24 bytes of memory
+        an image.
+        """
+        segments, job = objects
         if source_id is not None:
-            self._marks.extend((source_id, self._images.tell(), self._annotations.tell()))
-        self._images.write(f"{image}\n".encode())
-        for line in annotations:
-            self._annotations.write(f"{line}\n".encode())
-            self.annotations += 1
+            self._marks.extend((source_id, self._images.tell()))
+        self._images.write(f"{image_line(image_id, file_name, job.size)}\n".encode())
+        self.annotations += len(segments)
+
+        def write(rings: list[list[Ring]]) -> None:
+            if source_id is not None:
+                self._begins.append(self._annotations.tell())
+            lines = annotation_lines(
+                segments, job.size, image_id, first_id, self._segmentation, rings
+            )
+            self._annotations.writelines(f"{line}\n".encode() for line in lines)
+
+        self._batches.finish(job, write)
 
     def lines(
         self, categories: Sequence[tuple[str, str]], first_id: int | None = None
@@ -106,6 +160,7 @@ class CocoText:
         With ``first_id`` the images have their ids in the source, in the order of these, and the
         annotations are numbered anew from there on.
         """
+        self._batches.flush()
         images, annotations = _read(self._images), _read(self._annotations)
         if first_id is not None:
             images, annotations = self._as_in_source(first_id)
@@ -123,7 +178,7 @@ class CocoText:
         yield "]}"
 
     def _as_in_source(self, first_id: int) -> tuple[Iterator[str], Iterator[str]]:
-        marks = np.array(self._marks, np.int64).reshape(-1, 3)
+        marks = np.column_stack((np.reshape(self._marks, (-1, 2)), self._begins))
         ends = np.roll(marks, -1, axis=0)
         ends[-1:, 1:] = _end(self._images), _end(self._annotations)
         order = marks[:, 0].argsort(kind="stable")

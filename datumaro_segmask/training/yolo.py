@@ -8,13 +8,16 @@ written as ``(x + 0.5) / width``. Source: docs/training.md.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
 from ..arrays import Size
-from .center_rings import center_rings
+from ..regions import Ring
+from .batches import Batches, Job
+from .center_rings import MAX_LENGTH, center_rings
 from .segments import Segment
 
 IMAGES, LABELS = "images", "labels"
@@ -23,10 +26,49 @@ _HEAD = "# Written by datumaro-segmask, yolo_segments"
 _FEWEST = 3  # points; of fewer, Ultralytics takes a line for a box
 
 
-def label_lines(segments: Sequence[Segment], size: Size) -> Iterator[str]:
-    """Yield the line of each segment of an image of this size."""
+class LabelLines:
+    """The lines of label files, which come image by image."""
+
+    def __init__(self) -> None:
+        self._batches = Batches(center_rings)
+
+    def start(self, segments: Sequence[Segment], size: Size) -> Labels:
+        """Begin with the segments of an image of this size.
+
+        Raises MaskLimitError for masks that are not traced.
+        """
+        texts = [segment.instance.counts for segment in segments]
+        # A pixel has four edges, each of two points at most, and two ways to a hole lead over it.
+        alone = any(10 * segment.instance.area > MAX_LENGTH for segment in segments)
+        return Labels(segments, self._batches.start(texts, size, alone=alone))
+
+    def finish(self, labels: Labels, write: Callable[[Iterator[str]], None]) -> None:
+        """Let ``write`` have the lines of an image: now, or later."""
+        segments, job = labels
+        self._batches.finish(job, lambda rings: write(label_lines(segments, job.size, rings)))
+
+    def flush(self) -> None:
+        """Let all have their lines that were to have them later."""
+        self._batches.flush()
+
+
+class Labels(NamedTuple):
+    """The segments of an image, ready to be written."""
+
+    segments: Sequence[Segment]
+    job: Job[Ring]
+
+
+def label_lines(
+    segments: Sequence[Segment], size: Size, rings: Sequence[Ring] | None = None
+) -> Iterator[str]:
+    """Yield the line of each segment of an image of this size.
+
+    ``rings``: those of `center_rings`, if they are known already.
+    """
     texts = _fractions(size.width) + _fractions(size.height)
-    rings = center_rings([segment.instance.counts for segment in segments], size)
+    if rings is None:
+        rings = center_rings([segment.instance.counts for segment in segments], size)
     for segment, ring in zip(segments, rings, strict=True):
         # Fewer points go round and round, which paints the same.
         points = np.resize(ring, (max(len(ring), _FEWEST), 2))

@@ -10,21 +10,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import shapely
 from pycocotools import mask as mask_utils
 from pycocotools.cocoeval import COCOeval
 
 from datumaro_segmask.arrays import Size
+from datumaro_segmask.regions import polygons_to_rle
 from datumaro_segmask.training import (
     SEGMENTATIONS,
     CocoText,
     Segment,
     annotation_lines,
-    image_line,
     simplified,
 )
 from datumaro_segmask.training.coco import own_texts
 
 from ..archives import plane
+from ..regions.test_polygons import cropped
 from .scenes import (
     MANY,
     REAL_ARCHIVES,
@@ -42,10 +44,9 @@ SIZE = Size(3, 3)
 
 def text_of(scenes: Iterable[tuple[list[Segment], Size]], segmentation: str) -> str:
     """Return the whole file of some images."""
-    text, count = CocoText(), 1
+    text, count = CocoText(segmentation), 1
     for image_id, (segments, size) in enumerate(scenes, 1):
-        lines = annotation_lines(segments, size, image_id, count, segmentation)
-        text.add(image_line(image_id, f"{image_id}.jpg", size), lines)
+        text.add(image_id, f"{image_id}.jpg", text.start(segments, size), count)
         count += len(segments)
     whole = "\n".join(text.lines([("a", ""), ("b", ""), ("c", "")]))
     text.close()
@@ -108,14 +109,31 @@ def test_crowd_has_an_rle(segmentation: str) -> None:
     assert crowd["segmentation"]["counts"] == SQUARE.counts.decode()
 
 
-def test_parts_are_rings_of_their_own_and_holes_are_not() -> None:
+def test_parts_are_rings_of_their_own_and_holes_divide_them() -> None:
     parts = instance_of(plane("11011 11011"))
     ring = instance_of(plane("111 101 111"))
     lines = [
         *annotation_lines([Segment(parts)], Size(2, 5), 1, 1, "polygons"),
         *annotation_lines([Segment(ring)], SIZE, 1, 1, "polygons"),
     ]
-    assert [len(found["segmentation"]) for found in parse(lines)] == [2, 1]
+    assert [len(found["segmentation"]) for found in parse(lines)] == [2, 2]
+
+
+def test_crops_and_slices_by_shapely_are_those_of_the_masks() -> None:
+    """As detectron2, mmdetection and sahi cut polygons; of simplified ones, what they cover."""
+    rng = np.random.default_rng(3)
+    for number, (segments, size) in enumerate(random_scenes(MANY)):
+        y, x = (int(value) for value in rng.integers(0, size))
+        rows, columns = (
+            int(value) for value in rng.integers(1, (size.height - y + 1, size.width - x + 1))
+        )
+        lines = annotation_lines(segments, size, number, 1, "polygons")
+        for found, segment in zip(parse([*lines]), segments, strict=True):
+            rings = [np.reshape(ring, (-1, 2)) for ring in found["segmentation"]]
+            assert shapely.is_valid([shapely.Polygon(ring) for ring in rings]).all()
+            crop = polygons_to_rle(cropped(rings, x, y, rows, columns), rows, columns)
+            mask = decode(segment.instance, size)[y : y + rows, x : x + columns]
+            assert np.array_equal(mask_utils.decode(crop), mask)
 
 
 def test_text_of_nothing() -> None:
@@ -148,6 +166,8 @@ def test_simplified_polygons_have_the_area_that_they_cover() -> None:
         for annotation, old in zip(coco.anns.values(), segments, strict=True):
             assert annotation["area"] == coco.annToMask(annotation).sum() > 0
             after += sum(map(len, annotation["segmentation"]))
+            rings = [shapely.Polygon(np.reshape(r, (-1, 2))) for r in annotation["segmentation"]]
+            assert shapely.is_valid(rings).all()
             (exact,) = parse([*annotation_lines([old], size, 1, 1, "polygons")])
             before += sum(map(len, exact["segmentation"]))
     assert after < 0.9 * before

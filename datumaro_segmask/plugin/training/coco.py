@@ -14,8 +14,6 @@ from ...training import (
     IMAGES,
     SEGMENTATIONS,
     CocoText,
-    annotation_lines,
-    image_line,
     own_texts,
     simplified,
 )
@@ -85,18 +83,15 @@ class CocoSegmentsExporter(TrainingExporter):
         if self._tolerance > 0:
             segments = simplified(segments, size, self._tolerance)
         # All that can fail comes first: of an item that is left out nothing is written.
-        lines = [
-            *annotation_lines(
-                segments, size, self._images + 1, self._annotations + 1, self._segmentation
-            )
-        ]
+        text = self._text(item.subset)
+        objects = text.start(segments, size)
         file_name = self._make_image_filename(item).replace(os.sep, "/")
         if not self._put_image(item, f"{IMAGES}/{item.subset}/{file_name}"):
             self._left_out[WITHOUT_IMAGE] += 1
         self._images += 1
+        first_id, source_id = self._annotations + 1, self._source_id(item)
+        text.add(self._images, file_name, objects, first_id, source_id)
         self._annotations += len(segments)
-        image = image_line(self._images, file_name, size)
-        self._text(item.subset).add(image, lines, self._source_id(item))
 
     def _source_id(self, item: DatasetItem) -> int | None:
         """Return the id of an image in the source, while all have one of their own.
@@ -118,7 +113,7 @@ class CocoSegmentsExporter(TrainingExporter):
 
     def _text(self, subset: str) -> CocoText:
         if subset not in self._texts:
-            self._texts[subset] = CocoText()
+            self._texts[subset] = CocoText(self._segmentation)
         return self._texts[subset]
 
     def _finish(self) -> None:

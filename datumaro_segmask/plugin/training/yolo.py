@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+from functools import partial
 from typing import Any, ClassVar
 
 from datumaro.components.dataset_base import DatasetItem, IDataset
@@ -15,9 +16,9 @@ from ...training import (
     DATA_FILE,
     IMAGES,
     LABELS,
+    LabelLines,
     data_file,
     is_own_data_file,
-    label_lines,
     label_place,
 )
 from ..export.item_files import place_of
@@ -64,6 +65,7 @@ class YoloSegmentsExporter(TrainingExporter):
         self._seen = Hashes()
         self._missing = 0
         self._named: list[str] = []
+        self._lines = LabelLines()
 
     def _export(self, item: DatasetItem) -> None:
         self._check_names(item)
@@ -72,13 +74,17 @@ class YoloSegmentsExporter(TrainingExporter):
         segments, size = self._segments(item)
         image = f"{IMAGES}/{split}/{self._make_image_filename(item)}".replace(os.sep, "/")
         objects = [segment for segment in segments if not segment.is_crowd]
-        lines = [*label_lines(objects, size)] if size else []
+        labels = self._lines.start(objects, size) if size else None
         self._left_out[OF_CROWDS] += len(segments) - len(objects)
         if not self._put_image(item, image) or not self._save_media:
             self._missing += 1
             self._named += [image] if len(self._named) < _SHOWN else []
         self._splits[split] = None
-        self._sink.put_lines(label_place(image), lines)
+        put = partial(self._sink.put_lines, label_place(image))
+        if labels is None:
+            put(iter(()))
+        else:
+            self._lines.finish(labels, put)
 
     def _check_new(self, item: DatasetItem, split: str) -> None:
         key = _key(split, item.id)
@@ -92,6 +98,7 @@ class YoloSegmentsExporter(TrainingExporter):
         self._seen.add(key)
 
     def _finish(self) -> None:
+        self._lines.flush()
         self._discard_caches()
         splits = {TRAIN: self._train(), VAL: self._val()}
         splits |= {TEST: TEST} if TEST in self._splits else {}

@@ -1,0 +1,178 @@
+"""Masks of several images that are traced in one pass (docs/training.md)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from typing import Any
+
+import numpy as np
+import pytest
+
+from datumaro_segmask.arrays import Size
+from datumaro_segmask.errors import MaskLimitError
+from datumaro_segmask.regions import outlines
+from datumaro_segmask.training import CocoText, LabelLines, Segment, annotation_lines, label_lines
+from datumaro_segmask.training import batches as batches_module
+from datumaro_segmask.training import center_rings as center_rings_module
+from datumaro_segmask.training import yolo as yolo_module
+from datumaro_segmask.training.batches import ENOUGH, Batches
+
+from ..regions.test_polygons import comb, grid
+from .scenes import instance_of, random_scenes
+
+SMALL, OTHER = Size(3, 4), Size(5, 6)
+
+
+class Passes:
+    """Upper case of texts, and how many texts each pass had."""
+
+    def __init__(self) -> None:
+        self.sizes: list[int] = []
+        self.written: list[list[bytes]] = []
+        self.batches = Batches(self.trace)
+
+    def trace(self, texts: Sequence[bytes], size: Size) -> list[bytes]:
+        if b"refused" in texts:
+            raise MaskLimitError("refused", "here")
+        self.sizes.append(len(texts))
+        return [text.upper() for text in texts]
+
+    def add(self, *texts: bytes, size: Size = SMALL, alone: bool = False) -> None:
+        self.batches.finish(self.batches.start(texts, size, alone=alone), self.written.append)
+
+
+def test_small_images_of_one_size_are_traced_together_in_their_order() -> None:
+    passes = Passes()
+    passes.add(b"a", b"b")
+    passes.add()
+    passes.add(b"c")
+    assert passes.written == []
+    passes.batches.flush()
+    passes.batches.flush()
+    assert passes.written == [[b"A", b"B"], [], [b"C"]]
+    assert passes.sizes == [3]
+
+
+def test_another_size_begins_another_pass() -> None:
+    passes = Passes()
+    passes.add(b"a")
+    passes.add(b"b", size=OTHER)
+    passes.add(b"c", size=OTHER)
+    passes.batches.flush()
+    assert passes.written == [[b"A"], [b"B"], [b"C"]]
+    assert passes.sizes == [1, 2]
+
+
+@pytest.mark.parametrize("text", [b"x" * ENOUGH, b"x"])
+def test_a_large_image_is_traced_alone_and_comes_behind_the_small_ones_before(text: bytes) -> None:
+    passes = Passes()
+    passes.add(b"a")
+    passes.add(text, alone=len(text) == 1)
+    passes.add(b"b")
+    assert passes.written == [[b"A"], [text.upper()]]
+    passes.batches.flush()
+    assert passes.sizes == [1, 1, 1]
+
+
+def test_what_is_refused_is_said_at_once_and_takes_no_other_with_it() -> None:
+    passes = Passes()
+    passes.add(b"a")
+    with pytest.raises(MaskLimitError):
+        passes.add(b"refused", alone=True)
+    passes.add(b"b")
+    passes.batches.flush()
+    assert passes.written == [[b"A"], [b"B"]]
+
+
+def test_neither_corners_nor_images_are_held_without_end() -> None:
+    passes = Passes()
+    for _ in range(5_000):
+        passes.add(b"x" * 20)
+    assert len(passes.written) > 4_900
+    passes.written.clear()
+    for _ in range(5_000):
+        passes.add()
+    assert len(passes.written) > 4_900
+
+
+def scenes() -> list[tuple[list[Segment], Size]]:
+    """Some of one size, some not, some large, some empty."""
+    found = list(random_scenes(40))
+    for segments, size in random_scenes(60):
+        wide = [np.zeros((30, 130), np.uint8) for _ in segments]
+        for mask, segment in zip(wide, segments, strict=True):
+            x, y, w, h = segment.instance.bbox
+            mask[y % 20 : y % 20 + h, x : x + w] = 1
+            mask[y % 20, x + w + 2 : x + w + 4] = 1
+        found.append(([Segment(instance_of(mask)) for mask in wide if size], Size(30, 130)))
+    found.insert(50, ([Segment(instance_of(grid()))], Size(201, 201)))
+    found.insert(60, ([], Size(30, 130)))
+    return found
+
+
+def coco_lines(images: list[tuple[list[Segment], Size]]) -> list[dict[str, Any]]:
+    with closing(CocoText("polygons")) as text:
+        first_id = 1
+        for image_id, (segments, size) in enumerate(images):
+            text.add(image_id, "a.jpg", text.start(segments, size), first_id)
+            first_id += len(segments)
+        return list(json.loads("\n".join(text.lines([])))["annotations"])
+
+
+def test_annotations_are_those_of_images_one_by_one() -> None:
+    alone: list[dict[str, Any]] = []
+    first_id = 1
+    for image_id, (segments, size) in enumerate(scenes()):
+        alone += map(json.loads, annotation_lines(segments, size, image_id, first_id, "polygons"))
+        first_id += len(segments)
+    assert coco_lines(scenes()) == alone
+
+
+def test_lines_of_labels_are_those_of_images_one_by_one() -> None:
+    together: dict[int, list[str]] = {}
+    lines = LabelLines()
+    for number, (segments, size) in enumerate(scenes()):
+
+        def write(its: Iterator[str], number: int = number) -> None:
+            together[number] = [*its]
+
+        lines.finish(lines.start(segments, size), write)
+    lines.flush()
+    assert [*together] == sorted(together)
+    assert [*together.values()] == [[*label_lines(*scene)] for scene in scenes()]
+
+
+def test_limits_are_those_of_one_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three images of 404 corners each are taken where one may have as many, and no more."""
+    image = [Segment(instance_of(grid(21)))], Size(21, 21)
+    monkeypatch.setattr(outlines, "MAX_CORNERS", 404)
+    monkeypatch.setattr(batches_module, "ENOUGH", 404 // 4)
+    assert len(coco_lines([image] * 3)) == 3
+    monkeypatch.setattr(outlines, "MAX_CORNERS", 403)
+    with pytest.raises(MaskLimitError, match="404 corners"):
+        coco_lines([image])
+
+
+def test_length_of_outlines_is_looked_at_an_object(monkeypatch: pytest.MonkeyPatch) -> None:
+    bars = np.zeros((5, 100), np.uint8)
+    bars[[0, 2, 4]] = 1
+    segments, size = [Segment(instance_of(bars))] * 3, Size(5, 100)
+    around = 3 * (2 * 99 + 6)  # and what does not lead on
+    for module in (center_rings_module, yolo_module):
+        monkeypatch.setattr(module, "MAX_LENGTH", around)
+    monkeypatch.setattr(center_rings_module, "_AT_ONCE", 10)
+    assert len(set(label_lines(segments, size))) == 1
+    for module in (center_rings_module, yolo_module):
+        monkeypatch.setattr(module, "MAX_LENGTH", around - 1)
+    with pytest.raises(MaskLimitError, match=f"{around} pixels of outline"):
+        LabelLines().start(segments, size)
+
+
+def test_a_comb_is_one_ring_for_each_reader() -> None:
+    """The most corners for the fewest objects."""
+    segment, size = Segment(instance_of(comb(300))), Size(3, 600)
+    (line,) = coco_lines([([segment], size)])
+    assert len(line["segmentation"]) == 1
+    assert len([*label_lines([segment], size)]) == 1
