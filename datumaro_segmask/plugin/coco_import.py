@@ -65,7 +65,7 @@ class CocoSegmentsBase(SourceBase):
 
 def _media(path: str | None, entry: CocoImage) -> tuple[Image, Size]:
     if path is not None:
-        size = entry.size or head_of(path, path).shown
+        size = entry.size or head_of(path, path)[0]
         # Only a picture that its EXIF data turn has to know how the masks lie.
         turned = as_masks_lie(Image.from_file(path), lambda: size)
         return (turned if turned.has_size else Image.from_file(path, size=size)), size

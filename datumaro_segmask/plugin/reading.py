@@ -22,7 +22,6 @@ from datumaro.components.importer import ImportContext, Importer
 from datumaro.components.media import Image
 
 from ..archive import image_head
-from ..archive.files import ImageHead
 from ..arrays import Size
 from ..errors import OptionError, SegmaskImportError, SourceError, counted, printable
 from ..regions import Instance
@@ -77,7 +76,7 @@ class SourceImporter(Importer):
             )
         for name, what in cls.PATHS.items():
             if name not in but:
-                parser.add_argument(f"--{name}", type=os.path.abspath, default="", help=what)
+                parser.add_argument(f"--{name}", type=os.path.abspath, help=what)
 
     @classmethod
     def looks_right(cls, path: str) -> bool:
@@ -99,12 +98,13 @@ class SourceImporter(Importer):
             raise DatasetNotFoundError(path, self.NAME)
         self._check_options(extra_params)
         place = os.path.abspath(path)
-        options = dict(extra_params)
-        for name in self.PATHS.keys() & options.keys():
-            given = os.fspath(options[name] or "")
-            options[name] = given and os.path.abspath(given)
-        paths = {name: options.get(name, "") for name in self.PATHS}
-        options |= {"opened": self.BASE.open(place, **paths), "stream": stream}
+        paths = {
+            name: os.path.abspath(os.fspath(extra_params[name]))
+            for name in self.PATHS
+            if extra_params.get(name)
+        }
+        opened = self.BASE.open(place, **paths)
+        options = {**extra_params, **paths, "opened": opened, "stream": stream}
         return [{"url": place, "format": self.NAME, "options": options}]
 
     @classmethod
@@ -145,10 +145,11 @@ class SourceBase(DatasetBase):
         stream: bool = False,
         opened: Any = None,
         ctx: ImportContext | None = None,
-        **paths: str,
+        **paths: str | None,
     ) -> None:
+        given = {name: place for name, place in paths.items() if place}
         with border():
-            self._opened = opened or self.open(path, **paths)
+            self._opened = opened or self.open(path, **given)
         self._min_score = min_score
         self._stream = stream
         self._left_out: Counter[str] = Counter()
@@ -275,8 +276,8 @@ def annotations_of(found: Sequence[Found], size: Size) -> list[Annotation]:
     return annotations
 
 
-def head_of(path: str, where: str) -> ImageHead:
-    """Return size and orientation of a picture. Raises SourceError."""
+def head_of(path: str, where: str) -> tuple[Size, int | None]:
+    """Return the size of a picture as it is shown, and its orientation. Raises SourceError."""
     try:
         head = image_head(partial(FileIO, path))
     except OSError as error:
@@ -291,4 +292,4 @@ def head_of(path: str, where: str) -> ImageHead:
         ) from error
     if head is None:
         raise SourceError("its width and height cannot be read", path, "a picture")
-    return head
+    return head.shown, head.orientation

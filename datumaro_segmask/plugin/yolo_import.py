@@ -41,18 +41,16 @@ class YoloSegmentsBase(SourceBase):
         report: Callable[[SegmaskImportError], None],
         left_out: Counter[str],
     ) -> tuple[Image, Size, list[Found], dict[str, Any]]:
-        head = head_of(entry.path, entry.where)
-        media = image_in_file(entry.path, head.shown, head.orientation)
+        size, turn = head_of(entry.path, entry.where)
+        media = image_in_file(entry.path, size, turn)
         if entry.labels is None:
-            return media, head.shown, [], {}
+            return media, size, [], {}
         opened: YoloDataset = self._opened
-        labels = read_labels(
-            entry.labels, head.shown, len(opened.names), opened.may_be_scored, report
-        )
+        labels = read_labels(entry.labels, size, len(opened.names), opened.may_be_scored, report)
         left_out[REPEATED] += labels.repeated
         left_out[WITHOUT_PIXELS] += labels.empty
         found = [Found(o.label, o.instance, o.box, 0, o.score, {}) for o in labels.objects]
-        return media, head.shown, found, {}
+        return media, size, found, {}
 
 
 class YoloSegmentsImporter(SourceImporter):
