@@ -91,7 +91,8 @@ def test_merge_and_stats(tmp_path: Path) -> None:
 def test_project(tmp_path: Path) -> None:
     as_folder(tree(), tmp_path / "yolo")
     scored = [annotation(1, 5, score=0.2), annotation(2, 5, score=0.9, category_id=3)]
-    content = dataset(*scored, images=[image(5, "z.jpg")])
+    same = [{"id": 7, "name": "car"}, {"id": 3, "name": "road"}]  # projects merge no others
+    content = dataset(*scored, images=[image(5, "z.jpg")], categories=same)
     as_folder(files({"annotations.json": content}), tmp_path / "coco")
     run(tmp_path, "project", "create", "-o", "project")
     said = run(tmp_path, "project", "import", "-f", "yolo_segments", "-p", "project", "yolo", "--",
