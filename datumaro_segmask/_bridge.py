@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from importlib import import_module
@@ -65,7 +65,21 @@ PLUGINS = (
     _spec("plugin.base.SegmaskBase", "segmask", "DatasetBase"),
     _spec("plugin.export.exporter.SegmaskExporter", "segmask", "Exporter"),
     _spec("plugin.training.coco.CocoSegmentsExporter", "coco_segments", "Exporter"),
+    _spec(
+        "plugin.coco_import.CocoSegmentsImporter",
+        "coco_segments",
+        "Importer",
+        file_extensions=[".json", ""],
+    ),
+    _spec("plugin.coco_import.CocoSegmentsBase", "coco_segments", "DatasetBase"),
     _spec("plugin.training.yolo.YoloSegmentsExporter", "yolo_segments", "Exporter"),
+    _spec(
+        "plugin.yolo_import.YoloSegmentsImporter",
+        "yolo_segments",
+        "Importer",
+        file_extensions=[".txt", ".yaml", ".yml", ""],
+    ),
+    _spec("plugin.yolo_import.YoloSegmentsBase", "yolo_segments", "DatasetBase"),
     _spec("plugin.transforms.MasksToExactPolygons", "masks_to_exact_polygons", "Transform"),
     _spec("plugin.transforms.SplitComponents", "split_components", "Transform"),
 )
@@ -111,11 +125,12 @@ def _lazy_plugins() -> list[type[LazyPlugin]]:
     for spec in PLUGINS:
         row = spec["import_path"], spec["plugin_name"], spec["plugin_type"], spec["extra_deps"]
         plugin = get_lazy_plugin(*row, spec["metadata"])
-        plugins.append(_detectable(plugin) if spec["plugin_type"] == "Importer" else plugin)
+        is_importer = spec["plugin_type"] == "Importer"
+        plugins.append(_detectable(plugin, spec["plugin_name"]) if is_importer else plugin)
     return plugins
 
 
-def _detectable(plugin: type[LazyPlugin]) -> type[LazyPlugin]:
+def _detectable(plugin: type[LazyPlugin], name: str) -> type[LazyPlugin]:
     """The importer, made so that detection of other formats goes on if it cannot be imported."""
 
     class DetectableImporter(plugin):
@@ -125,21 +140,21 @@ def _detectable(plugin: type[LazyPlugin]) -> type[LazyPlugin]:
             try:
                 importer: type[Importer] = super().get_plugin_cls()
             except Exception as error:
-                importer = _stand_in(error)
+                importer = _stand_in(name, error)
             return importer
 
     return DetectableImporter
 
 
-def _stand_in(error: Exception) -> type[Importer]:
+def _stand_in(name: str, error: Exception) -> type[Importer]:
     """An importer that rejects every dataset; asked for by its name, it raises *error*."""
     from datumaro.components.importer import Importer
 
-    reason = f"the format 'segmask' cannot be imported: {type(error).__name__}: {error}"
+    reason = f"the format {name!r} cannot be imported: {type(error).__name__}: {error}"
     log.warning("Datumaro's detection leaves out a format; %s", reason)
 
     class BrokenImporter(Importer):
-        NAME = "segmask"
+        NAME = name
 
         @classmethod
         def detect(cls, context: FormatDetectionContext) -> None:
@@ -178,11 +193,14 @@ def _let_detectors_see_files() -> None:
 
 @contextmanager
 def import_with(
-    options: dict[str, Any], format: str, refuse: Callable[[str], Exception]
+    options: dict[str, Any],
+    options_of: Mapping[str, Collection[str]],
+    refuse: Callable[[str], Exception],
 ) -> Iterator[None]:
-    """Let ``datum convert`` import with ``options`` of a format, which it has no way to be given.
+    """Let ``datum convert`` import with ``options``, which it has no way to be given.
 
-    Where there are any and the dataset is of another format, raises what ``refuse`` makes of it.
+    ``options_of``: the names of those that each format has. If the format of the dataset lacks one
+    that was given, raises what ``refuse`` makes of the format.
     """
     if not options:
         yield
@@ -193,7 +211,7 @@ def import_with(
     class Importing:
         @staticmethod
         def import_from(path: str, found: str, **others: Any) -> Dataset:
-            if found != format:
+            if not options.keys() <= {*options_of.get(found, ())}:
                 raise refuse(found)
             imported: Dataset = theirs.import_from(path, found, **others, **options)
             return imported

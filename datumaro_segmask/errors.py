@@ -16,8 +16,8 @@ from typing import ClassVar, TypeAlias
 
 _OPTION = re.compile(r"\b(option|with|without) ([a-z]+(?:_[a-z]+)*)(?:=(\w+))?")
 _OF_IMPORTS = {
-    "annotation", "connectivity", "ignore_index", "instances", "keep_background", "max_pixels",
-    "min_area", "num_workers", "tolerance",
+    "annotation", "connectivity", "gt", "ignore_index", "images", "instances", "keep_background",
+    "max_pixels", "min_area", "min_score", "names", "num_workers", "tolerance",
 }  # fmt: skip
 
 
@@ -185,6 +185,13 @@ class UsageError(SegmaskError):
     """A command was given what it cannot work with."""
 
     kind = "usage"
+    section = 0
+
+
+class SourceError(SegmaskImportError):
+    """A file of another format cannot be read (docs/predictions.md)."""
+
+    kind = "source"
     section = 0
 
 

@@ -8,6 +8,7 @@ import hypothesis
 import pytest
 
 import datumaro_segmask
+from datumaro_segmask._bridge import PLUGINS
 
 if TYPE_CHECKING:  # the import of Datumaro 1.11.0 gives a warning, see below
     from collections.abc import Iterator
@@ -60,7 +61,12 @@ def without_us(registered: None) -> Environment:
     from datumaro.components.environment import Environment
 
     env = Environment()
-    env.importers.unregister("segmask")
+    ours = {spec["plugin_name"] for spec in PLUGINS if spec["plugin_type"] == "Importer"}
+    for name in ours:
+        env.importers.unregister(name)
+    # Detection asks those by extension, whom `unregister` leaves.
+    for extension, known in env.importers.extension_groups.items():
+        env.importers.extension_groups[extension] = [one for one in known if one[0] not in ours]
     return env
 
 

@@ -1,15 +1,20 @@
 """Convert a dataset to another format: 'datum convert', with the options of the import that it
-lacks. They are those of the format 'segmask'; all others are passed on to Datumaro."""
+lacks. They are those of the formats 'segmask', 'yolo_segments' and 'coco_segments'; all others are
+passed on to Datumaro."""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from typing import Any
 
 from .._bridge import import_with
 from ..errors import SegmaskImportError
 from ..plugin.base import COMPONENTS, POLYGON
+from ..plugin.coco_import import CocoSegmentsImporter
 from ..plugin.importer import NAME, add_import_options
+from ..plugin.yolo_import import YoloSegmentsImporter
 from . import run_datum
 
 FOR_TRAINING = ("coco_segments", "yolo_segments")
@@ -31,13 +36,22 @@ options of 'datum convert':
   -e, --filter XPATH    Items or annotations to take, see 'datum filter --help'
   -- OPTIONS            Options of the format to write; '-- -h' explains them
 
-example:
+examples:
   datumaro-segmask convert -i task.zip --ignore-index 255 -f coco_segments -o coco -- --save-media
+  datumaro-segmask convert -i runs/segment/predict --images photos --names data.yaml \
+      --min-score 0.5 -f segmask -o out -- --zip
 """
+
+OTHERS = (YoloSegmentsImporter, CocoSegmentsImporter)
+"""The importers of other formats than ``segmask``."""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     add_import_options(parser)
+    known: set[str] = set()
+    for other in OTHERS:
+        other.add_options(parser, but=known)
+        known |= _names(other.add_options)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -45,7 +59,9 @@ def run(options: argparse.Namespace) -> int:
     chosen, rest = _chosen(options), list(options.rest)
     if "keep_background" in chosen and set(rest) & {*FOR_TRAINING}:
         rest += ["--keep-background"] if "--" in rest else ["--", "--keep-background"]
-    with import_with(chosen, NAME, _refuse):
+    options_of = {NAME: _names(add_import_options)}
+    options_of |= {other.NAME: _names(other.add_options) for other in OTHERS}
+    with import_with(chosen, options_of, partial(_refuse, chosen, options_of)):
         return run_datum(["convert", *rest])
 
 
@@ -66,10 +82,24 @@ def _chosen(options: argparse.Namespace) -> dict[str, Any]:
     return chosen
 
 
-def _refuse(found: str) -> SegmaskImportError:
+def _names(add: Callable[[argparse.ArgumentParser], None]) -> set[str]:
+    """Return the names of the options that a function adds."""
+    parser = argparse.ArgumentParser()
+    add(parser)
+    return {*vars(parser.parse_args([]))}
+
+
+def _refuse(
+    chosen: Collection[str], options_of: Mapping[str, Collection[str]], found: str
+) -> SegmaskImportError:
+    able = [repr(name) for name, known in options_of.items() if {*chosen} <= {*known}]
+    lacking = sorted({*chosen} - {*options_of.get(found, ())})
+    which = f"not the option {lacking[0]}" if found in options_of else (
+        "none of the options of an import that were given"
+    )  # fmt: skip
     return SegmaskImportError(
-        f"the format is {found!r}, which has none of the options of an import that were given",
+        f"the format is {found!r}, which has {which}",
         "the input",
-        f"a dataset of the format {NAME!r}",
+        f"a dataset of the format {' or '.join(able)}" if able else "options of one format",
         "leave them out, or name the format with -if",
     )

@@ -123,6 +123,16 @@ def report_imported(
         raise fail.__cause__ or fail from error
 
 
+def report_imported_annotation(
+    policy: ImportErrorPolicy, error: SegmaskError, item_id: str, subset: str
+) -> None:
+    """Tell an import's error policy of an object that cannot be read; returns if that goes on."""
+    try:
+        policy.report_annotation_error(as_datumaros(error), item_id=(item_id, subset))
+    except _ImportFail as fail:
+        raise fail.__cause__ or fail from error
+
+
 def report_exported(policy: ExportErrorPolicy, error: SegmaskError, item: DatasetItem) -> None:
     """Tell an export's error policy of an item that cannot be written; returns if that goes on."""
     try:

@@ -21,6 +21,7 @@ from ..regions import (
     simplify_shared,
     texts_to_polygons,
 )
+from ..regions.rle import ColumnRuns
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +52,11 @@ def cover(
     ``owners``: a number >= 0 for each shape; ``wheres`` names the shapes in errors. Raises
     UnpaintableError as `regions.column_runs`.
     """
-    if not geometries:
-        return {}
-    runs = column_runs(geometries, wheres, size)
+    return unite(column_runs(geometries, wheres, size), owners, size) if geometries else {}
+
+
+def unite(runs: ColumnRuns, owners: Sequence[int], size: Size) -> dict[int, Instance]:
+    """Return the pixels of the runs of each owner, as `cover` does."""
     owner = np.array(owners, np.int64)[runs.shape - 1]
     # All owners in a row: the first pixel of one does not touch the last of the one before.
     apart = owner * (size.pixels + 1)

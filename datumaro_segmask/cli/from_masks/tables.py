@@ -131,7 +131,7 @@ def _parsed(text: str) -> Any:
     try:
         return json.loads(text)
     except ValueError:
-        import yaml  # type: ignore[import-untyped]  # Datumaro brings it
+        import yaml
 
         try:
             return yaml.safe_load(text)
