@@ -12,7 +12,6 @@ from .open import (
     open_storage,
 )
 from .read import MAX_FILE_BYTES, Entry, FolderStorage, Storage, image_rank
-from .remote.faults import StoreError
 from .remote.file import files_at
 from .remote.store import Store, is_url, shown, url_of
 from .strangers import unreadable
@@ -21,7 +20,7 @@ from .zip.archive import ZipStorage
 
 __all__ = [
     "LABEL_MAP", "MAX_FILE_BYTES", "ZIP_DATE", "Entry", "FolderSink", "FolderStorage", "Hashes",
-    "Sink", "Storage", "Store", "StoreError", "StoredLists", "SubsetLists", "ZipSink", "ZipStorage",
+    "Sink", "Storage", "Store", "StoredLists", "SubsetLists", "ZipSink", "ZipStorage",
     "absolute", "archive_roots", "at", "check_on_disk", "entries", "files_at", "folder_roots",
     "holds_archive", "image_rank", "is_alone", "is_inside", "is_url", "open_storage", "recover",
     "shown", "stagings", "unreadable", "url_of",
