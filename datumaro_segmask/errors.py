@@ -123,6 +123,13 @@ class MissingFileError(SegmaskImportError):
     """A file that was there when the archive was listed cannot be read any more."""
 
 
+class StoreError(MissingFileError):
+    """A store does not answer as it should, so nothing is known of what was asked for.
+
+    It is no fault of an item, so it ends whatever reads: nothing may be left out because of it.
+    """
+
+
 class UnsafePathError(SegmaskImportError):
     """A name leads out of the dataset, or cannot be a file name."""
 
@@ -220,19 +227,23 @@ class reporting:  # noqa: N801, used like a function
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> bool:
-        if not isinstance(error, SegmaskImportError):
+        if not isinstance(error, SegmaskImportError) or isinstance(error, StoreError):
             return False
         self._report(error)
         return True
 
 
+_LONGEST = 4000  # characters of a message; a name of an archive may have a million
+_END = 500
+
+
 def printable(text: str) -> str:
-    """Return a text of an archive without what could steer a terminal."""
-    return (
-        text
-        if text.isprintable()
-        else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
-    )
+    """Return a text of an archive without what could steer a terminal, and not longer than it."""
+    if len(text) > _LONGEST:
+        text = f"{text[: _LONGEST - _END]} [...] {text[-_END:]}"
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def counted(number: int, noun: str) -> str:

@@ -34,7 +34,7 @@ from ..archive import (
     read_item,
     two_ways,
 )
-from ..errors import OptionError, SegmaskImportError, printable
+from ..errors import OptionError, SegmaskImportError, StoreError, printable
 from ..png import MAX_PIXELS
 from ..regions import CONNECTIVITIES
 from ..storage import Listing, layout
@@ -170,6 +170,8 @@ class SegmaskBase(DatasetBase):
         try:
             item = read()
             annotations = self._annotations(item)
+        except StoreError:
+            raise
         except SegmaskImportError as error:
             self.listing.unread.add((item_id, subset))
             report_imported(self._ctx.error_policy, error, item_id, subset)

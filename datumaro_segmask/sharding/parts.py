@@ -22,9 +22,9 @@ from ..archive import (
     read_label_map,
 )
 from ..colors import voc_color
-from ..errors import ArchiveError, SegmaskExportError, SegmaskImportError
+from ..errors import ArchiveError, SegmaskExportError, SegmaskImportError, StoreError
 from ..png import MAX_PIXELS
-from ..storage import Entry, Storage, Store, StoreError, absolute, is_url, open_storage, shown
+from ..storage import Entry, Storage, Store, absolute, is_url, open_storage, shown
 
 PART_ITEMS = 2000
 MOST_PART_ITEMS = 1 << 20

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import IO, Any
 
 from ..archive import Item, format_label_map
-from ..errors import SegmaskImportError
-from ..storage import ZIP_DATE, Storage, StoreError, SubsetLists, layout
+from ..errors import SegmaskImportError, StoreError
+from ..storage import ZIP_DATE, Storage, SubsetLists, layout
 from .manifest import Target
 from .parts import Part, Source, read_part
 from .run import Found, Job, relabeled

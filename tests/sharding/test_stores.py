@@ -25,7 +25,7 @@ from datumaro_segmask.sharding.parts import make_plan
 from datumaro_segmask.sharding.run import run
 from datumaro_segmask.sharding.shards import ParquetShards
 from datumaro_segmask.storage.remote import store as store_module
-from datumaro_segmask.storage.remote.faults import StoreError, StoreWriteError
+from datumaro_segmask.storage.remote.faults import StoreWriteError
 
 from ..archives import as_zip
 from ..storage.stores import Behaviour, put

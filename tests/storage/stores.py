@@ -22,7 +22,8 @@ import pytest
 @dataclass
 class Behaviour:
     """What a server does besides its duty. ``fault`` is called with the path of each request; it
-    returns a status to answer with, ``"cut"`` to end in the middle, or None."""
+    returns a status to answer with, ``"cut"`` to end in the middle, ``"whole"`` to send the whole
+    file, whatever part is asked for, or None."""
 
     delay: float = 0.0
     fault: Callable[[str], int | str | None] = lambda path: None
@@ -56,14 +57,14 @@ class _Handler(BaseHTTPRequestHandler):
         if isinstance(fault, int):
             self._send(fault, b"", with_body)
         elif path in self.files:
-            self._send_file(self.files[path], with_body, fault == "cut")
+            self._send_file(self.files[path], with_body, fault)
         else:
             self._send_listing(path, with_body)
 
-    def _send_file(self, data: bytes, with_body: bool, cut: bool) -> None:
-        headers = {"Accept-Ranges": "bytes"} if self.ranges else {}
+    def _send_file(self, data: bytes, with_body: bool, fault: str | None) -> None:
+        cut, headers = fault == "cut", {"Accept-Ranges": "bytes"} if self.ranges else {}
         asked = self.headers.get("Range")
-        if asked and self.ranges:
+        if asked and self.ranges and fault != "whole":
             start, _, last = asked.removeprefix("bytes=").partition("-")
             end = int(last) + 1 if last else len(data)
             headers["Content-Range"] = f"bytes {start}-{end - 1}/{len(data)}"

@@ -13,15 +13,22 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from datumaro.components.importer import ImportContext
 
 from datumaro_segmask.archive.diagnostics import Finding
 from datumaro_segmask.archive.lists import open_archive
-from datumaro_segmask.errors import ArchiveError, MissingFileError, SegmaskError, UnsafePathError
+from datumaro_segmask.errors import (
+    ArchiveError,
+    MissingFileError,
+    SegmaskError,
+    StoreError,
+    UnsafePathError,
+)
+from datumaro_segmask.plugin.base import SegmaskBase
 from datumaro_segmask.storage.layout import STAGING
 from datumaro_segmask.storage.open import open_storage
 from datumaro_segmask.storage.read import Storage
 from datumaro_segmask.storage.remote import store as store_module
-from datumaro_segmask.storage.remote.faults import StoreError
 from datumaro_segmask.storage.remote.store import _joined, is_url, shown, url_of
 
 from ..archives import Files, archive, as_folder, as_zip, gray, jpeg
@@ -232,9 +239,52 @@ def test_web_server_without_ranges(tmp_path: Path) -> None:
     files = {"a.zip": zipped(ITEMS, tmp_path)}
     with (
         web_server(files, ranges=False) as (url, _),
-        pytest.raises(ArchiveError, match="server"),
+        pytest.raises(StoreError, match="server"),
     ):
         open_storage(f"{url}/a.zip")
+
+
+def test_a_folder_of_a_web_server_that_cannot_be_listed_is_not_read_without_it() -> None:
+    """fsspec's own search leaves out what it cannot list."""
+    files = archive({f"{folder}/{i}": gray("01") for folder in "ab" for i in range(3)})
+    asked: Counter[str] = Counter()
+
+    def breaks_off(times: int, path: str) -> int | None:
+        asked[path] += 1
+        return 503 if path == "SegmentationClass/b" and asked[path] <= times else None
+
+    with web_server(files) as (url, behaviour):
+        behaviour.fault = partial(breaks_off, 2)
+        assert len(list(open_storage(url).files("SegmentationClass"))) == 6
+        behaviour.fault = partial(breaks_off, 10**6)
+        with pytest.raises(StoreError, match=r"SegmentationClass/b.*status 503"):
+            open_storage(url)
+
+
+@pytest.mark.parametrize("policy", ["strict", "lenient"])
+def test_a_server_that_sends_the_whole_file_at_times_costs_no_item(
+    policy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A store that fails is no fault of an item: no error policy may leave the item out."""
+    monkeypatch.setattr(store_module, "_AHEAD_ITEMS", (1,))
+    from datumaro_segmask.plugin.host import CollectedErrors
+
+    files = {"a.zip": zipped(archive({f"i{i}": gray("01") for i in range(5)}), tmp_path)}
+    asked: Counter[str] = Counter()
+
+    def whole(times: int, path: str) -> str | None:
+        asked[path] += 1
+        return "whole" if asked[path] % 4 < times else None
+
+    with web_server(files) as (url, behaviour):
+        archived = open_archive(f"{url}/a.zip")
+        context = ImportContext(error_policy=CollectedErrors() if policy == "lenient" else None)
+        behaviour.fault = partial(whole, 2)
+        base = SegmaskBase(archived, ctx=context)
+        assert [len(item.annotations) for item in base] == [1] * 5
+        behaviour.fault = partial(whole, 4)
+        with pytest.raises(StoreError, match="whole file whatever part is asked for"):
+            list(SegmaskBase(archived, ctx=context))
 
 
 # What cannot be opened

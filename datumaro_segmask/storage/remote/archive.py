@@ -10,6 +10,7 @@ import io
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from functools import partial
+from operator import itemgetter
 from typing import IO, Any, TypeAlias
 from urllib.parse import quote, unquote
 
@@ -50,11 +51,8 @@ class RemoteFolder:
         for folder in dict.fromkeys([*layout.FOLDERS, *near]):
             if folder.partition("/")[0] not in folders:
                 continue
-            path = self._path(folder)
-            found = self._store.ask("list", path, partial(_find, path)) or {}
-            for name in sorted(found):
-                if found[name].get("type", "file") == "file":
-                    self._add(found[name])
+            for info in _files_below(self._store, self._path(folder)):
+                self._add(info)
         self._index.sort()
 
     def _check_finished(self) -> None:
@@ -176,7 +174,34 @@ class RemoteFolder:
         return ranges
 
 
-def _find(path: str, system: Any) -> Any:
+def _files_below(store: Store, path: str) -> Iterator[dict[str, Any]]:
+    """Yield what is known of each file below a folder, by name; nothing if it is not there.
+
+    fsspec's own ``find`` leaves out what it cannot list, so folders are listed one by one here,
+    but for stores that list all of it at once.
+    """
+    found = store.ask("list", path, partial(_find_at_once, path))
+    if isinstance(found, dict):
+        infos = [info for info in found.values() if info.get("type") == "file"]
+    else:
+        infos, folders, seen = [], [path], set[str]()
+        while folders:
+            folder = folders.pop()
+            listed = store.ask if folder == path else store.demand
+            entries = listed("list", folder, partial(list_of, folder)) or []
+            infos += [info for info in entries if info["type"] == "file"]
+            seen.add(folder)
+            folders += [below for below in _folders_of(entries) if below not in seen]
+    yield from sorted(infos, key=itemgetter("name"))
+
+
+def _find_at_once(path: str, system: Any) -> Any:
+    from fsspec.asyn import AsyncFileSystem
+    from fsspec.spec import AbstractFileSystem
+
+    own = getattr(type(system), "_find" if system.async_impl else "find")
+    if own in (AsyncFileSystem._find, AbstractFileSystem.find):
+        return None
     return system.find(path, detail=True)
 
 

@@ -12,14 +12,15 @@ from ...errors import (
     MissingFileError,
     SegmaskError,
     SegmaskExportError,
+    StoreError,
 )
 
 _CUT = ("Payload", "Incomplete", "Disconnected", "Connect")  # in names of errors
 _NO_KEYS, _NO_PARAMETERS = "NoCredentialsError", "ParamValidationError"  # of botocore
 
 
-class StoreError(MissingFileError):
-    """A store does not answer as it should, so nothing is known of what was asked for."""
+class WholeFileError(Exception):
+    """A server has sent more than the part of a file that was asked for."""
 
 
 class StoreWriteError(SegmaskExportError):
@@ -103,6 +104,12 @@ def _reason(error: Exception, writes: bool) -> tuple[str, str, str]:
         )
     if isinstance(error, ValueError) or kind == _NO_PARAMETERS or type(error) is IsADirectoryError:
         return f"it is no URL of a file ({kind})", "a URL such as s3://bucket/task.zip", "check it"
+    if isinstance(error, WholeFileError):
+        return (
+            "the server sends the whole file whatever part is asked for",
+            "a server that answers range requests",
+            "download the file, and give its path",
+        )
     if isinstance(error, EOFError):  # ours
         why = f"the connection was cut: {error}"
     elif isinstance(error, ConnectionError) or any(word in kind for word in _CUT):

@@ -14,9 +14,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeAlias, TypeVar, cast
 
-from ...errors import ArchiveError
 from ..read import Entry
-from .faults import failed, is_final, is_gone, meant, package_missing
+from .faults import WholeFileError, failed, is_final, is_gone, meant, package_missing
 
 _URL = re.compile(r"[a-z][a-z0-9+.-]+(::|://)", re.I)
 _FLAT_URL = re.compile(r"((?:[a-z][a-z0-9+.-]+::)*[a-z][a-z0-9+.-]+:)/(?!/)(.*)", re.I | re.S)
@@ -265,12 +264,7 @@ def _checked(data: Any, part: Range) -> bytes | Exception:
     if end >= 0 and len(data) < end - start:
         return EOFError(f"{len(data):,} of {end - start:,} bytes came")
     if end >= 0 and len(data) > end - start:
-        return ArchiveError(
-            "the server sends the whole file whatever part is asked for",
-            shown(part[0]),
-            "a server that answers range requests",
-            "download the file, and give its path",
-        )
+        return WholeFileError()  # some servers of a farm do so, and others do not
     return bytes(data)
 
 
