@@ -19,6 +19,7 @@ from datumaro_segmask.errors import (
     MissingFileError,
     SegmaskError,
     SegmaskExportError,
+    StoreError,
 )
 from datumaro_segmask.sharding.manifest import MANIFEST
 from datumaro_segmask.sharding.parts import make_plan
