@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -375,18 +376,6 @@ def test_names_that_mean_nothing(text: str, says: str, tmp_path: Path) -> None:
 
 CAR_ROAD = [("background", 0), ("car", 1), ("road", 2)]
 OTHERS = {
-    "csv": ("background,0,0,0\ncar,255,0,0\nroad,0,255,0\n", CAR_ROAD, "names and colours"),
-    "csv-with-head": ("name,r,g,b\nbackground,0,0,0\ncar,9,0,0\nroad,0,9,0\n", CAR_ROAD, "colours"),
-    "csv-of-values": ("0;background\r\n1;car\r\n2;road\r\n", CAR_ROAD, "values and names"),
-    "csv-values-behind": ("background,0\nroad,2\ncar,1\n", CAR_ROAD, "names and values"),
-    "csv-of-all": ("id,class,r,g,b\n0,background,0,0,0\n1,car,1,1,1\n2,road,2,2,2\n", CAR_ROAD,
-                   "values, names and colours"),
-    "segnet": ("0 0 0\tbackground\n64 0 128\tcar\n9 9 9\t\troad\n", CAR_ROAD, "colours and names"),
-    "numbered": ("0: background\n1: car\n2: road\n", CAR_ROAD, "values and names"),
-    "numbered-with-spaces": ("0 background\n1 car\n2 road\n", CAR_ROAD, "values and names"),
-    "numbered-from-1": ("1. car\n2. road\n", CAR_ROAD, "0 background, 1 car, 2 road"),
-    "gaps": ("7\tcar\n26\troad\n", [("background", 0), ("car", 7), ("road", 26)], "26 road"),
-    "cityscapes": ("unlabeled,0\nplate,-1\ncar,26\n", [("unlabeled", 0), ("car", 26)], "values"),
     "labelme": ("__ignore__\n_background_\ncar\nroad\n", CAR_ROAD, "labelme"),
     "labelme-without-ignored": ("_background_\ncar\nroad\n", CAR_ROAD, "labelme"),
     "yaml": ("- background\n- car\n- road\n", CAR_ROAD, "YAML"),
@@ -414,11 +403,41 @@ def test_labels_of_other_tools(name: str, tmp_path: Path, capsys) -> None:
     assert by_name == {n for n, i in expected if i in (first, last) or n == "unlabeled"}
 
 
-def test_colours_of_a_table(tmp_path: Path) -> None:
-    assert labels("background,0,0,0\ncar,255,0,0\n", tmp_path)[1] == ("car", 1, (255, 0, 0))
-    assert labels("1,car\n", tmp_path) == [
-        ("background", 0, (0, 0, 0)), ("car", 1, (128, 0, 0))
-    ]  # fmt: skip
+TABLES = {
+    "csv": "background,0,0,0\ncar,255,0,0\nroad,0,255,0\n",
+    "csv-with-head": "name,r,g,b\nbackground,0,0,0\ncar,9,0,0\nroad,0,9,0\n",
+    "csv-of-values": "0;background\r\n1;car\r\n2;road\r\n",
+    "csv-values-behind": "background,0\nroad,2\ncar,1\n",
+    "csv-of-all": "id,class,r,g,b\n0,background,0,0,0\n1,car,1,1,1\n2,road,2,2,2\n",
+    "segnet": "0 0 0\tbackground\n64 0 128\tcar\n9 9 9\t\troad\n",
+    "numbered": "0: background\n1: car\n2: road\n",
+    "numbered-with-spaces": "0 background\n1 car\n2 road\n",
+    "numbered-from-1": "1. car\n2. road\n",
+    "gaps": "7\tcar\n26\troad\n",
+    "cityscapes": "unlabeled,0\nplate,-1\ncar,26\n",
+    "one-line": "car,road,sky\n",
+}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_a_table_of_labels_is_an_error_that_says_what_to_write(name: str, tmp_path: Path) -> None:
+    with pytest.raises(LabelMapError, match=r"the lines are a table.*one per line, in the order"):
+        labels(TABLES[name], tmp_path)
+
+
+@pytest.mark.parametrize("text", [" " * 200_000, "a" + " ," * 100_000, "1 " * 100_000])
+def test_long_lines_of_labels_are_read_at_once(text: str, tmp_path: Path) -> None:
+    """Their time grew with the third power of their length."""
+    with suppress(LabelMapError):
+        labels(f"a\n{text}b\n", tmp_path)
+
+
+def test_colours_of_coco_categories_are_kept(tmp_path: Path) -> None:
+    text = '{"categories": [{"id": 2, "name": "car", "color": [9, 8, 7]}, {"id": 1, "name": "b"}]}'
+    assert labels(text, tmp_path)[1:] == [("car", 2, (9, 8, 7)), ("b", 1, (128, 0, 0))]
+    for color in ("[1, 2]", "[1, 2, 256]", '"red"'):
+        found = labels(text.replace("[9, 8, 7]", color), tmp_path)
+        assert found[1] == ("car", 2, (0, 128, 0))
 
 
 def test_ignored_of_labelme_is_255(tmp_path: Path) -> None:
@@ -434,7 +453,7 @@ def test_ignored_of_labelme_is_255(tmp_path: Path) -> None:
      '["a", 3]', '{"names": {"0": "a", "00": "b"}}'],
 )  # fmt: skip
 def test_labels_that_are_refused(text: str, tmp_path: Path) -> None:
-    with pytest.raises(LabelMapError, match="one name a line"):
+    with pytest.raises(LabelMapError, match="one name (a|per) line"):
         labels(text, tmp_path)
 
 

@@ -1,4 +1,4 @@
-"""The labels of masks that are no archive: names, a label map, or what other tools write."""
+"""The labels of masks that are no archive: names, a label map, or names in JSON or YAML."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ...archive import (
 from ...colors import Rgb, voc_color
 from ...errors import LabelMapError, MissingFileError, printable
 from ...storage import FolderStorage
-from .tables import Row, is_structured, read_structured, read_table
+from .structured import EXPECTED, REMEDY, Row, is_structured, read_structured
 
 _WHITE: Rgb = (255, 255, 255)
 # A field behind the name that a label map has and a list of names has not: a colour, or nothing.
@@ -27,6 +27,10 @@ _FIELD = re.compile(r":\s*(-?\d+\s*,[^:]*)?(:|$)")
 _IGNORED, _GROUND = "__ignore__", "_background_"  # labelme's, with the values -1 and 0
 _IGNORED_VALUE = 255  # -1 in 8 bits
 _MARKUP = re.compile(r"[{}]|^<")
+_COLUMNS = re.compile("[,;\t]")
+_NUMBER = re.compile(r"[-\d\s.]*\d[\d\s.]*")
+_NUMBERED = re.compile(r"-?\d+(\s|\s?[:.)=|]\s)")
+_SHOWN_TEXT = 80  # characters of a line in messages
 _MAX_BYTES = 1 << 24
 _SHOWN = 8  # labels of which a table was read that are named
 
@@ -63,7 +67,10 @@ def binary_labels(name: str) -> Labels:
 
 
 def read_labels_file(path: str) -> Labels:
-    """Read a label map, names (the index of a line is the value in gray masks), or a table of them.
+    """Read a label map, or names, of which the index of a line is the value in gray masks.
+
+    Names may stand in JSON or YAML, too. A table of names is an error, because it can mean many
+    things.
 
     Names get the VOC colours of their values, but ``background`` is black, and no other label is.
     Raises LabelMapError or MissingFileError.
@@ -84,10 +91,27 @@ def read_labels_file(path: str) -> Labels:
         return Labels(read_label_map_file(path))
     if not text.strip():
         return Labels(make_label_map([], path))
-    table = read_table(lines, path)
-    if table is not None:
-        return _of_rows(*table)
+    if _is_table(lines):
+        raise LabelMapError(
+            f"the lines are a table, such as {lines[-1][:_SHOWN_TEXT]!r}", path, EXPECTED, REMEDY
+        )
     return _of_names(lines, path)
+
+
+def _is_table(lines: Sequence[str]) -> bool:
+    """Tell whether each line, but for a head, has a number in a column of its own or before it."""
+    filled = [line for line in lines if line]
+    rows = filled[1:] or filled
+    return (
+        any("\t" in line for line in rows)
+        or all(_has_number(_COLUMNS.split(line)) for line in rows)
+        or all(map(_NUMBERED.match, rows))
+        or (len(filled) == 1 and len(_COLUMNS.split(filled[0])) > 2)
+    )
+
+
+def _has_number(columns: Sequence[str]) -> bool:
+    return len(columns) > 1 and any(map(_NUMBER.fullmatch, columns))
 
 
 def _of_names(lines: Sequence[str], path: str) -> Labels:
@@ -107,7 +131,7 @@ def _check(name: str, where: str) -> None:
     if not name or name.startswith("#"):
         what = "the line is blank" if not name else "the line is a comment"
     elif _MARKUP.search(name):
-        what = f"{name[:80]!r} is no name, but a line of another format"
+        what = f"{name[:_SHOWN_TEXT]!r} is no name, but a line of another format"
     if what:
         raise LabelMapError(
             what,
