@@ -22,20 +22,16 @@ from datumaro.components.importer import ImportContext
 from datumaro.components.media import Image
 
 from ..archive import (
-    BY_COLOR,
-    BY_INDEX,
     WAYS,
     Archive,
     ClassLookup,
     Item,
-    log_findings,
-    open_archive,
     read_item,
-    two_ways,
 )
 from ..errors import OptionError, SegmaskImportError, printable
 from ..png import MAX_PIXELS
 from ..regions import CONNECTIVITIES
+from ..rules import RULES, WholeFacts, log_findings, open_archive
 from ..storage import layout
 from .annotations import make_mask
 from .host import border, keep_freed_memory, report_imported, set_subsets, track
@@ -198,8 +194,9 @@ class SegmaskBase(DatasetBase):
             return
         self._ways[item.way] = layout.class_mask(item.item_id)
         if len(self._ways) == len(WAYS):
-            finding = two_ways(self._ways[BY_COLOR], self._ways[BY_INDEX])
-            log_findings(self._archive.storage.place, [finding])
+            facts = WholeFacts(ways={way: [mask] for way, mask in self._ways.items()})
+            findings = RULES["class-mask-kinds"].findings(facts)
+            log_findings(self._archive.storage.place, findings)
 
     def _media(self, item: Item) -> Image | None:
         storage = self._archive.storage

@@ -10,8 +10,8 @@ from datumaro.components.errors import DatasetNotFoundError
 from datumaro.components.format_detection import FormatDetectionConfidence, FormatDetectionContext
 from datumaro.components.importer import Importer
 
-from ..archive import open_archive
 from ..png import MAX_PIXELS
+from ..rules import open_archive
 from ..storage import folder_roots, holds_archive, layout, lone_zip, url_of
 from .base import ANNOTATIONS, INSTANCES, check_options
 from .host import (
@@ -87,7 +87,7 @@ class SegmaskImporter(Importer):
 
         The archive is opened here, once: Datumaro passes on what is raised here as it is, while
         from the constructor of `SegmaskBase` it says "Failed to import" and no more, or the whole
-        URL, keys and all. Raises DatasetNotFoundError, OptionError, and as `archive.open_archive`.
+        URL, keys and all. Raises DatasetNotFoundError, OptionError, and as `rules.open_archive`.
         """
         place = url_of(path)
         if place is None:
@@ -103,7 +103,7 @@ class SegmaskImporter(Importer):
     def find_sources(cls, path: str) -> list[dict[str, Any]]:
         """Return one source for the whole archive; its subsets are read in one pass.
 
-        Raises as `archive.open_archive`.
+        Raises as `rules.open_archive`.
         """
         open_archive(path)
         return [{"url": path, "format": cls.NAME}]

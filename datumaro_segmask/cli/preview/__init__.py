@@ -11,9 +11,10 @@ from functools import partial
 from hashlib import sha256
 from typing import TypeVar
 
-from ...archive import Archive, ClassLookup, open_archive
+from ...archive import Archive, ClassLookup
 from ...errors import UsageError
 from ...plugin.importer import add_reading_options
+from ...rules import open_archive
 from ...storage import Storage, is_url, layout, shown
 from .. import FAULTS, OK
 from ..check.report import printable

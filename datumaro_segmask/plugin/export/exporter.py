@@ -11,7 +11,7 @@ from datumaro.components.dataset_base import DatasetItem, IDataset
 from datumaro.components.dataset_item_storage import ItemStatus
 from datumaro.components.dataset_storage import DatasetPatch
 
-from ...archive import COLOR, MASK_MODES, MaskEncoder, format_label_map
+from ...archive import COLOR, MASK_MODES, MaskEncoder, label_map_lines
 from ...errors import SegmaskExportError
 from ...storage import FolderSink, Sink, SubsetLists, ZipSink, layout
 from ..importer import NAME
@@ -106,7 +106,7 @@ class SegmaskExporter(WholeExporter):
         super().__init__(extractor, save_dir, **kwargs)
         self._labels = make_export_labels(extractor.categories(), label_map)
         encoder = MaskEncoder(self._labels.label_map, mask_mode, ignore_label)
-        self._label_lines = format_label_map(encoder.label_map).splitlines()
+        self._label_lines = label_map_lines(encoder.label_map)
         self._files = ItemFiles(
             self._labels,
             encoder,
@@ -159,7 +159,8 @@ class SegmaskExporter(WholeExporter):
             raise
         if saves:
             self._pictures.settle(place)
-        self._files.log_losses()
+        # Who trains, splits or merges is not told of CVAT.
+        self._files.log_losses(for_cvat=self._as_zip or replace)
 
     def _write_shards(self) -> None:
         """Export to zips of so many items each, which get into the folder together."""
@@ -179,7 +180,7 @@ class SegmaskExporter(WholeExporter):
         except BaseException:
             sink.abandon()
             raise
-        self._files.log_losses()
+        self._files.log_losses(for_cvat=True)
 
     def _make_pictures(self, root: str | None, *, in_place: bool) -> Pictures:
         return Pictures(

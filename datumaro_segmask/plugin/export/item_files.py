@@ -19,10 +19,11 @@ from datumaro.components.annotation import Annotation, Bbox, Mask
 from datumaro.components.dataset_base import DatasetItem
 from datumaro.components.media import Image, ImageFromBytes
 
-from ...archive import CvatLosses, MaskEncoder
+from ...archive import MaskEncoder
 from ...arrays import Size
-from ...errors import SegmaskExportError, UnpaintableError, as_typed
+from ...errors import SegmaskExportError, UnpaintableError
 from ...regions import overlap_of_boxes, paint
+from ...rules import CvatLosses
 from ...storage import Hashes, layout
 from ..annotations import (
     OUTLINES,
@@ -113,7 +114,7 @@ class ItemFiles:
         self._ids, self._contents, self._looks = Hashes(), Hashes(), Hashes()
         self._warned = False
         self.left_out: Counter[str] = Counter()
-        self.for_cvat = CvatLosses(len(labels.label_map.labels))
+        self.for_cvat = CvatLosses(labels.label_map)
 
     def masks(self, item: DatasetItem) -> dict[str, bytes]:
         """Return the mask files of an item; none for an item without shapes.
@@ -153,14 +154,13 @@ class ItemFiles:
             )
         return masks
 
-    def log_losses(self) -> None:
-        """Log once, with numbers, what does not show in the files, or not in CVAT."""
+    def log_losses(self, *, for_cvat: bool) -> None:
+        """Log once, with numbers, what does not show in the files, and not in CVAT if told so."""
         for what, count in sorted(self.left_out.items()):
             if count:
                 log.warning("Left out of the export: %d %s.", count, what)
-        losses = "; ".join(self.for_cvat.lines())
-        if losses:
-            log.warning("CVAT will not read all of this: %s.", as_typed(losses))
+        if for_cvat:
+            self.for_cvat.log()
 
     def _note_for_cvat(self, item: DatasetItem, annotations: list[Annotation]) -> None:
         stuff = sum(map(is_stuff, annotations))

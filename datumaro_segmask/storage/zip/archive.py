@@ -99,6 +99,30 @@ class ZipStorage:
             if self.exists(folder):
                 raise no_folder(self.place(folder))
 
+    @property
+    def root(self) -> str:
+        """The folder in which the layout begins, with a slash at its end; empty for the top."""
+        return self._root
+
+    @property
+    def doubled(self) -> list[str]:
+        """The files of the archive that the zip has twice, with the same content."""
+        names = self._directory.doubled
+        return [n.removeprefix(self._root) for n in names if n.startswith(self._root)]
+
+    def beside_root(self) -> Iterator[str]:
+        """Yield what lies beside the root, or beside a folder that it lies in: from the top."""
+        way = self._root.rstrip("/").split("/") if self._root else []
+        for name in self._directory.every_name():
+            parts = name.rstrip("/").split("/")
+            depth = next(
+                (i for i, (a, b) in enumerate(zip(way, parts, strict=False)) if a != b), None
+            )
+            if depth is not None:
+                yield "/".join(parts[: depth + 1])
+            elif len(parts) < len(way) and not name.endswith("/"):
+                yield name
+
     def place(self, name: str = "") -> str:
         return f"{self._source.place}: {self._root}{name}" if name else self._source.place
 
