@@ -51,7 +51,7 @@ _LOOK_ALIKE = re.compile(
     r"([._ ~(-](bak|old|orig|copy|backup|save|\d)?[^/]*)?",
     re.I,
 )
-_ODD_NUMBER = re.compile(r"[+_]|[^\x00-\x7f]")
+_ODD_NUMBER = re.compile(r"[+_]")
 _NO_LABELS = {
     BACKGROUND, "void", "unlabeled", "unlabelled", "unknown", "none", "nothing", "other", "ignore"
 }  # fmt: skip
@@ -133,9 +133,9 @@ def cvat_label_line(facts: ArchiveFacts) -> Iterator[Met]:
     if facts.label_text.startswith(_MARK):
         first = lines[1].partition(":")[0].strip()
         if first and first != BACKGROUND:
-            what = "CVAT takes the byte-order mark at the beginning for a part of the line"
+            marked = "CVAT takes the byte-order mark at the beginning for a part of the line"
             fix = "save the file as UTF-8 without a byte-order mark"
-            yield Met(f"{layout.LABEL_MAP}:1", what, fix)
+            yield Met(f"{layout.LABEL_MAP}:1", marked, fix)
     fields = {label.line: lines[label.line].split(":") for label in facts.label_map.labels}
     # Where no line has a colour, CVAT too gives each that of its index.
     no_colors = not any(of[1].strip() for of in fields.values() if len(of) > 1)
@@ -181,8 +181,8 @@ def part_is_a_label(facts: ArchiveFacts) -> Iterator[Met]:
     lambda: archive(labels=LABELS.replace("car:128", "car:+128")), is_logged=True,
 )  # fmt: skip
 def odd_color(facts: ArchiveFacts) -> Iterator[Met]:
-    """Python, and so CVAT, takes `+255`, `2_55` and digits of other scripts for numbers. Other
-    tools do not, and the line is probably a slip."""
+    """Python, and so CVAT, takes `+255` and `2_55` for numbers. Other tools do not, and the line is
+    probably a slip."""
     for label in facts.label_map.labels:
         text = facts.label_lines.get(label.line, "") if label.has_color else ""
         fields = [f for f in text.split(":")[1:] if _color(f) == label.color]

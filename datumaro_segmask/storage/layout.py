@@ -209,6 +209,11 @@ def check_subset(subset: str, where: str) -> str:
     return subset
 
 
+def problem_of_new_subset(subset: str) -> str | None:
+    """Say why a list for a subset must not be made, or return None."""
+    return problem_of_new_name(_DRIVE.sub("x", subset))
+
+
 def list_line(item_id: str, has_mask: bool) -> str:
     """Return the line that `parse_subset_list` takes for ``item_id``, without newline."""
     if not has_mask and split_suffix(item_id)[1].lower() in IMAGE_SUFFIXES:

@@ -105,6 +105,15 @@ def test_a_table_written_as_a_zip(
         assert part in texts[0]
 
 
+@pytest.mark.parametrize("zipped", [False, True], ids=["folder", "zip"])
+def test_a_subset_with_a_colon_is_no_drive(zipped: bool, tmp_path: Path) -> None:
+    files = archive({"a": rgb("1")}, lists={"a:b": "a\n"})
+    found = Dataset.import_from(str(as_folder(files, tmp_path / "in")), "segmask")
+    found.export(str(tmp_path / "out"), "segmask", zip=zipped)
+    again = Dataset.import_from(str(tmp_path / "out"), "segmask")
+    assert [(item.id, item.subset) for item in again] == [("a", "a:b")]
+
+
 @pytest.mark.parametrize(
     "end", ["\x0b", "\x0c", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029"], ids=repr
 )

@@ -47,7 +47,7 @@ FOLDS_CASE = ON_WINDOWS or sys.platform == "darwin"
 _SAME_EXTENT = 0.9  # of the overlap of two extents over their union
 OWN_BOXES = "boxes that are taken for those of other annotations"
 NO_IMAGE = "images that the dataset does not have"
-_problem_of_subset = lru_cache(maxsize=64)(layout.problem_of_new_name)  # there are few of them
+_problem_of_subset = lru_cache(maxsize=64)(layout.problem_of_new_subset)  # there are few of them
 
 
 def in_paint_order(annotations: Sequence[Annotation], left_out: Counter[str]) -> list[Placed]:
