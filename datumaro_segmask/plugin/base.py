@@ -28,7 +28,7 @@ from ..archive import (
     Item,
     read_item,
 )
-from ..errors import OptionError, SegmaskImportError, printable
+from ..errors import OptionError, SegmaskImportError, UnsafePathError, printable
 from ..png import MAX_PIXELS
 from ..regions import CONNECTIVITIES
 from ..rules import RULES, WholeFacts, log_findings, open_archive
@@ -91,6 +91,7 @@ class SegmaskBase(DatasetBase):
             self._archive = path
         else:
             self._archive = opened or open_archive(path, stream)
+        check_subsets(self._archive)
         self._as_polygons = annotation == POLYGON
         self._tolerance = tolerance
         self._components = (connectivity, min_area) if instances == COMPONENTS else None
@@ -207,6 +208,20 @@ class SegmaskBase(DatasetBase):
         if path is None:
             return StoredImage(storage, item.image, item.size, item.turn)
         return image_in_file(path, item.size, item.turn)
+
+
+def check_subsets(archive: Archive) -> None:
+    """Raise UnsafePathError for a subset that Datumaro takes for a drive, as 1.13 does ``a:b``."""
+    for subset in archive.subsets:
+        try:
+            DatasetItem("a", subset=subset)
+        except ValueError as error:
+            raise UnsafePathError(
+                f"this version of Datumaro refuses the subset {subset!r} ({error})",
+                archive.storage.place(layout.subset_list(subset)),
+                "a subset whose name does not begin with a letter and a colon",
+                "rename the list",
+            ) from error
 
 
 def read_ahead(

@@ -13,7 +13,7 @@ from datumaro.components.importer import Importer
 from ..png import MAX_PIXELS
 from ..rules import open_archive
 from ..storage import folder_roots, holds_archive, layout, lone_zip, url_of
-from .base import ANNOTATIONS, INSTANCES, check_options
+from .base import ANNOTATIONS, INSTANCES, check_options, check_subsets
 from .host import (
     ABOVE_MEDIUM,
     border,
@@ -95,7 +95,9 @@ class SegmaskImporter(Importer):
                 raise DatasetNotFoundError(path, self.NAME)
             place = os.path.normpath(path)
         check_options(**extra_params)
-        options = {**extra_params, "opened": open_archive(place, stream), "stream": stream}
+        archive = open_archive(place, stream)
+        check_subsets(archive)
+        options = {**extra_params, "opened": archive, "stream": stream}
         return [{"url": place, "format": self.NAME, "options": options}]
 
     @classmethod

@@ -20,8 +20,8 @@ _HEAD = 1 << 12  # bytes of a PNG in which a palette's transparency stands
 _LAST_SHARED_COLOR = 256  # of colours CVAT takes one more, for it has no black among them
 _LABEL_THEM = "label these pixels in the class mask, or blacken them in the instance mask"
 NUMBER_ANEW = (
-    "'datum convert -i ARCHIVE -if segmask -f segmask -o NEW' numbers the instances from 1; images "
-    "with more than 255 have to be cut"
+    "in Python, Dataset.import_from('ARCHIVE', 'segmask').export('NEW', 'segmask') numbers the "
+    "instances from 1; images with more than 255 have to be cut"
 )
 _CAR = rgb(BLOCK)
 

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from datumaro.components.dataset import Dataset
 
 from datumaro_segmask.__main__ import main
 from datumaro_segmask.cli.check.survey import survey
@@ -117,8 +118,8 @@ def copy_lists(path: str, finding: Finding, name: str) -> None:
 
 def convert(path: str, _: Finding, command: str) -> None:
     """What is written takes the place of the archive."""
-    args = shlex.split(command.replace("ARCHIVE", path).replace("NEW", f"{path}-new"))
-    assert main(args[1:]) == 0
+    line = command.replace("'ARCHIVE'", repr(path)).replace("'NEW'", repr(f"{path}-new"))
+    eval(line, {"Dataset": Dataset})
     shutil.rmtree(path)
     shutil.move(f"{path}-new", path)
 
@@ -150,7 +151,7 @@ REMEDIES: list[tuple[str, Callable[..., None]]] = [
     (r"if it is meant, rename it to (\w+), letter by letter", rename),
     (r"write their ids, one a line, into (\S+)", write_list),
     (r"copy the lists to (\S+)", copy_lists),
-    (r"'(datum convert .*?)'.*", convert),
+    (r"in Python, (Dataset\..*\)) numbers the .*", convert),
     (r".*'(datumaro-segmask from-masks .*? -o task.zip)'.*", make_masks),
     (r"type \"(zip -d .*)\"", zip_delete),
 ]
