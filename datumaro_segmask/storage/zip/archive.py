@@ -29,11 +29,14 @@ _EXTRA = 1 << 10  # bytes of extra fields, at most, in nearly all local headers
 _AT_FIRST = 1 << 14  # bytes read of a file that is not read as a whole
 _SHOWN = 200  # characters of what others say
 
+_METHODS = {9: "Deflate64", 12: "bzip2", 14: "LZMA", 93: "Zstandard", 95: "XZ", 98: "PPMd"}
+"""Methods of packing that a Python may lack (APPNOTE.TXT, 4.4.5); Explorer uses Deflate64."""
+
 _DAMAGE = (
     zipfile.BadZipFile,
     zlib.error,
     LZMAError,
-    NotImplementedError,  # a compression that this Python does not have
+    NotImplementedError,  # see `_METHODS`
     RuntimeError,
     struct.error,
     ValueError,
@@ -205,7 +208,7 @@ class ZipStorage:
         *_, name_size, extra_size = _LOCAL.unpack_from(data)
         _, _, flags, *_ = _LOCAL.unpack_from(data)
         own = decode_name(data[_LOCAL.size : _LOCAL.size + name_size], flags, self.place(name))
-        if own != record.name:
+        if own != record.own:
             raise self._damaged(f"its own name is {own[:_SHOWN]!r}", name)
         begin = _LOCAL.size + name_size + extra_size
         if record.offset + begin + record.packed > self._directory.end_of(record):
@@ -219,6 +222,15 @@ class ZipStorage:
         return zipfile.ZipExtFile(packed, "r", info)  # stops at the size that the zip declares
 
     def _fail(self, error: Exception, name: str) -> Exception:
+        record = self._directory.find(self._root + name)
+        if isinstance(error, NotImplementedError) and record is not None:
+            method = _METHODS.get(record.method, f"the method number {record.method}")
+            return ArchiveError(
+                f"it is packed by {method}, which this Python cannot unpack",
+                self.place(name),
+                "a file that is packed by Deflate, or not packed",
+                "unpack the zip and give the folder, or pack that again with Deflate",
+            )
         return self._damaged(str(error), name) if isinstance(error, _DAMAGE) else error
 
     def _damaged(self, why: str, name: str) -> ArchiveError:
