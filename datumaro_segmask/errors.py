@@ -14,11 +14,18 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import ClassVar, TypeAlias
 
-_OPTION = re.compile(r"\b(option|with|without) ([a-z]+(?:_[a-z]+)*)(?:=(\w+))?")
 _OF_IMPORTS = {
     "annotation", "connectivity", "gt", "ignore_index", "images", "instances", "keep_background",
     "max_pixels", "min_area", "min_score", "names", "num_workers", "tolerance",
 }  # fmt: skip
+_OF_EXPORTS = {
+    "empty_masks", "ignore_label", "image_ext", "label_map", "mask_mode", "number_stuff",
+    "save_media", "segmentation", "shard_items", "split", "stuff", "zip",
+}  # fmt: skip
+OPTIONS = frozenset(_OF_IMPORTS | _OF_EXPORTS)
+"""The options of ours that messages name, as Python has them; a test holds them."""
+
+_OPTION = re.compile(rf"\b(option|with|without) ({'|'.join(sorted(OPTIONS))})\b(?:=(\w+))?")
 
 
 def as_typed(text: str) -> str:
@@ -35,7 +42,7 @@ def as_typed(text: str) -> str:
 
     def typed(match: re.Match[str]) -> str:
         word, name, value = match.groups()
-        if word != "option" and "_" not in name:
+        if word != "option" and "_" not in name:  # "without annotation" is plain English
             return match[0]
         option = f"{word} --{name.replace('_', '-')}"
         if value is not None and value != "True":

@@ -15,12 +15,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .archive import ClassLookup, Item, open_archive, read_item
+from .archive import ClassLookup, Item, read_item
 from .arrays import turn
 from .colors import Rgb, voc_color
 from .errors import ArchiveError
 from .png import MAX_PIXELS
 from .regions import Instance, decode_box
+from .rules import open_archive
 from .storage import Storage
 
 try:

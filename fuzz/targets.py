@@ -145,7 +145,7 @@ def zip_reader(data: bytes) -> None:
     storage = open_storage(path)
     names = list(storage.files(layout.SUBSETS)) + list(storage.files(layout.CLASS_MASKS))
     check_names(names)
-    open_archive(path, note=lambda *_: None)
+    open_archive(path)
     for name in names[:50]:
         if len(storage.read(name, 1 << 20)) > 1 << 20:
             raise Finding(f"{name!r} was read past the limit")

@@ -122,6 +122,7 @@ LAYOUT = {
     "same-id-in-two-subsets": Good(
         archive({"a": rgb("1")}, lists={"train": "a\n", "val": "a\n"}),
         {("a", "train"): [("car", 0, "1")], ("a", "val"): [("car", 0, "1")]},
+        logs=("val.txt", "1 item such as 'a' stands in several subsets", "tasks one by one"),
     ),
     "duplicate-line": Good(archive(A, lists={"default": "a\na\n"}), CAR_ROAD),
     "listed-without-masks": Good(
@@ -385,7 +386,7 @@ LABEL_MAP = {
     "names-like-lines-of-another-tool": Good(
         archive({"a": gray("01")}, labels="background,0,0,0\ncar,128,0,0\n"),
         only(("car,128,0,0", 0, "01")),
-        logs=("labelmap.txt:1", "another tool", "2 items in all", "with colons"),
+        logs=("labelmap.txt:1", "another tool", "2 items in all", "write '"),
     ),
     "gray-among-colour": Good(
         archive({"a": rgb("012"), "b": gray("01"), "c": gray("00")}),

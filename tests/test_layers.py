@@ -14,7 +14,7 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1] / "datumaro_segmask"
 WINGS = ["errors", "arrays", "colors", "signatures", "png", "storage", "regions", "archive",
-         "training", "sharding", "plugin", "cli"]  # fmt: skip
+         "rules", "training", "sharding", "plugin", "cli"]  # fmt: skip
 """The order of the house; `_bridge`, `_startup`, `__main__` and `__init__` are its doors."""
 
 

@@ -1,38 +1,46 @@
 """What an archive says: label map, lists, the masks of an item; knows no Datumaro."""
 
-from .diagnostics import (
-    Finding,
-    background_doubts,
-    black_label,
-    comment_doubts,
-    log_findings,
-    no_background,
-    no_label_map,
-    two_ways,
-)
 from .encode import (
     COLOR,
     LAST_SHARED,
     MASK_MODES,
-    CvatLosses,
     MaskEncoder,
     Member,
     check_colors,
     format_label_map,
     instance_numbers,
-    is_thin,
+    label_map_lines,
 )
-from .files import ImageHead, has_masks, image_head, read_image_head
+from .files import (
+    ImageHead,
+    PassedFolder,
+    as_png,
+    has_masks,
+    image_head,
+    inner_archives,
+    masked_ids,
+    masks_in,
+    masks_of_other_types,
+    masks_passed_over,
+    passed_folders,
+    read_image_head,
+    right_place,
+    several_images,
+)
 from .item import Item, Scan, read_item, scan_item
 from .labelmap import (
     BACKGROUND,
     BLACK,
     MAX_LABELS,
+    VOC_LABELS,
     Label,
     LabelMap,
     find_background,
     lines_of,
     make_label_map,
+    parse_label_map,
+    shared_colors,
+    show_color,
     voc_label_map,
 )
 from .lists import (
@@ -46,15 +54,16 @@ from .lists import (
 )
 from .meaning import BY_COLOR, BY_INDEX, WAYS, ClassLookup
 from .subset_lists import text_of
-from .undeclared import findings_of
+from .undeclared import cause_of, nearest, remedy_of
 
 __all__ = [
     "BACKGROUND", "BLACK", "BY_COLOR", "BY_INDEX", "COLOR", "LAST_SHARED", "MASK_MODES",
-    "MAX_LABELS", "MAX_LIST_BYTES", "WAYS", "Archive", "ClassLookup", "CvatLosses", "Finding",
-    "ImageHead", "Item", "Label", "LabelMap", "MaskEncoder", "Member", "Scan", "background_doubts",
-    "black_label", "check_colors", "comment_doubts", "find_background",
-    "find_lists", "findings_of", "format_label_map", "has_masks", "image_head", "instance_numbers",
-    "is_thin", "lines_of", "log_findings", "make_label_map", "no_background", "no_label_map",
-    "open_archive", "read_image_head", "read_item", "read_label_map", "read_label_map_file",
-    "scan_item", "text_of", "two_ways", "unlisted_items", "voc_label_map",
+    "MAX_LABELS", "MAX_LIST_BYTES", "VOC_LABELS", "WAYS", "Archive", "ClassLookup", "ImageHead",
+    "Item", "Label", "LabelMap", "MaskEncoder", "Member", "PassedFolder", "Scan", "as_png",
+    "cause_of", "check_colors", "find_background", "find_lists", "format_label_map", "has_masks",
+    "image_head", "inner_archives", "instance_numbers", "label_map_lines", "lines_of",
+    "make_label_map", "masked_ids", "masks_in", "masks_of_other_types", "masks_passed_over",
+    "nearest", "open_archive", "parse_label_map", "passed_folders", "read_image_head", "read_item",
+    "read_label_map", "read_label_map_file", "remedy_of", "right_place", "scan_item",
+    "several_images", "shared_colors", "show_color", "text_of", "unlisted_items", "voc_label_map",
 ]  # fmt: skip

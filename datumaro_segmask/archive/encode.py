@@ -6,14 +6,14 @@ Source: docs/format.md, sections 2 and 5.
 from __future__ import annotations
 
 import logging
-from collections.abc import Hashable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from .. import colors
 from ..arrays import IntArray
-from ..errors import LabelMapError, SegmaskExportError, counted
+from ..errors import LabelMapError, SegmaskExportError
 from ..png import Plane, encode_gray, encode_palette, encode_rgb
 from ..storage import LABEL_MAP
 from .labelmap import LabelMap, parse_label_map, shared_colors, show_color
@@ -32,7 +32,6 @@ MASK_MODES = {
 }
 IGNORED = 255
 """The value of the ``ignore_label`` in index masks, as training code expects it."""
-_THIN = 2
 _LAST_GRAY = (1 << 16) - 1
 
 
@@ -69,62 +68,6 @@ def instance_numbers(members: Sequence[Member]) -> list[int]:
     else:
         numbers = {key: i for i, key in enumerate(instances, 1)}
     return [0 if key is None else numbers[key] for key in keys]
-
-
-def is_thin(width: int, height: int) -> bool:
-    """Tell whether an object of this extent, in pixels, vanishes when CVAT makes polygons of masks.
-
-    That is what an upload does unless it is told otherwise (docs/format.md, section 7).
-    """
-    return min(width, height) <= _THIN
-
-
-@dataclass
-class CvatLosses:
-    """Counts what CVAT will refuse or leave out of an export (docs/format.md, section 7).
-
-    ``highest`` is the largest instance number of an item. What is "stuff" counts where there are
-    instances beside it.
-    """
-
-    labels: int
-    highest: int = 0
-    _stuff: int = 0
-    _thin: int = 0
-    _comments: int = 0
-    _subsets: set[str] = field(default_factory=set)
-
-    def add(self, item_id: str, subset: str, *, stuff: int, thin: int) -> None:
-        """Count an item with its numbers of shapes that are stuff, and that are thin."""
-        self._stuff += stuff
-        self._thin += thin
-        self._comments += item_id.startswith("#")
-        self._subsets.add(subset)
-
-    def lines(self) -> Iterator[str]:
-        """Yield a line for each kind of loss, with its number."""
-        skipped = [subset for subset in sorted(self._subsets) if "_" in subset]
-        if self._stuff:
-            yield (
-                f"{counted(self._stuff, 'mask')} of stuff beside instances, which it leaves out "
-                "(with number_stuff=True they are instances)"
-            )
-        if self._comments:
-            yield f"{counted(self._comments, 'id')} that begin with '#', which are comments to it"
-        if skipped:
-            yield (
-                f"{counted(len(skipped), 'subset')} with '_' in the name, such as {skipped[0]!r}, "
-                "which it skips"
-            )
-        if self.labels > LAST_SHARED + 1:
-            yield f"{self.labels:,} labels, of which it can read {LAST_SHARED + 1}"
-        if self.highest > LAST_SHARED:
-            yield f"instance numbers up to {self.highest:,}, of which it can read {LAST_SHARED}"
-        if self._thin:
-            yield (
-                f"{counted(self._thin, 'object')} of one or two pixels across, which vanish when "
-                "it makes polygons of them (upload with conv_mask_to_poly=False)"
-            )
 
 
 class MaskEncoder:
@@ -254,7 +197,12 @@ def check_colors(label_map: LabelMap) -> None:
 
 
 def format_label_map(label_map: LabelMap) -> str:
-    """Return the text of a label map as CVAT writes it, colours and all, in the labels' order.
+    """Return the text of a label map, see `label_map_lines`."""
+    return "\n".join(label_map_lines(label_map)) + "\n"
+
+
+def label_map_lines(label_map: LabelMap) -> list[str]:
+    """Return the lines of a label map as CVAT writes it, colours and all, in the labels' order.
 
     Raises SegmaskExportError for a label whose name or fields the format cannot hold: what is
     written is parsed again and compared.
@@ -276,4 +224,4 @@ def format_label_map(label_map: LabelMap) -> str:
                 "rename the label",
             )
         lines.append(line)
-    return "\n".join(lines) + "\n"
+    return lines

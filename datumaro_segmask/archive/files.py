@@ -86,6 +86,42 @@ def masks_in(storage: Storage, folder: str) -> Iterator[tuple[str, str]]:
             yield item_id, name
 
 
+def masks_of_other_types(storage: Storage) -> Iterator[str]:
+    """Yield the files in the folders of masks that are no masks by their suffix."""
+    for folder in (layout.CLASS_MASKS, layout.INSTANCE_MASKS):
+        for name in storage.files(folder):
+            if layout.split_suffix(name)[1].lower() in layout.OTHER_MASK_SUFFIXES:
+                yield name
+
+
+def as_png(file: str) -> str:
+    """Return what to do about a file among the masks that is no PNG by its suffix."""
+    suffix = layout.split_suffix(file)[1].lower()
+    if suffix in (".jpg", ".jpeg"):
+        return "draw it again and save it as PNG, for JPEG has changed its values"
+    if suffix in (".bmp", ".tif", ".tiff"):
+        folder = file.partition("/")[0]
+        return (
+            f"save it as PNG; 'datumaro-segmask from-masks {folder} --labels {layout.LABEL_MAP} "
+            "-o task.zip' makes an archive of such masks"
+        )
+    return "save it as PNG, or move it elsewhere if it is no mask"
+
+
+def masks_passed_over(storage: Storage) -> Iterator[tuple[str, str]]:
+    """Yield each mask that is not taken, and the one that is: their suffixes differ in case."""
+    for folder in (layout.CLASS_MASKS, layout.INSTANCE_MASKS):
+        twice: dict[str, str] = {}
+        for item_id, name in masks_in(storage, folder):
+            if not name.endswith(layout.MASK_SUFFIX):
+                taken = find_mask(storage, folder, item_id)
+                if taken is not None and taken != name:
+                    twice[taken] = name
+        # Where the case of letters does not count, the one that is taken may be the other.
+        names = storage.files(folder) if twice else ()
+        yield from ((twice[name], name) for name in names if name in twice)
+
+
 def masked_ids(storage: Storage) -> Iterator[tuple[str, str]]:
     """Yield the id of every item that has a mask, once, and the first of its masks."""
     yield from masks_in(storage, layout.CLASS_MASKS)
@@ -119,6 +155,13 @@ def passed_folders(
         if lacking:
             has_masks = next(masks_in(storage, meant), None) is not None
             yield PassedFolder(folder, meant, lacking, has_masks)
+
+
+def right_place(folder: PassedFolder) -> str:
+    """Return what to do about a folder of masks that is passed over for its name."""
+    if folder.has_masks:
+        return f"if its masks are meant, move them into {folder.meant}"
+    return f"if it is meant, rename it to {folder.meant}, letter by letter"
 
 
 def inner_archives(storage: Storage) -> Iterator[str]:

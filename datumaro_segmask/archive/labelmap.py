@@ -29,10 +29,12 @@ MAX_LINE = 1 << 16  # characters; parts and actions are lists
 _MAX_LINES = 1 << 20
 _SHOWN = 80  # characters of a line in messages
 
-_COLOR_SHAPE = re.compile(r"-?[0-9]+\s*,\s*-?[0-9]+\s*,\s*-?[0-9]+")
+_NUMBER = r"[-+]?[0-9]+(?:_[0-9]+)*"  # what Python, and so CVAT, takes for a number
+_COLOR_SHAPE = re.compile(rf"{_NUMBER}\s*,\s*{_NUMBER}\s*,\s*{_NUMBER}")
 _COLOR_FIELD = re.compile(rf":\s*{_COLOR_SHAPE.pattern}\s*(?=:|\s#|$)")
 _LABEL_IN_COMMENT = re.compile(rf"#[^\s#:][^:]*:\s*{_COLOR_SHAPE.pattern}\s*(:.*)?")
-_INTEGER = re.compile(r"[0-9]{1,9}")
+_INTEGER = re.compile(r"\+?[0-9]+(_[0-9]+)*")
+_MAX_DIGITS = 9
 _COMMENT = re.compile(r"\s#")
 _COMMENT_IN_NAME = re.compile(r"\s#(?=\s|$)")
 _REMEDY_COLOR = "write the colour as three whole numbers, as in 'car:128,0,0::'"
@@ -78,7 +80,7 @@ class LabelMap:
 
         It is the label named ``background``, exactly or else in any case, and failing that the
         black one. CVAT's documentation says so; its code looks for black first, which
-        `diagnostics.background_doubts` tells. Source: docs/format.md, section 2.
+        the rule `background` tells. Source: docs/format.md, section 2.
         """
         named = find_background([label.name for label in self.labels])
         return self.black if named is None else named
@@ -251,15 +253,19 @@ def _parse_line(raw: str, index: int, where: str) -> Label | None:
 
 
 def _color_field(fields: Sequence[str]) -> int:
-    """Return where the colour stands: as far right as four fields allow, for names have colons."""
-    candidates = [len(fields) - back for back in (3, 2, 1) if back < len(fields)]
-    numbers = (at for at in candidates if _COLOR_SHAPE.fullmatch(fields[at]))
-    return next(numbers, candidates[0] if candidates else 1)
+    """Return where the colour stands: as far right as four fields allow, for names have colons.
+
+    Further left it is the colour if more than two fields follow, but those past four are empty.
+    """
+    usual = [len(fields) - back for back in (3, 2, 1) if back < len(fields)]
+    further = [at for at in range(len(fields) - 4, 0, -1) if not any(fields[at + 3 :])]
+    numbers = (at for at in (*usual, *further) if _COLOR_SHAPE.fullmatch(fields[at]))
+    return next(numbers, usual[0] if usual else 1)
 
 
 def _parse_color(field: str, where: str) -> Rgb:
     values = [value.strip() for value in field.split(",")]
-    if len(values) != 3 or not all(_INTEGER.fullmatch(value) for value in values):
+    if len(values) != 3 or not all(_is_integer(value) for value in values):
         raise LabelMapError(
             f"{field[:_SHOWN]!r} is no colour",
             where,
@@ -275,6 +281,10 @@ def _parse_color(field: str, where: str) -> Rgb:
             _REMEDY_COLOR,
         )
     return red, green, blue
+
+
+def _is_integer(text: str) -> bool:
+    return len(text) <= _MAX_DIGITS and _INTEGER.fullmatch(text) is not None
 
 
 def _split(field: str) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Generator, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import NamedTuple
 
 from ..errors import (
     ArchiveError,
@@ -22,27 +23,15 @@ from ..errors import (
     stop,
 )
 from ..storage import FolderStorage, Storage, StoredLists, layout, open_storage
-from .diagnostics import (
-    Finding,
-    Note,
-    background_doubts,
-    color_doubts,
-    inner_archive,
-    list_name,
-    log_findings,
-    look_alikes,
-    name_doubts,
-    no_list,
-    no_lists,
-    no_mask,
-    no_mask_folder,
-    no_masks,
-    passed_folder,
-    two_images,
-    two_masks,
-    unlisted_masks,
+from .files import (
+    PassedFolder,
+    as_png,
+    has_masks,
+    masked_ids,
+    masks_of_other_types,
+    passed_folders,
+    right_place,
 )
-from .files import find_mask, has_masks, inner_archives, masked_ids, passed_folders, several_images
 from .labelmap import LabelMap, parse_label_map, voc_label_map
 from .subset_lists import parse_subset_list, why_no_list
 
@@ -52,73 +41,62 @@ _LIKE_LISTS = (".txt", ".lst", ".list", ".csv", ".tsv", "")
 _MAX_LINE_BYTES = 1 << 20  # read at once: sixteen times the longest line of a label map
 
 
+class PassedList(NamedTuple):
+    """A file among the subset lists that is none, and why; ``why`` is None if its name is wrong."""
+
+    file: str
+    why: str | None
+
+
 @dataclass(frozen=True)
 class Archive:
     """What an archive declares: its labels, and the ids of each subset.
 
-    Ids stand in the order of the list, each once, and are quick to find.
+    Ids stand in the order of the list, each once, and are quick to find. Without ``has_lists``
+    they are those of all masks. ``passed_lists`` are the files among the lists that are none.
     """
 
     storage: Storage
     label_map: LabelMap
     subsets: dict[str, Collection[str]]
+    has_lists: bool = True
+    passed_lists: tuple[PassedList, ...] = ()
+
+    def lists(self, item_id: str) -> bool:
+        """Tell whether a subset has an item of this id, however its accents are encoded."""
+        forms = layout.forms_of(item_id)
+        return any(form in ids for ids in self.subsets.values() for form in forms)
 
 
 def open_archive(
-    path: str | os.PathLike[str],
-    stream: bool = False,
-    report: Report = stop,
-    note: Note = log_findings,
+    path: str | os.PathLike[str], stream: bool = False, report: Report = stop
 ) -> Archive:
     """Open the archive at ``path`` (a folder or a zip) and read its label map and its lists.
 
     With ``stream`` the ids are kept on the disk, so that memory does not grow with them. Faults go
-    to ``report``: ArchiveError, LabelMapError, SubsetListError or UnsafePathError, and what is no
-    fault, but should be known, to ``note``: by default it is logged, once each.
+    to ``report``: ArchiveError, LabelMapError, SubsetListError or UnsafePathError. What is no
+    fault, but should be known, is for `rules` to say.
     """
     storage = open_storage(path)
     label_map = LabelMap(())
     with reporting(report):
         label_map = read_label_map(storage, report)
-    for doubts in (background_doubts, color_doubts, name_doubts):
-        note(storage.place, doubts(label_map))
-    note(storage.place, look_alikes(storage))
-    lists = find_lists(storage, label_map, report, note)
+    names, passed_lists = _sort_lists(storage, label_map, report)
+    lists = _reads_of(names, storage, report)
     reads = lists or {layout.DEFAULT_SUBSET: partial(unlisted_items, storage, report)}
     subsets: dict[str, Collection[str]]
     if stream:
-        store = StoredLists(reads, by_name=not lists)
-        subsets, listed = store.lists(), store.__contains__
+        subsets = StoredLists(reads, by_name=not lists).lists()
     else:
         subsets = {
             subset: dict.fromkeys(read() if lists else sorted(read()))
             for subset, read in reads.items()
         }
-        listed = set().union(*subsets.values()).__contains__
-    twice: dict[str, str] = {}
-    note(storage.place, _other_types(storage, twice))
-    note(storage.place, _two_masks(storage, twice))
-    passed = list(passed_folders(storage, listed if lists else lambda _: True))
+    archive = Archive(storage, label_map, subsets, bool(lists), passed_lists)
+    passed = next(passed_folders(storage, archive.lists if lists else lambda _: True), None)
     if passed and next(masked_ids(storage), None) is None:
-        report(no_mask_folder(passed[0], storage.place(passed[0].name)))
-    else:
-        note(storage.place, map(passed_folder, passed))
-    with_masks = (any(map(listed, layout.forms_of(item_id))) for item_id, _ in masked_ids(storage))
-    count = sum(map(len, subsets.values()))
-    if count and not any(with_masks):
-        note(storage.place, [no_masks(count)])
-    note(storage.place, map(inner_archive, inner_archives(storage)))
-    note(storage.place, (two_images(*found) for found in several_images(storage, listed)))
-    if lists:
-        unlisted = (
-            unlisted_masks(item_id, mask)
-            for item_id, mask in masked_ids(storage)
-            if not any(map(listed, layout.forms_of(item_id)))
-        )
-        note(storage.place, unlisted)
-    else:
-        note(storage.place, [no_lists(len(subsets[layout.DEFAULT_SUBSET]))])
-    return Archive(storage, label_map, subsets)
+        report(_no_mask_folder(passed, storage.place(passed.name)))
+    return archive
 
 
 def read_label_map(storage: Storage, report: Report = stop) -> LabelMap:
@@ -143,35 +121,44 @@ def _read_label_map(storage: Storage, name: str, where: str, report: Report) -> 
 
 
 def find_lists(
-    storage: Storage,
-    label_map: LabelMap,
-    report: Report = stop,
-    note: Note = lambda place, findings: None,
+    storage: Storage, label_map: LabelMap, report: Report = stop
 ) -> dict[str, Callable[[], Iterator[str]]]:
     """Return by subset a call that reads its list, id by id; nothing where there are no lists.
 
     The calls can be pickled, if ``report`` can, to which SubsetListError and UnsafePathError go;
     so does UnsafePathError for a list whose name cannot be a subset. A table that lies among the
-    lists, such as one of the classes, is passed over, and ``note`` told.
+    lists, such as one of the classes, is passed over.
     """
+    return _reads_of(_sort_lists(storage, label_map, report)[0], storage, report)
+
+
+def _reads_of(
+    names: dict[str, str], storage: Storage, report: Report
+) -> dict[str, Callable[[], Iterator[str]]]:
+    return {subset: partial(_read_list, storage, name, report) for subset, name in names.items()}
+
+
+def _sort_lists(
+    storage: Storage, label_map: LabelMap, report: Report
+) -> tuple[dict[str, str], tuple[PassedList, ...]]:
+    """Return the lists by subset, and the files among them that are none."""
     names: dict[str, str] = {}
-    tables: list[Finding] = []
+    passed: list[PassedList] = []
     for name in sorted(storage.files(layout.SUBSETS)):
         subset = layout.subset_of(name)
         if subset is not None:
             with reporting(report):
-                names[layout.check_name(subset, storage.place(name))] = name
+                names[layout.check_subset(subset, storage.place(name))] = name
         elif layout.split_suffix(name)[1].lower() in _LIKE_LISTS:
-            tables.append(list_name(name))
+            passed.append(PassedList(name, None))
     labels = {label.name for label in label_map.labels}
     probed = names.values() if len(names) > 1 else ()  # a lone one is read, whatever it is like
     whys = {name: _why_no_list(storage, name, labels) for name in probed}
     tabled = {name: why for name, why in whys.items() if why is not None}
     if len(tabled) < len(names):
-        tables += (no_list(name, why) for name, why in tabled.items())
+        passed += (PassedList(name, why) for name, why in tabled.items())
         names = {subset: name for subset, name in names.items() if name not in tabled}
-    note(storage.place, tables)
-    return {subset: partial(_read_list, storage, name, report) for subset, name in names.items()}
+    return names, tuple(passed)
 
 
 def _why_no_list(storage: Storage, name: str, labels: set[str]) -> str | None:
@@ -196,20 +183,31 @@ def unlisted_items(storage: Storage, report: Report = stop) -> Iterator[str]:
     id.
     """
     item_id = None
-    other = next(_other_types(storage), None)
+    other = next(masks_of_other_types(storage), None)
     for item_id, mask in masked_ids(storage):
         with reporting(report):
             yield layout.check_name(item_id, storage.place(mask))
     if item_id is None:
         for folder in passed_folders(storage):
-            raise no_mask_folder(folder, storage.place(folder.name))
+            raise _no_mask_folder(folder, storage.place(folder.name))
         raise ArchiveError(
             "the archive has neither subset lists nor masks"
-            + (f", but files such as {other.file}" if other else ""),
+            + (f", but files such as {other}" if other else ""),
             storage.place(layout.SUBSETS),
             "a list of items for each subset, such as default.txt",
-            other.fix if other else "export the task again as 'Segmentation mask 1.1'",
+            as_png(other) if other else "export the task again as 'Segmentation mask 1.1'",
         )
+
+
+def _no_mask_folder(folder: PassedFolder, where: str) -> ArchiveError:
+    """Return the error for an archive whose only masks lie in a folder that is passed over."""
+    return ArchiveError(
+        f"the only masks lie in a folder {folder.name!r}, which is none of the format",
+        where,
+        f"masks in {layout.CLASS_MASKS} and {layout.INSTANCE_MASKS}",
+        right_place(folder),
+        kind="mask-folder",
+    )
 
 
 def _read_lines(
@@ -248,27 +246,3 @@ def _read_lines(
 
 
 _LONE_RETURN = re.compile(r"\r(?!\n|$)")  # which old Macs end lines with
-
-
-def _other_types(storage: Storage, twice: dict[str, str] | None = None) -> Iterator[Finding]:
-    """Yield the files in the folders of masks that are no masks by their suffix.
-
-    On the way ``twice`` gets the masks that are not taken, by the one that is, as their suffixes
-    differ in case.
-    """
-    for folder in (layout.CLASS_MASKS, layout.INSTANCE_MASKS):
-        for name in storage.files(folder):
-            stem, suffix = layout.split_suffix(name)
-            if suffix.lower() in layout.OTHER_MASK_SUFFIXES:
-                yield no_mask(name)
-            elif twice is not None and suffix.lower() == layout.MASK_SUFFIX != suffix:
-                taken = find_mask(storage, folder, stem.removeprefix(f"{folder}/"))
-                if taken not in (None, name):
-                    twice[taken or ""] = name
-
-
-def _two_masks(storage: Storage, twice: dict[str, str]) -> Iterator[Finding]:
-    folders = {name.partition("/")[0] for name in twice}
-    # Where the case of letters does not count, the one that is taken may be the other.
-    names = (name for folder in folders for name in storage.files(folder))
-    return (two_masks(name, twice[name]) for name in names if name in twice)

@@ -1,29 +1,23 @@
 """Colours and gray values that the label map does not declare: which, how many, and what to do.
 
-The errors of the readers become findings in `findings_of`.
-
 Source: docs/format.md, sections 2 and 3.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import numpy as np
 
 from .. import colors
 from ..arrays import IntArray
 from ..errors import (
-    MaskSizeError,
-    SegmaskImportError,
     UndeclaredColorError,
     check_limit,
     counted,
 )
 from ..png import MaskReader
-from ..storage import Storage, layout
-from .diagnostics import Finding
+from ..storage import layout
 from .labelmap import LabelMap, show_color
 
 MAX_VALUES = 1 << 19
@@ -32,7 +26,6 @@ _MERGED = 1 << 20  # values that are kept before equal ones are joined
 _SHOWN = 5  # colours that a message lists
 _SMOOTH = 32  # as many colours come from smoothing, not from a forgotten line
 _BINARY = 255  # what marks the objects of a binary mask, or pixels without a label
-_OWN = 8  # undeclared values of one mask that are findings of their own
 _ADD_LINES = "add the missing lines to the label map"
 _NEAREST = 2  # declared colours named beside each of them
 _LUMA = np.array([0.299, 0.587, 0.114])  # how tools make gray of colour (ITU-R BT.601)
@@ -200,50 +193,3 @@ def _joined(parts: list[tuple[IntArray, IntArray]], where: str) -> tuple[IntArra
 def _listed(shown: Iterable[str], total: int) -> str:
     text = ", ".join(shown)
     return text if total <= _SHOWN else f"{text}, and {total - _SHOWN:,} more"
-
-
-# Errors as findings
-
-
-def findings_of(
-    error: SegmaskImportError, storage: Storage, label_map: LabelMap, item: str | None = None
-) -> Iterator[Finding]:
-    """Yield what a reader has reported; each undeclared value of a mask is a finding of its own."""
-    file = place_in(storage, error.where)
-    if isinstance(error, UndeclaredColorError) and error.undeclared:
-        yield from _undeclared(error, label_map, file, item)
-        return
-    what = error.what
-    # A size is expected of one file: naming it would part findings that are alike.
-    if error.expected and not isinstance(error, MaskSizeError):
-        what += f"; expected: {error.expected}"
-    yield Finding(error.kind, file, what, error.remedy, item)
-
-
-def place_in(storage: Storage, where: str) -> str:
-    """Return the place in the archive that an error names, or as it names it."""
-    root = storage.place(layout.IMAGES).removesuffix(layout.IMAGES)
-    return where.removeprefix(root).replace(os.sep, "/")
-
-
-def _undeclared(
-    error: UndeclaredColorError, label_map: LabelMap, file: str, item: str | None
-) -> Iterator[Finding]:
-    found = error.undeclared
-    in_gray = error.kind == "undeclared-value"
-    cause = cause_of([value for value, _ in found], in_gray, label_map)
-    for number, pixels in found[:_OWN]:
-        fix = cause or remedy_of(number, in_gray)
-        if in_gray:
-            value = str(number)
-            what = f"{value} is none of the {len(label_map.labels):,} lines of the label map"
-        else:
-            value = colors.show(number)
-            near = nearest(number, label_map)
-            what = f"no label has the colour {value}" + (f"; nearest: {near}" if near else "")
-        yield Finding(error.kind, file, what, fix, item, pixels=pixels, value=value)
-    rest = found[_OWN:]
-    if rest:
-        what = f"{len(rest):,} more colours or values are not declared"
-        total = sum(pixels for _, pixels in rest)
-        yield Finding(error.kind, file, what, fix, item, pixels=total)

@@ -28,7 +28,7 @@ COMMANDS = {
     "shard": "cut archives into tables, COCO files or zips, by processes or a cluster",
     "selfcheck": "say whether Datumaro finds the format, and with which versions",
     "example": "write an example archive, to try the other commands on",
-    "explain": "print the rules of the format, which the messages cite",
+    "explain": "explain a kind of finding, or print the rules of the format",
 }
 """What each command does; it lives in the module of its name, with ``_`` for ``-``."""
 

@@ -29,9 +29,10 @@ from numpy.typing import NDArray
 from pycocotools import mask as mask_utils
 
 from .. import regions
-from ..archive import Member, instance_numbers, is_thin
+from ..archive import Member, instance_numbers
 from ..errors import UnpaintableError
 from ..regions import Instance, decode_box
+from ..rules import is_thin
 from .labels import ExportLabels, label_error
 
 PAINTED = (Mask, Polygon, Bbox, RotatedBbox, Ellipse)

@@ -23,20 +23,16 @@ from datumaro.components.importer import ImportContext
 from datumaro.components.media import Image
 
 from ..archive import (
-    BY_COLOR,
-    BY_INDEX,
     WAYS,
     Archive,
     ClassLookup,
     Item,
-    log_findings,
-    open_archive,
     read_item,
-    two_ways,
 )
-from ..errors import OptionError, SegmaskImportError, StoreError, printable
+from ..errors import OptionError, SegmaskImportError, StoreError, UnsafePathError, printable
 from ..png import MAX_PIXELS
 from ..regions import CONNECTIVITIES
+from ..rules import RULES, WholeFacts, log_findings, open_archive
 from ..storage import Listing, layout
 from .annotations import make_mask
 from .host import border, keep_freed_memory, report_imported, set_subsets, track
@@ -96,6 +92,7 @@ class SegmaskBase(DatasetBase):
             self._archive = path
         else:
             self._archive = opened or open_archive(path, stream)
+        check_subsets(self._archive)
         self.listing = Listing(
             os.path.realpath(self._archive.storage.place()), self._archive.subsets
         )
@@ -208,8 +205,9 @@ class SegmaskBase(DatasetBase):
             return
         self._ways[item.way] = layout.class_mask(item.item_id)
         if len(self._ways) == len(WAYS):
-            finding = two_ways(self._ways[BY_COLOR], self._ways[BY_INDEX])
-            log_findings(self._archive.storage.place, [finding])
+            facts = WholeFacts(ways={way: [mask] for way, mask in self._ways.items()})
+            findings = RULES["class-mask-kinds"].findings(facts)
+            log_findings(self._archive.storage.place, findings)
 
     def _media(self, item: Item) -> Image | None:
         storage = self._archive.storage
@@ -220,6 +218,20 @@ class SegmaskBase(DatasetBase):
         if path is None:
             return StoredImage(storage, item.image, item.size, item.turn)
         return image_in_file(path, item.size, item.turn)
+
+
+def check_subsets(archive: Archive) -> None:
+    """Raise UnsafePathError for a subset that Datumaro takes for a drive, as 1.13 does ``a:b``."""
+    for subset in archive.subsets:
+        try:
+            DatasetItem("a", subset=subset)
+        except ValueError as error:
+            raise UnsafePathError(
+                f"this version of Datumaro refuses the subset {subset!r} ({error})",
+                archive.storage.place(layout.subset_list(subset)),
+                "a subset whose name does not begin with a letter and a colon",
+                "rename the list",
+            ) from error
 
 
 def read_ahead(

@@ -11,10 +11,10 @@ from datumaro.components.format_detection import FormatDetectionConfidence, Form
 from datumaro.components.importer import Importer
 
 from .._bridge import EXTENSIONS
-from ..archive import open_archive
 from ..png import MAX_PIXELS
+from ..rules import open_archive
 from ..storage import absolute, archive_roots, holds_archive, is_alone, layout, url_of
-from .base import ANNOTATIONS, INSTANCES, check_options
+from .base import ANNOTATIONS, INSTANCES, check_options, check_subsets
 from .host import (
     ABOVE_EXTREME_LOW,
     ABOVE_MEDIUM,
@@ -102,7 +102,7 @@ class SegmaskImporter(FormatCli, Importer):
 
         The archive is opened here, once: Datumaro passes on what is raised here as it is, while
         from the constructor of `SegmaskBase` it says "Failed to import" and no more, or the whole
-        URL, keys and all. Raises DatasetNotFoundError, OptionError, and as `archive.open_archive`.
+        URL, keys and all. Raises DatasetNotFoundError, OptionError, and as `rules.open_archive`.
         """
         path = os.fspath(path)
         place = url_of(path)
@@ -111,7 +111,9 @@ class SegmaskImporter(FormatCli, Importer):
                 raise DatasetNotFoundError(path, self.NAME)
             place = absolute(path)
         check_options(**extra_params)
-        options = {**extra_params, "opened": open_archive(place, stream), "stream": stream}
+        archive = open_archive(place, stream)
+        check_subsets(archive)
+        options = {**extra_params, "opened": archive, "stream": stream}
         return [{"url": place, "format": self.NAME, "options": options}]
 
     @classmethod
@@ -119,7 +121,7 @@ class SegmaskImporter(FormatCli, Importer):
     def find_sources(cls, path: str) -> list[dict[str, Any]]:
         """Return one source for the whole archive; its subsets are read in one pass.
 
-        Raises as `archive.open_archive`.
+        Raises as `rules.open_archive`.
         """
         open_archive(path)
         return [{"url": path, "format": cls.NAME}]

@@ -18,15 +18,14 @@ from ..archive import (
     BLACK,
     Label,
     LabelMap,
-    background_doubts,
     check_colors,
     find_background,
-    log_findings,
     read_label_map_file,
     voc_label_map,
 )
 from ..colors import Rgb, voc_color
 from ..errors import SegmaskExportError, UnpaintableError
+from ..rules import log_background
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +72,7 @@ def make_export_labels(categories: CategoriesInfo, label_map: str) -> ExportLabe
             f"'{SOURCE}', '{VOC}' or the path of a label map",
             "check the path",
         )
-    log_findings(lambda _: target.where, background_doubts(target))
+    log_background(target)
     return ExportLabels(target, tuple(target.position(label.name) for label in source.items))
 
 

@@ -14,10 +14,11 @@ from typing import IO, TypeVar
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..archive import COLOR, Item, Label, LabelMap, MaskEncoder, format_label_map
+from ..archive import COLOR, Item, Label, LabelMap, MaskEncoder, label_map_lines
 from ..arrays import Size
 from ..errors import ArchiveError, SegmaskExportError
 from ..regions import Instance, Rle, Shape, paint
+from ..rules import CvatLosses
 from ..storage import (
     Entry,
     FolderSink,
@@ -146,7 +147,8 @@ class MaskTable:
         Pictures are not in the table. Raises SegmaskExportError.
         """
         out, encoder = os.fspath(out), MaskEncoder(self.label_map, COLOR, None)
-        sink: Sink = ZipSink(out) if out.lower().endswith(".zip") else FolderSink(out)
+        as_zip, losses = out.lower().endswith(".zip"), CvatLosses(self.label_map)
+        sink: Sink = ZipSink(out) if as_zip else FolderSink(out)
         count, seen = 0, Hashes()
         try:
             with SubsetLists() as lists:
@@ -156,14 +158,17 @@ class MaskTable:
                         for name, data in masks.items():
                             sink.put(name, data)
                     lists.add(subset, layout.list_line(item_id, bool(masks)))
+                    losses.add_item(item_id, subset, item)
                     count += 1
                 for name, lines in lists.texts().items():
                     sink.put_lines(name, lines)
-            sink.put_lines(layout.LABEL_MAP, format_label_map(self.label_map).splitlines())
+            sink.put_lines(layout.LABEL_MAP, label_map_lines(self.label_map))
             sink.finish()
         except BaseException:
             sink.abandon()
             raise
+        if as_zip:  # which is likely to be uploaded
+            losses.log()
         return count
 
 

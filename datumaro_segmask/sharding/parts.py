@@ -17,13 +17,13 @@ from ..archive import (
     Item,
     Label,
     LabelMap,
-    open_archive,
     read_item,
     read_label_map,
 )
 from ..colors import voc_color
 from ..errors import ArchiveError, SegmaskExportError, SegmaskImportError, StoreError
 from ..png import MAX_PIXELS
+from ..rules import open_archive
 from ..storage import Entry, Storage, Store, absolute, is_url, open_storage, shown
 
 PART_ITEMS = 2000

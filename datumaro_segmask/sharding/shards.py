@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO, Any
 
-from ..archive import Item, format_label_map
+from ..archive import Item, label_map_lines
 from ..errors import SegmaskImportError, StoreError
 from ..storage import ZIP_DATE, Storage, SubsetLists, layout
 from .manifest import Target
@@ -76,7 +76,7 @@ class ZipShards:
                     has_mask = any(not name.startswith(layout.IMAGES) for name in files)
                     lists.add(subset, layout.list_line(item_id, has_mask))
                 texts = {name: list(lines) for name, lines in lists.texts().items()}
-                texts[layout.LABEL_MAP] = format_label_map(source.label_map).splitlines()
+                texts[layout.LABEL_MAP] = label_map_lines(source.label_map)
                 for name, lines in texts.items():
                     info = zipfile.ZipInfo(name, ZIP_DATE)
                     info.compress_type = zipfile.ZIP_DEFLATED

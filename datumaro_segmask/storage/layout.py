@@ -58,8 +58,7 @@ _LITTER = re.compile(
 )
 _JOURNAL = re.compile(r"(^|/)\.segmask-export-[^/]*/journal$")
 _UNSAFE_CHARACTER = re.compile(r"[\x00-\x1f\x7f]")
-# To join such a part to a path on Windows is to leave that path, wherever the part stands.
-_DRIVE = re.compile(r"(^|/)[^/]:")
+_DRIVE = re.compile(r"^[A-Za-z]:")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 _NOT_ON_WINDOWS = re.compile(
     r"""[<>:"|?*]|[. ](/|$)|(^|/)(CON|PRN|AUX|NUL|(COM|LPT)[0-9\u00b9\u00b2\u00b3])\s*([./]|$)""",
@@ -202,6 +201,20 @@ def check_name(name: str, where: str, kind: str | None = None) -> str:
             kind=kind,
         )
     return name
+
+
+def check_subset(subset: str, where: str) -> str:
+    """Return the name of a subset if its list stays in its folder; else raise UnsafePathError.
+
+    ``a:b`` is one, as CVAT exports it: in the name of its list no drive stands at the beginning.
+    """
+    check_name(_DRIVE.sub("x", subset), where)
+    return subset
+
+
+def problem_of_new_subset(subset: str) -> str | None:
+    """Say why a list for a subset must not be made, or return None."""
+    return problem_of_new_name(_DRIVE.sub("x", subset))
 
 
 def list_line(item_id: str, has_mask: bool) -> str:

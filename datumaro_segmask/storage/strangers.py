@@ -36,7 +36,11 @@ _FOREIGN = {
     "data.yaml": "YOLO",
     "dataset.json": "nnU-Net",
 }
-_FOREIGN_FOLDERS = {"annotations": "COCO or Datumaro", "labels": "YOLO", "gtFine": "Cityscapes"}
+_FOREIGN_FOLDERS = {  # and of which suffix the files in them are
+    "annotations": ("COCO or Datumaro", (".json", ".xml")),
+    "labels": ("YOLO", (".txt",)),
+    "gtFine": ("Cityscapes", ("",)),
+}
 
 
 # A file
@@ -211,7 +215,9 @@ def _part_of_archive(path: str) -> _Reason:
 def _foreign(where: str, names: list[str], in_zip: bool) -> _Reason:
     for name in names:
         first, _, rest = name.partition("/")
-        format_name = _FOREIGN.get(name) or (_FOREIGN_FOLDERS.get(first) if rest else None)
+        of_folder, suffixes = _FOREIGN_FOLDERS.get(first, (None, ()))
+        is_theirs = rest and name.lower().endswith(suffixes)
+        format_name = _FOREIGN.get(name) or (of_folder if is_theirs else None)
         if format_name:
             what = f"no archive of segmentation masks is here; {name} belongs to {format_name}"
             return what, f"export it again, as 'Segmentation mask 1.1': {_EXPORT}"
@@ -219,10 +225,32 @@ def _foreign(where: str, names: list[str], in_zip: bool) -> _Reason:
 
 
 def _loose_masks(where: str, names: list[str], in_zip: bool) -> _Reason:
+    """PNGs that may be masks; those of FiftyOne lie in ``labels``, the pictures in ``data``."""
     found = [name for name in names if name.lower().endswith(layout.MASK_SUFFIX)]
     if not found:
         return None
-    folder = "DIR" if in_zip or "://" in where else shlex.quote(where)
+    stems = {layout.split_suffix(posixpath.basename(name))[0] for name in found}
+    pictures = [
+        name
+        for name in names
+        if name not in found
+        and layout.split_suffix(name)[1].lower() in layout.IMAGE_SUFFIXES
+        and layout.split_suffix(posixpath.basename(name))[0] in stems
+    ]
+    unpack, top = _unpacking(signatures.ZIP, where) if in_zip else ("", where)
+    if "://" in where and not in_zip:
+        top = "DIR"
+    command = f"datumaro-segmask from-masks {_only_folder(top, found)}"
+    if pictures:
+        command += f" --images {_only_folder(top, pictures)}"
     what = f"no archive of segmentation masks is here, but PNG files such as {found[0]}"
-    fix = "of a folder of masks alone, 'datumaro-segmask from-masks "
-    return what, f"{fix}{folder} --labels names.txt -o task.zip' makes an archive"
+    fix = f"unpack it ({unpack}); " if in_zip else ""
+    fix += f"of a folder of masks alone, '{command} --labels names.txt -o task.zip' makes an "
+    return what, f"{fix}archive"
+
+
+def _only_folder(top: str, names: list[str]) -> str:
+    """Return, to be typed, the folder that all of the files lie in: ``top``, or one below it."""
+    folders = {name.partition("/")[0] if "/" in name else "" for name in names}
+    below = folders.pop() if len(folders) == 1 else ""
+    return shlex.quote(os.path.join(top, below) if below else top)

@@ -12,11 +12,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..archive import ClassLookup, Item, open_archive, read_item
+from ..archive import ClassLookup, Item, read_item
 from ..arrays import turn
 from ..errors import MaskSizeError, MissingFileError
 from ..png import MAX_PIXELS, Plane
 from ..regions import Instance, Scanner, decode_box, group_runs, split_components
+from ..rules import open_archive
 from ..storage import layout
 
 Image = NDArray[np.uint8]

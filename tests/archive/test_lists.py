@@ -15,11 +15,12 @@ from pycocotools import mask as mask_utils
 
 from datumaro_segmask.archive.files import ImageHead, read_image_head
 from datumaro_segmask.archive.item import Item, read_item
-from datumaro_segmask.archive.lists import open_archive, read_label_map_file
+from datumaro_segmask.archive.lists import read_label_map_file
 from datumaro_segmask.archive.meaning import ClassLookup
 from datumaro_segmask.arrays import Size
 from datumaro_segmask.errors import LabelMapError, MissingFileError, SegmaskImportError
 from datumaro_segmask.png.container import MAX_PIXELS
+from datumaro_segmask.rules import open_archive
 from datumaro_segmask.storage.open import open_storage
 
 from ..archives import COLORS, CONTAINERS, archive, as_folder, gray, jpeg, picture, png, rgb

@@ -8,10 +8,8 @@ from hypothesis import strategies as st
 
 from datumaro_segmask.archive.encode import (
     LAST_SHARED,
-    CvatLosses,
     Member,
     instance_numbers,
-    is_thin,
 )
 
 
@@ -82,34 +80,3 @@ def test_numbers_stay_when_they_are_the_groups(members: list[Member]) -> None:
     numbers = instance_numbers(members)
     again = [Member(n, m.is_stuff) for m, n in zip(members, numbers, strict=True)]
     assert instance_numbers(again) == numbers
-
-
-def test_losses_in_cvat() -> None:
-    losses = CvatLosses(300)
-    losses.add("#a", "train_v2", stuff=2, thin=1)
-    losses.add("b", "val", stuff=1, thin=0)
-    losses.highest = 256
-    lines = list(losses.lines())
-    for line, part in zip(
-        lines,
-        [
-            "3 masks of stuff",
-            "1 id that",
-            "1 subset with '_'",
-            "300 labels",
-            "up to 256",
-            "1 object",
-        ],
-        strict=True,
-    ):
-        assert part in line
-    assert "number_stuff" in lines[0]
-    assert "'train_v2'" in lines[2]
-    assert list(CvatLosses(256, highest=255).lines()) == []
-
-
-@pytest.mark.parametrize(
-    ("width", "height", "thin"), [(20, 2, True), (1, 1, True), (2, 30, True), (3, 3, False)]
-)
-def test_thin(width: int, height: int, thin: bool) -> None:
-    assert is_thin(width, height) == thin

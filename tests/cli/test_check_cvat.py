@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from datumaro_segmask.cli.check.kinds import severity_of
 from datumaro_segmask.cli.check.survey import survey
+from datumaro_segmask.errors import ArchiveError
+from datumaro_segmask.rules import severity_of
 
 from ..archives import (
     CONTAINERS,
@@ -19,6 +20,7 @@ from ..archives import (
     LABELS,
     Files,
     archive,
+    as_zip,
     gray,
     gray_alpha_png,
     jpeg,
@@ -58,6 +60,8 @@ ONE_BIT = raw_png(large(plane("01"))[..., None], 1)
 FOUR_BITS = raw_png(large(plane("02"))[..., None], 4)
 LINES = "".join(f"l{i}:{i},{255 - i},7::\n" for i in range(35))
 MAIN = {"ImageSets/Main/default.txt": b"a\n", "Annotations/a.xml": b"<annotation/>"}
+BOXES = b"<annotation><object><name>car</name></object></annotation>"
+PARTS = BOXES.replace(b"</object>", b"<part><name>wheel</name></part></object>")
 META = b'{"label_map": {"0": "background", "1": "car", "2": "road"}}'
 
 ROWS: dict[str, Row] = {
@@ -80,9 +84,24 @@ ROWS: dict[str, Row] = {
     "class-masks-alone-without-background": Row(
         archive({"a": CLASSES}), note={"no-instance-mask"}
     ),
-    "instance-on-background": Row(
+    "instance-partly-on-background": Row(
         archive({"a": rgb("0111 0111 0111")}, {"a": rgb("1111 1111 1111")}),
-        error={"instance-without-class"},
+        warning={"instance-without-class"},
+    ),
+    "instance-on-a-background-whose-line-comes-later": Row(
+        archive({"a": rgb("0111 0111 0111")}, {"a": rgb("1111 1111 1111")},
+                labels="car:128,0,0::\nroad:0,128,0::\nbackground:0,0,0::\n"),
+        error={"background-wins"},
+        warning={"instance-without-class"},
+    ),
+    "instance-between-the-lines-of-two-labels": Row(
+        archive({"a": rgb("0222 0222 0222")}, {"a": rgb("1111 1111 1111")},
+                labels="car:128,0,0::\nbackground:0,0,0::\nroad:0,128,0::\n"),
+        warning={"instance-without-class"},
+    ),
+    "instance-on-background-alone": Row(
+        archive({"a": rgb("000111 000111 000111")}, {"a": rgb("111222 111222 111222")}),
+        error={"lost-instance"},
     ),
     "stuff-beside-things": Row(
         archive({"a": CLASSES}, {"a": rgb("111000 111000 111000")}),
@@ -130,16 +149,80 @@ ROWS: dict[str, Row] = {
     "same-id-in-two-subsets": Row(
         sound(lists={"train": "a\n", "val": "a\n"}), warning={"same-id"}
     ),
-    "voc-beside": Row(sound() | MAIN, warning={"voc-boxes"}),
+    "voc-beside-without-objects": Row(sound() | MAIN),
+    "voc-boxes": Row(sound() | MAIN | {"Annotations/a.xml": BOXES}, warning={"voc-boxes"}),
+    "voc-boxes-that-no-list-names": Row(sound() | {"Annotations/a.xml": BOXES}),
+    "voc-boxes-of-parts": Row(
+        sound(labels=LABELS.replace("car:128,0,0:", "car:128,0,0:wheel"))
+        | {"ImageSets/Layout/default.txt": b"a 1\n", "Annotations/a.xml": PARTS},
+        warning={"voc-boxes"},
+    ),
+    "voc-boxes-of-a-part-that-is-not-there": Row(
+        sound() | {"ImageSets/Layout/default.txt": b"a\n", "Annotations/a.xml": PARTS},
+        error={"voc-lists"}, warning={"voc-boxes"},
+    ),
+    "voc-boxes-of-a-label-that-is-not-there": Row(
+        sound() | MAIN | {"Annotations/a.xml": BOXES.replace(b"car", b"lorry")},
+        error={"voc-lists"}, warning={"voc-boxes"},
+    ),
+    "voc-tags": Row(
+        sound() | MAIN | {"ImageSets/Main/car_default.txt": b"a  1\n"}, warning={"voc-boxes"}
+    ),
+    "voc-tags-of-nothing": Row(sound() | MAIN | {"ImageSets/Main/car_default.txt": b"a -1\n"}),
+    "voc-list-with-columns": Row(
+        sound() | {"ImageSets/Action/default.txt": b"a 1\n"}, error={"voc-lists"}
+    ),
+    "voc-list-of-an-id-without-masks": Row(
+        sound() | {"ImageSets/Main/train.txt": b"b\n"}, error={"voc-lists"}
+    ),
+    "voc-list-that-is-skipped": Row(sound() | {"ImageSets/Main/train_x.txt": b"b\n"}),
+    "part-with-the-name-of-a-label": Row(
+        sound(labels=LABELS.replace("car:128,0,0:", "car:128,0,0:road")),
+        error={"part-is-a-label"},
+    ),
+    "one-part-of-two-labels": Row(sound(labels=LABELS.replace("0::", "0:wheel:"))),
+    "five-fields": Row(
+        sound(labels=LABELS.replace("car:128,0,0::", "car:128,0,0:::")), error={"cvat-label-line"}
+    ),
+    "colour-with-a-plus": Row(sound(labels=LABELS.replace("128,0,0", "+128,0,0"))),
+    "colour-with-an-underscore": Row(sound(labels=LABELS.replace("128,0,0", "1_28,0,0"))),
+    "gray-of-no-line-where-no-instance-is": Row(
+        sound(classes={"a": gray("999222 999222 999222")},
+              instances={"a": rgb("000222 000222 000222")}),
+    ),
+    "gray-of-no-line-in-an-instance": Row(
+        sound(classes={"a": gray("111999 111999 111999")}), error={"undeclared-value"}
+    ),
+    "numbers-that-stay-apart-modulo-256": Row(
+        sound(instances={"a": png(plane("111222 111222 111222").astype(np.uint16) * 257)})
+    ),
+    "numbers-that-meet-modulo-256": Row(
+        sound(instances={"a": png(np.array([0, 1, 257], np.uint16)[plane(
+            "111222 111222 111222")])}),
+        warning={"sixteen-bits"},
+    ),
+    "subset-that-begins-with-a-dot": Row(
+        sound(lists={".x": "a\n", "y": "a\n"}), warning={"subset-name", "same-id"}
+    ),
+    "all-subsets-begin-with-a-dot": Row(sound(lists={".x": "a\n"}), error={"subset-names"}),
+    "subset-with-a-colon": Row(sound(lists={"a:b": "a\n"})),
     "main-lists-alone": Row(
         sound(lists={}) | {"ImageSets/Main/default.txt": b"a\n"},
-        error={"no-lists"},
         warning={"main-lists"},
     ),
     "meta-with-other-labels": Row(
         sound() | {"dataset_meta.json": b'{"label_map": {"0": "dog"}}'}, error={"dataset-meta"}
     ),
     "meta-that-is-none": Row(sound() | {"dataset_meta.json": b"[]"}, error={"dataset-meta"}),
+    "meta-with-other-colours": Row(
+        sound() | {"dataset_meta.json": META[:-1] + b', "segmentation_colors": '
+                   b"[[0, 0, 0], [0, 128, 0], [128, 0, 0]]}"}, error={"dataset-meta"}
+    ),
+    "meta-without-colours-where-those-of-voc-are-others": Row(
+        sound(labels=LABELS.replace("0,128,0", "1,1,1"),
+              classes={"a": rgb("111111 111111 111111")})
+        | {"dataset_meta.json": META}, error={"dataset-meta"}
+    ),
     "meta-with-the-same-labels": Row(sound() | {"dataset_meta.json": META}),
     "one-subset-with-underscore": Row(
         sound(lists={"a": "a\n", "a_b": ""}), warning={"subset-name"}
@@ -154,6 +237,11 @@ ROWS: dict[str, Row] = {
     ),
     "257-labels-in-colour": Row(
         sound(classes={"a": png(np.full((3, 3, 3), (255, 0, 7), np.uint8))},
+              labels=MANY + "one:1,1,1::\n", instances={"a": rgb("111 111 111")}),
+        note={"no-background"},
+    ),
+    "257th-label-in-colour": Row(
+        sound(classes={"a": png(np.full((3, 3, 3), (1, 1, 1), np.uint8))},
               labels=MANY + "one:1,1,1::\n", instances={"a": rgb("111 111 111")}),
         error={"many-labels"},
         note={"no-background"},
@@ -171,7 +259,7 @@ ROWS: dict[str, Row] = {
     "instance-gray-256": Row(
         sound(
             classes={"a": rgb("111 111 111")},
-            instances={"a": png(np.full((3, 3), 256, np.uint16))},
+            instances={"a": png(np.full((3, 3), 512, np.uint16))},
         ),
         warning={"sixteen-bits"},
     ),
@@ -263,5 +351,54 @@ def test_thin_objects_are_those_of_which_no_polygon_comes(tmp_path: Path) -> Non
     files = archive({"a": png(np.minimum(numbers, 1))}, {"a": png(numbers)})
     found = survey(str(CONTAINERS["zip"](files, tmp_path / "task")), for_cvat=True)
     (thin,) = [finding for finding in found.findings if finding.kind == "thin-objects"]
-    assert thin.what.startswith("2 objects would vanish")
-    assert thin.pixels == 20 + 40
+    assert thin.what.startswith("2 objects (20 x 20, 2 x 20) and thin parts of 1 object would")
+
+
+def test_thin_parts_of_objects_are_counted_in_pixels(tmp_path: Path) -> None:
+    """A square of 30 x 30 keeps all but its border, and a line beside it vanishes."""
+    numbers = np.zeros((60, 60), np.uint8)
+    numbers[:30, :30] = 1
+    numbers[40, :40] = 1
+    numbers[50:60, 50:60] = 2
+    files = archive({"a": png(np.minimum(numbers, 1))}, {"a": png(numbers)})
+    found = survey(str(CONTAINERS["zip"](files, tmp_path / "task")), for_cvat=True)
+    (thin,) = found.findings
+    assert thin.what.startswith("thin parts of 1 object would vanish")
+    assert thin.pixels == 40
+
+
+IN_ZIPS = {
+    "finder": (("my task/", "__MACOSX/._my task", "__MACOSX/my task/._a"), {"zip-root"}),
+    "picture-beside": (("x/", "preview.jpg"), {"zip-root"}),
+    "folder-beside": (("x/", "notes/"), {"zip-root"}),
+    "beside-a-folder-in-between": (("x/y/", "x/README.md"), {"zip-root"}),
+    "hidden-folder": ((".task/",), {"zip-root"}),
+    "hidden-file-beside": (("x/", ".DS_Store", "._x"), set()),
+    "beside-the-root": (("", "README.md", "__MACOSX/._a"), set()),
+    "three-folders-down": (("x/y/z/",), set()),
+}
+
+
+@pytest.mark.parametrize("name", IN_ZIPS)
+def test_how_cvat_finds_the_root_in_a_zip(name: str, tmp_path: Path) -> None:
+    (root, *others), kinds = IN_ZIPS[name]
+    files = {root + place: data for place, data in sound().items()}
+    path = CONTAINERS["zip"](files | dict.fromkeys(others, b""), tmp_path / "task")
+    found = survey(str(path), for_cvat=True)
+    assert {finding.kind for finding in found.findings} == kinds
+    assert not survey(str(path)).findings
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_files_that_a_zip_has_twice(same: bool, tmp_path: Path) -> None:
+    mask = "SegmentationClass/a.png"
+    pairs = [*sound().items(), (mask, CLASSES if same else NUMBERS + b"x")]
+    with pytest.warns(UserWarning, match="Duplicate name"):
+        path = as_zip(pairs, tmp_path / "task")
+    if not same:
+        with pytest.raises(ArchiveError, match="twice, and the two differ"):
+            survey(str(path))
+        return
+    assert survey(str(path), for_cvat=True).findings == []
+    (found,) = survey(str(path)).findings
+    assert (found.kind, found.file) == ("doubled-file", mask)

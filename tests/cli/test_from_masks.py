@@ -453,7 +453,7 @@ def test_ignored_of_labelme_is_255(tmp_path: Path) -> None:
      '["a", 3]', '{"names": {"0": "a", "00": "b"}}'],
 )  # fmt: skip
 def test_labels_that_are_refused(text: str, tmp_path: Path) -> None:
-    with pytest.raises(LabelMapError, match="one name (a|per) line"):
+    with pytest.raises(LabelMapError, match=r"one name (a|per) line"):
         labels(text, tmp_path)
 
 

@@ -20,6 +20,7 @@ import datumaro_segmask
 from datumaro_segmask import cli, errors
 from datumaro_segmask.__main__ import main
 from datumaro_segmask.cli import shard
+from datumaro_segmask.rules import RULES
 
 from ..archives import archive, as_folder, as_zip, rgb
 from ..interrupts import start
@@ -341,7 +342,38 @@ def test_explain(capsys) -> None:
     assert main(["explain"]) == 0
     assert "5  Export\n" in capsys.readouterr().out
     assert main(["explain", "all"]) == 0
-    assert capsys.readouterr().out.strip() == FORMAT.read_text("utf-8").strip()
+    said = capsys.readouterr().out
+    titles = re.findall(r"^## (.*)", FORMAT.read_text("utf-8"), re.M)
+    assert [title for title in titles if f"\n{title}\n" not in said] == []
+    assert "](" not in said, "no links"
+
+
+@pytest.mark.parametrize("columns", [60, 100])
+def test_tables_of_explain_fit_the_terminal(columns: int, capsys, monkeypatch) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    for number in range(1, 9):
+        assert main(["explain", str(number)]) == 0
+        said = capsys.readouterr().out
+        assert max(map(len, said.splitlines())) <= columns or number == 7  # which has a command
+        assert "| " not in said
+    assert "-----" in said
+
+
+@pytest.mark.parametrize("kind", RULES)
+def test_explain_a_kind_by_the_name_that_check_prints(kind: str, capsys) -> None:
+    """With its severities, its text, an example, and what `check` says of that."""
+    assert main(["explain", kind]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith(f"{kind}: {RULES[kind].title}\n")
+    for part in ("segmask  ", "CVAT  ", f"explain {RULES[kind].section}'", "Example:"):
+        assert part in said
+    severity = RULES[kind].severity or RULES[kind].for_cvat
+    assert f"\n  {severity}: " in said.partition("says of it:")[2]
+
+
+def test_explain_names_the_kind_that_may_be_meant(capsys) -> None:
+    assert main(["explain", "thin-object"]) == 2
+    assert "explain thin-objects' may be meant" in capsys.readouterr().err
 
 
 def test_wheel_has_what_is_shipped(tmp_path: Path) -> None:

@@ -646,7 +646,7 @@ def test_what_cvat_will_not_read_is_said_once(
         masks, {i: png(painted("1100")) for i in masks}, lists={"a_b": "#1\n", "c": "b\n"}
     )
     found = Dataset.import_from(str(as_folder(source, tmp_path / "in")), "segmask")
-    found.export(str(tmp_path / "out"), "segmask")
+    found.export(str(tmp_path / "out"), "segmask", zip=True)
     (text,) = [text for text in caplog.messages if text.startswith("CVAT will not read")]
     for part in ("2 masks of stuff", "1 id that begin", "1 subset with '_'", "4 objects of one or"):
         assert part in text
@@ -654,10 +654,10 @@ def test_what_cvat_will_not_read_is_said_once(
     assert [[a.group for a in item.annotations] for item in again] == [[0, 1], [0, 1]]
     caplog.clear()
     monkeypatch.setattr(sys, "argv", ["datum"])
-    found.export(str(tmp_path / "typed"), "segmask")
+    found.export(str(tmp_path / "typed"), "segmask", zip=True)
     assert [text for text in caplog.messages if "with --number-stuff they are" in text]
     caplog.clear()
-    found.export(str(tmp_path / "numbered"), "segmask", number_stuff=True)
+    found.export(str(tmp_path / "numbered"), "segmask", number_stuff=True, zip=True)
     assert not [text for text in caplog.messages if "of stuff" in text]
     numbered = Dataset.import_from(str(tmp_path / "numbered"), "segmask")
     assert [[a.group for a in item.annotations] for item in numbered] == [[1, 2], [1, 2]]

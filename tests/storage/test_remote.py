@@ -15,7 +15,6 @@ from pathlib import Path
 import pytest
 from datumaro.components.importer import ImportContext
 
-from datumaro_segmask.archive.diagnostics import Finding
 from datumaro_segmask.archive.lists import open_archive
 from datumaro_segmask.errors import (
     ArchiveError,
@@ -25,6 +24,7 @@ from datumaro_segmask.errors import (
     UnsafePathError,
 )
 from datumaro_segmask.plugin.base import SegmaskBase
+from datumaro_segmask.rules import ArchiveFacts, judge_archive
 from datumaro_segmask.storage.layout import STAGING
 from datumaro_segmask.storage.open import open_storage
 from datumaro_segmask.storage.read import Storage
@@ -386,9 +386,8 @@ def test_masks_in_a_misnamed_folder_and_a_label_map_above() -> None:
     files = archive({"a": gray("01")}, labels=None, root="x/")
     files |= {"labelmap.txt": b"background\ncar\n", "x/Segmentation_Object/a.png": b"x"}
     url = put("memory://misnamed", files)
-    noted: list[Finding] = []
-    open_archive(url, note=lambda _, found: noted.extend(found))
-    found = [(finding.kind, finding.file) for finding in noted]
+    noted = judge_archive(ArchiveFacts(open_archive(url)))
+    found = [(finding.kind, finding.file) for finding in noted if finding.kind != "no-label-map"]
     assert found == [
         ("label-map-name", "../labelmap.txt"),
         ("folder-name", "Segmentation_Object"),

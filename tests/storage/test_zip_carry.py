@@ -206,7 +206,7 @@ def test_odd_descriptors_are_copied(version: int, tmp_path: Path) -> None:
 @pytest.mark.parametrize("signature", [b"", b"PK\x07\x08"], ids=["bare", "signed"])
 @pytest.mark.parametrize("sizes", ["2L", "2Q"])
 def test_descriptor_is_found_by_what_it_says(signature: bytes, sizes: str) -> None:
-    record = Record("a", "a", 8, 8, 7, 5, 9, 0)
+    record = Record("a", "a", "a", 8, 8, 7, 5, 9, 0)
     data = signature + struct.pack(f"<L{sizes}", 7, 5, 9)
     assert carry._descriptor_size(data + b"PK\3\4", record) == len(data)
 

@@ -1,22 +1,10 @@
-"""What `check` knows of one item, and the counts of what is in it."""
+"""Counts of what is in an item, and in a subset."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ...archive import (
-    ClassLookup,
-    Finding,
-    Item,
-    LabelMap,
-    findings_of,
-    scan_item,
-)
-from ...errors import SegmaskImportError, reporting
-from ...storage import Storage
-from .cvat import cvat_findings
-from .doubts import doubts_of_item
-from .leftovers import transparent_colors
+from ...archive import Item, LabelMap
 
 NO_LABEL = "(no label)"
 
@@ -68,25 +56,3 @@ class SubsetCount:
             count.instances += instance.number > 0
         for name in of_item:
             self.labels[name].items += 1
-
-
-def check_item(
-    storage: Storage,
-    label_map: LabelMap,
-    lookup: ClassLookup,
-    item_id: str,
-    max_pixels: int,
-    for_cvat: bool,
-) -> tuple[Item | None, list[Finding]]:
-    """Return an item, None where it cannot be read, and what is to be said of it."""
-    errors: list[SegmaskImportError] = []
-    scan = scan_item(storage, lookup, item_id, max_pixels, errors.append)
-    if not errors and label_map.labels:
-        with reporting(errors.append):
-            item = scan.item()
-            found = list(doubts_of_item(scan, label_map, for_cvat))
-            found += transparent_colors(storage, scan)
-            if for_cvat:
-                found += cvat_findings(scan, item, label_map, lookup)
-            return item, found
-    return None, [f for error in errors for f in findings_of(error, storage, label_map, item_id)]

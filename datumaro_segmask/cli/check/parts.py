@@ -13,11 +13,12 @@ from functools import lru_cache, partial
 
 from datumaro.components.progress_reporting import NullProgressReporter
 
-from ...archive import Archive, ClassLookup, Finding, LabelMap
+from ...archive import Archive, ClassLookup, LabelMap
 from ...plugin.host import track
+from ...rules import Finding, judge_item
 from ...storage import Entry, Storage, open_storage
 from ..preview.parallel import in_chunks
-from .items import SubsetCount, check_item
+from .items import SubsetCount
 
 _PART = 250  # items: a few ranges of a zip in a store
 _DESC = "Checking masks"
@@ -72,8 +73,8 @@ def _checked(judge: Judge, storage: Storage, entries: Sequence[Entry]) -> Iterat
     label_map = judge.label_map
     lookup = ClassLookup(label_map, False, judge.ignore_index)
     for entry in storage.ahead(entries):
-        item, found = check_item(
-            storage, label_map, lookup, entry[0], judge.max_pixels, judge.for_cvat
+        item, found = judge_item(
+            storage, lookup, label_map, entry[0], judge.max_pixels, judge.for_cvat
         )
         count = SubsetCount(items=1)
         if item is not None:

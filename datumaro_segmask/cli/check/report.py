@@ -9,11 +9,11 @@ from dataclasses import asdict
 from itertools import groupby
 from typing import Any
 
-from ...archive import BACKGROUND, Finding
+from ...archive import BACKGROUND
 from ...errors import counted
 from ...errors import printable as printable
+from ...rules import ERROR, NOTE, RULES, WARNING, Finding, severity_of
 from .items import NO_LABEL, SubsetCount
-from .kinds import ERROR, KINDS, NOTE, WARNING, severity_of
 from .survey import Survey
 
 _COLORS = {ERROR: "1;31", WARNING: "1;33", NOTE: "1;36"}
@@ -31,7 +31,7 @@ def as_json(path: str, status: int, survey: Survey) -> dict[str, Any]:
             {
                 "severity": severity_of(finding, survey.for_cvat),
                 **asdict(finding),
-                "section": KINDS[finding.kind].section,
+                "section": RULES[finding.kind].section,
             }
             for finding in survey.findings
         ],
@@ -65,8 +65,8 @@ def _lines_of_kind(kind: str, findings: list[Finding], for_cvat: bool, shown: in
     severity = str(severity_of(findings[0], for_cvat))
     pixels = [finding.pixels for finding in findings if finding.pixels is not None]
     total = f" ({counted(sum(pixels), 'pixel')})" if pixels else ""
-    section = f"docs/format.md, section {KINDS[kind].section}"
-    yield f"{_colored(severity)}: {KINDS[kind].title}{total} [{kind}; {section}]"
+    more = f"'datumaro-segmask explain {kind}'"
+    yield f"{_colored(severity)}: {RULES[kind].title}{total} [{kind}; {more}]"
     alike: dict[tuple[str, str], list[Finding]] = {}
     for finding in findings:
         alike.setdefault((finding.what, finding.fix), []).append(finding)

@@ -4,30 +4,25 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 
-from ...archive import (
-    BY_COLOR,
-    BY_INDEX,
-    WAYS,
-    Finding,
-    black_label,
-    comment_doubts,
-    findings_of,
-    no_background,
-    no_label_map,
-    open_archive,
-    two_ways,
-)
+from ...archive import WAYS, open_archive
 from ...errors import SegmaskImportError
 from ...png import MAX_PIXELS
+from ...rules import (
+    RULES,
+    SEVERITIES,
+    ArchiveFacts,
+    Finding,
+    WholeFacts,
+    findings_of,
+    judge_archive,
+    judge_whole,
+    severity_of,
+)
 from ...storage import layout
-from .cvat_archive import cvat_archive_findings, many_labels
 from .items import SubsetCount
-from .kinds import KINDS, SEVERITIES, severity_of
-from .leftovers import pictures_elsewhere
 from .parts import Judge, check_items
 
 _MAX_FAULTS = 100  # lines of one file: what has more is not the file it seems to be
@@ -63,18 +58,11 @@ def survey(
     Raises SegmaskImportError if it cannot be opened.
     """
     collected = _Collected()
-    archive = open_archive(path, report=collected.report, note=collected.note)
+    archive = open_archive(path, report=collected.report)
     storage, label_map = archive.storage, archive.label_map
-    findings = collected.findings
-    for error in collected.errors:
-        findings += findings_of(error, storage, label_map)
-    findings += no_label_map(storage)
-    findings += no_background(label_map)
-    findings += comment_doubts(label_map)
-    if not any(finding.kind == "background" for finding in findings):
-        findings += black_label(label_map)
-    if for_cvat:
-        findings += cvat_archive_findings(storage, label_map, archive.subsets)
+    facts = ArchiveFacts(archive, path, for_cvat)
+    findings = [f for error in collected.errors for f in findings_of(error, storage, label_map)]
+    findings += judge_archive(facts)
     counts = {subset: SubsetCount() for subset in archive.subsets}
     entries = [(item_id, subset) for subset, ids in archive.subsets.items() for item_id in ids]
     seen: set[str] = set()
@@ -88,19 +76,15 @@ def survey(
         if item_id not in seen:  # an item of two subsets has its masks once
             findings += [replace(finding, subset=subset) for finding in checked.findings]
         seen.add(item_id)
-    if for_cvat and ways[BY_COLOR]:
-        findings += many_labels(label_map)
-    if any(count.images < count.items - count.broken for count in counts.values()):
-        findings += pictures_elsewhere(archive)
-    if all(ways.values()):
-        findings += (two_ways(ways[BY_COLOR][0], mask) for mask in dict.fromkeys(ways[BY_INDEX]))
+    lacks_images = any(of.images < of.items - of.broken for of in counts.values())
+    findings += judge_whole(WholeFacts(facts, ways, lacks_images), for_cvat)
     names = [label.name for label in label_map.labels if not label.is_stand_in]
     return Survey(for_cvat, _ranked(findings, for_cvat), counts, names)
 
 
 def _ranked(findings: list[Finding], for_cvat: bool) -> list[Finding]:
     """Return what counts as a finding, the gravest first, and by kind."""
-    kinds = {kind: rank for rank, kind in enumerate(KINDS)}
+    kinds = {kind: rank for rank, kind in enumerate(RULES)}
     graded = [(severity_of(finding, for_cvat), finding) for finding in findings]
     ranked = [(SEVERITIES.index(s), kinds[f.kind], f) for s, f in graded if s is not None]
     return [finding for *_, finding in sorted(ranked, key=lambda rank: rank[:2])]
@@ -111,7 +95,6 @@ class _Collected:
 
     def __init__(self) -> None:
         self.errors: list[SegmaskImportError] = []
-        self.findings: list[Finding] = []
         self._lines: Counter[str] = Counter()  # by file, those with a fault
 
     def report(self, error: SegmaskImportError) -> None:
@@ -123,6 +106,3 @@ class _Collected:
         self._lines[file] += has_line
         if self._lines[file] == _MAX_FAULTS:
             raise error
-
-    def note(self, _: Callable[[str], str], findings: Iterable[Finding]) -> None:
-        self.findings += findings

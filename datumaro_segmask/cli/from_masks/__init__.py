@@ -20,9 +20,9 @@ from ...plugin.export.in_place import Place, Target
 from ...plugin.host import CollectedErrors
 from ...plugin.importer import add_reading_options
 from ...plugin.transforms import add_component_options
+from ...rules import ERROR, WARNING, severity_of
 from ...storage import folder_roots, holds_archive, is_inside, layout
 from .. import FAULTS, OK, claim_output, in_the_way
-from ..check.kinds import ERROR, WARNING, severity_of
 from ..check.report import print_findings, verdict
 from ..check.survey import survey
 from .folder import open_mask_folder

@@ -10,9 +10,10 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import TypeVar
 
-from ...archive import Archive, ClassLookup, open_archive
+from ...archive import Archive, ClassLookup
 from ...errors import UsageError
 from ...plugin.importer import add_reading_options
+from ...rules import open_archive
 from ...storage import is_url, shown
 from .. import FAULTS, OK
 from ..check.report import printable

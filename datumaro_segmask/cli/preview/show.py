@@ -12,9 +12,10 @@ from datumaro.components.dataset_base import CategoriesInfo, DatasetItem
 from datumaro.components.media import Image
 from PIL import Image as Pillow
 
-from ...archive import ClassLookup, open_archive
+from ...archive import ClassLookup
 from ...plugin.export.exporter import SegmaskExporter
 from ...png import MAX_PIXELS
+from ...rules import open_archive
 from .drawing import Settings, draw
 from .sheet import draw_card
 

@@ -12,7 +12,7 @@ from datumaro.components.dataset_base import DatasetItem, IDataset
 from datumaro.components.dataset_item_storage import ItemStatus
 from datumaro.components.dataset_storage import DatasetPatch
 
-from ...archive import COLOR, MASK_MODES, MaskEncoder, format_label_map, has_masks
+from ...archive import COLOR, MASK_MODES, MaskEncoder, has_masks, label_map_lines
 from ...errors import SegmaskExportError
 from ...storage import (
     Entry,
@@ -120,7 +120,7 @@ class SegmaskExporter(WholeExporter):
         super().__init__(extractor, save_dir, **kwargs)
         self._labels = make_export_labels(extractor.categories(), label_map)
         encoder = MaskEncoder(self._labels.label_map, mask_mode, ignore_label)
-        self._label_lines = format_label_map(encoder.label_map).splitlines()
+        self._label_lines = label_map_lines(encoder.label_map)
         self._files = ItemFiles(
             self._labels,
             encoder,
@@ -184,7 +184,8 @@ class SegmaskExporter(WholeExporter):
             pictures = self._pictures.settle(place)
             listing = Listing(place.path, self._listed, self._unread, pictures)
             remember_archive(dataset, listing)
-        self._files.log_losses()
+        # Who trains, splits or merges is not told of CVAT.
+        self._files.log_losses(for_cvat=self._as_zip or replace)
 
     def _write_shards(self) -> None:
         """Export to zips of so many items each, which get into the folder together."""
@@ -204,7 +205,7 @@ class SegmaskExporter(WholeExporter):
         except BaseException:
             sink.abandon()
             raise
-        self._files.log_losses()
+        self._files.log_losses(for_cvat=True)
 
     def _make_pictures(
         self, there: Storage | None, in_place: bool, known: Listing | None

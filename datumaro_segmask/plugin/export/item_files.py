@@ -19,10 +19,11 @@ from datumaro.components.annotation import Annotation, Bbox, Mask
 from datumaro.components.dataset_base import DatasetItem
 from datumaro.components.media import Image, ImageFromBytes
 
-from ...archive import CvatLosses, ImageHead, MaskEncoder, image_head
+from ...archive import ImageHead, MaskEncoder, image_head
 from ...arrays import Size
-from ...errors import SegmaskExportError, UnpaintableError, as_typed
+from ...errors import SegmaskExportError, UnpaintableError
 from ...regions import overlap_of_boxes, paint
+from ...rules import CvatLosses
 from ...storage import Hashes, layout
 from ..annotations import (
     OUTLINES,
@@ -47,7 +48,7 @@ _SAME_EXTENT = 0.9  # of the overlap of two extents over their union
 OWN_BOXES = "boxes that are taken for those of other annotations"
 NO_IMAGE = "images that the dataset does not have"
 TWICE = "items that came again, with the same masks and picture"
-_problem_of_subset = lru_cache(maxsize=64)(layout.problem_of_new_name)  # there are few of them
+_problem_of_subset = lru_cache(maxsize=64)(layout.problem_of_new_subset)  # there are few of them
 
 
 def in_paint_order(annotations: Sequence[Annotation], left_out: Counter[str]) -> list[Placed]:
@@ -118,7 +119,7 @@ class ItemFiles:
         self._ids, self._contents, self._listed, self._looks = (Hashes() for _ in range(4))
         self._warned = False
         self.left_out: Counter[str] = Counter()
-        self.for_cvat = CvatLosses(len(labels.label_map.labels))
+        self.for_cvat = CvatLosses(labels.label_map)
 
     def masks(self, item: DatasetItem) -> dict[str, bytes]:
         """Return the mask files of an item; none for an item without shapes.
@@ -158,14 +159,13 @@ class ItemFiles:
             )
         return masks
 
-    def log_losses(self) -> None:
-        """Log once, with numbers, what does not show in the files, or not in CVAT."""
+    def log_losses(self, *, for_cvat: bool) -> None:
+        """Log once, with numbers, what does not show in the files, and not in CVAT if told so."""
         for what, count in sorted(self.left_out.items()):
             if count:
                 log.warning("Left out of the export: %d %s.", count, what)
-        losses = "; ".join(self.for_cvat.lines())
-        if losses:
-            log.warning("CVAT will not read all of this: %s.", as_typed(losses))
+        if for_cvat:
+            self.for_cvat.log()
 
     def _note_for_cvat(self, item: DatasetItem, annotations: list[Annotation]) -> None:
         stuff = sum(map(is_stuff, annotations))

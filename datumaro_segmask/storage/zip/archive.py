@@ -28,11 +28,14 @@ _EXTRA = 1 << 10  # bytes of extra fields, at most, in nearly all local headers
 _AT_FIRST = 1 << 14  # bytes read of a file that is not read as a whole
 _SHOWN = 200  # characters of what others say
 
+_METHODS = {9: "Deflate64", 12: "bzip2", 14: "LZMA", 93: "Zstandard", 95: "XZ", 98: "PPMd"}
+"""Methods of packing that a Python may lack (APPNOTE.TXT, 4.4.5); Explorer uses Deflate64."""
+
 _DAMAGE = (
     zipfile.BadZipFile,
     zlib.error,
     LZMAError,
-    NotImplementedError,  # a compression that this Python does not have
+    NotImplementedError,  # see `_METHODS`
     RuntimeError,
     struct.error,
     ValueError,
@@ -88,7 +91,8 @@ class FileSource:
 class ZipStorage:
     """An archive inside a zip, read in place: nothing is unpacked to the disk.
 
-    ``directory`` is that of ``source``, and ``root`` where the layout begins.
+    ``directory`` is that of ``source``, and ``root`` the folder in which the layout begins, with a
+    slash at its end; empty for the top.
     """
 
     def __init__(self, source: Source, directory: ZipDirectory, root: str) -> None:
@@ -98,6 +102,25 @@ class ZipStorage:
         for folder in layout.FOLDERS:
             if self.exists(folder):
                 raise no_folder(self.place(folder))
+
+    @property
+    def doubled(self) -> list[str]:
+        """The files of the archive that the zip has twice, with the same content."""
+        names = self.directory.doubled
+        return [n.removeprefix(self.root) for n in names if n.startswith(self.root)]
+
+    def beside_root(self) -> Iterator[str]:
+        """Yield what lies beside the root, or beside a folder that it lies in: from the top."""
+        way = self.root.rstrip("/").split("/") if self.root else []
+        for name in self.directory.every_name():
+            parts = name.rstrip("/").split("/")
+            depth = next(
+                (i for i, (a, b) in enumerate(zip(way, parts, strict=False)) if a != b), None
+            )
+            if depth is not None:
+                yield "/".join(parts[: depth + 1])
+            elif len(parts) < len(way) and not name.endswith("/"):
+                yield name
 
     def place(self, name: str = "") -> str:
         return f"{self.source.place}: {self.root}{name}" if name else self.source.place
@@ -181,7 +204,7 @@ class ZipStorage:
         *_, name_size, extra_size = LOCAL.unpack_from(data)
         _, _, flags, *_ = LOCAL.unpack_from(data)
         own = decode_name(data[LOCAL.size : LOCAL.size + name_size], flags, self.place(name))
-        if own != record.name:
+        if own != record.own:
             raise self._damaged(f"its own name is {own[:_SHOWN]!r}", name)
         begin = LOCAL.size + name_size + extra_size
         if record.offset + begin + record.packed > self.directory.end_of(record):
@@ -195,6 +218,15 @@ class ZipStorage:
         return zipfile.ZipExtFile(packed, "r", info)  # stops at the size that the zip declares
 
     def _fail(self, error: Exception, name: str) -> Exception:
+        record = self.directory.find(self.root + name)
+        if isinstance(error, NotImplementedError) and record is not None:
+            method = _METHODS.get(record.method, f"the method number {record.method}")
+            return ArchiveError(
+                f"it is packed by {method}, which this Python cannot unpack",
+                self.place(name),
+                "a file that is packed by Deflate, or not packed",
+                "unpack the zip and give the folder, or pack that again with Deflate",
+            )
         return self._damaged(str(error), name) if isinstance(error, _DAMAGE) else error
 
     def _damaged(self, why: str, name: str) -> ArchiveError:
@@ -240,7 +272,7 @@ class _Part(io.RawIOBase):
     """A part of a source, read from its beginning to its end."""
 
     def __init__(self, source: Source, start: int, size: int) -> None:
-        self._source = source
+        self.source = source
         self._at = start
         self._end = start + size
 
@@ -248,7 +280,7 @@ class _Part(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        data = self._source.read(self._at, min(len(buffer), self._end - self._at))
+        data = self.source.read(self._at, min(len(buffer), self._end - self._at))
         buffer[: len(data)] = data
         self._at += len(data)
         return len(data)

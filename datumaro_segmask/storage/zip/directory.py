@@ -43,6 +43,7 @@ class ZipDirectory:
         source.keep(self._span.start, self._span.end)
         self._index = Index()
         self._lists: list[str] = []
+        self.doubled: dict[str, None] = {}  # the files that are there twice, alike
         self._offsets = np.empty(0, np.uint64)
         self.roots = layout.roots_of(self._fill())
         self._check_names()
@@ -87,17 +88,21 @@ class ZipDirectory:
 
     def _check_names(self) -> None:
         for places in self._index.repeated():
-            names: set[str] = set()
+            seen: dict[str, Record] = {}
             for place in dict.fromkeys(places):
-                name = self._name_at(place)
-                if name in names:
+                record = read_record(self._source, self._span, place)
+                name = _file_name(record) or ""
+                first = seen.setdefault(name, record)
+                if first is record:
+                    continue
+                if (first.crc, first.size) != (record.crc, record.size):
                     raise ArchiveError(
-                        f"the zip holds {name!r} twice",
+                        f"the zip holds {name!r} twice, and the two differ",
                         self._source.place,
                         "each file once",
                         "pack the archive again",
                     )
-                names.add(name)
+                self.doubled[name] = None
 
     def _name_at(self, place: int) -> str:
         return _file_name(read_record(self._source, self._span, place)) or ""
@@ -113,8 +118,24 @@ class ZipDirectory:
         found = [layout.split_suffix(self._name_at(place)) for place in self._index.places(stem)]
         return [suffix for name, suffix in found if name == stem and suffix]
 
+    def every_name(self) -> Iterator[str]:
+        """Yield the names of all files and folders, what systems leave behind among them."""
+        for _, record in read_records(self._source, self._span):
+            yield record.name.replace("\\", "/").removeprefix("./")
+
     def names(self, folder: str) -> Iterator[str]:
-        """Yield the names that begin with ``folder/``, in the order of the zip; all for ""."""
+        """Yield the names that begin with ``folder/``, in the order of the zip; all for "".
+
+        Each once.
+        """
+        seen: set[str] = set()
+        for name in self._names(folder):
+            if name not in seen:
+                yield name
+            if name in self.doubled:
+                seen.add(name)
+
+    def _names(self, folder: str) -> Iterator[str]:
         if folder.endswith(layout.SUBSETS):
             yield from (name for name in self._lists if name.startswith(f"{folder}/"))
             return

@@ -7,6 +7,7 @@ sections 4.3 and 4.5; what is lenient here is what ``zipfile`` is lenient about.
 from __future__ import annotations
 
 import struct
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
@@ -26,6 +27,7 @@ _CHUNK = 1 << 20  # bytes of the directory that are read at once
 MOST_RECORD = RECORD.size + 3 * ((1 << 16) - 1)
 
 _UTF_8 = 1 << 11  # a flag
+UNICODE_PATH = 0x7075
 IN_EXTRA = 0xFFFFFFFF
 
 
@@ -52,10 +54,11 @@ class Record:
     """What the directory says of one file; ``offset`` is where its local header begins.
 
     ``unmarked`` is the name as Python's ``zipfile`` has it, and CVAT with it: without the flag for
-    UTF-8 every name is cp437.
+    UTF-8 every name is cp437. ``own`` is the name that stands before the file, too.
     """
 
     name: str
+    own: str
     unmarked: str
     flags: int
     method: int
@@ -163,10 +166,32 @@ def _parse(data: bytes, at: int, shift: int, place: str) -> tuple[Record, int]:
         extra = data[extra_at : extra_at + extra_size]
         size, packed, offset = _long_fields(extra, size, packed, offset, place)
     raw = data[name_at:extra_at]
-    name = decode_name(raw, flags, place)
+    name = _unicode_path(data[extra_at : extra_at + extra_size], raw) if extra_size else None
+    own = decode_name(raw, flags, place)
+    name = own if name is None else name
     marked = raw.isascii() or flags & _UTF_8
     unmarked = name if marked else raw.partition(b"\0")[0].decode("cp437")
-    return Record(name, unmarked, flags, method, crc, packed, size, offset + shift), total
+    return Record(name, own, unmarked, flags, method, crc, packed, size, offset + shift), total
+
+
+def _unicode_path(extra: bytes, raw: bytes) -> str | None:
+    """Return the name in the extra field of WinRAR and Info-ZIP for it, None where there is none.
+
+    It holds only for the name that it was made for, whose checksum it has (APPNOTE.TXT, 4.6.9).
+    """
+    at = 0
+    while at + 4 <= len(extra):
+        kind, length = struct.unpack_from("<2H", extra, at)
+        body = extra[at + 4 : at + 4 + length]
+        if kind == UNICODE_PATH and len(body) > 5 and body[0] == 1:
+            if struct.unpack_from("<L", body, 1)[0] != zlib.crc32(raw):
+                return None
+            try:
+                return body[5:].decode("utf-8")
+            except UnicodeDecodeError:
+                return None
+        at += 4 + length
+    return None
 
 
 def decode_name(raw: bytes, flags: int, place: str) -> str:

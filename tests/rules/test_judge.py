@@ -8,19 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from datumaro_segmask.archive.diagnostics import (
-    Finding,
-    background_doubts,
-    log_findings,
-    name_doubts,
-)
 from datumaro_segmask.archive.item import scan_item
 from datumaro_segmask.archive.labelmap import parse_label_map, voc_label_map
-from datumaro_segmask.archive.lists import open_archive
 from datumaro_segmask.archive.meaning import ClassLookup
-from datumaro_segmask.cli.check.kinds import KINDS
 from datumaro_segmask.errors import SegmaskError, SegmaskImportError, UsageError
 from datumaro_segmask.png.container import MAX_PIXELS
+from datumaro_segmask.rules import RULES, Finding, log_findings, open_archive
+from datumaro_segmask.rules.facts import LabelFacts
 from datumaro_segmask.storage import layout
 
 from ..archives import PALETTE, archive, as_folder, gray, plane, raw_png, rgb
@@ -34,7 +28,7 @@ def test_background_by_name_beside_a_black_label() -> None:
     """CVAT's documentation goes by name, its code by colour."""
     found = parse_label_map("void:0,0,0::\nbackground:9,9,9::\n", "labelmap.txt")
     assert found.background == 1
-    (doubt,) = background_doubts(found)
+    (doubt,) = RULES["background"].findings(LabelFacts(found))
     assert (doubt.kind, doubt.file) == ("background", "labelmap.txt")
     for part in ("'background'", "'void'", "black"):
         assert part in doubt.what
@@ -74,13 +68,15 @@ def test_findings_of_a_kind_are_one_line(caplog: pytest.LogCaptureFixture) -> No
         ("car 255 0 0:1,2,3::\n", ["car 255 0 0"]),
         ("0 background\n1 car\n", ["0 background", "1 car"]),
         ("1: car:1,2,3\n2: road:3,4,5\n", ["1: car", "2: road"]),
+        ("255 0 0 car\n", ["255 0 0 car"]),
+        ("car\uff1a255,0,0\uff1a\uff1a\n", ["car\uff1a255,0,0\uff1a\uff1a"]),
         ("background\n3 wheeler\n2 door\n", []),
         ("lane 1,2\nroute 66\n", []),
         ("car\nroad\n", []),
     ],
 )
 def test_names_like_lines_of_another_tool(text: str, names: list[str]) -> None:
-    found = list(name_doubts(parse_label_map(text, "labelmap.txt")))
+    found = list(RULES["label-name"].findings(LabelFacts(parse_label_map(text, "labelmap.txt"))))
     assert [repr(name) in finding.what for finding, name in zip(found, names, strict=True)] == [
         True
     ] * len(names)
@@ -88,7 +84,7 @@ def test_names_like_lines_of_another_tool(text: str, names: list[str]) -> None:
 
 
 def test_voc_labels_are_no_lines_of_another_tool() -> None:
-    assert list(name_doubts(voc_label_map())) == []
+    assert list(RULES["label-name"].findings(LabelFacts(voc_label_map()))) == []
 
 
 # Reading past faults
@@ -180,13 +176,13 @@ def error_classes(base: type[SegmaskError] = SegmaskError) -> list[type[SegmaskE
 
 def test_errors_of_an_import_have_a_kind_that_check_knows() -> None:
     found = {kind.kind for kind in error_classes(SegmaskImportError)}
-    assert found <= set(KINDS)
+    assert found <= set(RULES)
 
 
 def test_every_cited_section_exists() -> None:
     text = (ROOT / "docs" / "format.md").read_text("utf-8")
     there = set(map(int, re.findall(r"^## (\d+)\.", text, re.M)))
-    cited = {kind.section for kind in KINDS.values()} | {kind.section for kind in error_classes()}
+    cited = {kind.section for kind in RULES.values()} | {kind.section for kind in error_classes()}
     for path in (ROOT / "datumaro_segmask").rglob("*.py"):
         source = " ".join(path.read_text("utf-8").split())
         for numbers in re.findall(

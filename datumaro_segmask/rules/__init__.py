@@ -1,0 +1,27 @@
+"""What is odd about an archive, for us and for CVAT; knows no reports.
+
+A rule is one thing, in the module of what it is about: its name, how grave it is, what it says, an
+example, and what finds it.
+"""
+
+from .cvat import is_thin
+from .errors import findings_of
+from .example import write_example
+from .export import CvatLosses
+from .facts import ArchiveFacts, ItemFacts, WholeFacts
+from .judge import (
+    judge_archive,
+    judge_item,
+    judge_whole,
+    log_background,
+    log_findings,
+    open_archive,
+)
+from .rule import ERROR, NOTE, SEVERITIES, WARNING, Finding, Rule
+from .table import RULES, severity_of
+
+__all__ = [
+    "ERROR", "NOTE", "RULES", "SEVERITIES", "WARNING", "ArchiveFacts", "CvatLosses", "Finding",
+    "ItemFacts", "Rule", "WholeFacts", "findings_of", "is_thin", "judge_archive", "judge_item",
+    "judge_whole", "log_background", "log_findings", "open_archive", "severity_of", "write_example",
+]  # fmt: skip

@@ -1,0 +1,122 @@
+"""The rules applied: to an archive, to an item, to all of its items; and what an import logs."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from ..archive import Archive, ClassLookup, Item, Label, LabelMap, Scan, scan_item
+from ..archive import open_archive as open_silently
+from ..errors import (
+    Report,
+    SegmaskImportError,
+    UndeclaredColorError,
+    printable,
+    reporting,
+    stop,
+)
+from ..storage import Storage
+from .errors import findings_of
+from .facts import ArchiveFacts, ItemFacts, LabelFacts, WholeFacts
+from .rule import ARCHIVE, ITEM, WHOLE, Finding, Rule
+from .table import RULES, rules_of
+
+log = logging.getLogger(__name__)
+
+_NOTHING = -1  # the label of pixels that have none, see `archive.Scan`
+
+
+def open_archive(
+    path: str | os.PathLike[str], stream: bool = False, report: Report = stop
+) -> Archive:
+    """Open an archive as `archive.open_archive` does, and log what should be known of it.
+
+    One warning a rule.
+    """
+    archive = open_silently(path, stream, report)
+    facts = ArchiveFacts(archive, os.fspath(path))
+    for rule in rules_of(ARCHIVE):
+        if rule.is_logged:
+            log_findings(archive.storage.place, rule.findings(facts))
+    return archive
+
+
+def log_findings(place: Callable[[str], str], findings: Iterable[Finding]) -> None:
+    """Log findings of one kind in one line: the first by name, and how many there are."""
+    first, count = None, 0
+    for finding in findings:
+        count += 1
+        if first is None or finding.file < first.file:
+            first = finding
+    if first is not None:
+        total = f" ({count:,} items in all)" if count > 1 else ""
+        text = f"{place(first.file)}: {first.what}{total}. To fix it: {first.fix}."
+        log.warning("%s", printable(text))
+
+
+def log_background(label_map: LabelMap) -> None:
+    """Log whether it is in doubt which label of an export is the background."""
+    facts = LabelFacts(label_map)
+    log_findings(lambda _: label_map.where, RULES["background"].findings(facts))
+
+
+def judge_archive(facts: ArchiveFacts) -> Iterator[Finding]:
+    """Yield what is to be said of an archive before its items are read."""
+    yield from _found(rules_of(ARCHIVE), facts, facts.for_cvat)
+
+
+def judge_whole(facts: WholeFacts, for_cvat: bool) -> Iterator[Finding]:
+    """Yield what is to be said of an archive when its items have been read."""
+    yield from _found(rules_of(WHOLE), facts, for_cvat)
+
+
+def judge_item(
+    storage: Storage, lookup: ClassLookup, label_map: LabelMap, item_id: str, max_pixels: int,
+    for_cvat: bool,
+) -> tuple[Item | None, list[Finding]]:  # fmt: skip
+    """Return an item, None where it cannot be read, and what is to be said of it."""
+    errors: list[SegmaskImportError] = []
+    scan = scan_item(storage, lookup, item_id, max_pixels, errors.append)
+    if for_cvat and len(errors) == 1 and isinstance(errors[0], UndeclaredColorError):
+        seen = _as_cvat_sees(scan, storage, label_map, errors[0], max_pixels)
+        scan, errors = (scan, errors) if seen is None else (seen, [])
+    if not errors and label_map.labels:
+        with reporting(errors.append):
+            item = scan.item()
+            facts = ItemFacts(scan, item, label_map, lookup, storage, for_cvat)
+            return item, list(_found(rules_of(ITEM), facts, for_cvat))
+    return None, [f for error in errors for f in findings_of(error, storage, label_map, item_id)]
+
+
+def _as_cvat_sees(
+    scan: Scan, storage: Storage, label_map: LabelMap, error: UndeclaredColorError, max_pixels: int
+) -> Scan | None:
+    """Return an item whose undeclared gray values mean nothing, None if they lie in instances.
+
+    Beside an instance mask CVAT looks at the pixels of instances alone.
+    """
+    if error.kind != RULES["undeclared-value"].kind or not scan.has_numbers:
+        return None
+    count = len(label_map.labels)
+    more = (
+        Label(f"\n{value}", (0, 0, 0), value, is_stand_in=True) for value, _ in error.undeclared
+    )
+    # The colours of stand-ins do not count, as the mask is gray.
+    lookup = ClassLookup(replace(label_map, labels=(*label_map.labels, *more)))
+    found = scan_item(storage, lookup, scan.item_id, max_pixels, lambda _: None)
+    is_extra = found.labels >= count
+    if np.any(is_extra & (found.numbers > 0)):
+        return None
+    return replace(found, labels=np.where(is_extra, _NOTHING, found.labels))
+
+
+def _found(
+    rules: Iterable[Rule], facts: ArchiveFacts | ItemFacts | WholeFacts, for_cvat: bool
+) -> Iterator[Finding]:
+    for rule in rules:
+        if rule.severity_for(for_cvat) is not None:
+            yield from rule.findings(facts)

@@ -1,0 +1,101 @@
+"""What a rule is: how grave a finding of it is, what it says, an example, and what finds it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeAlias
+
+ERROR, WARNING, NOTE = SEVERITIES = ("error", "warning", "note")
+
+READER, ARCHIVE, ITEM, WHOLE = "reader", "archive", "item", "whole"
+"""What a rule looks at: nothing, as whoever reads raises it, or one of the classes of `facts`."""
+
+Files: TypeAlias = Mapping[str, bytes]
+Example: TypeAlias = Callable[[], Files | bytes]
+"""Makes an archive: its files by their places, or a whole zip where the zip itself is odd."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One finding.
+
+    ``file`` is the place in the archive, with the line where there are lines. ``what`` says what
+    was met, ``fix`` what to do. ``pixels`` is how many pixels it is about, None where it is not
+    about pixels. ``value`` is the colour or gray value it is about, as text.
+    """
+
+    kind: str
+    file: str
+    what: str
+    fix: str
+    item: str | None = None
+    subset: str | None = None
+    pixels: int | None = None
+    value: str | None = None
+
+
+class Met(NamedTuple):
+    """What a rule has met: a finding without its kind, see `Finding`."""
+
+    file: str
+    what: str
+    fix: str
+    item: str | None = None
+    subset: str | None = None
+    pixels: int | None = None
+    value: str | None = None
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One rule, whole.
+
+    ``severity`` is ours and ``for_cvat`` CVAT's; None means that it is no finding. ``section`` is
+    that of docs/format.md. ``text`` explains it. An import logs what ``is_logged``. ``find`` looks
+    at what ``looks_at`` names; without it, errors of this kind are raised by whoever reads.
+    """
+
+    kind: str
+    title: str
+    severity: str | None
+    for_cvat: str | None
+    section: int
+    text: str
+    example: Example
+    looks_at: str = READER
+    find: Callable[[Any], Iterable[Met]] | None = None
+    is_logged: bool = False
+
+    def findings(self, facts: Any) -> Iterator[Finding]:
+        """Yield what the rule finds in the facts that it looks at."""
+        if self.find is not None:
+            for met in self.find(facts):
+                yield Finding(self.kind, *met)
+
+    def severity_for(self, cvat: bool) -> str | None:
+        """Return how grave a finding is, to CVAT or to us."""
+        return self.for_cvat if cvat else self.severity
+
+
+def rule(
+    looks_at: str,
+    kind: str,
+    title: str,
+    severity: str | None,
+    for_cvat: str | None,
+    section: int,
+    example: Example,
+    *,
+    is_logged: bool = False,
+) -> Callable[[Callable[[Any], Iterable[Met]]], Rule]:
+    """Make a rule of the function that finds it; the function's docstring explains the rule."""
+
+    def made(find: Callable[[Any], Iterable[Met]]) -> Rule:
+        text = inspect.cleandoc(find.__doc__ or title)
+        return Rule(
+            kind, title, severity, for_cvat, section, text, example, looks_at, find, is_logged
+        )
+
+    return made

@@ -1,0 +1,71 @@
+"""Names and methods of packing as other programs write them into zips."""
+
+from __future__ import annotations
+
+import struct
+import zipfile
+import zlib
+from pathlib import Path
+
+import pytest
+
+from datumaro_segmask.cli.check.survey import survey
+from datumaro_segmask.rules import severity_of
+
+from ..archives import Files, archive, as_zip, rgb
+
+CAR = rgb("111 111 111")
+
+
+def with_unicode_paths(files: Files, path: Path, *, sound: bool = True) -> Path:
+    """As WinRAR does: names in a code page, and in UTF-8 in the extra field 0x7075."""
+    made = {}
+    with zipfile.ZipFile(path, "w") as target:
+        for name, data in files.items():
+            raw = name.encode("cp866")
+            plain = "".join(chr(byte) if byte < 128 else "@" for byte in raw)
+            made[plain.encode()] = raw
+            body = struct.pack("<BL", 1, zlib.crc32(raw) ^ (not sound)) + name.encode()
+            info = zipfile.ZipInfo(plain)
+            info.extra = struct.pack("<2H", 0x7075, len(body)) + body
+            target.writestr(info, data)
+    packed = path.read_bytes()
+    for plain_name, raw in made.items():
+        packed = packed.replace(plain_name, raw)
+    path.write_bytes(packed)
+    return path
+
+
+def test_unicode_path_is_the_name(tmp_path: Path) -> None:
+    files = archive({"\u044f": CAR}, {"\u044f": CAR})
+    found = survey(str(with_unicode_paths(files, tmp_path / "task.zip")))
+    assert found.findings == []
+    assert found.subsets["default"].labels["car"].instances == 1
+    judged = survey(str(tmp_path / "task.zip"), for_cvat=True)
+    assert {f.kind for f in judged.findings} == {"mask-name"}
+
+
+def test_unicode_path_of_another_name_does_not_count(tmp_path: Path) -> None:
+    files = archive({"\u044f": CAR}, {"\u044f": CAR})
+    found = survey(str(with_unicode_paths(files, tmp_path / "task.zip", sound=False)))
+    assert "unlisted-masks" in {f.kind for f in found.findings}
+
+
+@pytest.mark.parametrize(("method", "name"), [(9, "Deflate64"), (98, "PPMd"), (77, "number 77")])
+def test_method_of_packing_that_python_lacks_is_named(
+    method: int, name: str, tmp_path: Path
+) -> None:
+    """The file is not called damaged: it is not."""
+    path = as_zip(archive({"a": CAR}, {"a": CAR}), tmp_path / "task")
+    data = bytearray(path.read_bytes())
+    for mark, at_method, at_name in ((b"PK\3\4", 8, 30), (b"PK\1\2", 10, 46)):
+        at = -1
+        while (at := data.find(mark, at + 1)) >= 0:
+            if data[at + at_name :].startswith(b"SegmentationClass/"):
+                data[at + at_method] = method
+    path.write_bytes(data)
+    (found,) = [f for f in survey(str(path)).findings if severity_of(f, False) == "error"]
+    assert (found.kind, found.file) == ("unreadable-file", "SegmentationClass/a.png")
+    assert f"packed by {name}" in found.what or f"packed by the method {name}" in found.what
+    assert "damaged" not in found.what + found.fix
+    assert "give the folder" in found.fix
