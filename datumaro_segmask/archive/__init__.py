@@ -34,6 +34,7 @@ from .labelmap import (
     lines_of,
     make_label_map,
     voc_label_map,
+    with_own_colors,
 )
 from .lists import (
     MAX_LIST_BYTES,
@@ -45,16 +46,17 @@ from .lists import (
     unlisted_items,
 )
 from .meaning import BY_COLOR, BY_INDEX, WAYS, ClassLookup
+from .reader import Reader
 from .subset_lists import text_of
 from .undeclared import findings_of
 
 __all__ = [
     "BACKGROUND", "BLACK", "BY_COLOR", "BY_INDEX", "COLOR", "LAST_SHARED", "MASK_MODES",
     "MAX_LABELS", "MAX_LIST_BYTES", "WAYS", "Archive", "ClassLookup", "CvatLosses", "Finding",
-    "Item", "Label", "LabelMap", "MaskEncoder", "Member", "Scan", "background_doubts",
+    "Item", "Label", "LabelMap", "MaskEncoder", "Member", "Reader", "Scan", "background_doubts",
     "black_label", "check_colors", "comment_doubts", "find_background",
     "find_lists", "findings_of", "format_label_map", "has_masks", "image_head", "instance_numbers",
     "is_thin", "lines_of", "log_findings", "make_label_map", "no_background", "no_label_map",
     "open_archive", "read_image_head", "read_item", "read_label_map", "read_label_map_file",
-    "scan_item", "text_of", "two_ways", "unlisted_items", "voc_label_map",
+    "scan_item", "text_of", "two_ways", "unlisted_items", "voc_label_map", "with_own_colors",
 ]  # fmt: skip

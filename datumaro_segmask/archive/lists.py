@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Generator, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 from ..errors import (
     ArchiveError,
@@ -44,6 +45,7 @@ from .diagnostics import (
 )
 from .files import find_mask, has_masks, inner_archives, masked_ids, passed_folders, several_images
 from .labelmap import LabelMap, parse_label_map, voc_label_map
+from .reader import Reader
 from .subset_lists import parse_subset_list, why_no_list
 
 MAX_LABEL_MAP_BYTES = 1 << 24
@@ -62,6 +64,10 @@ class Archive:
     storage: Storage
     label_map: LabelMap
     subsets: dict[str, Collection[str]]
+
+    def reader(self, **options: Any) -> Reader:
+        """Return what reads its items; ``options`` are those of `Reader`."""
+        return Reader(self.storage, self.label_map, **options)
 
 
 def open_archive(

@@ -14,25 +14,31 @@ from typing import IO, TypeVar
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..archive import COLOR, Item, Label, LabelMap, MaskEncoder, format_label_map
+from ..archive import Item, Label, LabelMap, with_own_colors
 from ..arrays import Size
-from ..errors import ArchiveError, SegmaskExportError
-from ..regions import Instance, Rle, Shape, paint
+from ..errors import ArchiveError
+from ..formats import (
+    SEGMENTATIONS,
+    ArchiveWriter,
+    Classes,
+    CocoWriter,
+    check_choice,
+    log_left_out,
+    make_images_folder,
+    two_of_one_id,
+)
+from ..regions import Instance
 from ..storage import (
     Entry,
     FolderSink,
     Hashes,
     Sink,
-    SubsetLists,
     ZipSink,
     files_at,
     is_url,
-    layout,
     shown,
     unreadable,
 )
-from ..training import ANNOTATIONS, IMAGES, SEGMENTATIONS, own_texts
-from .coco import CocoFiles, file_name
 from .table import KEY, NAMES, ROWS_AT_ONCE, Row
 
 log = logging.getLogger(__name__)
@@ -41,6 +47,7 @@ _SUFFIX = ".parquet"
 _AT_ONCE = 1 << 22  # bytes that are fetched of a file in a store
 
 T = TypeVar("T")
+S = TypeVar("S", bound=Sink)
 
 
 class MaskTable:
@@ -112,56 +119,48 @@ class MaskTable:
         Those of an earlier one go, files of others stay. ``segmentation`` is one of ``polygons``
         and ``rle``. Pictures are not in the table. Raises SegmaskExportError.
         """
-        seen, count = Hashes(), 0
-        with CocoFiles(self.label_map, segmentation) as files:
-            sink = FolderSink(out)
-            try:
-                for entry, item in self:
-                    if (listed := hash(entry)) in seen:
-                        raise _two_of_one_id(*entry)
-                    seen.add(listed)
-                    count += item.size is not None
-                    files.add(entry, item, count)
-                for name in own_texts(out):
-                    sink.discard(name)
-                if not count:
-                    files.keep(layout.DEFAULT_SUBSET)  # what makes it a dataset
-                for subset, lines in files.texts():
-                    sink.put_lines(f"{ANNOTATIONS}/{file_name(subset)}", lines)
-                sink.finish()
-            except BaseException:
-                sink.abandon()
-                raise
-        os.makedirs(os.path.join(out, IMAGES), exist_ok=True)  # Datumaro's importer insists on it
-        for what, number in files.left_out.items():
-            log.warning("Left out of %s: %d %s.", shown(out), number, what)
-        return count
+        check_choice("segmentation", segmentation, SEGMENTATIONS)  # before a folder is made
+        classes, seen = Classes.of_label_map(self.label_map), Hashes()
+        with (
+            sinking(FolderSink(out)) as sink,
+            CocoWriter(sink, classes, segmentation=segmentation) as writer,
+        ):
+            for entry, item in self:
+                if (listed := hash(entry)) in seen:
+                    raise two_of_one_id(entry)
+                seen.add(listed)
+                writer.add(entry, item)
+            writer.finish()
+        make_images_folder(out)
+        log_left_out(writer.left_out)
+        return writer.images
 
     def write_archive(self, out: str) -> int:
         """Write an archive, a zip if ``out`` ends in ``.zip``; return how many items it has.
 
-        Pictures are not in the table. Raises SegmaskExportError.
+        Labels that share a colour get one of their own. Over an earlier archive in a folder its
+        lists go, and so do the masks of items of the same ids. Pictures are not in the table.
+        Raises SegmaskExportError.
         """
-        encoder = MaskEncoder(self.label_map, COLOR, None)
-        sink: Sink = ZipSink(out) if out.lower().endswith(".zip") else FolderSink(out)
-        count, seen = 0, Hashes()
-        try:
-            with SubsetLists() as lists:
-                for (item_id, subset), item in self:
-                    masks = _masks(item, encoder)
-                    if _is_new(item_id, subset, masks, seen):
-                        for name, data in masks.items():
-                            sink.put(name, data)
-                    lists.add(subset, layout.list_line(item_id, bool(masks)))
-                    count += 1
-                for name, lines in lists.texts().items():
-                    sink.put_lines(name, lines)
-            sink.put_lines(layout.LABEL_MAP, format_label_map(self.label_map).splitlines())
-            sink.finish()
-        except BaseException:
-            sink.abandon()
-            raise
-        return count
+        label_map = with_own_colors(self.label_map.labels, self.label_map.where)
+        target: Sink = ZipSink(out) if out.lower().endswith(".zip") else FolderSink(out)
+        with sinking(target) as sink, ArchiveWriter(sink, label_map) as writer:
+            for entry, item in self:
+                writer.add(entry, item)
+            writer.finish()
+        writer.log_losses()
+        return writer.items
+
+
+@contextmanager
+def sinking(sink: S) -> Iterator[S]:
+    """Let all that is put into a sink take its place at the end, or nothing after an error."""
+    try:
+        yield sink
+        sink.finish()
+    except BaseException:
+        sink.abandon()
+        raise
 
 
 def _label_map_of(found: pa.Schema, place: str) -> LabelMap:
@@ -230,40 +229,6 @@ def _neighbours(file: pa.Table | pq.ParquetFile) -> Iterator[Iterator[Row]]:
 def _rows(batches: Iterable[pa.RecordBatch]) -> Iterator[Row]:
     for batch in batches:
         yield from zip(*(batch[name].to_pylist() for name in NAMES), strict=True)
-
-
-def _is_new(item_id: str, subset: str, masks: dict[str, bytes], seen: Hashes) -> bool:
-    """Tell whether the files of an item are still to be written: two subsets may share them."""
-    itself, listed = hash((item_id,)), hash((item_id, subset))
-    content = hash((item_id, tuple(masks.items())))
-    known = itself in seen
-    if known and (listed in seen or content not in seen):
-        raise _two_of_one_id(item_id, subset)
-    for value in (itself, listed, content):
-        seen.add(value)
-    return not known
-
-
-def _two_of_one_id(item_id: str, subset: str) -> SegmaskExportError:
-    return SegmaskExportError(
-        "the table has another item of this id, with masks of its own",
-        f"item {item_id!r} of subset {subset!r}",
-        "an id of its own for every image",
-        "write tables of each of the archives that this one was made of, and go on with these",
-    )
-
-
-def _masks(item: Item, encoder: MaskEncoder) -> dict[str, bytes]:
-    if not item.instances or item.size is None:
-        return {}
-    shapes = [Shape(Rle(list(item.size), i.counts), i.label or 0, i.number) for i in item.instances]
-    planes = paint(shapes, *item.size, encoder.background)
-    masks = {}
-    if item.has_labels:
-        masks[layout.class_mask(item.item_id)] = encoder.labels(planes.labels)
-    if planes.numbers.values.any():
-        masks[layout.instance_mask(item.item_id)] = encoder.numbers(planes.numbers, item.item_id)
-    return masks
 
 
 def _parquet_files(source: str) -> Iterator[tuple[str, Callable[[], IO[bytes]]]]:

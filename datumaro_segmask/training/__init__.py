@@ -1,19 +1,7 @@
-"""What training code reads, made of the objects of an image; knows no Datumaro, no archives."""
+"""What training code counts: objects that may overlap, rings, arrays; knows no Datumaro."""
 
 from .arrays import dense, instances_of
-from .coco import (
-    ANNOTATIONS,
-    SEGMENTATIONS,
-    CocoText,
-    annotation_lines,
-    image_line,
-    own_texts,
-)
-from .segments import Segment, cover, simplified
-from .yolo import DATA_FILE, IMAGES, LABELS, data_file, is_own_data_file, label_lines, label_place
+from .center_rings import center_rings
+from .segments import cover, simplified
 
-__all__ = [
-    "ANNOTATIONS", "DATA_FILE", "IMAGES", "LABELS", "SEGMENTATIONS", "CocoText", "Segment",
-    "annotation_lines", "cover", "data_file", "dense", "image_line", "instances_of",
-    "is_own_data_file", "label_lines", "label_place", "own_texts", "simplified",
-]  # fmt: skip
+__all__ = ["center_rings", "cover", "dense", "instances_of", "simplified"]

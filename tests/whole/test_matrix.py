@@ -122,7 +122,7 @@ def renumbered(content: Content) -> Content:
 
 def files_of(content: Content, images: Iterable[str] = ()) -> list[str]:
     """Return the files of an archive with this content, and no others."""
-    files = {"labelmap.txt", *images}
+    files = {"labelmap.txt", *images, *([] if content else [f"{TOP[3]}default.txt"])}
     for (item_id, subset), masks in content.items():
         files.add(f"ImageSets/Segmentation/{subset}.txt")
         if any(label is not None for label, _, _ in masks):
@@ -134,20 +134,26 @@ def files_of(content: Content, images: Iterable[str] = ()) -> list[str]:
 
 def as_they_lie(case: Good) -> list[list[str]]:
     """Return the files of each item and its list, by the names that they have in a shard."""
-    there: dict[str, str] = {}
-    for name in case.files:
-        place = next((name[name.index(top) :] for top in TOP if top in name), name)
-        stem, dot, suffix = normalize("NFC", place).rpartition(".")
-        there.setdefault(f"{stem}{dot}{suffix.lower()}", f"{stem}{dot}{suffix}")
+    mask = next((name for name in case.files if TOP[0] in name or TOP[1] in name), TOP[0])
+    root = mask[: mask.index("Segmentation")]
+    places = [name.removeprefix(root) for name in case.files if name.startswith(root)]
+    there = {normalize("NFC", usual(name)): usual(name) for name in places}
     shards = []
     for item_id, subset in case.items:
         masks = [f"{folder}{item_id}.png" for folder in TOP[:2]]
         images = [f"JPEGImages/{item_id}{suffix}" for suffix in (".jpg", ".png", ".jpeg", ".tga")]
-        image = next((there[name] for name in images if name in there), None)  # by rank
-        names = [*filter(there.__contains__, masks), f"ImageSets/Segmentation/{subset}.txt"]
-        names += ["labelmap.txt"] * ("labelmap.txt" in there) + [image] * (image is not None)
-        shards.append(sorted(names))
+        image = next((n for n in images if n in there.values()), None)  # by rank
+        image = image or next((n for n in images if n in there), None)
+        found = [normalize("NFC", p) for p in places if usual(normalize("NFC", p)) == image]
+        names = [*filter(there.__contains__, masks), f"{TOP[3]}{subset}.txt", *found]
+        shards.append(sorted(names + ["labelmap.txt"] * ("labelmap.txt" in places)))
     return shards
+
+
+def usual(name: str) -> str:
+    """Return a name with its suffix in small letters."""
+    stem, dot, suffix = name.rpartition(".")
+    return f"{stem}{dot}{suffix.lower()}"
 
 
 def for_cvat(source: Source, content: Content, labels: int | None = None) -> list[str]:
@@ -178,7 +184,13 @@ def for_cvat(source: Source, content: Content, labels: int | None = None) -> lis
             f"{thin} object{'s' * (thin > 1)} of one or two pixels across, which vanish when it "
             "makes polygons of them (upload with conv_mask_to_poly=False)"
         )
-    return [f"CVAT will not read all of this: {'; '.join(lines)}."] if lines else []
+    past = [
+        f"item {item_id!r} has the instance number {highest}. All are kept, but CVAT and the VOC "
+        "formats of Datumaro cannot read files with numbers past 255. This is said once."
+        for (item_id, _), masks in content.items()
+        if highest > 255 and any(number == highest for _, number, _ in masks)
+    ]
+    return past + ([f"CVAT will not read all of this: {'; '.join(lines)}."] if lines else [])
 
 
 def without_place(source: Source, noun: str) -> list[str]:
@@ -305,7 +317,7 @@ def of_table(table: MaskTable) -> Content:
                 (
                     None if i.label is None else names[i.label],
                     i.number,
-                    picture(mask_utils.decode({"size": [*item.size], "counts": i.counts})),
+                    picture(mask_utils.decode({"size": list(item.size or ()), "counts": i.counts})),
                 )
                 for i in item.instances
             ),
@@ -601,31 +613,10 @@ class Lines(logging.Handler):
 
 
 ALL = [*GOOD]
-_SHARD = "files are copied by their usual name, with a label map of their own"
 _LOSSES = "what CVAT loses is counted of annotations, not of what is written"
 _TWICE = "a file of an item in two subsets is put twice"
-_TABLE = "a table has a writer of its own"
 _IN_PLACE = "in place is not a plan yet"
 KNOWN: dict[str, dict[str, list[str]]] = {
-    "shard-segmask": {
-        _SHARD: [
-            "suffixes-in-any-case",
-            "suffixes-in-any-case-without-lists",
-            "accents-apart",
-            "items-with-several-images",
-            "voc-labels-where-there-is-no-label-map",
-            "voc-ignored-is-255",
-            "file-that-looks-like-a-label-map",
-            "label-map-in-another-case",
-            "copy-of-a-label-map",
-            "blank-gray-among-colour",
-        ]
-    },
-    "table-archive": {_TABLE: ALL},
-    "table-zip": {_TABLE: ALL},
-    "table-coco": {
-        _TABLE: ["listed-without-masks", "folder-with-more-masks-beside", "instance-mask-only"]
-    },
     **{
         way: {_LOSSES: ["keep-background", "label-as-black-and-background-kept"]}
         for way in ("export", "export-shards", "items-archive")

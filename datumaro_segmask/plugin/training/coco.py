@@ -3,26 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import os
 from typing import Any
 
-from datumaro.components.dataset_base import DatasetItem, IDataset
+from datumaro.components.dataset_base import IDataset
 
-from ...training import (
-    ANNOTATIONS,
-    IMAGES,
-    SEGMENTATIONS,
-    CocoText,
-    annotation_lines,
-    image_line,
-    own_texts,
-    simplified,
-)
+from ...formats import SEGMENTATIONS, CocoWriter, check_choice, make_images_folder
+from ...storage import FolderSink
 from ..transforms import add_tolerance_option
-from .exporter import TrainingExporter, check_choice
-
-WITHOUT_SIZE = "items without image and without masks, whose width and height nobody knows"
-WITHOUT_IMAGE = "images that the dataset does not have"
+from .exporter import TrainingExporter
 
 
 class CocoSegmentsExporter(TrainingExporter):
@@ -62,50 +50,16 @@ class CocoSegmentsExporter(TrainingExporter):
         check_choice("segmentation", segmentation, SEGMENTATIONS)
         self._segmentation = segmentation
         self._tolerance = tolerance
-        self._texts: dict[str, CocoText] = {}
-        self._images = self._annotations = 0
 
     def _apply_impl(self) -> None:
-        try:
-            super()._apply_impl()
-            # Datumaro's importer insists on it.
-            os.makedirs(os.path.join(self._save_dir, IMAGES), exist_ok=True)
-        finally:
-            for text in self._texts.values():
-                text.close()
+        super()._apply_impl()
+        make_images_folder(self._save_dir)
 
-    def _export(self, item: DatasetItem) -> None:
-        self._check_names(item)
-        segments, size = self._segments(item)
-        if size is None:
-            self._left_out[WITHOUT_SIZE] += 1
-            return
-        if self._tolerance > 0:
-            segments = simplified(segments, size, self._tolerance)
-        # All that can fail comes first: of an item that is left out nothing is written.
-        lines = [
-            *annotation_lines(
-                segments, size, self._images + 1, self._annotations + 1, self._segmentation
-            )
-        ]
-        file_name = self._make_image_filename(item).replace(os.sep, "/")
-        if not self._put_image(item, f"{IMAGES}/{item.subset}/{file_name}"):
-            self._left_out[WITHOUT_IMAGE] += 1
-        self._images += 1
-        self._annotations += len(segments)
-        self._text(item.subset).add(image_line(self._images, file_name, size), lines)
-
-    def _text(self, subset: str) -> CocoText:
-        if subset not in self._texts:
-            self._texts[subset] = CocoText()
-        return self._texts[subset]
-
-    def _finish(self) -> None:
-        for name in own_texts(self._save_dir):
-            self._sink.discard(name)
-        categories = list(zip(self._classes.names, self._classes.parents, strict=True))
-        if not self._texts:
-            self._text("default")
-        for subset, text in self._texts.items():
-            name = f"{ANNOTATIONS}/instances_{subset}.json"
-            self._sink.put_lines(name, text.lines(categories))
+    def _make_writer(self, sink: FolderSink) -> CocoWriter:
+        return CocoWriter(
+            sink,
+            self._classes,
+            segmentation=self._segmentation,
+            tolerance=self._tolerance,
+            has_images=self._save_media,
+        )

@@ -3,31 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import logging
-import os
 from typing import Any, ClassVar
 
-from datumaro.components.dataset_base import DatasetItem, IDataset
+from datumaro.components.dataset_base import IDataset
 
-from ...errors import SegmaskExportError, as_typed, printable
-from ...storage import Hashes
-from ...training import (
-    DATA_FILE,
-    IMAGES,
-    LABELS,
-    data_file,
-    is_own_data_file,
-    label_lines,
-    label_place,
-)
-from ..export.item_files import place_of
+from ...formats import YoloWriter, parse_split
+from ...storage import FolderSink
+from ..items import OBJECT, SKIP, STUFF
 from .exporter import TrainingExporter
-from .segments import OBJECT, OF_CROWDS, SKIP, STUFF
-
-log = logging.getLogger(__name__)
-
-TRAIN, VAL, TEST = "train", "val", "test"
-_SHOWN = 5  # missing images that are named
 
 
 class YoloSegmentsExporter(TrainingExporter):
@@ -57,106 +40,13 @@ class YoloSegmentsExporter(TrainingExporter):
         self, extractor: IDataset, save_dir: str, *, split: str = "", **kwargs: Any
     ) -> None:
         super().__init__(extractor, save_dir, **kwargs)
-        self._split_of = {"default": TRAIN, **_parse_split(split)}
-        self._splits: dict[str, None] = {}  # in their order
-        self._seen = Hashes()
-        self._missing = 0
-        self._named: list[str] = []
+        self._split_of = parse_split(split)
 
-    def _export(self, item: DatasetItem) -> None:
-        self._check_names(item)
-        split = self._split_of.get(item.subset, item.subset)
-        self._check_new(item, split)
-        segments, size = self._segments(item)
-        image = f"{IMAGES}/{split}/{self._make_image_filename(item)}".replace(os.sep, "/")
-        objects = [segment for segment in segments if not segment.is_crowd]
-        lines = [*label_lines(objects, size)] if size else []
-        self._left_out[OF_CROWDS] += len(segments) - len(objects)
-        if not self._put_image(item, image) or not self._save_media:
-            self._missing += 1
-            self._named += [image] if len(self._named) < _SHOWN else []
-        self._splits[split] = None
-        self._sink.put_lines(label_place(image), lines)
-
-    def _check_new(self, item: DatasetItem, split: str) -> None:
-        key = _key(split, item.id)
-        if key in self._seen:
-            raise SegmaskExportError(
-                f"another subset has an item of this id, and both are in the split {split!r}",
-                place_of(item),
-                "an id of its own for every image of a split",
-                "rename the items, for instance with 'datum transform -t rename'",
-            )
-        self._seen.add(key)
-
-    def _finish(self) -> None:
-        if is_own_data_file(self._head_of(DATA_FILE)):
-            self._discard_old()
-        splits = {TRAIN: self._train(), VAL: self._val()}
-        splits |= {TEST: TEST} if TEST in self._splits else {}
-        self._sink.put_lines(
-            DATA_FILE, data_file(os.path.abspath(self._save_dir), splits, self._classes.names)
+    def _make_writer(self, sink: FolderSink) -> YoloWriter:
+        return YoloWriter(
+            sink,
+            self._classes,
+            split_of=self._split_of,
+            has_images=self._save_media,
+            root=self._save_dir,
         )
-        self._say_what_is_missing()
-
-    def _discard_old(self) -> None:
-        stale = 0
-        for name in self._files_in(LABELS):
-            # Ultralytics remembers labels by the sizes of their files, in files of its own.
-            if name.endswith((".txt", ".cache")):
-                self._sink.discard(name)
-            split, _, item_id = name.removeprefix(f"{LABELS}/").removesuffix(".txt").partition("/")
-            stale += name.endswith(".txt") and _key(split, item_id) not in self._seen
-        if stale:
-            log.warning(
-                "%s: %d items of an earlier export are not in this one. Their label files go; "
-                "their images stay, and Ultralytics takes images without a label file for images "
-                "without objects. Remove them, or export to an empty folder.",
-                self._save_dir,
-                stale,
-            )
-
-    def _train(self) -> str:
-        others = [split for split in self._splits if split not in (VAL, TEST)]
-        return next(iter([split for split in others if split == TRAIN] + others), TRAIN)
-
-    def _val(self) -> str:
-        if VAL in self._splits:
-            return VAL
-        log.warning(
-            as_typed(
-                "No subset is the split 'val', which Ultralytics insists on: %s names the images "
-                "of %r for it, so figures will flatter. Name a subset with the option split, as "
-                "in 'validation=val', or part the dataset first: datum transform -t random_split"
-            ),
-            DATA_FILE,
-            self._train(),
-        )
-        return self._train()
-
-    def _say_what_is_missing(self) -> None:
-        if self._missing:
-            more = self._missing - len(self._named)
-            log.warning(
-                "%d images are not in %s yet: %s%s. %s", self._missing, self._save_dir,
-                printable(", ".join(self._named)), f" and {more} more" if more else "",
-                "The dataset does not have them; put them there." if self._save_media
-                else as_typed("Put them there, or export with save_media=True."),
-            )  # fmt: skip
-
-
-def _key(split: str, item_id: str) -> int:
-    return hash((split, item_id))
-
-
-def _parse_split(text: str) -> dict[str, str]:
-    pairs = [pair.partition("=") for pair in text.split(",") if pair.strip()]
-    for subset, equals, split in pairs:
-        if not equals or not subset.strip() or split.strip() not in (TRAIN, VAL, TEST):
-            raise SegmaskExportError(
-                f"the option split has {subset + equals + split!r}",
-                "the export",
-                "pairs of a subset and 'train', 'val' or 'test', as in 'train2017=train'",
-                "correct the option",
-            )
-    return {subset.strip(): split.strip() for subset, _, split in pairs}

@@ -1,7 +1,12 @@
-"""From Datumaro's annotations to the objects that training code counts (docs/training.md)."""
+"""A DatasetItem becomes an `archive.Item`: painted, as an archive has it, or each object by itself.
+
+Painted, what lies on top hides the rest, and every pixel has one label and one number
+(docs/format.md, section 5). Training code counts objects, which may overlap (docs/training.md).
+"""
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
@@ -17,22 +22,93 @@ from datumaro.components.annotation import (
     Polygon,
     RotatedBbox,
 )
-from datumaro.components.dataset_base import CategoriesInfo
+from datumaro.components.dataset_base import CategoriesInfo, DatasetItem
 
-from ...archive import BLACK, find_background
-from ...arrays import Size
-from ...errors import UnpaintableError
-from ...regions import Instance
-from ...training import Segment, cover
-from ..annotations import (
+from ..archive import BLACK, Item, find_background
+from ..arrays import Size
+from ..errors import SegmaskExportError, UnpaintableError
+from ..formats import Classes
+from ..regions import Instance, Scanner, group_runs
+from ..storage import layout
+from ..training import cover, dense
+from .annotations import (
     WITHOUT_PIXELS,
     KnownRle,
+    Painted,
     SegmaskMask,
     geometry_of,
+    paint_annotations,
     place_of_annotation,
 )
-from ..export.item_files import in_paint_order
-from ..labels import label_error
+from .export.item_files import in_paint_order, place_of, size_of
+from .labels import ExportLabels, label_error
+
+_NOTHING = -1  # the label of pixels that are no annotation
+
+Report = Callable[[UnpaintableError], None]
+"""Takes an annotation that cannot be painted; if it returns, the annotation is left out."""
+
+
+def stop(error: UnpaintableError) -> None:
+    """End at the first annotation that cannot be painted."""
+    raise error
+
+
+def painted_item(
+    item: DatasetItem,
+    labels: ExportLabels,
+    left_out: Counter[str],
+    report: Report = stop,
+    *,
+    number_stuff: bool = False,
+) -> Item:
+    """Return what an archive of the item would hold, by the labels of ``labels.label_map``.
+
+    What does not show is counted in ``left_out``. Raises SegmaskExportError for an item that cannot
+    be painted, such as one with annotations and no size.
+    """
+    annotations = in_paint_order(item.annotations, left_out)
+    image = image_place(item)
+    if not annotations:
+        return Item(item.id, _size_if_known(item), image, [])
+    size, label_map = size_of(item), labels.label_map
+    background = len(label_map.labels) if label_map.background is None else label_map.background
+    where = place_of(item)
+    painted = paint_annotations(
+        annotations, size, labels, background, where, report, left_out, number_stuff
+    )
+    instances = [] if painted is None else _instances(painted, background, where)
+    return Item(item.id, size, image, instances, painted is None or painted.has_labels)
+
+
+def _instances(painted: Painted, background: int, where: str) -> list[Instance]:
+    """Return what is painted, one instance for each pair of number and label."""
+    labels, numbers = dense(painted.planes.labels), dense(painted.planes.numbers)
+    scanner = Scanner(labels.shape[0], labels.shape[1], where)
+    scanner.add((labels + 1).astype(np.uint32), numbers.astype(np.uint32))
+    runs = scanner.runs()
+    of_label, number = runs.values[0] - 1, runs.values[1]
+    if painted.has_labels:
+        return group_runs(runs, number, np.where(of_label == background, _NOTHING, of_label), where)
+    found = group_runs(runs, number, np.where(number > 0, 0, _NOTHING), where)
+    return [replace(instance, label=None) for instance in found]
+
+
+def image_place(item: DatasetItem) -> str | None:
+    """Return the place in an archive that the picture of an item would have, None without one."""
+    media = item.media
+    if media is None or not getattr(media, "has_data", False):
+        return None
+    suffix = layout.split_suffix(os.path.basename(getattr(media, "path", None) or ""))[1]
+    return layout.image(item.id, suffix or getattr(media, "ext", None) or ".jpg")
+
+
+def _size_if_known(item: DatasetItem) -> Size | None:
+    try:
+        return size_of(item)
+    except SegmaskExportError:
+        return None
+
 
 OBJECT, CROWD, SKIP = "object", "crowd", "skip"
 STUFF = {
@@ -45,20 +121,6 @@ STUFF = {
 WITHOUT_LABEL = "annotations without a label, of which training code can make no class"
 OF_BACKGROUND = "annotations of the background (objects with keep_background=True)"
 OF_STUFF = "masks without an instance, as the option stuff says"
-OF_CROWDS = "regions of crowds, which the format has no place for"
-
-
-@dataclass(frozen=True)
-class Classes:
-    """The classes of an export: the labels of the dataset in their order, without background.
-
-    ``positions``: the class of each label of the dataset, from 0; None for the background.
-    ``names`` and ``parents`` (empty for none) are those of each class.
-    """
-
-    positions: tuple[int | None, ...]
-    names: tuple[str, ...]
-    parents: tuple[str, ...]
 
 
 def classes_of(categories: CategoriesInfo, keep_background: bool) -> Classes:
@@ -68,13 +130,8 @@ def classes_of(categories: CategoriesInfo, keep_background: bool) -> Classes:
     """
     labels = categories.get(AnnotationType.label, LabelCategories()).items
     background = None if keep_background else _background(labels, categories)
-    kept = [i for i in range(len(labels)) if i != background]
-    numbers = {label: number for number, label in enumerate(kept)}
-    return Classes(
-        tuple(numbers.get(i) for i in range(len(labels))),
-        tuple(labels[i].name for i in kept),
-        tuple(labels[i].parent or "" for i in kept),
-    )
+    names, parents = [label.name for label in labels], [label.parent or "" for label in labels]
+    return Classes.of(names, background, parents)
 
 
 def _background(
@@ -101,47 +158,47 @@ class _Member:
     where: str
 
 
-class SegmentMaker:
-    """Makes the segments of items. ``stuff`` is one of `STUFF`; what is left out is counted."""
+class ObjectMaker:
+    """Makes items of objects, each by itself; what is left out is counted in ``left_out``.
+
+    ``stuff`` is one of `STUFF`. The labels of the instances are those of the dataset.
+    """
 
     def __init__(self, classes: Classes, stuff: str, left_out: Counter[str]) -> None:
         self._classes = classes
         self._stuff = stuff
         self._left_out = left_out
 
-    def segments(
-        self,
-        annotations: Sequence[Annotation],
-        size: Size,
-        where: str,
-        report: Callable[[UnpaintableError], None],
-    ) -> list[Segment]:
-        """Return one segment for each pair of instance and label of an item.
+    def item(self, item: DatasetItem, report: Report = stop) -> Item:
+        """Return an item with one instance for each pair of instance and label.
 
-        ``size`` is that of the image, ``where`` names the item in messages. An annotation that
-        cannot be an object goes to ``report`` and, if that returns, is left out. What masks,
-        polygons, boxes and ellipses cover: docs/format.md, section 5. But nothing covers anything
-        else.
+        An annotation that cannot be an object goes to ``report`` and, if that returns, is left
+        out. What masks, polygons, boxes and ellipses cover: docs/format.md, section 5. But nothing
+        covers anything else. Raises SegmaskExportError for an item with annotations and no size.
         """
-        pairs = self._pairs(annotations, where, report)
-        found: dict[_Pair, Segment] = {}
+        size = size_of(item) if item.annotations else _size_if_known(item)
+        image, where = image_place(item), place_of(item)
+        if size is None:
+            return Item(item.id, None, image, [])
+        pairs = self._pairs(item.annotations, where, report)
+        found: dict[_Pair, Instance] = {}
         others: dict[_Pair, list[_Member]] = {}
         for pair, members in pairs.items():
-            instance = _known(members, pair.label, size)
+            instance = _known(members, pair, size)
             if instance is None:
                 others[pair] = members
             elif instance.area:
-                found[pair] = Segment(instance, None, pair.is_crowd)
+                found[pair] = instance
         if others:
             found |= _covered(others, size, report)
         self._left_out[WITHOUT_PIXELS] += len(pairs) - len(found)
-        return [found[pair] for pair in pairs if pair in found]
+        return Item(item.id, size, image, [found[pair] for pair in pairs if pair in found])
 
     def _pairs(
         self,
         annotations: Sequence[Annotation],
         where: str,
-        report: Callable[[UnpaintableError], None],
+        report: Report,
     ) -> dict[_Pair, list[_Member]]:
         pairs: dict[_Pair, list[_Member]] = {}
         for i, annotation in in_paint_order(annotations, self._left_out):
@@ -158,11 +215,10 @@ class SegmentMaker:
             if not 0 <= annotation.label < len(self._classes.positions):
                 report(label_error(f"its label is {annotation.label}", place))
                 continue
-            label = self._classes.positions[annotation.label]
-            if label is None:
+            if self._classes.positions[annotation.label] is None:
                 self._left_out[OF_BACKGROUND] += 1
                 continue
-            pair = _Pair(annotation.group or ("alone", i), label, is_crowd)
+            pair = _Pair(annotation.group or ("alone", i), annotation.label, is_crowd)
             pairs.setdefault(pair, []).append(_Member(annotation, place))
         return pairs
 
@@ -172,19 +228,21 @@ def is_stuff(annotation: Annotation) -> bool:
     return isinstance(annotation, SegmaskMask) and not annotation.group
 
 
-def _known(members: Sequence[_Member], label: int, size: Size) -> Instance | None:
+def _known(members: Sequence[_Member], pair: _Pair, size: Size) -> Instance | None:
     """Return the pixels of a mask of the importer that is all of an object."""
     mask = members[0].annotation
     rle = mask.rle if isinstance(mask, SegmaskMask) and len(members) == 1 else None
     if not isinstance(rle, KnownRle) or tuple(rle["size"]) != size:
         return None
-    return Instance(label, mask.group, rle["counts"], rle.area, rle.bbox)
+    return Instance(
+        pair.label, mask.group, rle["counts"], rle.area, rle.bbox, is_crowd=pair.is_crowd
+    )
 
 
 def _covered(
-    pairs: dict[_Pair, list[_Member]], size: Size, report: Callable[[UnpaintableError], None]
-) -> dict[_Pair, Segment]:
-    """Return the segments of pairs that cover pixels, after those without sound members."""
+    pairs: dict[_Pair, list[_Member]], size: Size, report: Report
+) -> dict[_Pair, Instance]:
+    """Return the objects of pairs that cover pixels, after those without sound members."""
     members = [(pair, member) for pair, all_ in pairs.items() for member in all_]
     while True:
         owners = {pair: number for number, pair in enumerate(pairs)}
@@ -203,12 +261,16 @@ def _covered(
     sound: dict[_Pair, list[Annotation]] = {}
     for pair, member in members:
         sound.setdefault(pair, []).append(member.annotation)
-    segments = {}
-    for pair, number in owners.items():
-        if number in instances:
-            instance = replace(instances[number], label=pair.label)
-            segments[pair] = Segment(instance, _outlines(sound[pair]), pair.is_crowd)
-    return segments
+    return {
+        pair: replace(
+            instances[number],
+            label=pair.label,
+            outlines=_outlines(sound[pair]),
+            is_crowd=pair.is_crowd,
+        )
+        for pair, number in owners.items()
+        if number in instances
+    }
 
 
 def _outlines(annotations: Sequence[Annotation]) -> list[list[float]] | None:
