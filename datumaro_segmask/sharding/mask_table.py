@@ -11,12 +11,14 @@ from functools import partial
 from itertools import groupby
 from typing import IO, TypeVar
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..archive import Item, Label, LabelMap, with_own_colors
+from ..archive import Item, Label, LabelMap, format_label_map, with_own_colors
 from ..arrays import Size
-from ..errors import ArchiveError
+from ..colors import COLORS
+from ..errors import ArchiveError, SegmaskExportError, UnpaintableError, counted
 from ..formats import (
     SEGMENTATIONS,
     ArchiveWriter,
@@ -27,7 +29,8 @@ from ..formats import (
     make_images_folder,
     two_of_one_id,
 )
-from ..regions import Instance
+from ..png import MAX_PIXELS
+from ..regions import Instance, Rle, column_runs
 from ..storage import (
     Entry,
     FolderSink,
@@ -36,10 +39,11 @@ from ..storage import (
     ZipSink,
     files_at,
     is_url,
+    layout,
     shown,
     unreadable,
 )
-from .table import KEY, NAMES, ROWS_AT_ONCE, Row
+from .table import FIELDS, KEY, NAMES, ROWS_AT_ONCE, Row
 
 log = logging.getLogger(__name__)
 
@@ -87,15 +91,7 @@ class MaskTable:
             if rows[0][-1] is not None:
                 errors += 1
                 continue
-            item_id, subset, image, height, width = rows[0][:5]
-            instances = [
-                Instance(label, number, counts, area, tuple(bbox))
-                for *_, label, number, area, bbox, counts, _ in rows
-                if counts is not None
-            ]
-            size = None if height is None else Size(height, width)
-            has_labels = all(instance.label is not None for instance in instances)
-            yield (item_id, subset), Item(item_id, size, image, instances, has_labels)
+            yield rows[0][:2], _item_of(rows, len(self.label_map.labels), self.place)
         if errors:
             log.warning(
                 "%s: %d items are left out, as they could not be read when the table was made; the "
@@ -109,6 +105,8 @@ class MaskTable:
         found = {label.name: [0, 0] for label in self.label_map.labels}
         names = [label.name for label in self.label_map.labels]
         for label, count, area in self._each(_sums):
+            if not 0 <= label < len(names):
+                raise _lie(f"an instance has the label {label}", self.place, _of_labels(len(names)))
             found[names[label]][0] += count
             found[names[label]][1] += area
         return {name: (instances, pixels) for name, (instances, pixels) in found.items()}
@@ -152,6 +150,89 @@ class MaskTable:
         return writer.items
 
 
+def _item_of(rows: list[Row], labels: int, place: str) -> Item:
+    """Return the item of some rows. Raises ArchiveError for what no archive could have."""
+    head = item_id, subset, image, height, width = rows[0][:5]
+    where = f"{place}: item {item_id!r} of subset {subset!r}"
+    names = [(item_id, layout.problem_of_listed(item_id, True) if item_id else "it is empty")]
+    names.append((subset, layout.problem_of_new_name(subset) if subset else "it is empty"))
+    if image is not None:
+        names.append((image, layout.problem_of_new_name(image)))
+    for name, problem in names:
+        if problem is not None:
+            raise _lie(f"the name {name!r} cannot be used: {problem}", where, "names of files")
+    if "/" in subset:
+        raise _lie(f"the subset {subset!r} leads into a folder", where, "a name without '/'")
+    if any(row[:5] != head for row in rows):
+        raise _lie("its rows differ in image, height or width", where, "one image an item")
+    size = None
+    if height is not None or width is not None:
+        size = Size(height or 0, width or 0)
+        if min(size) <= 0 or size.pixels > MAX_PIXELS:
+            raise _lie(f"its size is {size}", where, f"1 to {MAX_PIXELS:,} pixels")
+    columns = [row[5:10] for row in rows if any(value is not None for value in row[5:10])]
+    for label, number, area, bbox, counts in columns:
+        if number is None or area is None or bbox is None or counts is None:
+            raise _lie("an instance lacks a value", where, "number, area, box and RLE of each")
+        if label is not None and not 0 <= label < labels:
+            raise _lie(f"an instance has the label {label}", where, _of_labels(labels))
+        if not 0 <= number < COLORS:
+            raise _lie(f"an instance has the number {number}", where, f"0 to {COLORS - 1:,}")
+    instances = [
+        Instance(label, number, counts, area, tuple(bbox))
+        for label, number, area, bbox, counts in columns
+    ]
+    if len({instance.label is None for instance in instances}) > 1:
+        raise _lie("some of its instances have a label, others have none", where, "all or none")
+    if instances:
+        _check_pixels(instances, size, where)
+    return Item(item_id, size, image, instances, all(i.label is not None for i in instances))
+
+
+def _check_pixels(instances: list[Instance], size: Size | None, where: str) -> None:
+    """Raise ArchiveError where RLEs are not what their rows say, or cover one another."""
+    if size is None:
+        raise _lie("it has instances and no size", where, "the height and width of its masks")
+    wheres = [f"{where}, instance {i.number}" for i in instances]
+    try:
+        runs = column_runs([Rle([*size], i.counts) for i in instances], wheres, size)
+    except UnpaintableError as error:
+        raise _lie(error.what, error.where, error.expected) from error
+    shape, lengths = runs.shape - 1, runs.end - runs.begin
+    areas = np.zeros(len(instances), np.int64)
+    np.add.at(areas, shape, lengths)
+    low = np.full((len(instances), 2), size.pixels)
+    high = np.zeros((len(instances), 2), np.int64)
+    column, row = np.divmod(runs.begin, size.height)
+    last_column, last_row = np.divmod(runs.end - 1, size.height)
+    wraps = last_column > column
+    for at, first, last in (
+        (0, column, last_column),
+        (1, np.where(wraps, 0, row), np.where(wraps, size.height - 1, last_row)),
+    ):
+        np.minimum.at(low[:, at], shape, first)
+        np.maximum.at(high[:, at], shape, last + 1)
+    for i, instance in enumerate(instances):
+        box = (*low[i].tolist(), *(high[i] - low[i]).tolist())
+        if not areas[i] or instance.area != areas[i]:
+            what = f"its area is said to be {instance.area:,}, and is {areas[i]:,}"
+            raise _lie(what, wheres[i], "the pixels of its RLE")
+        if instance.bbox != box:
+            what = f"its box is said to be {instance.bbox}, and is {box}"
+            raise _lie(what, wheres[i], "the smallest box around its RLE")
+    order = np.argsort(runs.begin, kind="stable")
+    if (runs.end[order][:-1] > runs.begin[order][1:]).any():
+        raise _lie("its instances cover one another", where, "one instance a pixel")
+
+
+def _lie(what: str, where: str, expected: str) -> ArchiveError:
+    return ArchiveError(what, where, expected, "write the table anew with write_table")
+
+
+def _of_labels(count: int) -> str:
+    return f"one of the {counted(count, 'label')} of the table, counted from 0"
+
+
 @contextmanager
 def sinking(sink: S) -> Iterator[S]:
     """Let all that is put into a sink take its place at the end, or nothing after an error."""
@@ -171,14 +252,30 @@ def _label_map_of(found: pa.Schema, place: str) -> LabelMap:
             Label(e["name"], tuple(e["color"]), i, tuple(e["parts"]), tuple(e["actions"]))
             for i, e in enumerate(labels)
         ]
-    except (KeyError, ValueError, TypeError) as error:
+        label_map = LabelMap(tuple(made), place)
+        format_label_map(label_map)  # which parses it again
+        if len({label.name for label in made}) < len(made):
+            raise ValueError("two labels of one name")
+    except (KeyError, ValueError, TypeError, AttributeError, SegmaskExportError) as error:
         raise ArchiveError(
             "the table does not say which labels it has",
             place,
             "a table that this package has written",
             "write it anew with write_table, and keep the metadata of its schema",
         ) from error
-    return LabelMap(tuple(made), place)
+    _check_columns(found, place)
+    return label_map
+
+
+def _check_columns(found: pa.Schema, place: str) -> None:
+    """Raise ArchiveError for a column that is missing, or that holds something else."""
+    for field in FIELDS:
+        at = found.get_field_index(field.name)
+        kind = "missing" if at < 0 else str(found.field(at).type)
+        # The large kinds are what other programs make of the same column.
+        if kind.replace("large_", "").replace("element:", "item:") != str(field.type):
+            what = f"the column {field.name!r} is {kind}"
+            raise _lie(what, place, f"a table of masks, where it is {field.type}")
 
 
 @contextmanager
