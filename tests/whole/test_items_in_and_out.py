@@ -5,10 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 
 from datumaro_segmask import read_table, to_table
+from datumaro_segmask.archive import read_label_map_file
 from datumaro_segmask.cli.check.survey import survey
+from datumaro_segmask.cli.from_masks.folder import open_mask_folder
 from datumaro_segmask.plugin.base import SegmaskBase
 from datumaro_segmask.sharding import (
     CocoShards,
@@ -130,3 +134,24 @@ def test_item_of_two_subsets_has_its_files_once(tmp_path: Path) -> None:
             "SegmentationClass/a.png",
             "labelmap.txt",
         ]
+
+
+@pytest.mark.parametrize("suffix", ["png", "bmp"])
+def test_from_masks_of_a_gray_mask_among_coloured_ones(suffix: str, tmp_path: Path) -> None:
+    """Whatever `read` gives of a mask, `open` gives too, so that its kind is known."""
+    labels = "car:128,0,0::\nroad:0,128,0::\nbackground:0,0,0::\n"
+    (tmp_path / "masks").mkdir()
+    (tmp_path / "labelmap.txt").write_text(labels)
+    for name, mask in {**COLORED, "z": gray("00")}.items():
+        image = cv2.imdecode(np.frombuffer(mask, np.uint8), cv2.IMREAD_UNCHANGED)
+        assert cv2.imwrite(str(tmp_path / "masks" / f"{name}.{suffix}"), image)
+    label_map = read_label_map_file(str(tmp_path / "labelmap.txt"))
+    opened = open_mask_folder(str(tmp_path / "masks"), label_map)
+    assert content_of(SegmaskBase(opened)) == {
+        ("a", "default"): [("car", 0, "01")],
+        ("b", "default"): [("car", 0, "01")],
+        ("z", "default"): [],
+    }
+    for name in opened.storage.files("SegmentationClass"):
+        with opened.storage.open(name) as file:
+            assert file.read() == opened.storage.read(name)
