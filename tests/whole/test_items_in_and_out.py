@@ -144,6 +144,7 @@ def test_from_masks_of_a_gray_mask_among_coloured_ones(suffix: str, tmp_path: Pa
     (tmp_path / "labelmap.txt").write_text(labels)
     for name, mask in {**COLORED, "z": gray("00")}.items():
         image = cv2.imdecode(np.frombuffer(mask, np.uint8), cv2.IMREAD_UNCHANGED)
+        assert image is not None
         assert cv2.imwrite(str(tmp_path / "masks" / f"{name}.{suffix}"), image)
     label_map = read_label_map_file(str(tmp_path / "labelmap.txt"))
     opened = open_mask_folder(str(tmp_path / "masks"), label_map)
