@@ -23,7 +23,7 @@ By what one wants:
 * polygons for masks, in any dataset: [transforms](#datumaro_segmask.plugin.transforms)
 * polygons for arrays, without Datumaro: [polygons](#datumaro_segmask.regions.polygons)
 * an archive without Datumaro: [open_archive](#datumaro_segmask.archive.lists.open_archive),
-  [read_item](#datumaro_segmask.archive.item.read_item)
+  [Reader](#datumaro_segmask.archive.reader.Reader)
 * what can go wrong: [errors](#datumaro_segmask.errors)
 * the format where no start-up file is read: [register](#datumaro_segmask.register)
 """

@@ -15,11 +15,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .archive import ClassLookup, Item, read_item
+from .archive import Item, Reader
 from .arrays import turn
 from .colors import Rgb, voc_color
 from .errors import ArchiveError
-from .png import MAX_PIXELS
 from .regions import Instance, decode_box
 from .rules import open_archive
 from .storage import Storage
@@ -216,16 +215,14 @@ def load_segmask(
             f"one of {', '.join(map(repr, archive.subsets))}",
             "choose one of them",
         )
-    label_map, storage = archive.label_map, archive.storage
-    lookup = ClassLookup(label_map, False, ignore_index)
-    read = partial(read_item, storage, lookup, max_pixels=MAX_PIXELS)
+    label_map, reader = archive.label_map, archive.reader(ignore_index=ignore_index)
     chosen = archive.subsets if subset is None else {subset: archive.subsets[subset]}
     entries = [(item_id, name) for name, ids in chosen.items() for item_id in ids]
     count = len(label_map.labels)
     background = count if label_map.background is None else label_map.background
     samples = [
-        _sample(read(item_id), name, storage, read, background, count)
-        for item_id, name in storage.ahead(entries)
+        _sample(reader.read(item_id), name, reader, background, count)
+        for item_id, name in reader.storage.ahead(entries)
     ]
     names = [label.name for label in label_map.labels]
     colors: list[Rgb | None] = [label.color for label in label_map.labels]
@@ -245,19 +242,14 @@ def load_segmask(
 
 
 def _sample(
-    item: Item,
-    subset: str,
-    storage: Storage,
-    read: Callable[[str], Item],
-    background: int,
-    without_label: int,
+    item: Item, subset: str, reader: Reader, background: int, without_label: int
 ) -> SegmaskSample:
     height, width = item.size or (0, 0)
     return SegmaskSample(
-        image=partial(_image, storage, item.image, item.turn) if item.image else None,
+        image=partial(_image, reader.storage, item.image, item.turn) if item.image else None,
         image_info=ImageInfo(width=width, height=height),
-        class_mask=partial(_class_mask, read, item.item_id, background),
-        instance_masks=partial(_instance_masks, read, item.item_id),
+        class_mask=partial(_class_mask, reader, item.item_id, background),
+        instance_masks=partial(_instance_masks, reader, item.item_id),
         labels=_labels(item.instances, without_label),
         instances=np.array([i.number for i in item.instances], np.int32),
         item_id=item.item_id,
@@ -279,13 +271,13 @@ def _image(storage: Storage, name: str, turned: int | None) -> NDArray[np.uint8]
     return np.ascontiguousarray(turn(image, turned)[..., ::-1])
 
 
-def _instance_masks(read: Callable[[str], Item], item_id: str) -> NDArray[np.bool_]:
-    item = read(item_id)
+def _instance_masks(reader: Reader, item_id: str) -> NDArray[np.bool_]:
+    item = reader.read(item_id)
     return InstanceMasks(item.instances, *(item.size or (0, 0)))()
 
 
-def _class_mask(read: Callable[[str], Item], item_id: str, background: int) -> NDArray[np.uint16]:
-    item = read(item_id)
+def _class_mask(reader: Reader, item_id: str, background: int) -> NDArray[np.uint16]:
+    item = reader.read(item_id)
     mask = np.full(item.size or (0, 0), background, np.uint16)
     for instance in item.instances:
         if instance.label is not None:

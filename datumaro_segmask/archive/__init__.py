@@ -42,6 +42,7 @@ from .labelmap import (
     shared_colors,
     show_color,
     voc_label_map,
+    with_own_colors,
 )
 from .lists import (
     MAX_LIST_BYTES,
@@ -53,17 +54,19 @@ from .lists import (
     unlisted_items,
 )
 from .meaning import BY_COLOR, BY_INDEX, WAYS, ClassLookup
+from .reader import Reader
 from .subset_lists import text_of
 from .undeclared import cause_of, nearest, remedy_of
 
 __all__ = [
     "BACKGROUND", "BLACK", "BY_COLOR", "BY_INDEX", "COLOR", "LAST_SHARED", "MASK_MODES",
     "MAX_LABELS", "MAX_LIST_BYTES", "VOC_LABELS", "WAYS", "Archive", "ClassLookup", "ImageHead",
-    "Item", "Label", "LabelMap", "MaskEncoder", "Member", "PassedFolder", "Scan", "as_png",
-    "cause_of", "check_colors", "find_background", "find_lists", "format_label_map", "has_masks",
-    "image_head", "inner_archives", "instance_numbers", "label_map_lines", "lines_of",
+    "Item", "Label", "LabelMap", "MaskEncoder", "Member", "PassedFolder", "Reader", "Scan",
+    "as_png", "cause_of", "check_colors", "find_background", "find_lists", "format_label_map",
+    "has_masks", "image_head", "inner_archives", "instance_numbers", "label_map_lines", "lines_of",
     "make_label_map", "masked_ids", "masks_in", "masks_of_other_types", "masks_passed_over",
     "nearest", "open_archive", "parse_label_map", "passed_folders", "read_image_head", "read_item",
     "read_label_map", "read_label_map_file", "remedy_of", "right_place", "scan_item",
     "several_images", "shared_colors", "show_color", "text_of", "unlisted_items", "voc_label_map",
+    "with_own_colors",
 ]  # fmt: skip

@@ -53,6 +53,8 @@ class Item:
     masks; those of an item without a class mask have no label. ``way`` is how the class mask was
     read, one of `meaning.WAYS`, None where it is blank or not there. ``turn`` is the orientation
     (EXIF's, 1 to 8) in which the image lies as its masks do, None where it notes none.
+    ``class_mask`` and ``instance_mask`` are their places in the archive, None where there is none.
+    ``stands_alone`` is False for a blank gray class mask whose meaning the other masks decide.
     """
 
     item_id: str
@@ -62,6 +64,9 @@ class Item:
     has_labels: bool = True
     way: str | None = None
     turn: int | None = None
+    class_mask: str | None = None
+    instance_mask: str | None = None
+    stands_alone: bool = True
 
 
 def _no_runs() -> IntArray:
@@ -86,6 +91,7 @@ class Scan:
     size: Size | None
     class_reader: MaskReader | None
     instance_reader: MaskReader | None
+    stands_alone: bool = True
     runs: Runs | None = None
     labels: IntArray = field(default_factory=_no_runs)
     numbers: IntArray = field(default_factory=_no_runs)
@@ -143,7 +149,16 @@ class Scan:
         if not self.has_labels:
             instances = [Instance(None, i.number, i.counts, i.area, i.bbox) for i in instances]
         return Item(
-            self.item_id, self.size, self.image, instances, self.has_labels, self.way, self.turn
+            self.item_id,
+            self.size,
+            self.image,
+            instances,
+            self.has_labels,
+            self.way,
+            self.turn,
+            self.class_mask if self.has_labels else None,
+            self.instance_mask if self.has_numbers else None,
+            self.stands_alone,
         )
 
 
@@ -196,10 +211,12 @@ def scan_item(
     ):
         pairs = [(of_class, None), (None, of_instance)]  # reported: each is looked at for itself
     pixels: _Pixels | None = None
+    stands_alone = True
     for pair in pairs:
         with reporting(report):
             pixels = _read_pixels(*pair, lookup, explain, report)
             if pixels[3] is _BLANK:
+                stands_alone = not lookup.takes_black_for_ground
                 pixels = _blank(pixels, storage, lookup)
     return Scan(
         item_id,
@@ -210,6 +227,7 @@ def scan_item(
         size,
         of_class,
         of_instance,
+        stands_alone,
         *(pixels or ()),
     )
 

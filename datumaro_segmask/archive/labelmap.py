@@ -303,6 +303,30 @@ def shared_colors(label_map: LabelMap) -> Iterator[tuple[Label, Label]]:
         last[label.color] = label
 
 
+def with_own_colors(labels: Iterable[Label], where: str) -> LabelMap:
+    """Return labels as a label map in which masks in colour can tell them apart.
+
+    The first label of a colour keeps it, the others get a free one. Black is the background's in
+    the eyes of CVAT: where a label is named so it has the first choice, and no other gets black.
+    """
+    found = [*labels]
+    background = find_background([label.name for label in found])
+    taken = {BLACK, *(label.color for label in found)}
+    free = (color for color in map(voc_color, range(COLORS)) if color not in taken)
+    seen = set() if background is None else {found[background].color}
+    colors = []
+    for i, label in enumerate(found):
+        colors.append(next(free) if label.color in seen and i != background else label.color)
+        seen.add(colors[-1])
+    return LabelMap(
+        tuple(
+            replace(label, color=color, index=i)
+            for i, (label, color) in enumerate(zip(found, colors, strict=True))
+        ),
+        where,
+    )
+
+
 def show_color(color: Rgb) -> str:
     """Return a colour as the lines of a label map have it."""
     return ",".join(map(str, color))

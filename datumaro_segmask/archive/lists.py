@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Generator, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..errors import (
     ArchiveError,
@@ -33,6 +33,7 @@ from .files import (
     right_place,
 )
 from .labelmap import LabelMap, parse_label_map, voc_label_map
+from .reader import Reader
 from .subset_lists import parse_subset_list, why_no_list
 
 MAX_LABEL_MAP_BYTES = 1 << 24
@@ -66,6 +67,10 @@ class Archive:
         """Tell whether a subset has an item of this id, however its accents are encoded."""
         forms = layout.forms_of(item_id)
         return any(form in ids for ids in self.subsets.values() for form in forms)
+
+    def reader(self, **options: Any) -> Reader:
+        """Return what reads its items; ``options`` are those of `Reader`."""
+        return Reader(self.storage, self.label_map, **options)
 
 
 def open_archive(

@@ -13,6 +13,7 @@ from typing import Any
 from tqdm import tqdm
 
 from ..errors import SegmaskExportError, UsageError, printable
+from ..formats import SEGMENTATIONS
 from ..plugin.importer import add_reading_options
 from ..sharding import (
     PART_ITEMS,
@@ -27,7 +28,6 @@ from ..sharding import (
 )
 from ..sharding import run as run_parts
 from ..storage import shown
-from ..training import SEGMENTATIONS
 from . import FAULTS, OK
 
 KINDS: dict[str, Callable[[], Kind]] = {

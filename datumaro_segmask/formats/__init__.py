@@ -1,0 +1,27 @@
+"""A writer a format: items in, files out; knows no Datumaro, no shards, nothing of their source.
+
+A writer has ``add(entry, item, image)`` for one item (``image``: the file of its picture, if it is
+to be written), ``finish()`` for what belongs to all of them, and counts in ``left_out`` what has no
+place in the format. What it writes goes to a `storage.Sink`, which whoever made it finishes.
+"""
+
+from .archive import ArchiveWriter, two_of_one_id, usual_places
+from .coco import SEGMENTATIONS, CocoWriter, make_images_folder
+from .common import (
+    OF_BACKGROUND,
+    WITHOUT_IMAGE,
+    WITHOUT_LABEL,
+    WITHOUT_SIZE,
+    Classes,
+    check_choice,
+    log_left_out,
+    place_of_entry,
+)
+from .splits import SPLITS, parse_splits
+from .yolo import YoloWriter
+
+__all__ = [
+    "OF_BACKGROUND", "SEGMENTATIONS", "SPLITS", "WITHOUT_IMAGE", "WITHOUT_LABEL", "WITHOUT_SIZE",
+    "ArchiveWriter", "Classes", "CocoWriter", "YoloWriter", "check_choice", "log_left_out",
+    "make_images_folder", "parse_splits", "place_of_entry", "two_of_one_id", "usual_places",
+]  # fmt: skip

@@ -19,7 +19,8 @@ from ..arrays import Size
 from ..errors import SourceError, UnpaintableError, counted
 from ..regions import Geometry, Instance, Polygon, Rle
 from ..storage import layout
-from ..training import ANNOTATIONS, IMAGES, cover
+from ..training import cover
+from .coco import ANNOTATIONS, IMAGES
 
 ROBOFLOW = "_annotations.coco.json"
 _INSTANCES = "instances_"

@@ -22,8 +22,8 @@ from ..errors import SourceError, counted
 from ..regions import Instance
 from ..regions.rle import join, runs_of_pixels
 from ..storage import layout
-from ..training import DATA_FILE, IMAGES, LABELS, label_place
-from ..training.segments import unite
+from ..training import unite
+from .yolo import DATA_FILE, IMAGES, LABELS, label_place
 
 PICTURE_SUFFIXES = {
     *layout.IMAGE_SUFFIXES, ".avif", ".dng", ".heic", ".heif", ".mpo",

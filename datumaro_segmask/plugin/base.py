@@ -25,9 +25,7 @@ from datumaro.components.media import Image
 from ..archive import (
     WAYS,
     Archive,
-    ClassLookup,
     Item,
-    read_item,
 )
 from ..errors import OptionError, SegmaskImportError, StoreError, UnsafePathError, printable
 from ..png import MAX_PIXELS
@@ -100,11 +98,8 @@ class SegmaskBase(DatasetBase):
         self._as_polygons = annotation == POLYGON
         self._tolerance = tolerance
         self._components = (connectivity, min_area) if instances == COMPONENTS else None
-        self._read_item = partial(
-            read_item,
-            self._archive.storage,
-            ClassLookup(self._archive.label_map, keep_background, ignore_index),
-            max_pixels=max_pixels,
+        self._reader = self._archive.reader(
+            keep_background=keep_background, ignore_index=ignore_index, max_pixels=max_pixels
         )
         self._num_workers = num_workers
         self._stream = stream
@@ -132,7 +127,7 @@ class SegmaskBase(DatasetBase):
         entries = ((i, subset) for subset, ids in self._archive.subsets.items() for i in ids)
         reads = read_ahead(
             (
-                (entry, partial(self._read_item, entry[0]))
+                (entry, partial(self._reader.read, entry[0]))
                 for entry in self._archive.storage.ahead(entries)
             ),
             self._num_workers,
@@ -147,7 +142,7 @@ class SegmaskBase(DatasetBase):
     def get(self, id: str, subset: str | None = None) -> DatasetItem | None:
         subset = subset or layout.DEFAULT_SUBSET
         if id in self._archive.subsets.get(subset, ()):
-            return self._make(partial(self._read_item, id), id, subset)
+            return self._make(partial(self._reader.read, id), id, subset)
         return None
 
     def get_subset(self, name: str) -> SegmaskBase:
@@ -175,7 +170,7 @@ class SegmaskBase(DatasetBase):
             return None
         self.listing.unread.discard((item_id, subset))
         if not item.has_labels and item.instances:
-            self._warn_of_missing_labels(item_id)
+            self._warn_of_missing_labels(item)
         self._warn_of_two_ways(item)
         return DatasetItem(item_id, subset=subset, media=self._media(item), annotations=annotations)
 
@@ -186,24 +181,26 @@ class SegmaskBase(DatasetBase):
         if self._components:
             annotations = components_of(annotations, *self._components)
         if self._as_polygons:
-            where = self._archive.storage.place(layout.class_mask(item.item_id))
-            return polygons_of(annotations, self._tolerance, where)
+            return polygons_of(annotations, self._tolerance, self._place_of_mask(item))
         return annotations
 
-    def _warn_of_missing_labels(self, item_id: str) -> None:
+    def _place_of_mask(self, item: Item) -> str:
+        return self._archive.storage.place(item.class_mask or item.instance_mask or "")
+
+    def _warn_of_missing_labels(self, item: Item) -> None:
         if not self._warned_of_labels:
             self._warned_of_labels = True
             log.warning(
                 "%s: the item %r has an instance mask but no class mask, so its masks have no "
                 "label. This is said once; other items may lack theirs too.",
-                printable(self._archive.storage.place(layout.class_mask(item_id))),
-                item_id,
+                printable(self._place_of_mask(item)),
+                item.item_id,
             )
 
     def _warn_of_two_ways(self, item: Item) -> None:
-        if item.way is None or item.way in self._ways:
+        if item.way is None or item.way in self._ways or item.class_mask is None:
             return
-        self._ways[item.way] = layout.class_mask(item.item_id)
+        self._ways[item.way] = item.class_mask
         if len(self._ways) == len(WAYS):
             facts = WholeFacts(ways={way: [mask] for way, mask in self._ways.items()})
             findings = RULES["class-mask-kinds"].findings(facts)

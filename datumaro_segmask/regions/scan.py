@@ -9,7 +9,7 @@ that of one block plus the runs. Source: docs/format.md, section 4.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -40,7 +40,9 @@ class Instance:
 
     ``label`` is the position in the label map, None where there is no class mask. ``number`` is
     the instance number, 0 where there is none. ``counts`` is the compressed string of
-    pycocotools, ``area`` is in pixels, ``bbox`` is x, y, width, height in pixels.
+    pycocotools, ``area`` is in pixels, ``bbox`` is x, y, width, height in pixels. ``outlines``: the
+    polygons that cover exactly these pixels, each a list of x and y in turn, where the object came
+    as such; else None. ``is_crowd``: a region of many objects, in COCO's sense.
     """
 
     label: int | None
@@ -48,6 +50,8 @@ class Instance:
     counts: bytes
     area: int
     bbox: tuple[int, int, int, int]
+    outlines: Sequence[Sequence[float]] | None = None
+    is_crowd: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,20 +11,32 @@ from functools import partial
 from itertools import groupby
 from typing import IO, TypeVar
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..archive import COLOR, Item, Label, LabelMap, MaskEncoder, label_map_lines
+from ..archive import Item, Label, LabelMap, format_label_map, with_own_colors
 from ..arrays import Size
-from ..errors import ArchiveError, SegmaskExportError
-from ..regions import Instance, Rle, Shape, paint
-from ..rules import CvatLosses
+from ..colors import COLORS
+from ..errors import ArchiveError, SegmaskExportError, UnpaintableError, counted
+from ..formats import (
+    SEGMENTATIONS,
+    ArchiveWriter,
+    Classes,
+    CocoWriter,
+    check_choice,
+    log_left_out,
+    make_images_folder,
+    two_of_one_id,
+)
+from ..formats.coco import record_of
+from ..png import MAX_PIXELS
+from ..regions import Instance, Rle, column_runs
 from ..storage import (
     Entry,
     FolderSink,
     Hashes,
     Sink,
-    SubsetLists,
     ZipSink,
     absolute,
     files_at,
@@ -33,9 +45,7 @@ from ..storage import (
     shown,
     unreadable,
 )
-from ..training import ANNOTATIONS, IMAGES, SEGMENTATIONS, own_texts
-from .coco import CocoFiles, file_name
-from .table import KEY, NAMES, ROWS_AT_ONCE, Row
+from .table import FIELDS, KEY, NAMES, ROWS_AT_ONCE, Row
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +53,7 @@ _SUFFIX = ".parquet"
 _AT_ONCE = 1 << 22  # bytes that are fetched of a file in a store
 
 T = TypeVar("T")
+S = TypeVar("S", bound=Sink)
 
 
 class MaskTable:
@@ -82,15 +93,7 @@ class MaskTable:
             if rows[0][-1] is not None:
                 errors += 1
                 continue
-            item_id, subset, image, height, width = rows[0][:5]
-            instances = [
-                Instance(label, number, counts, area, tuple(bbox))
-                for *_, label, number, area, bbox, counts, _ in rows
-                if counts is not None
-            ]
-            size = None if height is None else Size(height, width)
-            has_labels = all(instance.label is not None for instance in instances)
-            yield (item_id, subset), Item(item_id, size, image, instances, has_labels)
+            yield rows[0][:2], _item_of(rows, len(self.label_map.labels), self.place)
         if errors:
             log.warning(
                 "%s: %d items are left out, as they could not be read when the table was made; the "
@@ -104,6 +107,8 @@ class MaskTable:
         found = {label.name: [0, 0] for label in self.label_map.labels}
         names = [label.name for label in self.label_map.labels]
         for label, count, area in self._each(_sums):
+            if not 0 <= label < len(names):
+                raise _lie(f"an instance has the label {label}", self.place, _of_labels(len(names)))
             found[names[label]][0] += count
             found[names[label]][1] += area
         return {name: (instances, pixels) for name, (instances, pixels) in found.items()}
@@ -116,60 +121,133 @@ class MaskTable:
         Those of an earlier one go, files of others stay. ``segmentation`` is one of ``polygons``
         and ``rle``. Pictures are not in the table. Raises SegmaskExportError.
         """
-        out, seen, count = os.fspath(out), Hashes(), 0
-        with CocoFiles(self.label_map, segmentation) as files:
-            sink = FolderSink(out)
-            try:
-                for entry, item in self:
-                    if (listed := hash(entry)) in seen:
-                        raise _two_of_one_id(*entry)
-                    seen.add(listed)
-                    count += item.size is not None
-                    files.add(entry, item, count)
-                for name in own_texts(out):
-                    sink.discard(name)
-                if not count:
-                    files.keep(layout.DEFAULT_SUBSET)  # what makes it a dataset
-                for subset, lines in files.texts():
-                    sink.put_lines(f"{ANNOTATIONS}/{file_name(subset)}", lines)
-                sink.finish()
-            except BaseException:
-                sink.abandon()
-                raise
-        os.makedirs(os.path.join(out, IMAGES), exist_ok=True)  # Datumaro's importer insists on it
-        for what, number in files.left_out.items():
-            log.warning("Left out of %s: %d %s.", shown(out), number, what)
-        return count
+        check_choice("segmentation", segmentation, SEGMENTATIONS)  # before a folder is made
+        out, classes, seen = os.fspath(out), Classes.of_label_map(self.label_map), Hashes()
+        with (
+            sinking(FolderSink(out, record=record_of(out))) as sink,
+            CocoWriter(sink, classes, segmentation=segmentation) as writer,
+        ):
+            for entry, item in self:
+                if (listed := hash(entry)) in seen:
+                    raise two_of_one_id(entry)
+                seen.add(listed)
+                writer.add(entry, item)
+            writer.finish()
+        make_images_folder(out)
+        log_left_out(writer.left_out)
+        return writer.images
 
     def write_archive(self, out: str | os.PathLike[str]) -> int:
         """Write an archive, a zip if ``out`` ends in ``.zip``; return how many items it has.
 
-        Pictures are not in the table. Raises SegmaskExportError.
+        Labels that share a colour get one of their own. Over an earlier archive in a folder its
+        lists go, and so do the masks of items of the same ids. Pictures are not in the table.
+        Raises SegmaskExportError.
         """
-        out, encoder = os.fspath(out), MaskEncoder(self.label_map, COLOR, None)
-        as_zip, losses = out.lower().endswith(".zip"), CvatLosses(self.label_map)
-        sink: Sink = ZipSink(out) if as_zip else FolderSink(out)
-        count, seen = 0, Hashes()
-        try:
-            with SubsetLists() as lists:
-                for (item_id, subset), item in self:
-                    masks = _masks(item, encoder)
-                    if _is_new(item_id, subset, masks, seen):
-                        for name, data in masks.items():
-                            sink.put(name, data)
-                    lists.add(subset, layout.list_line(item_id, bool(masks)))
-                    losses.add_item(item_id, subset, item)
-                    count += 1
-                for name, lines in lists.texts().items():
-                    sink.put_lines(name, lines)
-            sink.put_lines(layout.LABEL_MAP, label_map_lines(self.label_map))
-            sink.finish()
-        except BaseException:
-            sink.abandon()
-            raise
-        if as_zip:  # which is likely to be uploaded
-            losses.log()
-        return count
+        out = os.fspath(out)
+        label_map = with_own_colors(self.label_map.labels, self.label_map.where)
+        as_zip = out.lower().endswith(".zip")
+        target: Sink = ZipSink(out) if as_zip else FolderSink(out)
+        with sinking(target) as sink, ArchiveWriter(sink, label_map) as writer:
+            for entry, item in self:
+                writer.add(entry, item)
+            writer.finish()
+        writer.log_losses(for_cvat=as_zip)  # a zip is likely to be uploaded
+        return writer.items
+
+
+def _item_of(rows: list[Row], labels: int, place: str) -> Item:
+    """Return the item of some rows. Raises ArchiveError for what no archive could have."""
+    head = item_id, subset, image, height, width = rows[0][:5]
+    where = f"{place}: item {item_id!r} of subset {subset!r}"
+    names = [(item_id, layout.problem_of_listed(item_id, True) if item_id else "it is empty")]
+    names.append((subset, layout.problem_of_new_name(subset) if subset else "it is empty"))
+    if image is not None:
+        names.append((image, layout.problem_of_new_name(image)))
+    for name, problem in names:
+        if problem is not None:
+            raise _lie(f"the name {name!r} cannot be used: {problem}", where, "names of files")
+    if "/" in subset:
+        raise _lie(f"the subset {subset!r} leads into a folder", where, "a name without '/'")
+    if any(row[:5] != head for row in rows):
+        raise _lie("its rows differ in image, height or width", where, "one image an item")
+    size = None
+    if height is not None or width is not None:
+        size = Size(height or 0, width or 0)
+        if min(size) <= 0 or size.pixels > MAX_PIXELS:
+            raise _lie(f"its size is {size}", where, f"1 to {MAX_PIXELS:,} pixels")
+    columns = [row[5:10] for row in rows if any(value is not None for value in row[5:10])]
+    for label, number, area, bbox, counts in columns:
+        if number is None or area is None or bbox is None or counts is None:
+            raise _lie("an instance lacks a value", where, "number, area, box and RLE of each")
+        if label is not None and not 0 <= label < labels:
+            raise _lie(f"an instance has the label {label}", where, _of_labels(labels))
+        if not 0 <= number < COLORS:
+            raise _lie(f"an instance has the number {number}", where, f"0 to {COLORS - 1:,}")
+    instances = [
+        Instance(label, number, counts, area, tuple(bbox))
+        for label, number, area, bbox, counts in columns
+    ]
+    if len({instance.label is None for instance in instances}) > 1:
+        raise _lie("some of its instances have a label, others have none", where, "all or none")
+    if instances:
+        _check_pixels(instances, size, where)
+    return Item(item_id, size, image, instances, all(i.label is not None for i in instances))
+
+
+def _check_pixels(instances: list[Instance], size: Size | None, where: str) -> None:
+    """Raise ArchiveError where RLEs are not what their rows say, or cover one another."""
+    if size is None:
+        raise _lie("it has instances and no size", where, "the height and width of its masks")
+    wheres = [f"{where}, instance {i.number}" for i in instances]
+    try:
+        runs = column_runs([Rle([*size], i.counts) for i in instances], wheres, size)
+    except UnpaintableError as error:
+        raise _lie(error.what, error.where, error.expected) from error
+    shape, lengths = runs.shape - 1, runs.end - runs.begin
+    areas = np.zeros(len(instances), np.int64)
+    np.add.at(areas, shape, lengths)
+    low = np.full((len(instances), 2), size.pixels)
+    high = np.zeros((len(instances), 2), np.int64)
+    column, row = np.divmod(runs.begin, size.height)
+    last_column, last_row = np.divmod(runs.end - 1, size.height)
+    wraps = last_column > column
+    for at, first, last in (
+        (0, column, last_column),
+        (1, np.where(wraps, 0, row), np.where(wraps, size.height - 1, last_row)),
+    ):
+        np.minimum.at(low[:, at], shape, first)
+        np.maximum.at(high[:, at], shape, last + 1)
+    for i, instance in enumerate(instances):
+        box = (*low[i].tolist(), *(high[i] - low[i]).tolist())
+        if not areas[i] or instance.area != areas[i]:
+            what = f"its area is said to be {instance.area:,}, and is {areas[i]:,}"
+            raise _lie(what, wheres[i], "the pixels of its RLE")
+        if instance.bbox != box:
+            what = f"its box is said to be {instance.bbox}, and is {box}"
+            raise _lie(what, wheres[i], "the smallest box around its RLE")
+    order = np.argsort(runs.begin, kind="stable")
+    if (runs.end[order][:-1] > runs.begin[order][1:]).any():
+        raise _lie("its instances cover one another", where, "one instance a pixel")
+
+
+def _lie(what: str, where: str, expected: str) -> ArchiveError:
+    return ArchiveError(what, where, expected, "write the table anew with write_table")
+
+
+def _of_labels(count: int) -> str:
+    return f"one of the {counted(count, 'label')} of the table, counted from 0"
+
+
+@contextmanager
+def sinking(sink: S) -> Iterator[S]:
+    """Let all that is put into a sink take its place at the end, or nothing after an error."""
+    try:
+        yield sink
+        sink.finish()
+    except BaseException:
+        sink.abandon()
+        raise
 
 
 def _label_map_of(found: pa.Schema, place: str) -> LabelMap:
@@ -180,14 +258,30 @@ def _label_map_of(found: pa.Schema, place: str) -> LabelMap:
             Label(e["name"], tuple(e["color"]), i, tuple(e["parts"]), tuple(e["actions"]))
             for i, e in enumerate(labels)
         ]
-    except (KeyError, ValueError, TypeError) as error:
+        label_map = LabelMap(tuple(made), place)
+        format_label_map(label_map)  # which parses it again
+        if len({label.name for label in made}) < len(made):
+            raise ValueError("two labels of one name")
+    except (KeyError, ValueError, TypeError, AttributeError, SegmaskExportError) as error:
         raise ArchiveError(
             "the table does not say which labels it has",
             place,
             "a table that this package has written",
             "write it anew with write_table, and keep the metadata of its schema",
         ) from error
-    return LabelMap(tuple(made), place)
+    _check_columns(found, place)
+    return label_map
+
+
+def _check_columns(found: pa.Schema, place: str) -> None:
+    """Raise ArchiveError for a column that is missing, or that holds something else."""
+    for field in FIELDS:
+        at = found.get_field_index(field.name)
+        kind = "missing" if at < 0 else str(found.field(at).type)
+        # The large kinds are what other programs make of the same column.
+        if kind.replace("large_", "").replace("element:", "item:") != str(field.type):
+            what = f"the column {field.name!r} is {kind}"
+            raise _lie(what, place, f"a table of masks, where it is {field.type}")
 
 
 @contextmanager
@@ -238,40 +332,6 @@ def _neighbours(file: pa.Table | pq.ParquetFile) -> Iterator[Iterator[Row]]:
 def _rows(batches: Iterable[pa.RecordBatch]) -> Iterator[Row]:
     for batch in batches:
         yield from zip(*(batch[name].to_pylist() for name in NAMES), strict=True)
-
-
-def _is_new(item_id: str, subset: str, masks: dict[str, bytes], seen: Hashes) -> bool:
-    """Tell whether the files of an item are still to be written: two subsets may share them."""
-    itself, listed = hash((item_id,)), hash((item_id, subset))
-    content = hash((item_id, tuple(masks.items())))
-    known = itself in seen
-    if known and (listed in seen or content not in seen):
-        raise _two_of_one_id(item_id, subset)
-    for value in (itself, listed, content):
-        seen.add(value)
-    return not known
-
-
-def _two_of_one_id(item_id: str, subset: str) -> SegmaskExportError:
-    return SegmaskExportError(
-        "the table has another item of this id, with masks of its own",
-        f"item {item_id!r} of subset {subset!r}",
-        "an id of its own for every image",
-        "write tables of each of the archives that this one was made of, and go on with these",
-    )
-
-
-def _masks(item: Item, encoder: MaskEncoder) -> dict[str, bytes]:
-    if not item.instances or item.size is None:
-        return {}
-    shapes = [Shape(Rle(list(item.size), i.counts), i.label or 0, i.number) for i in item.instances]
-    planes = paint(shapes, *item.size, encoder.background)
-    masks = {}
-    if item.has_labels:
-        masks[layout.class_mask(item.item_id)] = encoder.labels(planes.labels)
-    if planes.numbers.values.any():
-        masks[layout.instance_mask(item.item_id)] = encoder.numbers(planes.numbers, item.item_id)
-    return masks
 
 
 def _parquet_files(source: str) -> Iterator[tuple[str, Callable[[], IO[bytes]]]]:

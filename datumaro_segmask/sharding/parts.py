@@ -7,21 +7,19 @@ import hashlib
 import os
 import stat
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any, TypeAlias
 
 from ..archive import (
     Archive,
-    ClassLookup,
-    Item,
     Label,
     LabelMap,
-    read_item,
+    Reader,
     read_label_map,
+    with_own_colors,
 )
-from ..colors import voc_color
-from ..errors import ArchiveError, SegmaskExportError, SegmaskImportError, StoreError
+from ..errors import ArchiveError, SegmaskExportError
 from ..png import MAX_PIXELS
 from ..rules import open_archive
 from ..storage import Entry, Storage, Store, absolute, is_url, open_storage, shown
@@ -52,26 +50,22 @@ class Reading:
     ignore_index: int | None = None
     max_pixels: int = MAX_PIXELS
 
-
-@dataclass(frozen=True)
-class Source:
-    """An archive that is open in this process."""
-
-    storage: Storage
-    label_map: LabelMap
-    lookup: ClassLookup
-
-
-def open_source(path: str, reading: Reading) -> Source:
-    """Open an archive, once for all parts of it that come to this process."""
-    return _open_source(path, reading, version(path))
+    def reader(self, storage: Storage, label_map: LabelMap) -> Reader:
+        """Return what reads the items of an archive so."""
+        return Reader(
+            storage, label_map, ignore_index=self.ignore_index, max_pixels=self.max_pixels
+        )
 
 
 @lru_cache(maxsize=4)
-def _open_source(path: str, reading: Reading, _: object) -> Source:
+def open_reader(path: str, reading: Reading, run: str) -> Reader:
+    """Open an archive, once for all parts of it that come to this process in one run.
+
+    ``run`` tells the run from others: the same worker may do parts of the next one, and by then
+    another archive may lie at ``path``.
+    """
     storage = open_storage(path)
-    label_map = read_label_map(storage)
-    return Source(storage, label_map, ClassLookup(label_map, False, reading.ignore_index))
+    return reading.reader(storage, read_label_map(storage))
 
 
 def version(path: str) -> str | None:
@@ -82,24 +76,6 @@ def version(path: str) -> str | None:
         return None
     is_file = stat.S_ISREG(status.st_mode)
     return f"{status.st_size} bytes, {status.st_mtime_ns} ns" if is_file else None
-
-
-def read_part(
-    part: Part, source: Source, reading: Reading
-) -> Iterator[tuple[Entry, Item | SegmaskImportError]]:
-    """Yield each item of a part, or the error of an item that cannot be read.
-
-    A store that does not answer is no fault of an item: StoreError ends the part.
-    """
-    for entry in source.storage.ahead(part.entries):
-        try:
-            item = read_item(source.storage, source.lookup, entry[0], reading.max_pixels)
-        except StoreError:
-            raise
-        except SegmaskImportError as error:
-            yield entry, error
-        else:
-            yield entry, item
 
 
 @dataclass(frozen=True)
@@ -195,11 +171,4 @@ def _joined(label_maps: Sequence[LabelMap]) -> LabelMap:
     for label_map in label_maps:
         for label in label_map.labels:
             labels.setdefault(label.name, label)
-    taken = {label.color for label in labels.values()}
-    free = (color for color in map(voc_color, range(1 << 24)) if color not in taken)
-    seen = set()
-    for index, (name, label) in enumerate(labels.items()):
-        color = next(free) if label.color in seen else label.color
-        seen.add(color)
-        labels[name] = replace(label, color=color, index=index)
-    return LabelMap(tuple(labels.values()), "the labels of all archives")
+    return with_own_colors(labels.values(), "the labels of all archives")

@@ -10,7 +10,7 @@ import multiprocessing
 import os
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from concurrent.futures import (
     FIRST_COMPLETED,
     BrokenExecutor,
@@ -22,11 +22,11 @@ from concurrent.futures import (
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from ..archive import Item, LabelMap
+from ..archive import Item, LabelMap, Reader
 from ..errors import SegmaskExportError, SegmaskImportError
 from ..storage import Entry, shown
 from .manifest import Target
-from .parts import Part, Plan, Reading, Source, open_source, version
+from .parts import Part, Plan, Reading, open_reader, version
 
 _WAITING = 256  # parts that are given to an executor ahead; each is some 100 kB of ids
 _SHOWN_ERRORS = 100  # of a part, in the manifest; the table has them all
@@ -40,7 +40,7 @@ class Kind(Protocol):
     def name(self) -> str:
         """What the command line and the manifest call it."""
 
-    def write(self, part: Part, source: Source, job: Job, target: Target, found: Found) -> None:
+    def write(self, part: Part, reader: Reader, job: Job, target: Target, found: Found) -> None:
         """Read the items of a part, and write its files; tell ``found`` of each of both."""
 
     def options(self) -> dict[str, Any]:
@@ -60,11 +60,14 @@ class Job:
 
 
 class Found:
-    """What there is to tell of a part."""
+    """What there is to tell of a part.
 
-    def __init__(self, label_map: LabelMap, names: dict[int, int]) -> None:
+    ``positions``: where among the labels of the job those of the archive are.
+    """
+
+    def __init__(self, label_map: LabelMap, positions: dict[int, int]) -> None:
         self._labels = [label.name for label in label_map.labels]
-        self.positions = names
+        self.positions = positions
         self.items = 0
         self.rows = 0
         self.bytes = 0
@@ -75,19 +78,24 @@ class Found:
         self._instances: Counter[str] = Counter()
         self._pixels: Counter[str] = Counter()
 
-    def add(self, entry: tuple[str, str], item: Item | SegmaskImportError) -> None:
-        """Count an item, or note why it cannot be read."""
+    def add(self, entry: Entry, item: Item | SegmaskImportError) -> Item | SegmaskImportError:
+        """Count an item, or note why it cannot be read; return it with the labels of the job."""
         self.items += 1
         if isinstance(item, SegmaskImportError):
             self.broken += 1
             if len(self.errors) < _SHOWN_ERRORS:
                 item_id, subset = entry
                 self.errors.append({"item": item_id, "subset": subset, "error": str(item)})
-            return
-        for instance in item.instances:
+            return item
+        instances = [
+            i if i.label is None else replace(i, label=self.positions[i.label])
+            for i in item.instances
+        ]
+        for instance in instances:
             name = "" if instance.label is None else self._labels[instance.label]
             self._instances[name] += 1
             self._pixels[name] += instance.area
+        return replace(item, instances=instances)
 
     def wrote(self, name: str, size: int) -> None:
         """Note a file that was written, and its bytes."""
@@ -116,32 +124,18 @@ def do_part(job: Job, part: Part) -> dict[str, Any]:
     Raises SegmaskImportError where the archive, and not an item, cannot be read, and OSError where
     the file cannot be written.
     """
-    source = open_source(part.path, job.reading)
+    reader = open_reader(part.path, job.reading, job.run)
     positions = {
         i: position
-        for i, label in enumerate(source.label_map.labels)
+        for i, label in enumerate(reader.label_map.labels)
         if (position := job.label_map.position(label.name)) is not None
     }
     target = Target(job.out, job.run)
     found = Found(job.label_map, positions)
-    job.kind.write(part, source, job, target, found)
+    job.kind.write(part, reader, job, target, found)
     result = {"ids": part.digest(), **found.result()}
     target.note(part.number, result)
     return result
-
-
-def relabeled(
-    items: Iterable[tuple[Entry, Item | SegmaskImportError]], found: Found
-) -> Iterator[tuple[Entry, Item | SegmaskImportError]]:
-    """Yield the items of a part, with the labels of the job."""
-    for entry, item in items:
-        if isinstance(item, Item):
-            instances = [
-                i if i.label is None else replace(i, label=found.positions[i.label])
-                for i in item.instances
-            ]
-            item = replace(item, instances=instances)
-        yield entry, item
 
 
 def run(

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import IO, Any
 
-from ..archive import Item, label_map_lines
+from ..archive import Item, Reader, label_map_lines
 from ..errors import SegmaskImportError, StoreError
-from ..storage import ZIP_DATE, Storage, SubsetLists, layout
+from ..formats import ArchiveWriter, usual_places
+from ..storage import ZIP_DATE, layout
 from .manifest import Target
-from .parts import Part, Source, read_part
-from .run import Found, Job, relabeled
+from .parts import Part
+from .run import Found, Job
 
 
 @dataclass(frozen=True)
@@ -27,13 +28,12 @@ class ParquetShards:
     def file(self, number: int) -> str:
         return f"part-{number:06}.parquet"
 
-    def write(self, part: Part, source: Source, job: Job, target: Target, found: Found) -> None:
+    def write(self, part: Part, reader: Reader, job: Job, target: Target, found: Found) -> None:
         from .table import Row, rows_of, write_parquet
 
         def rows() -> Iterator[Row]:
-            for entry, item in relabeled(read_part(part, source, job.reading), found):
-                found.add(entry, item)
-                yield from rows_of(entry, item)
+            for entry, item in reader.entries(part.entries):
+                yield from rows_of(entry, found.add(entry, item))
 
         def write(file: IO[bytes]) -> None:
             found.rows = write_parquet(rows(), job.label_map, file)
@@ -57,43 +57,69 @@ class ZipShards:
     def file(self, number: int) -> str:
         return f"shard-{number:06}.zip"
 
-    def write(self, part: Part, source: Source, job: Job, target: Target, found: Found) -> None:
-        items = read_part(part, source, job.reading)
-
+    def write(self, part: Part, reader: Reader, job: Job, target: Target, found: Found) -> None:
         def write(file: IO[bytes]) -> None:
-            with zipfile.ZipFile(file, "w") as archive, SubsetLists() as lists:
-                seen: set[str] = set()
-                for entry, item in relabeled(items, found):
-                    files = _files_of(source.storage, item) if isinstance(item, Item) else item
+            with (
+                zipfile.ZipFile(file, "w") as archive,
+                ArchiveWriter(
+                    sink := _Members(archive), reader.label_map, writes_labels=False
+                ) as writer,
+            ):
+                for entry, item in reader.entries(part.entries):
+                    files = _files_of(reader, item, writer) if isinstance(item, Item) else item
                     if isinstance(files, SegmaskImportError):
                         found.add(entry, files)
-                        continue
-                    found.add(entry, item)
-                    item_id, subset = entry
-                    for name in files if item_id not in seen else ():  # two subsets may list it
-                        archive.writestr(zipfile.ZipInfo(name, ZIP_DATE), files[name])
-                    seen.add(item_id)
-                    has_mask = any(not name.startswith(layout.IMAGES) for name in files)
-                    lists.add(subset, layout.list_line(item_id, has_mask))
-                texts = {name: list(lines) for name, lines in lists.texts().items()}
-                texts[layout.LABEL_MAP] = label_map_lines(source.label_map)
-                for name, lines in texts.items():
-                    info = zipfile.ZipInfo(name, ZIP_DATE)
-                    info.compress_type = zipfile.ZIP_DEFLATED
-                    archive.writestr(info, "".join(f"{line}\n" for line in lines))
+                    else:
+                        found.add(entry, item)
+                        writer.add_files(entry, files)
+                writer.finish()
+                if reader.storage.exists(layout.LABEL_MAP):  # else the labels of VOC hold again
+                    sink.put_lines(layout.LABEL_MAP, label_map_lines(reader.label_map))
             found.rows = found.items - found.broken
 
         name = self.file(part.number)
         found.wrote(name, target.put(name, write))
 
 
-def _files_of(storage: Storage, item: Item) -> dict[str, bytes] | SegmaskImportError:
-    """Return the files of an item, or the error where one of them cannot be read."""
-    masks = layout.class_mask(item.item_id), layout.instance_mask(item.item_id)
-    names = [name for name in masks if storage.exists(name)]
+def _files_of(
+    reader: Reader, item: Item, writer: ArchiveWriter
+) -> dict[str, bytes] | SegmaskImportError:
+    """Return the files of an item by the names that they get, or the error of one of them.
+
+    They are those of the archive, byte for byte. But what a blank class mask means, the masks
+    beside it decide, which may go to other shards: so it is drawn anew.
+    """
     try:
-        return {name: storage.read(name) for name in [*names, *filter(None, [item.image])]}
+        files = {name: reader.storage.read(place) for name, place in usual_places(item).items()}
     except StoreError:
         raise
     except SegmaskImportError as error:
         return error
+    return files if item.stands_alone else {**files, **writer.class_mask(item)}
+
+
+class _Members:
+    """A sink for the members of a zip that is open, and that others close."""
+
+    def __init__(self, archive: zipfile.ZipFile) -> None:
+        self._archive = archive
+
+    @property
+    def there(self) -> None:
+        """Nothing: it is new."""
+
+    def put(self, name: str, data: bytes) -> None:
+        self._archive.writestr(zipfile.ZipInfo(name, ZIP_DATE), data)  # compressed already
+
+    def put_lines(self, name: str, lines: Iterable[str]) -> None:
+        text = "".join(f"{line}\n" for line in lines)
+        self._archive.writestr(zipfile.ZipInfo(name, ZIP_DATE), text, zipfile.ZIP_DEFLATED)
+
+    def discard(self, name: str) -> None:
+        """Do nothing: a zip begins empty."""
+
+    def finish(self) -> None:
+        """Do nothing."""
+
+    def abandon(self) -> None:
+        """Do nothing."""

@@ -20,7 +20,7 @@ from ..storage import Entry
 KEY = b"segmask"
 """The entry of the schema's metadata with the label map, as JSON."""
 
-_FIELDS = [
+FIELDS = [
     pa.field("item_id", pa.string(), nullable=False),
     pa.field("subset", pa.string(), nullable=False),
     pa.field("image", pa.string()),
@@ -33,7 +33,7 @@ _FIELDS = [
     pa.field("counts", pa.binary()),
     pa.field("error", pa.string()),
 ]
-NAMES = [field.name for field in _FIELDS]
+NAMES = [field.name for field in FIELDS]
 ROWS_AT_ONCE = 1 << 14
 
 Row: TypeAlias = tuple[Any, ...]
@@ -51,7 +51,7 @@ def schema(label_map: LabelMap) -> pa.Schema:
         for label in label_map.labels
     ]
     text = json.dumps({"version": 1, "labels": labels}, ensure_ascii=False, sort_keys=True)
-    return pa.schema(_FIELDS, metadata={KEY: text.encode(errors="replace")})
+    return pa.schema(FIELDS, metadata={KEY: text.encode(errors="replace")})
 
 
 def rows_of(entry: Entry, item: Item | SegmaskImportError) -> Iterator[Row]:
@@ -71,7 +71,7 @@ def rows_of(entry: Entry, item: Item | SegmaskImportError) -> Iterator[Row]:
 def make_table(rows: Iterable[Row], label_map: LabelMap) -> pa.Table:
     """Return rows as a table."""
     columns = zip(*rows, strict=True)
-    arrays = [pa.array(column, field.type) for column, field in zip(columns, _FIELDS, strict=False)]
+    arrays = [pa.array(column, field.type) for column, field in zip(columns, FIELDS, strict=False)]
     found = schema(label_map)
     return pa.table(arrays, schema=found) if arrays else found.empty_table()
 

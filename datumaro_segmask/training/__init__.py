@@ -1,21 +1,11 @@
-"""What training code reads, made of the objects of an image; knows no Datumaro, no archives."""
+"""What training code counts: objects that may overlap, rings, arrays; knows no Datumaro."""
 
 from .arrays import dense, instances_of
-from .coco import ANNOTATIONS, SEGMENTATIONS, CocoText, annotation_lines, own_texts
-from .segments import Segment, cover, simplified
-from .yolo import (
-    DATA_FILE,
-    IMAGES,
-    LABELS,
-    LabelLines,
-    data_file,
-    is_own_data_file,
-    label_lines,
-    label_place,
-)
+from .batches import Batches, Job
+from .center_rings import MAX_LENGTH, center_rings
+from .segments import cover, simplified, unite
 
 __all__ = [
-    "ANNOTATIONS", "DATA_FILE", "IMAGES", "LABELS", "SEGMENTATIONS", "CocoText", "LabelLines",
-    "Segment", "annotation_lines", "cover", "data_file", "dense", "instances_of",
-    "is_own_data_file", "label_lines", "label_place", "own_texts", "simplified",
+    "MAX_LENGTH", "Batches", "Job", "center_rings", "cover", "dense", "instances_of", "simplified",
+    "unite",
 ]  # fmt: skip

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..archive import ClassLookup, Item, read_item
+from ..archive import Item
 from ..arrays import turn
 from ..errors import MaskSizeError, MissingFileError
 from ..png import MAX_PIXELS, Plane
@@ -70,27 +70,26 @@ class Masks:
         kept = [i for i in range(len(labels)) if i != self._background]
         self._classes = {label: number for number, label in enumerate(kept, 1)}
         self.names = [_BACKGROUND, *(labels[i].name for i in kept)]
-        self._storage = archive.storage
-        self._lookup = ClassLookup(archive.label_map, ignore_index=ignore_index)
-        self._max_pixels = max_pixels
+        self._reader = archive.reader(ignore_index=ignore_index, max_pixels=max_pixels)
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def __getitem__(self, index: int) -> tuple[Image, Target]:
-        item = read_item(self._storage, self._lookup, self.ids[index], self._max_pixels)
+        item = self._reader.read(self.ids[index])
         image = self._image(item)
         return image, self._target(item, image.shape[:2], range(len(self))[index])
 
     def _image(self, item: Item) -> Image:
-        if item.image is None:
+        stored = self._reader.image(item)
+        if item.image is None or stored is None:
             raise MissingFileError(
                 f"the item {item.item_id!r} has no image",
-                self._storage.place(layout.image(item.item_id, ".jpg")),
+                self._reader.storage.place(layout.image(item.item_id, ".jpg")),
                 "an image for every item that is trained on",
                 "export the task with images, or put them there",
             )
-        data = np.frombuffer(self._storage.read(item.image), np.uint8)
+        data = np.frombuffer(stored, np.uint8)
         image = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
         if image is not None:
             image = turn(image, item.turn)
@@ -98,7 +97,7 @@ class Masks:
                 return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
         raise MaskSizeError(
             "it is no image" if image is None else "its size is not that of the masks",
-            self._storage.place(item.image),
+            self._reader.storage.place(item.image),
             "an image of the size of its masks",
             "export the item again",
         )

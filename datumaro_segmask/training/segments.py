@@ -6,7 +6,7 @@ Unlike in the masks of an archive, objects may overlap: nothing is painted over 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -22,26 +22,6 @@ from ..regions import (
     texts_to_polygons,
 )
 from ..regions.rle import ColumnRuns
-
-
-@dataclass(frozen=True, slots=True)
-class Segment:
-    """One object.
-
-    ``instance``: its pixels, with the class, counted from 0, for a label. ``outlines``: the
-    polygons that cover exactly these pixels, each a list of x and y in turn, where the object came
-    as such; else None. ``is_crowd``: a region of many objects, in COCO's sense.
-    """
-
-    instance: Instance
-    outlines: Sequence[Sequence[float]] | None = None
-    is_crowd: bool = False
-
-    @property
-    def label(self) -> int:
-        """The class, from 0."""
-        assert self.instance.label is not None
-        return self.instance.label
 
 
 def cover(
@@ -72,21 +52,22 @@ def unite(runs: ColumnRuns, owners: Sequence[int], size: Size) -> dict[int, Inst
     return {found.number: found for found in group_runs(united, owner, np.zeros_like(owner))}
 
 
-def simplified(segments: Sequence[Segment], size: Size, tolerance: float) -> list[Segment]:
-    """Return segments with outlines of fewer corners, and the pixels that those cover.
+def simplified(objects: Sequence[Instance], size: Size, tolerance: float) -> list[Instance]:
+    """Return objects with outlines of fewer corners, and the pixels that those cover.
 
     Neighbours keep their borders in common, see `regions.simplify_shared`; ``tolerance`` is in
-    pixels. Segments that came with outlines, and those that would vanish, stay as they are.
+    pixels. Objects that came with outlines, and those that would vanish, stay as they are.
     """
-    chosen = [i for i, segment in enumerate(segments) if segment.outlines is None]
-    rings = texts_to_polygons([segments[i].instance.counts for i in chosen], *size)
+    chosen = [i for i, instance in enumerate(objects) if instance.outlines is None]
+    rings = texts_to_polygons([objects[i].counts for i in chosen], *size)
     simple = dict(zip(chosen, simplify_shared(rings, tolerance, *size), strict=True))
     owners = [i for i, polygons in simple.items() for _ in polygons]
     geometries = [Polygon(ring) for polygons in simple.values() for ring in polygons]
     covered = cover(geometries, owners, ["a simplified polygon"] * len(owners), size)
-    result = [*segments]
+    result = [*objects]
     for i, found in covered.items():
-        instance = replace(found, label=segments[i].label, number=segments[i].instance.number)
         outlines = [ring.ravel().tolist() for ring in simple[i]]
-        result[i] = replace(segments[i], instance=instance, outlines=outlines)
+        result[i] = replace(
+            objects[i], counts=found.counts, area=found.area, bbox=found.bbox, outlines=outlines
+        )
     return result

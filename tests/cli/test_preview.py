@@ -21,12 +21,10 @@ from PIL import Image
 
 from datumaro_segmask.__main__ import main
 from datumaro_segmask.archive.lists import open_archive
-from datumaro_segmask.archive.meaning import ClassLookup
 from datumaro_segmask.cli.preview import lettering, parallel
 from datumaro_segmask.cli.preview.drawing import Drawing, Settings, draw, read
 from datumaro_segmask.cli.preview.lettering import Pen, Text
 from datumaro_segmask.cli.preview.sheet import draw_card
-from datumaro_segmask.png import MAX_PIXELS
 
 from ..archives import LABELS, Files, archive, as_folder, gray, jpeg, png, rgb
 
@@ -120,8 +118,7 @@ def preview(files: Files, folder: Path, *options: str, out: str = "out.html") ->
 
 def drawn(files: Files, folder: Path, side: int = 100, item_id: str = "a") -> Drawing:
     opened = open_archive(str(as_folder(files, folder / "task")))
-    lookup = ClassLookup(opened.label_map)
-    return draw(Settings(opened.storage, lookup, side, MAX_PIXELS), item_id, "default")
+    return draw(Settings(opened.reader(), side), item_id, "default")
 
 
 MANY = archive(

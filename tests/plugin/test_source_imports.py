@@ -67,8 +67,7 @@ def scenes(one_part: bool) -> tuple[Dataset, dict[tuple[str, str], Any]]:
     items, expected = [], {}
     for number, (segments, size) in enumerate(random_scenes(MANY // 6)):
         kept: list[Instance] = [
-            segment.instance for segment in segments
-            if not one_part or parts_of(decode(segment.instance, size)) == 1
+            one for one in segments if not one_part or parts_of(decode(one, size)) == 1
         ]  # fmt: skip
         subset, item_id = ("train", "val", "test")[number % 3], f"{number % 2}/{number}"
         annotations: list[Annotation] = [

@@ -18,11 +18,10 @@ from pycocotools.coco import COCO
 import datumaro_segmask
 from datumaro_segmask import read_table, to_table, write_table
 from datumaro_segmask.errors import SegmaskExportError
+from datumaro_segmask.formats import OF_BACKGROUND, SEGMENTATIONS, WITHOUT_LABEL, WITHOUT_SIZE
 from datumaro_segmask.plugin.base import SegmaskBase
 from datumaro_segmask.sharding import CocoShards, make_plan, run, run_in_processes
-from datumaro_segmask.sharding.coco import OF_BACKGROUND, WITHOUT_LABEL, WITHOUT_SIZE
 from datumaro_segmask.sharding.manifest import MANIFEST
-from datumaro_segmask.training import SEGMENTATIONS
 
 from ..archives import archive, as_folder, as_zip, gray
 from .makes import digest, random_files

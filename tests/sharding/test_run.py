@@ -19,10 +19,11 @@ import pytest
 
 import datumaro_segmask
 from datumaro_segmask import read_table
+from datumaro_segmask.archive import Reader
 from datumaro_segmask.errors import ArchiveError, SegmaskError, SegmaskExportError
 from datumaro_segmask.plugin.base import SegmaskBase
 from datumaro_segmask.sharding.manifest import MANIFEST, WORK, Target
-from datumaro_segmask.sharding.parts import Part, Reading, Source, make_plan
+from datumaro_segmask.sharding.parts import Part, Reading, make_plan
 from datumaro_segmask.sharding.run import Found, Job, do_part, run, run_in_processes
 from datumaro_segmask.sharding.shards import ParquetShards, ZipShards
 
@@ -149,15 +150,15 @@ class Dying:
     mark: str = ""
     before: bool = True
 
-    def write(self, part: Part, source: Source, job: Job, target: Target, found: Found) -> None:
+    def write(self, part: Part, reader: Reader, job: Job, target: Target, found: Found) -> None:
         dies = part.number == 5 and not os.path.exists(self.mark)
         if dies:
             Path(self.mark).touch()
         if dies and self.before:
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr(os, "replace", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
-                super().write(part, source, job, target, found)  # type: ignore[misc]
-        super().write(part, source, job, target, found)  # type: ignore[misc]
+                super().write(part, reader, job, target, found)  # type: ignore[misc]
+        super().write(part, reader, job, target, found)  # type: ignore[misc]
         if dies:
             os.kill(os.getpid(), signal.SIGKILL)
 
@@ -265,7 +266,7 @@ def test_archive_that_vanishes_ends_the_run(path: str, tmp_path: Path) -> None:
 class Waiting(ParquetShards):
     """Says that it has begun, and waits to be killed."""
 
-    def write(self, part: Part, source: Source, job: Job, target: Target, found: Found) -> None:
+    def write(self, part: Part, reader: Reader, job: Job, target: Target, found: Found) -> None:
         print("begun", flush=True)
         time.sleep(3600)
 

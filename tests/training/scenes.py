@@ -16,12 +16,9 @@ from numpy.typing import NDArray
 from pycocotools import mask as mask_utils
 from pycocotools.coco import COCO
 
-from datumaro_segmask.archive.item import read_item
 from datumaro_segmask.archive.lists import open_archive
-from datumaro_segmask.archive.meaning import ClassLookup
 from datumaro_segmask.arrays import Size
 from datumaro_segmask.regions import Instance, Runs, Scanner, group_runs
-from datumaro_segmask.training import Segment
 
 Mask = NDArray[np.uint8]
 MANY = int(os.environ.get("SEGMASK_MANY", "300"))
@@ -40,7 +37,7 @@ def decode(instance: Instance, size: Size) -> Mask:
     return np.asarray(mask_utils.decode({"size": [*size], "counts": instance.counts}))
 
 
-def random_scenes(count: int) -> Iterator[tuple[list[Segment], Size]]:
+def random_scenes(count: int) -> Iterator[tuple[list[Instance], Size]]:
     """Blobs, noise and stripes, cut from one another, of up to six objects an image."""
     rng = np.random.default_rng(19)
     for i in range(count):
@@ -56,19 +53,19 @@ def random_scenes(count: int) -> Iterator[tuple[list[Segment], Size]]:
         runs: Runs = scanner.runs()
         numbers = runs.values[0]
         found = group_runs(runs, numbers, np.where(numbers > 0, numbers % 3, -1))
-        yield [Segment(instance) for instance in found], size
+        yield found, size
 
 
-def real_scenes() -> Iterator[tuple[list[Segment], Size]]:
+def real_scenes() -> Iterator[tuple[list[Instance], Size]]:
     """All items of all the archives of others that lie beside the checkout."""
     for root in sorted({path.parent for path in REAL_ARCHIVES.rglob("SegmentationClass")}):
         archive = open_archive(str(root))
-        lookup = ClassLookup(archive.label_map)
+        reader = archive.reader(max_pixels=1 << 28)
         for ids in archive.subsets.values():
             for item_id in ids:
-                item = read_item(archive.storage, lookup, item_id, 1 << 28)
+                item = reader.read(item_id)
                 if item.size and item.has_labels:
-                    yield [Segment(instance) for instance in item.instances], Size(*item.size)
+                    yield item.instances, Size(*item.size)
 
 
 def read_coco(content: Path | dict[str, Any]) -> COCO:

@@ -12,11 +12,12 @@ import pytest
 
 from datumaro_segmask.arrays import Size
 from datumaro_segmask.errors import MaskLimitError
-from datumaro_segmask.regions import outlines
-from datumaro_segmask.training import CocoText, LabelLines, Segment, annotation_lines, label_lines
+from datumaro_segmask.formats import yolo as yolo_module
+from datumaro_segmask.formats.coco import CocoText, annotation_lines
+from datumaro_segmask.formats.yolo import LabelLines, label_lines
+from datumaro_segmask.regions import Instance, outlines
 from datumaro_segmask.training import batches as batches_module
 from datumaro_segmask.training import center_rings as center_rings_module
-from datumaro_segmask.training import yolo as yolo_module
 from datumaro_segmask.training.batches import ENOUGH, Batches
 
 from ..regions.test_polygons import comb, grid
@@ -97,22 +98,22 @@ def test_neither_corners_nor_images_are_held_without_end() -> None:
     assert len(passes.written) > 4_900
 
 
-def scenes() -> list[tuple[list[Segment], Size]]:
+def scenes() -> list[tuple[list[Instance], Size]]:
     """Some of one size, some not, some large, some empty."""
     found = list(random_scenes(40))
     for segments, size in random_scenes(60):
         wide = [np.zeros((30, 130), np.uint8) for _ in segments]
         for mask, segment in zip(wide, segments, strict=True):
-            x, y, w, h = segment.instance.bbox
+            x, y, w, h = segment.bbox
             mask[y % 20 : y % 20 + h, x : x + w] = 1
             mask[y % 20, x + w + 2 : x + w + 4] = 1
-        found.append(([Segment(instance_of(mask)) for mask in wide if size], Size(30, 130)))
-    found.insert(50, ([Segment(instance_of(grid()))], Size(201, 201)))
+        found.append(([instance_of(mask) for mask in wide if size], Size(30, 130)))
+    found.insert(50, ([instance_of(grid())], Size(201, 201)))
     found.insert(60, ([], Size(30, 130)))
     return found
 
 
-def coco_lines(images: list[tuple[list[Segment], Size]]) -> list[dict[str, Any]]:
+def coco_lines(images: list[tuple[list[Instance], Size]]) -> list[dict[str, Any]]:
     with closing(CocoText("polygons")) as text:
         first_id = 1
         for image_id, (segments, size) in enumerate(images):
@@ -146,7 +147,7 @@ def test_lines_of_labels_are_those_of_images_one_by_one() -> None:
 
 def test_limits_are_those_of_one_image(monkeypatch: pytest.MonkeyPatch) -> None:
     """Three images of 404 corners each are taken where one may have as many, and no more."""
-    image = [Segment(instance_of(grid(21)))], Size(21, 21)
+    image = [instance_of(grid(21))], Size(21, 21)
     monkeypatch.setattr(outlines, "MAX_CORNERS", 404)
     monkeypatch.setattr(batches_module, "ENOUGH", 404 // 4)
     assert len(coco_lines([image] * 3)) == 3
@@ -158,7 +159,7 @@ def test_limits_are_those_of_one_image(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_length_of_outlines_is_looked_at_an_object(monkeypatch: pytest.MonkeyPatch) -> None:
     bars = np.zeros((5, 100), np.uint8)
     bars[[0, 2, 4]] = 1
-    segments, size = [Segment(instance_of(bars))] * 3, Size(5, 100)
+    segments, size = [instance_of(bars)] * 3, Size(5, 100)
     around = 3 * (2 * 99 + 6)  # and what does not lead on
     for module in (center_rings_module, yolo_module):
         monkeypatch.setattr(module, "MAX_LENGTH", around)
@@ -172,7 +173,7 @@ def test_length_of_outlines_is_looked_at_an_object(monkeypatch: pytest.MonkeyPat
 
 def test_a_comb_is_one_ring_for_each_reader() -> None:
     """The most corners for the fewest objects."""
-    segment, size = Segment(instance_of(comb(300))), Size(3, 600)
+    segment, size = instance_of(comb(300)), Size(3, 600)
     (line,) = coco_lines([([segment], size)])
     assert len(line["segmentation"]) == 1
     assert len([*label_lines([segment], size)]) == 1

@@ -6,6 +6,7 @@ import io
 import json
 from collections.abc import Iterable
 from contextlib import redirect_stdout
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,15 +16,14 @@ from pycocotools import mask as mask_utils
 from pycocotools.cocoeval import COCOeval
 
 from datumaro_segmask.arrays import Size
-from datumaro_segmask.regions import polygons_to_rle
-from datumaro_segmask.training import (
+from datumaro_segmask.formats.coco import (
     SEGMENTATIONS,
     CocoText,
-    Segment,
     annotation_lines,
-    simplified,
+    own_texts,
 )
-from datumaro_segmask.training.coco import own_texts
+from datumaro_segmask.regions import Instance, polygons_to_rle
+from datumaro_segmask.training import simplified
 
 from ..archives import plane
 from ..regions.test_polygons import cropped
@@ -42,7 +42,7 @@ SQUARE = instance_of(plane("000 011 011"), label=1)
 SIZE = Size(3, 3)
 
 
-def text_of(scenes: Iterable[tuple[list[Segment], Size]], segmentation: str) -> str:
+def text_of(scenes: Iterable[tuple[list[Instance], Size]], segmentation: str) -> str:
     """Return the whole file of some images."""
     text, count = CocoText(segmentation), 1
     for image_id, (segments, size) in enumerate(scenes, 1):
@@ -53,7 +53,7 @@ def text_of(scenes: Iterable[tuple[list[Segment], Size]], segmentation: str) -> 
     return whole
 
 
-def assert_pixels_come_back(scenes: list[tuple[list[Segment], Size]], segmentation: str) -> None:
+def assert_pixels_come_back(scenes: list[tuple[list[Instance], Size]], segmentation: str) -> None:
     coco = read_coco(json.loads(text_of(scenes, segmentation)))
     assert len(coco.imgs) == len(scenes)
     for image_id, (segments, size) in enumerate(scenes, 1):
@@ -61,11 +61,11 @@ def assert_pixels_come_back(scenes: list[tuple[list[Segment], Size]], segmentati
         assert len(annotations) == len(segments)
         for annotation, segment in zip(annotations, segments, strict=True):
             mask = coco.annToMask(annotation)
-            assert np.array_equal(mask, decode(segment.instance, size))
+            assert np.array_equal(mask, decode(segment, size))
             assert annotation["area"] == mask.sum()
             rle = mask_utils.encode(np.asfortranarray(mask))
             assert annotation["bbox"] == mask_utils.toBbox(rle).tolist()
-            assert annotation["category_id"] == segment.label + 1
+            assert annotation["category_id"] == (segment.label or 0) + 1
             assert annotation["iscrowd"] == 0
     assert len(coco.anns) == sum(len(segments) for segments, _ in scenes)  # no id twice
 
@@ -84,18 +84,18 @@ def test_real_masks_come_back(segmentation: str) -> None:
 
 
 def test_annotation_word_for_word() -> None:
-    (polygons,) = annotation_lines([Segment(SQUARE)], SIZE, 7, 5, "polygons")
+    (polygons,) = annotation_lines([SQUARE], SIZE, 7, 5, "polygons")
     assert polygons == (
         '{"id":5,"image_id":7,"category_id":2,"segmentation":[[1,1,1,3,3,3,3,1]],'
         '"area":4,"bbox":[1,1,2,2],"iscrowd":0}'
     )
-    (rle,) = parse([*annotation_lines([Segment(SQUARE)], SIZE, 7, 5, "rle")])
+    (rle,) = parse([*annotation_lines([SQUARE], SIZE, 7, 5, "rle")])
     assert rle["segmentation"] == {"size": [3, 3], "counts": SQUARE.counts.decode()}
 
 
 def test_outlines_that_were_given_are_kept() -> None:
     outline = [1.0, 1.0, 3.0, 1.0, 3.0, 3.0, 1.0, 3.25]
-    segment = Segment(SQUARE, [outline])
+    segment = replace(SQUARE, outlines=[outline])
     (polygons,) = parse([*annotation_lines([segment], SIZE, 1, 1, "polygons")])
     assert polygons["segmentation"] == [outline]
     (rle,) = parse([*annotation_lines([segment], SIZE, 1, 1, "rle")])
@@ -104,7 +104,9 @@ def test_outlines_that_were_given_are_kept() -> None:
 
 @pytest.mark.parametrize("segmentation", SEGMENTATIONS)
 def test_crowd_has_an_rle(segmentation: str) -> None:
-    (crowd,) = parse([*annotation_lines([Segment(SQUARE, None, True)], SIZE, 1, 1, segmentation)])
+    (crowd,) = parse(
+        [*annotation_lines([replace(SQUARE, is_crowd=True)], SIZE, 1, 1, segmentation)]
+    )
     assert crowd["iscrowd"] == 1
     assert crowd["segmentation"]["counts"] == SQUARE.counts.decode()
 
@@ -113,8 +115,8 @@ def test_parts_are_rings_of_their_own_and_holes_divide_them() -> None:
     parts = instance_of(plane("11011 11011"))
     ring = instance_of(plane("111 101 111"))
     lines = [
-        *annotation_lines([Segment(parts)], Size(2, 5), 1, 1, "polygons"),
-        *annotation_lines([Segment(ring)], SIZE, 1, 1, "polygons"),
+        *annotation_lines([parts], Size(2, 5), 1, 1, "polygons"),
+        *annotation_lines([ring], SIZE, 1, 1, "polygons"),
     ]
     assert [len(found["segmentation"]) for found in parse(lines)] == [2, 2]
 
@@ -132,7 +134,7 @@ def test_crops_and_slices_by_shapely_are_those_of_the_masks() -> None:
             rings = [np.reshape(ring, (-1, 2)) for ring in found["segmentation"]]
             assert shapely.is_valid([shapely.Polygon(ring) for ring in rings]).all()
             crop = polygons_to_rle(cropped(rings, x, y, rows, columns), rows, columns)
-            mask = decode(segment.instance, size)[y : y + rows, x : x + columns]
+            mask = decode(segment, size)[y : y + rows, x : x + columns]
             assert np.array_equal(mask_utils.decode(crop), mask)
 
 
@@ -141,7 +143,7 @@ def test_text_of_nothing() -> None:
 
 
 def test_texts_are_known_by_their_heads(tmp_path: Path) -> None:
-    own = text_of([([Segment(SQUARE)], SIZE)], "rle")
+    own = text_of([([SQUARE], SIZE)], "rle")
     files = {
         "annotations/a.json": own,
         "annotations/deep/b.json": own,

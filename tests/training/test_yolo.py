@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from datumaro_segmask.arrays import Size
-from datumaro_segmask.training import Segment, data_file, label_lines, label_place
+from datumaro_segmask.formats.yolo import data_file, label_lines, label_place
 from datumaro_segmask.training.center_rings import center_rings
 
 from ..archives import plane
@@ -27,7 +27,7 @@ from .scenes import (
 
 def painted(mask: Mask) -> Mask:
     size = Size(*mask.shape)
-    (line,) = label_lines([Segment(instance_of(mask))], size)
+    (line,) = label_lines([instance_of(mask)], size)
     return paint_yolo(line, size)
 
 
@@ -109,7 +109,7 @@ def test_real_masks_come_back() -> None:
     overlaps = []
     for segments, size in real_scenes():
         for segment, line in zip(segments, label_lines(segments, size), strict=True):
-            mask, result = decode(segment.instance, size), paint_yolo(line, size)
+            mask, result = decode(segment, size), paint_yolo(line, size)
             overlaps.append((mask & result).sum() / (mask | result).sum())
             if parts_of(mask) == 1:
                 assert overlaps[-1] == 1
@@ -131,7 +131,7 @@ def test_lines_of_an_image_are_those_of_its_masks() -> None:
 )
 def test_line_has_three_points_or_is_taken_for_a_box(mask: str, line: str) -> None:
     pixels = plane(mask)
-    assert [*label_lines([Segment(instance_of(pixels))], Size(*pixels.shape))] == [line]
+    assert [*label_lines([instance_of(pixels)], Size(*pixels.shape))] == [line]
 
 
 def test_wide_images_have_digits_enough() -> None:

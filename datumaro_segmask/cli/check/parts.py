@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache, partial
+from secrets import token_hex
 
 from datumaro.components.progress_reporting import NullProgressReporter
 
-from ...archive import Archive, ClassLookup, LabelMap
+from ...archive import Archive, LabelMap, Reader
 from ...plugin.host import track
 from ...rules import Finding, judge_item
 from ...storage import Entry, Storage, open_storage
@@ -26,13 +27,18 @@ _DESC = "Checking masks"
 
 @dataclass(frozen=True)
 class Judge:
-    """How items are judged, whoever does it. ``path`` is that of the archive."""
+    """How items are judged, whoever does it. ``path`` is that of the archive.
+
+    ``check`` tells one check from the next, for a worker may see both, and the archive may be
+    another by then.
+    """
 
     path: str
     label_map: LabelMap
     for_cvat: bool
     ignore_index: int | None
     max_pixels: int
+    check: str = field(default_factory=token_hex)
 
 
 @dataclass(frozen=True)
@@ -61,17 +67,17 @@ def check_items(
 
 
 def _check_part(judge: Judge, _: int, entries: Sequence[Entry]) -> list[Checked]:
-    return list(_checked(judge, _storage(judge.path), entries))
+    return list(_checked(judge, _storage(judge.path, judge.check), entries))
 
 
 @lru_cache(maxsize=1)
-def _storage(path: str) -> Storage:
+def _storage(path: str, _: str) -> Storage:
     return open_storage(path)
 
 
 def _checked(judge: Judge, storage: Storage, entries: Sequence[Entry]) -> Iterator[Checked]:
     label_map = judge.label_map
-    lookup = ClassLookup(label_map, False, judge.ignore_index)
+    lookup = Reader(storage, label_map, ignore_index=judge.ignore_index).lookup
     for entry in storage.ahead(entries):
         item, found = judge_item(
             storage, lookup, label_map, entry[0], judge.max_pixels, judge.for_cvat

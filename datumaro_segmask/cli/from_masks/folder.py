@@ -6,12 +6,14 @@ are read as PNGs.
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import AbstractContextManager
 from typing import IO
 
+from ... import signatures
 from ...archive import Archive, LabelMap
 from ...errors import ArchiveError, MissingFileError, counted, printable
 from ...png import MAX_PIXELS
@@ -58,6 +60,10 @@ class ScatteredStorage:
 
     def open(self, name: str, limit: int | None = None) -> AbstractContextManager[IO[bytes]]:
         folder, inner = self._find(name)
+        with folder.open(inner, limit) as file:
+            kind = signatures.kind_of(file.read(signatures.HEAD))
+        if kind in signatures.LOSSLESS and not name.startswith(f"{layout.IMAGES}/"):
+            return io.BytesIO(self.read(name, MAX_FILE_BYTES if limit is None else limit))
         return folder.open(inner, limit)
 
     def _find(self, name: str) -> tuple[FolderStorage, str]:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import TypeVar
 
-from ...archive import Archive, ClassLookup
+from ...archive import Archive
 from ...errors import UsageError
 from ...plugin.importer import add_reading_options
 from ...rules import open_archive
@@ -102,8 +102,8 @@ def run(options: argparse.Namespace) -> int:
     archive = open_archive(options.path)
     claim(options.output, options.overwrite)  # before items are looked for
     side = options.side if as_page else _SHEET_SIDE
-    lookup = ClassLookup(archive.label_map, False, options.ignore_index)
-    settings = Settings(archive.storage, lookup, side, options.max_pixels)
+    reading = {"ignore_index": options.ignore_index, "max_pixels": options.max_pixels}
+    settings = Settings(archive.reader(**reading), side)
     limit = options.max_items or (None if as_page else _ON_SHEET)
     entries, left_out = choose(archive, settings, options, limit)
     draw = _draw_page if as_page else _draw_sheet

@@ -11,7 +11,7 @@ from itertools import islice
 
 from ...archive import Archive
 from ...errors import SegmaskImportError, StoreError, UsageError
-from .drawing import Settings, read_masks
+from .drawing import Settings
 from .page import Entry
 from .parallel import in_chunks
 
@@ -97,13 +97,13 @@ def _with_labels(
 def _have_labels(
     settings: Settings, wanted: set[int], number: int, entries: Sequence[Entry]
 ) -> list[bool]:
-    ahead = settings.storage.ahead(entries)
+    ahead = settings.reader.storage.ahead(entries)
     return [_has_label(settings, item_id, wanted) for item_id, _ in ahead]
 
 
 def _has_label(settings: Settings, item_id: str, wanted: set[int]) -> bool:
     try:
-        item = read_masks(settings, item_id)
+        item = settings.reader.read(item_id)
     except StoreError:
         raise
     except SegmaskImportError:  # nobody knows which labels it has, and the sheet says why

@@ -15,12 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ... import colors
-from ...archive import ClassLookup, Item, read_item
+from ...archive import Item, Reader
 from ...arrays import turn
 from ...errors import SegmaskImportError, StoreError, printable
 from ...png import MaskReader, block_rows
 from ...regions import covers
-from ...storage import Storage
 
 log = logging.getLogger(__name__)
 
@@ -38,12 +37,10 @@ _REDUCED = {
 
 @dataclass(frozen=True)
 class Settings:
-    """What all items are drawn with: of the archive, and of the options of the command."""
+    """What all items are drawn with: what reads them, and the longer side in pixels."""
 
-    storage: Storage
-    lookup: ClassLookup
+    reader: Reader
     side: int
-    max_pixels: int
 
 
 @dataclass(frozen=True)
@@ -78,20 +75,15 @@ class Drawing:
         return len({shape.number for shape in self.shapes if shape.number})
 
 
-def read_masks(settings: Settings, item_id: str) -> Item:
-    """Return an item. Raises SegmaskImportError."""
-    return read_item(settings.storage, settings.lookup, item_id, settings.max_pixels)
-
-
 def read(settings: Settings, item_id: str) -> tuple[Item, bytes | None]:
     """Return an item, and its image as it is stored. Raises SegmaskImportError."""
-    item = read_masks(settings, item_id)
-    return item, None if item.image is None else settings.storage.read(item.image)
+    item = settings.reader.read(item_id)
+    return item, settings.reader.image(item)
 
 
 def draw_all(settings: Settings, number: int, entries: Sequence[tuple[str, str]]) -> list[Drawing]:
     """Draw a chunk of items, whatever its number."""
-    return [draw(settings, *entry) for entry in settings.storage.ahead(entries)]
+    return [draw(settings, *entry) for entry in settings.reader.storage.ahead(entries)]
 
 
 def draw(settings: Settings, item_id: str, subset: str) -> Drawing:

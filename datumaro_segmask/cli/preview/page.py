@@ -53,7 +53,7 @@ def make_items(
 ) -> list[PageItem]:
     """Make a chunk of items; with ``folder``, write their masks and images there."""
     if folder is None:
-        made = [_make(settings, *entry) for entry in settings.storage.ahead(entries)]
+        made = [_make(settings, *entry) for entry in settings.reader.storage.ahead(entries)]
         return [_with_photo(summary, detail, photo) for summary, detail, photo in made]
     summaries, details = [], []
     for i, entry in enumerate(entries, number * CHUNK):

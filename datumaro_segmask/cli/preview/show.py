@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-import tempfile
+from collections import Counter
 from dataclasses import replace
+from functools import partial
+from io import BytesIO
 from typing import Any
 
 from datumaro.components.annotation import AnnotationType, LabelCategories
-from datumaro.components.dataset import Dataset
 from datumaro.components.dataset_base import CategoriesInfo, DatasetItem
-from datumaro.components.media import Image
 from PIL import Image as Pillow
 
-from ...archive import ClassLookup
-from ...plugin.export.exporter import SegmaskExporter
-from ...png import MAX_PIXELS
-from ...rules import open_archive
-from .drawing import Settings, draw
+from ...archive import image_head
+from ...plugin.export.item_files import image_data
+from ...plugin.host import border
+from ...plugin.items import painted_item
+from ...plugin.labels import SOURCE, make_export_labels
+from ...storage import layout
+from .drawing import decode_photo, draw_item
 from .sheet import draw_card
 
 _SIDE = 960
-_ID = "item"
 
 
+@border()
 def show(item: DatasetItem, dataset: Any = None) -> Pillow.Image:
     """Return a picture of an item, which a notebook shows: image, class mask, instances, legend.
 
@@ -34,15 +36,19 @@ def show(item: DatasetItem, dataset: Any = None) -> Pillow.Image:
     Raises SegmaskExportError for an item that cannot be exported.
     """
     categories = dataset.categories() if dataset is not None else _numbered(item)
-    has_image = isinstance(item.media, Image) and item.media.has_data
-    with tempfile.TemporaryDirectory(prefix="segmask-show-") as folder:
-        copy = Dataset.from_iterable([item.wrap(id=_ID)], categories=categories)
-        copy.export(folder, SegmaskExporter, save_media=has_image)
-        archive = open_archive(folder)
-        labels = archive.label_map
-        settings = Settings(archive.storage, ClassLookup(labels), _SIDE, MAX_PIXELS)
-        drawing = draw(settings, _ID, item.subset)
-    return draw_card(replace(drawing, item_id=item.id), labels.labels, labels.background)
+    labels = make_export_labels(categories, SOURCE)
+    made, photo = painted_item(item, labels, Counter()), None
+    if made.image is not None:
+        data = image_data(item, layout.split_suffix(made.image)[1])
+        head = image_head(partial(BytesIO, data))
+        made = replace(
+            made,
+            size=made.size or (head and head.shown),
+            turn=head and head.turn_to_fit(made.size),
+        )
+        photo = decode_photo(data, made, _SIDE)
+    drawing = draw_item(made, item.subset, photo, _SIDE)
+    return draw_card(drawing, labels.label_map.labels, labels.label_map.background)
 
 
 def _numbered(item: DatasetItem) -> CategoriesInfo:

@@ -27,8 +27,8 @@ from ..export.exporter import SegmaskExporter
 from ..export.in_place import Place, Target
 from ..export.item_files import in_paint_order, place_of, size_of
 from ..host import border, without_policy
+from ..items import is_stuff
 from ..labels import make_categories
-from .segments import is_stuff
 
 NOTHING = -1
 """The class of pixels that no annotation covers, unless told otherwise."""

@@ -3,25 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import os
 from typing import Any
 
-from datumaro.components.dataset_base import DatasetItem, IDataset
+from datumaro.components.dataset_base import IDataset
 
-from ...storage import Hashes, is_recorded
-from ...training import (
-    ANNOTATIONS,
-    IMAGES,
-    SEGMENTATIONS,
-    CocoText,
-    own_texts,
-    simplified,
-)
+from ...formats import SEGMENTATIONS, CocoWriter, check_choice, make_images_folder
+from ...formats.coco import record_of
+from ...storage import FolderSink, Record
 from ..transforms import add_tolerance_option
-from .exporter import TrainingExporter, check_choice
-
-WITHOUT_SIZE = "items without image and without masks, whose width and height nobody knows"
-WITHOUT_IMAGE = "images that the dataset does not have"
+from .exporter import TrainingExporter
 
 
 class CocoSegmentsExporter(TrainingExporter):
@@ -61,75 +51,19 @@ class CocoSegmentsExporter(TrainingExporter):
         check_choice("segmentation", segmentation, SEGMENTATIONS)
         self._segmentation = segmentation
         self._tolerance = tolerance
-        self._texts: dict[str, CocoText] = {}
-        self._images = self._annotations = 0
-        self._source_ids: Hashes | None = Hashes()  # of the images; None if they are not unique
 
     def _apply_impl(self) -> None:
-        try:
-            super()._apply_impl()
-            # Datumaro's importer insists on it.
-            os.makedirs(os.path.join(self._save_dir, IMAGES), exist_ok=True)
-        finally:
-            for text in self._texts.values():
-                text.close()
+        super()._apply_impl()
+        make_images_folder(self._save_dir)
 
-    def _export(self, item: DatasetItem) -> None:
-        self._check_names(item)
-        segments, size = self._segments(item)
-        if size is None:
-            self._left_out[WITHOUT_SIZE] += 1
-            return
-        if self._tolerance > 0:
-            segments = simplified(segments, size, self._tolerance)
-        # All that can fail comes first: of an item that is left out nothing is written.
-        text = self._text(item.subset)
-        objects = text.start(segments, size)
-        file_name = self._make_image_filename(item).replace(os.sep, "/")
-        if not self._put_image(item, f"{IMAGES}/{item.subset}/{file_name}"):
-            self._left_out[WITHOUT_IMAGE] += 1
-        self._images += 1
-        first_id, source_id = self._annotations + 1, self._source_id(item)
-        text.add(self._images, file_name, objects, first_id, source_id)
-        self._annotations += len(segments)
+    def _record(self) -> Record:
+        return record_of(self._save_dir)
 
-    def _source_id(self, item: DatasetItem) -> int | None:
-        """Return the id of an image in the source, while all have one of their own.
-
-        Datumaro's readers of COCO give the images in the reverse of the file, and keep their ids.
-        """
-        source_id = item.attributes.get("id")
-        ids = self._source_ids
-        if (
-            ids is None
-            or type(source_id) is not int
-            or source_id in ids
-            or source_id.bit_length() > 63
-        ):
-            self._source_ids = None
-            return None
-        ids.add(source_id)
-        return source_id
-
-    def _text(self, subset: str) -> CocoText:
-        if subset not in self._texts:
-            self._texts[subset] = CocoText(self._segmentation)
-        return self._texts[subset]
-
-    def _finish(self) -> None:
-        if not is_recorded(self._save_dir, self.NAME):  # but perhaps of an older version
-            for name in own_texts(self._save_dir):
-                self._sink.discard(name)
-        categories = list(zip(self._classes.names, self._classes.parents, strict=True))
-        if not self._texts:
-            self._text("default")
-        first_id = 1
-        for subset, text in self._texts.items():
-            name = f"{ANNOTATIONS}/instances_{subset}.json"
-            lines = text.lines(categories, None if self._source_ids is None else first_id)
-            self._sink.put_lines(name, lines)
-            first_id += text.annotations
-
-    def _was_ours(self, name: str) -> bool:
-        own = set(own_texts(self._save_dir))
-        return name in own or (name.startswith(f"{IMAGES}/") and bool(own))
+    def _make_writer(self, sink: FolderSink) -> CocoWriter:
+        return CocoWriter(
+            sink,
+            self._classes,
+            segmentation=self._segmentation,
+            tolerance=self._tolerance,
+            has_images=self._save_media,
+        )

@@ -1,0 +1,380 @@
+"""COCO instances, as training code reads them: ``annotations/instances_<subset>.json``.
+
+Every object of training has ``iscrowd`` 0, for trainers pass over the others. Polygons, which every
+reader takes, give the very same pixels when pycocotools paints them; RLEs are its compressed ones.
+Source: docs/training.md.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from array import array
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
+from typing import IO, NamedTuple
+
+import numpy as np
+import orjson
+
+from ..archive import Item
+from ..arrays import Size
+from ..regions import Instance, Ring, texts_to_polygons
+from ..storage import Entry, FolderSink, Hashes, Record, Sink, layout
+from ..training import Batches, Job, simplified
+from .common import WITHOUT_IMAGE, WITHOUT_SIZE, Classes, check_choice
+
+NAME = "coco_segments"
+ANNOTATIONS, IMAGES = "annotations", "images"
+"""The folders of the files."""
+
+POLYGONS, RLE = SEGMENTATIONS = ("polygons", "rle")
+
+_HEAD = '{"info":{"description":"datumaro-segmask, coco_segments"},'
+"""How every file begins that is written here."""
+_encode = json.JSONEncoder(separators=(",", ":")).encode
+
+
+def file_of(subset: str) -> str:
+    """Return the place of the file of a subset."""
+    return f"{ANNOTATIONS}/instances_{subset}.json"
+
+
+class CocoWriter:
+    """Writes items as COCO: an annotation an instance, categories from 1 on without background.
+
+    ``segmentation`` is one of `SEGMENTATIONS`; ``tolerance``: pixels by which polygons may be
+    simplified; ``has_images``: whether images are to be written, too. ``file_of`` gives the place
+    of a subset's file, ``first_id`` is the id of the first annotation. What is written waits on the
+    disk until `finish`; leave the context then. Raises SegmaskExportError for a segmentation that
+    is none.
+    """
+
+    def __init__(
+        self,
+        sink: Sink,
+        classes: Classes,
+        *,
+        segmentation: str = POLYGONS,
+        tolerance: float = 0.0,
+        has_images: bool = False,
+        file_of: Callable[[str], str] = file_of,
+        first_id: int = 1,
+    ) -> None:
+        check_choice("segmentation", segmentation, SEGMENTATIONS)
+        self._sink = sink
+        self._classes = classes
+        self._segmentation = segmentation
+        self._tolerance = tolerance
+        self._has_images = has_images
+        self._file_of = file_of
+        self._next_id = first_id
+        self._texts: dict[str, CocoText] = {}
+        self._source_ids: Hashes | None = Hashes()  # of the images; None if they are not unique
+        self.left_out: Counter[str] = Counter()
+        self.images = self.annotations = 0
+
+    def __enter__(self) -> CocoWriter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for text in self._texts.values():
+            text.close()
+
+    def add(
+        self,
+        entry: Entry,
+        item: Item,
+        image: bytes | None = None,
+        *,
+        image_id: int | None = None,
+        source_id: object = None,
+    ) -> None:
+        """Append an item; its image has ``image_id`` in COCO, or the next one.
+
+        ``source_id``: the id that the image has where it comes from. If all images have one of
+        their own, they keep it, and come in its order. Raises MaskLimitError for masks of too many
+        runs, and then nothing of the item is written.
+        """
+        if item.size is None:
+            self.left_out[WITHOUT_SIZE] += 1
+            return
+        item_id, subset = entry
+        objects = self._classes.objects(item.instances, self.left_out)
+        if self._tolerance > 0:
+            objects = simplified(objects, item.size, self._tolerance)
+        number = self.images + 1 if image_id is None else image_id
+        # All that can fail comes first: of an item that is left out nothing is written.
+        text = self._text(subset)
+        ready = text.start(objects, item.size)
+        file_name = (item.image or layout.image(item_id, ".jpg")).removeprefix(f"{layout.IMAGES}/")
+        place = f"{IMAGES}/{subset}/{file_name}"
+        if image is not None:
+            self._sink.put(place, image)
+        elif isinstance(self._sink, FolderSink):
+            self._sink.keep(place)  # the one that an earlier export wrote
+        self.left_out[WITHOUT_IMAGE] += image is None and self._has_images
+        self.images += 1
+        text.add(number, file_name, ready, self._next_id, self._source_id(source_id))
+        self.annotations += len(objects)
+        self._next_id += len(objects)
+
+    def _source_id(self, source_id: object) -> int | None:
+        ids = self._source_ids
+        if ids is None or type(source_id) is not int or source_id in ids:
+            self._source_ids = None
+            return None
+        if source_id.bit_length() > 63:
+            self._source_ids = None
+            return None
+        ids.add(source_id)
+        return source_id
+
+    def finish(self, *, empty: str | None = layout.DEFAULT_SUBSET) -> None:
+        """Write the files; without items one of the subset ``empty``."""
+        if not self._texts and empty is not None:
+            self._text(empty)  # what makes it a dataset
+        categories = list(zip(self._classes.names, self._classes.parents, strict=True))
+        first_id = 1
+        for subset, text in self._texts.items():
+            lines = text.lines(categories, None if self._source_ids is None else first_id)
+            self._sink.put_lines(self._file_of(subset), lines)
+            first_id += text.annotations
+
+    def _text(self, subset: str) -> CocoText:
+        if subset not in self._texts:
+            self._texts[subset] = CocoText(self._segmentation)
+        return self._texts[subset]
+
+
+def record_of(root: str) -> Record:
+    """Return how exports into a folder know what earlier ones wrote; older ones left no record."""
+
+    def was_ours(name: str) -> bool:
+        own = set(own_texts(root))
+        return name in own or (name.startswith(f"{IMAGES}/") and bool(own))
+
+    return Record(NAME, was_ours)
+
+
+def make_images_folder(out: str) -> None:
+    """Make the folder of the images, on which Datumaro's importer insists, empty or not."""
+    os.makedirs(os.path.join(out, IMAGES), exist_ok=True)
+
+
+def annotation_lines(
+    objects: Sequence[Instance],
+    size: Size,
+    image_id: int,
+    first_id: int,
+    segmentation: str,
+    rings: Sequence[Sequence[Ring]] | None = None,
+) -> Iterator[str]:
+    """Yield the JSON of each object of an image, numbered from ``first_id`` on.
+
+    ``segmentation`` is one of `SEGMENTATIONS`; crowds have an RLE in both, as in COCO itself.
+    ``area`` is the number of pixels, ``bbox`` the smallest box around them. ``rings``: of each of
+    `traced_texts`, if they are known already.
+    """
+    if rings is None:
+        rings = texts_to_polygons(traced_texts(objects, segmentation), *size)
+    texts = _segmentations(objects, size, segmentation, rings)
+    for number, (instance, text) in enumerate(zip(objects, texts, strict=True), first_id):
+        assert instance.label is not None
+        x, y, width, height = instance.bbox
+        yield (
+            f'{{"id":{number},"image_id":{image_id},"category_id":{instance.label + 1},'
+            f'"segmentation":{text},"area":{instance.area},"bbox":[{x},{y},{width},{height}],'
+            f'"iscrowd":{instance.is_crowd:d}}}'
+        )
+
+
+def traced_texts(objects: Sequence[Instance], segmentation: str) -> list[bytes]:
+    """Return the RLE texts of the objects that become rings."""
+    return [one.counts for one in objects if _is_traced(one, segmentation)]
+
+
+def _is_traced(instance: Instance, segmentation: str) -> bool:
+    return segmentation == POLYGONS and not instance.is_crowd and instance.outlines is None
+
+
+def _segmentations(
+    objects: Sequence[Instance], size: Size, segmentation: str, rings: Sequence[Sequence[Ring]]
+) -> Iterator[str]:
+    rings_of = iter(rings)
+    for instance in objects:
+        if _is_traced(instance, segmentation):
+            yield f"[{','.join(map(_ring, next(rings_of)))}]"
+        elif segmentation == POLYGONS and not instance.is_crowd:
+            yield _encode(instance.outlines)
+        else:
+            counts = instance.counts.decode().replace("\\", "\\\\")
+            yield f'{{"size":[{size.height},{size.width}],"counts":"{counts}"}}'
+
+
+def _ring(ring: Ring) -> str:
+    return orjson.dumps(ring.ravel(), option=orjson.OPT_SERIALIZE_NUMPY).decode()
+
+
+def image_line(image_id: int, file_name: str, size: Size) -> str:
+    """Return the JSON of an image; ``file_name`` is its place below the folder of the images."""
+    image = {"id": image_id, "file_name": file_name, "width": size.width, "height": size.height}
+    return _encode(image)
+
+
+class _Ready(NamedTuple):
+    """The objects of an image, ready to be written."""
+
+    objects: Sequence[Instance]
+    job: Job[list[Ring]]
+
+
+class CocoText:
+    """The text of one file, of lines that come image by image and lie on the disk until then.
+
+    ``segmentation`` is one of `SEGMENTATIONS`.
+    """
+
+    def __init__(self, segmentation: str) -> None:
+        self._segmentation = segmentation
+        self._images, self._annotations = _temporary(), _temporary()
+        self.annotations = 0
+        self._marks = array("q")  # of each image: its id in the source, and where its line begins
+        self._begins = array("q")  # of each image: where its annotations begin
+        self._batches = Batches[list[Ring]](lambda texts, size: texts_to_polygons(texts, *size))
+
+    def start(self, objects: Sequence[Instance], size: Size) -> _Ready:
+        """Begin with the objects of an image of this size, of which nothing is written yet.
+
+        Raises MaskLimitError for masks that are not traced.
+        """
+        texts = traced_texts(objects, self._segmentation)
+        return _Ready(objects, self._batches.start(texts, size))
+
+    def add(
+        self,
+        image_id: int,
+        file_name: str,
+        ready: _Ready,
+        first_id: int,
+        source_id: int | None = None,
+    ) -> None:
+        """Append an image, and what is on it, numbered from ``first_id`` on.
+
+        ``file_name`` is the place of the image below the folder of the images. ``source_id`` is its
+        id where it comes from, which `lines` can give it again if all have one. 24 bytes of memory
+        an image.
+        """
+        objects, job = ready
+        if source_id is not None:
+            self._marks.extend((source_id, self._images.tell()))
+        self._images.write(f"{image_line(image_id, file_name, job.size)}\n".encode())
+        self.annotations += len(objects)
+
+        def write(rings: list[list[Ring]]) -> None:
+            if source_id is not None:
+                self._begins.append(self._annotations.tell())
+            lines = annotation_lines(
+                objects, job.size, image_id, first_id, self._segmentation, rings
+            )
+            self._annotations.writelines(f"{line}\n".encode() for line in lines)
+
+        self._batches.finish(job, write)
+
+    def lines(
+        self, categories: Sequence[tuple[str, str]], first_id: int | None = None
+    ) -> Iterator[str]:
+        """Yield the lines of the file. ``categories``: name and supercategory, from id 1 on.
+
+        With ``first_id`` the images have their ids in the source, in the order of these, and the
+        annotations are numbered anew from there on.
+        """
+        self._batches.flush()
+        images, annotations = _read(self._images), _read(self._annotations)
+        if first_id is not None:
+            images, annotations = self._as_in_source(first_id)
+        entries = [
+            _encode({"id": number, "name": name, "supercategory": above})
+            for number, (name, above) in enumerate(categories, 1)
+        ]
+        yield f'{_HEAD}"licenses":[],'
+        yield '"categories":['
+        yield from _listed(iter(entries))
+        yield '],"images":['
+        yield from _listed(images)
+        yield '],"annotations":['
+        yield from _listed(annotations)
+        yield "]}"
+
+    def _as_in_source(self, first_id: int) -> tuple[Iterator[str], Iterator[str]]:
+        marks = np.column_stack((np.reshape(self._marks, (-1, 2)), self._begins))
+        ends = np.roll(marks, -1, axis=0)
+        ends[-1:, 1:] = _end(self._images), _end(self._annotations)
+        order = marks[:, 0].argsort(kind="stable")
+        ids = marks[order, 0].tolist()
+
+        def lines(file: IO[bytes], column: int) -> Iterator[tuple[int, str]]:
+            places = zip(ids, marks[order, column], ends[order, column], strict=True)
+            for image_id, begin, end in places:
+                file.seek(begin)
+                text = file.read(end - begin).decode()
+                yield from ((image_id, line) for line in text.split("\n")[:-1])
+
+        images = (
+            f'{{"id":{image_id},{line.split(",", 1)[1]}'
+            for image_id, line in lines(self._images, 1)
+        )
+        annotations = (
+            f'{{"id":{number},"image_id":{image_id},{line.split(",", 2)[2]}'
+            for number, (image_id, line) in enumerate(lines(self._annotations, 2), first_id)
+        )
+        return images, annotations
+
+    def close(self) -> None:
+        """Forget all that was added."""
+        self._images.close()
+        self._annotations.close()
+
+
+def own_texts(root: str) -> Iterator[str]:
+    """Yield the places of the files below a COCO folder that were written here, for another one.
+
+    Those of other programs, and what a user has put there, are not among them.
+    """
+    for folder, _, files in os.walk(os.path.join(root, ANNOTATIONS)):
+        inner = os.path.relpath(folder, root).replace(os.sep, "/")
+        for name in files:
+            if name.endswith(".json") and _is_own(os.path.join(folder, name)):
+                yield f"{inner}/{name}"
+
+
+def _is_own(path: str) -> bool:
+    try:
+        with open(path, "rb") as file:
+            return file.read(len(_HEAD)) == _HEAD.encode()
+    except OSError:
+        return False
+
+
+def _temporary() -> IO[bytes]:
+    return tempfile.TemporaryFile()
+
+
+def _end(file: IO[bytes]) -> int:
+    return file.seek(0, os.SEEK_END)
+
+
+def _read(file: IO[bytes]) -> Iterator[str]:
+    file.seek(0)
+    return (line.decode().removesuffix("\n") for line in file)
+
+
+def _listed(entries: Iterator[str]) -> Iterator[str]:
+    """Yield entries with a comma behind all but the last."""
+    before = next(entries, None)
+    for entry in chain(entries, [None]):
+        if before is not None:
+            yield before + ("" if entry is None else ",")
+        before = entry

@@ -1,0 +1,121 @@
+"""What the writers share: the classes that training code counts by, and what is left out."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import yaml
+
+from ..archive import LabelMap
+from ..errors import SegmaskExportError, as_typed
+from ..regions import Instance
+from ..storage import Entry
+
+log = logging.getLogger(__name__)
+
+WITHOUT_SIZE = "items without image and without masks, whose width and height nobody knows"
+WITHOUT_LABEL = "instances without a label, of which training code can make no class"
+OF_BACKGROUND = "instances of what is the background in another archive"
+WITHOUT_IMAGE = "images that the dataset does not have"
+
+
+@dataclass(frozen=True)
+class Classes:
+    """The classes of training code: the labels in their order, without the background.
+
+    ``positions``: the class of each label, from 0; None for the background. ``names`` and
+    ``parents`` (empty for none) are those of each class.
+    """
+
+    positions: tuple[int | None, ...]
+    names: tuple[str, ...]
+    parents: tuple[str, ...]
+
+    @classmethod
+    def of(
+        cls, names: Sequence[str], background: int | None, parents: Sequence[str] = ()
+    ) -> Classes:
+        """Return the classes of labels; ``background`` is the position of the one that is none."""
+        kept = [i for i in range(len(names)) if i != background]
+        numbers = {label: number for number, label in enumerate(kept)}
+        return cls(
+            tuple(numbers.get(i) for i in range(len(names))),
+            tuple(names[i] for i in kept),
+            tuple(parents[i] if parents else "" for i in kept),
+        )
+
+    @classmethod
+    def of_label_map(cls, label_map: LabelMap) -> Classes:
+        """Return the classes of a label map."""
+        return cls.of([label.name for label in label_map.labels], label_map.background)
+
+    def objects(self, instances: Iterable[Instance], left_out: Counter[str]) -> list[Instance]:
+        """Return the instances that have a class, with it for their label; count the others."""
+        objects = []
+        for instance in instances:
+            label = None if instance.label is None else self.positions[instance.label]
+            if label is None:
+                left_out[WITHOUT_LABEL if instance.label is None else OF_BACKGROUND] += 1
+            else:
+                objects.append(replace(instance, label=label))
+        return objects
+
+
+def place_of_entry(entry: Entry) -> str:
+    """Return how to call an item in a message."""
+    item_id, subset = entry
+    return f"item {item_id!r} of subset {subset!r}"
+
+
+def log_left_out(left_out: Counter[str]) -> None:
+    """Log once, with numbers, what has no place in what was written."""
+    for what, count in sorted(left_out.items()):
+        if count:
+            log.warning("Left out of the export: %d %s.", count, as_typed(what))
+
+
+def check_choice(option: str, value: str, choices: Iterable[str]) -> None:
+    """Raise SegmaskExportError for a value that an option cannot have."""
+    known = [*choices]
+    if value not in known:
+        raise SegmaskExportError(
+            f"the option {option} is {value!r}",
+            "the export",
+            f"one of {', '.join(known)}",
+            "choose one of them",
+        )
+
+
+class _Quoted(str):
+    """A text that is written in quotes."""
+
+    __slots__ = ()
+
+
+class _Dumper(yaml.SafeDumper):
+    pass
+
+
+_Dumper.add_representer(
+    _Quoted,
+    lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", str(text), style='"'),
+)
+
+
+def yaml_text(value: Mapping[str, object]) -> str:
+    """Return YAML whose texts are in quotes, because YAML 1.1 and 1.2 take others for numbers."""
+
+    def quoted(part: object) -> object:
+        if isinstance(part, str):
+            return _Quoted(part)
+        if isinstance(part, Mapping):
+            return {key: quoted(inner) for key, inner in part.items()}
+        return [*map(quoted, part)] if isinstance(part, list) else part
+
+    text: str = yaml.dump(
+        quoted(value), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=float("inf")
+    )
+    return text.rstrip("\n")
