@@ -115,7 +115,8 @@ class CocoWriter:
             self._sink.put(place, image)
         elif isinstance(self._sink, FolderSink):
             self._sink.keep(place)  # the one that an earlier export wrote
-        self.left_out[WITHOUT_IMAGE] += image is None and self._has_images
+        if image is None and self._has_images:
+            self.left_out[WITHOUT_IMAGE] += 1
         self.images += 1
         text.add(number, file_name, ready, self._next_id, self._source_id(source_id))
         self.annotations += len(objects)

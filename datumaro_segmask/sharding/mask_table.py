@@ -161,7 +161,7 @@ def _item_of(rows: list[Row], labels: int, place: str) -> Item:
     head = item_id, subset, image, height, width = rows[0][:5]
     where = f"{place}: item {item_id!r} of subset {subset!r}"
     names = [(item_id, layout.problem_of_listed(item_id, True) if item_id else "it is empty")]
-    names.append((subset, layout.problem_of_new_name(subset) if subset else "it is empty"))
+    names.append((subset, layout.problem_of_new_subset(subset) if subset else "it is empty"))
     if image is not None:
         names.append((image, layout.problem_of_new_name(image)))
     for name, problem in names:

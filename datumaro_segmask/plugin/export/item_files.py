@@ -17,11 +17,12 @@ from functools import lru_cache, partial
 
 from datumaro.components.annotation import Annotation, Bbox, Mask
 from datumaro.components.dataset_base import DatasetItem
-from datumaro.components.media import Image, ImageFromBytes
+from datumaro.components.media import Image, ImageFromBytes, ImageFromFile
 
 from ...archive import ImageHead, MaskEncoder, image_head
 from ...arrays import Size
 from ...errors import SegmaskExportError, UnpaintableError
+from ...formats.pictures import notes_orientation, upright
 from ...regions import overlap_of_boxes, paint
 from ...rules import CvatLosses
 from ...storage import Hashes, layout
@@ -273,6 +274,40 @@ def image_data(item: DatasetItem, suffix: str) -> bytes:
     data = buffer.getvalue()
     check_size(item, image_head(partial(io.BytesIO, data)))
     return data
+
+
+def upright_image(item: DatasetItem, suffix: str) -> tuple[bytes, bool]:
+    """Return the file of an item's image as training wants it, and whether that meant a change.
+
+    Its pixels lie as its masks do, and it notes no other orientation. Raises as `image_data`.
+    """
+    media = as_masks_lie(item.media, partial(size_of, item))
+    if not isinstance(media, (ImageFromBytes, ImageFromFile)) or suffix.lower() != own_suffix(
+        media
+    ):
+        return image_data(item, suffix), False
+    orientation: int | None = getattr(media, "turn", None)
+    try:
+        data = media.bytes
+        if data is None:
+            raise FileNotFoundError("the file is gone")
+        if not notes_orientation(data, orientation):
+            check_size(item, image_head(partial(io.BytesIO, data)))
+            return data, False
+        return upright(data, orientation), True
+    except (OSError, ValueError) as error:
+        raise SegmaskExportError(
+            f"its image cannot be saved ({error})",
+            place_of(item),
+            f"an image that can be read and written as {suffix}",
+            "check the file, or export without save_media",
+        ) from error
+
+
+def own_suffix(media: ImageFromBytes | ImageFromFile) -> str:
+    """Return the suffix of a picture's file, in small letters."""
+    path = media.path if isinstance(media, ImageFromFile) else ""
+    return (layout.split_suffix(os.path.basename(path))[1] or media.ext or "").lower()
 
 
 def check_size(item: DatasetItem, head: ImageHead | None) -> None:

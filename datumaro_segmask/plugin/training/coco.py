@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from datumaro.components.dataset_base import IDataset
+from datumaro.components.dataset_base import DatasetItem, IDataset
 
-from ...formats import SEGMENTATIONS, CocoWriter, check_choice, make_images_folder
+from ...archive import Item
+from ...formats import SEGMENTATIONS, CocoWriter, YoloWriter, check_choice, make_images_folder
 from ...formats.coco import record_of
 from ...storage import FolderSink, Record
 from ..transforms import add_tolerance_option
@@ -55,6 +56,14 @@ class CocoSegmentsExporter(TrainingExporter):
     def _apply_impl(self) -> None:
         super()._apply_impl()
         make_images_folder(self._save_dir)
+
+    def _add(
+        self, writer: CocoWriter | YoloWriter, item: DatasetItem, made: Item, image: bytes | None
+    ) -> None:
+        assert isinstance(writer, CocoWriter)
+        # Datumaro's readers of COCO give the images in the reverse of the file, and keep their ids.
+        source_id = item.attributes.get("id")
+        writer.add((item.id, item.subset), made, image, source_id=source_id)
 
     def _record(self) -> Record:
         return record_of(self._save_dir)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 from collections import Counter
 from dataclasses import replace
@@ -10,14 +11,17 @@ from functools import partial
 from typing import Any, ClassVar
 
 from datumaro.components.dataset_base import DatasetItem, IDataset
-from datumaro.components.media import Image
+from datumaro.components.media import Image, ImageFromFile
 
-from ...errors import MaskLimitError, SegmaskExportError
+from ...archive import Item
+from ...errors import MaskLimitError, SegmaskExportError, counted
 from ...formats import CocoWriter, YoloWriter, check_choice, log_left_out
 from ...storage import FolderSink, Record, layout
 from ..export.common import WholeExporter
-from ..export.item_files import check_names, image_data, place_of
+from ..export.item_files import check_names, place_of, upright_image
 from ..items import OBJECT, STUFF, ObjectMaker, classes_of
+
+log = logging.getLogger(__name__)
 
 
 class TrainingExporter(WholeExporter):
@@ -60,6 +64,7 @@ class TrainingExporter(WholeExporter):
         super().__init__(extractor, save_dir, **kwargs)
         check_choice("stuff", stuff, self.STUFF)
         self._left_out: Counter[str] = Counter()
+        self._turned = 0
         self._classes = classes_of(extractor.categories(), keep_background)
         self._maker = ObjectMaker(self._classes, stuff, self._left_out)
 
@@ -81,6 +86,12 @@ class TrainingExporter(WholeExporter):
             sink.abandon()
             raise
         log_left_out(self._left_out + writer.left_out)
+        if self._turned:
+            log.warning(
+                "%s written upright, without the EXIF data that turned them, because half of the "
+                "trainers do not read these.",
+                counted(self._turned, "picture"),
+            )
 
     def _make_writer(self, sink: FolderSink) -> CocoWriter | YoloWriter:
         """Return what writes the format."""
@@ -94,14 +105,22 @@ class TrainingExporter(WholeExporter):
         """Write one item, with its image if that is wanted."""
         check_names(item, layout.problem_of_new_name(item.id), "it is a part of a file name")
         made = self._maker.item(item, partial(self._report_annotation, item))
-        file_name = self._make_image_filename(item).replace(os.sep, "/")
-        made = replace(made, image=f"{layout.IMAGES}/{file_name}")
+        suffix = self._image_suffix(item)
+        made = replace(made, image=f"{layout.IMAGES}/{item.id}{suffix}")
         data = None
-        if self._save_media:
-            data = self._image(item, layout.split_suffix(file_name)[1])
-        writer.add((item.id, item.subset), made, data)
+        if self._save_media and isinstance(item.media, Image) and item.media.has_data:
+            data, is_turned = upright_image(item, suffix)
+            self._turned += is_turned
+        self._add(writer, item, made, data)
 
-    def _image(self, item: DatasetItem, suffix: str) -> bytes | None:
-        if isinstance(item.media, Image) and item.media.has_data:
-            return image_data(item, suffix)
-        return None
+    def _add(
+        self, writer: CocoWriter | YoloWriter, item: DatasetItem, made: Item, image: bytes | None
+    ) -> None:
+        writer.add((item.id, item.subset), made, image)
+
+    def _image_suffix(self, item: DatasetItem) -> str:
+        """Return the suffix of a picture as its file has it, unless ``image_ext`` says another."""
+        path = item.media.path if isinstance(item.media, ImageFromFile) else ""
+        own = layout.split_suffix(os.path.basename(path))[1]
+        suffix: str = self._image_ext or own or self._find_image_ext(item)
+        return suffix
