@@ -84,6 +84,7 @@ def test_who_knows_where_a_mask_lies() -> None:
 
 
 OF_OTHERS = {
+    "cli/check/survey.py",
     "cli/from_masks/folder.py",
     "plugin/export/exporter.py",
     "plugin/export/in_place.py",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import cv2
 import numpy as np
 import pytest
@@ -157,12 +159,27 @@ def test_place_of_labels(image: str, labels: str) -> None:
     assert label_place(image) == labels
 
 
+# What YAML 1.1 or 1.2 takes for something else, and letters past the first 65,536.
+ODD_NAMES = [
+    "no", "yes", "on", "null", "~", "", " ", "1", "1e3", "0o7", "0x1f", "1_000", "12:30",
+    "2020-01-01", "traffic: sign", "été", "🚗 car", "a #b", "- a", "[a]", "{a}",
+    "&a", "*a", "!a", "%a", "@a", "`a",
+    "'a'", '"a"', "a\\b", "a\tb", "<<", "=", "é\u2028b", "\U0001f1e9\U0001f1ea",
+]  # fmt: skip
+
+
 def test_data_file_is_yaml() -> None:
     yaml = pytest.importorskip("yaml")
-    lines = data_file('C:\\a "b"', {"train": "train", "val": "no"}, ["no", "traffic: sign", "été"])
-    assert yaml.safe_load("\n".join(lines)) == {
-        "path": 'C:\\a "b"',
+    splits = {"train": ["images/train"], "val": ["images/no", "images/🚗"]}
+    path = 'C:\\a "b" 🚗'
+    text = "\n".join(data_file(path, splits, ODD_NAMES))
+    assert yaml.safe_load(text) == {
+        "path": path,
         "train": "images/train",
-        "val": "images/no",
-        "names": {0: "no", 1: "traffic: sign", 2: "été"},
+        "val": ["images/no", "images/🚗"],
+        "names": dict(enumerate(ODD_NAMES)),
     }
+    # Quoted, they are texts in YAML 1.2, too, which takes other things for numbers than 1.1.
+    names = text.partition("names:\n")[2].splitlines()
+    assert all(re.fullmatch(r'  \d+: ".*"', line) for line in names)
+    assert len(names) == len(ODD_NAMES)
