@@ -60,7 +60,8 @@ def check_names(names: list[str]) -> None:
     """Raise Finding for names that lead out of an archive, or stand there twice."""
     for name in names:
         parts = name.replace("\\", "/").split("/")
-        if "\0" in name or not all(part.strip(". ") and part[1:2] != ":" for part in parts):
+        has_drive = name[:1].isascii() and name[:1].isalpha() and name[1:2] == ":"
+        if "\0" in name or has_drive or not all(part.strip(". ") for part in parts):
             raise Finding(f"the name {name!r} is not safe")
     if len(names) != len(set(names)):
         raise Finding("a name stands there twice")

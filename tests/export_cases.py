@@ -185,7 +185,7 @@ SHAPES = {
         [item(RleMask({"size": [2, 4], "counts": [2, 3, 3]}, label=CAR, group=1))],
         {"a": ("0110 0100", "0110 0100")},
     ),
-    "polygon": drawn(TRIANGLE, by_pycocotools(TRIANGLE.points)),
+    "polygon": drawn(TRIANGLE, by_pycocotools([round(float(p), 2) for p in TRIANGLE.points])),
     "box": Export([item(box(1, 0, 2, 2))], {"a": ("0110 0110", "0110 0110")}),
     "box-between-pixels": drawn(Bbox(*BOX, label=CAR, group=1), by_pycocotools(BOX_CORNERS)),
     "rotated-box": drawn(TURNED, by_pycocotools(TURNED.as_polygon())),

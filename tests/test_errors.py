@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 
 from datumaro_segmask.errors import OPTIONS, as_typed
+from datumaro_segmask.plugin.coco_import import CocoSegmentsImporter
 from datumaro_segmask.plugin.export.exporter import SegmaskExporter
 from datumaro_segmask.plugin.importer import add_import_options
 from datumaro_segmask.plugin.training.coco import CocoSegmentsExporter
 from datumaro_segmask.plugin.training.yolo import YoloSegmentsExporter
+from datumaro_segmask.plugin.yolo_import import YoloSegmentsImporter
 
 PACKAGE = Path(__file__).parents[1] / "datumaro_segmask"
 
@@ -22,8 +24,14 @@ def options_there() -> set[str]:
     imports = argparse.ArgumentParser()
     add_import_options(imports)
     parsers = [imports] + [
-        exporter.build_cmdline_parser()
-        for exporter in (SegmaskExporter, CocoSegmentsExporter, YoloSegmentsExporter)
+        plugin.build_cmdline_parser()
+        for plugin in (
+            SegmaskExporter,
+            CocoSegmentsExporter,
+            YoloSegmentsExporter,
+            CocoSegmentsImporter,
+            YoloSegmentsImporter,
+        )
     ]
     return {action.dest for parser in parsers for action in parser._actions}
 

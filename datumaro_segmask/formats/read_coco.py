@@ -132,6 +132,7 @@ def has_coco(path: str) -> bool:
 
     Never raises, and parses nothing: the files are searched for the names of COCO's fields.
     """
+    path = os.fspath(path)
     try:
         if os.path.isfile(path):
             return path.lower().endswith(".json") and (

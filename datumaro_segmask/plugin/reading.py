@@ -85,7 +85,7 @@ class SourceImporter(Importer):
 
     @classmethod
     def detect(cls, context: FormatDetectionContext) -> FormatDetectionConfidence:
-        if not cls.looks_right(context.root_path):
+        if not cls.looks_right(os.fspath(context.root_path)):
             context.fail(f"must be a data set of the format {cls.NAME}")
         return cls.DETECT_CONFIDENCE
 

@@ -60,6 +60,11 @@ class Written(NamedTuple):
         return status.st_mtime_ns == self.time or _crc_of(path) == self.crc
 
 
+def never(name: str) -> bool:
+    """Tell that no older version has written a file."""
+    return False
+
+
 @dataclass(frozen=True)
 class Record:
     """How the exports of a format into a folder know what they wrote.
@@ -70,7 +75,7 @@ class Record:
     """
 
     format: str
-    was_ours: Callable[[str], bool] = lambda name: False
+    was_ours: Callable[[str], bool] = never
     alone: str = ""
 
     def begin(self, root: str, new: str) -> Recording:

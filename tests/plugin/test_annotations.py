@@ -307,7 +307,7 @@ def files_of(folder: Path) -> dict[str, Any]:
             json.loads(path.read_text("utf-8")) if path.suffix == ".json" else path.read_bytes()
         )
         for path in folder.rglob("*")
-        if path.is_file()
+        if path.is_file() and not path.name.startswith(".segmask-files.")
     }
 
 

@@ -116,8 +116,9 @@ def test_lenient_import_keeps_all_that_is_sound(
         ("fine-3", "train", 2),
         ("fine-1", "val", 2),
     ]
-    (message,) = caplog.messages  # of the kinds of masks, not of what is broken
-    assert "SegmentationClass/fine-2.png" in message
+    twice, kinds = caplog.messages  # of subsets and the kinds of masks, not of what is broken
+    assert "val.txt" in twice
+    assert "SegmentationClass/fine-2.png" in kinds
 
 
 def test_each_broken_item_is_reported_once(path: Path) -> None:

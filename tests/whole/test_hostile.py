@@ -116,8 +116,6 @@ LEADING_OUT = {
     "absolute": "/etc/passwd",
     "drive": "C:/evil",
     "drive-without-a-slash": "c:evil",
-    "drive-in-the-middle": "b/C:evil",
-    "drive-of-a-digit": "1:evil",
     "network-share": "//server/share/evil",
     "backslash-up": "..\\evil",
     "backslash-absolute": "\\evil",
@@ -268,7 +266,11 @@ def test_export_of_an_id_that_leads_out(name: str, zipped: bool, tmp_path: Path)
     assert files_in(tmp_path) == []
 
 
-@pytest.mark.parametrize("name", [*LEADING_OUT.values(), "a/b"], ids=[*LEADING_OUT, "folder"])
+NO_SUBSETS = {"folder": "a/b", **LEADING_OUT}
+del NO_SUBSETS["drive-without-a-slash"]  # CVAT exports subsets of such names
+
+
+@pytest.mark.parametrize("name", NO_SUBSETS.values(), ids=NO_SUBSETS)
 def test_export_of_a_subset_that_leads_out(name: str, tmp_path: Path) -> None:
     error = export_error(tmp_path / "in" / "x", item("a", name))
     check_message(error, "its subset cannot be written", "rename the subset")
@@ -401,7 +403,7 @@ BAD_ZIPS = {
     "unknown-compression": Bad(
         lambda f: patched(as_zip(FILES, f / "x"), b"SegmentationClass/a.png", -46 + 10, b"\x63\0"),
         ArchiveError,
-        (CLASS_MASK, "damaged inside the zip"),
+        (CLASS_MASK, "the method number 99"),
     ),
     "larger-than-declared": Bad(
         lambda f: zip_with_declared_size(f, 100), ArchiveError, (CLASS_MASK, "damaged inside")
@@ -530,7 +532,7 @@ BAD_PNGS = {
         png_of(header(32768, 32768), DATA, END), ("compressed pixels end too early", "copy or")
     ),
     "fewer-interlaced-pixels": (
-        png_of(header(32768, 32768, 8, GRAY, 0, 0, 1), DATA, END), ("end too early",)
+        png_of(header(8192, 8192, 8, GRAY, 0, 0, 1), DATA, END), ("end too early",)
     ),
     "wide-pixels": (png_of(header(32768, 32768, 16, RGBA), DATA, END), ("end too early",)),
     "broken-stream": (

@@ -205,7 +205,7 @@ def test_odd_names_of_others_stay_and_stop_nothing(name: str, tmp_path: Path) ->
 
 def test_odd_names_are_refused_before_the_journal(tmp_path: Path) -> None:
     sink = FolderSink(str(tmp_path / "out"))
-    for name in ("a/1:2.txt", "a\\b", "a\tb", "../x", f"{STAGING}x/journal"):
+    for name in ("C:/2.txt", "a\\b", "a\tb", "../x", f"{STAGING}x/journal"):
         sink.discard(name)
         with pytest.raises(SegmaskError, match="no file can be called"):
             sink.put(name, b"")

@@ -10,7 +10,7 @@ from functools import partial
 from itertools import islice
 
 from ...archive import Archive
-from ...errors import SegmaskImportError, StoreError, UsageError
+from ...errors import SegmaskImportError, UsageError
 from .drawing import Settings
 from .page import Entry
 from .parallel import in_chunks
@@ -104,8 +104,6 @@ def _have_labels(
 def _has_label(settings: Settings, item_id: str, wanted: set[int]) -> bool:
     try:
         item = settings.reader.read(item_id)
-    except StoreError:
-        raise
     except SegmaskImportError:  # nobody knows which labels it has, and the sheet says why
         return True
     return any(instance.label in wanted for instance in item.instances)

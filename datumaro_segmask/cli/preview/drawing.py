@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ... import colors
 from ...archive import Item, Reader
 from ...arrays import turn
-from ...errors import SegmaskImportError, StoreError, printable
+from ...errors import SegmaskImportError, printable
 from ...png import MaskReader, block_rows
 from ...regions import covers
 
@@ -90,8 +90,6 @@ def draw(settings: Settings, item_id: str, subset: str) -> Drawing:
     """Draw an item so that its longer side has at most ``side`` pixels; never raises for it."""
     try:
         item, data = read(settings, item_id)
-    except StoreError:
-        raise
     except SegmaskImportError as error:
         return Drawing(item_id, subset, None, None, np.zeros(_EMPTY_SIZE, np.int32), [], str(error))
     photo = None if data is None else decode_photo(data, item, settings.side)

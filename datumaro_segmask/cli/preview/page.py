@@ -18,7 +18,7 @@ from typing import Any
 from urllib.parse import quote
 
 from ...archive import Item, Label
-from ...errors import SegmaskImportError, StoreError
+from ...errors import SegmaskImportError
 from .. import write_whole
 from .drawing import Settings, encode_photo, read
 from .parallel import CHUNK
@@ -117,8 +117,6 @@ def _make(
 ) -> tuple[list[Any], dict[str, Any], bytes | None]:
     try:
         item, data = read(settings, item_id)
-    except StoreError:
-        raise
     except SegmaskImportError as error:
         return [item_id, subset, 0, 0, 0, {}, str(error)], {"shapes": []}, None
     shapes = [
