@@ -110,17 +110,30 @@ def _run(args: list[str], prog: str) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    command.add_options(parser)
+    cut = args.index("--") if "--" in args else len(args)
+    takes_arguments = getattr(command, "TAKES_ARGUMENTS", False)
+    command.add_options(*([parser, args[1:cut]] if takes_arguments else [parser]))
     parser.add_argument("--quiet", action="store_true", help="Show no progress and no warnings")
     parser.add_argument("--debug", action="store_true", help="Show the traceback of an error")
-    cut = args.index("--") if "--" in args else len(args)
-    options, unknown = parser.parse_known_args(args[1:cut])
-    options.rest = [*unknown, *args[cut:]]
-    if options.rest and not getattr(command, "PASSES_ON", False):
-        parser.error(f"unrecognized arguments: {' '.join(options.rest)}")
+    options, unknown = parser.parse_known_intermixed_args(args[1:cut])
+    options.rest = args[cut + 1 :]
+    if unknown or (options.rest and not takes_arguments):
+        raise _unknown(parser, unknown or options.rest, f"{prog} {args[0]}")
     with _silence() if options.quiet else nullcontext():
         status: int = command.run(options)
     return status
+
+
+def _unknown(parser: argparse.ArgumentParser, unknown: list[str], command: str) -> UsageError:
+    """Make the error for arguments that a command does not have; names what may be meant."""
+    first = next((text for text in unknown if text.startswith("-")), unknown[0])
+    if not first.startswith("-"):
+        return UsageError("this is one argument too many", first, remedy="leave it out")
+    name = first.partition("=")[0]
+    known = {n.replace("_", "-"): n for a in parser._actions for n in a.option_strings}
+    near = get_close_matches(name.lower().replace("_", "-"), known, 1)
+    remedy = f"type '{known[near[0]]}'" if near else f"'{command} --help' lists them"
+    return UsageError("there is no such option", name, remedy=remedy)
 
 
 def run_datum(args: list[str], prog: str = "datum") -> int:

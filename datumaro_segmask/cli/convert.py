@@ -1,74 +1,417 @@
-"""Convert a dataset to another format: 'datum convert', with the options of the import that it
-lacks. They are those of the formats 'segmask', 'yolo_segments' and 'coco_segments'; all others are
-passed on to Datumaro."""
+"""Convert an archive for training, or any data set to any format. Options of the import, of the
+split and of the export stand in one line. Formats of ours are written as the input is read, in
+memory that does not grow."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Collection, Mapping
+import hashlib
+import os
+import shlex
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from difflib import get_close_matches
+from fractions import Fraction
 from functools import partial
 from typing import Any
 
+from datumaro.components.dataset import Dataset, StreamDataset
+from datumaro.components.dataset_base import DatasetItem, IDataset
+from datumaro.components.environment import DEFAULT_ENVIRONMENT
+from datumaro.components.exporter import Exporter
+from datumaro.components.transformer import ItemTransform
+
+import datumaro_segmask
+
 from .._bridge import import_with
-from ..errors import SegmaskImportError
+from ..errors import SegmaskImportError, UsageError, counted, printable
+from ..formats.splits import TRAIN, split_subsets
 from ..plugin.base import COMPONENTS, POLYGON
 from ..plugin.coco_import import CocoSegmentsImporter
+from ..plugin.export.exporter import SegmaskExporter
+from ..plugin.export.in_place import Place, Target
+from ..plugin.host import CollectedErrors, CollectedExportErrors, known_archive, without_policy
 from ..plugin.importer import NAME, add_import_options
+from ..plugin.training.exporter import TrainingExporter
 from ..plugin.yolo_import import YoloSegmentsImporter
-from . import run_datum
-
-FOR_TRAINING = ("coco_segments", "yolo_segments")
-"""Formats that leave the background out unless they, too, are told to keep it."""
-
-PASSES_ON = True
-"""What this command does not know goes to Datumaro."""
+from ..rules import open_archive
+from . import FAULTS, OK, run_datum
 
 EPILOG = """\
---tolerance implies '--annotation polygon'; --connectivity and --min-area imply '--instances
-components'.
+Options of the format that -f names may be given, too, here or after '--':
+'datumaro-segmask convert -f FORMAT --help' lists them. --tolerance implies '--annotation polygon';
+--connectivity and --min-area imply '--instances components'.
 
-options of 'datum convert':
-  -i PATH               Dataset to read (default: this folder)
-  -if FORMAT            Its format (default: found by looking)
-  -f FORMAT             Format to write, such as coco_segments, yolo_segments, segmask
-  -o DIR                Folder to write to
-  --overwrite           Write into DIR even if it is not empty
-  -e, --filter XPATH    Items or annotations to take, see 'datum filter --help'
-  -- OPTIONS            Options of the format to write; '-- -h' explains them
+exit status:
+  0  all is converted
+  1  it is not, or with --skip-broken some items are left out
 
 examples:
-  datumaro-segmask convert -i task.zip --ignore-index 255 -f coco_segments -o coco -- --save-media
-  datumaro-segmask convert -i runs/segment/predict --images photos --names data.yaml \
-      --min-score 0.5 -f segmask -o out -- --zip
+  datumaro-segmask convert task.zip -f yolo_segments -o yolo --random-split train:.8,val:.2
+  datumaro-segmask convert task.zip --ignore-index 255 -f coco_segments -o coco
+  datumaro-segmask convert runs/segment/predict --images photos --names data.yaml \
+      --min-score 0.5 -f segmask -o upload --zip
 """
+
+TAKES_ARGUMENTS = True
+"""Its options depend on the format that is named among its arguments."""
 
 OTHERS = (YoloSegmentsImporter, CocoSegmentsImporter)
 """The importers of other formats than ``segmask``."""
 
+_OF_DATUM = {"filter": "-e", "filter_mode": "--filter-mode"}
+_HASH_BYTES = 8
 
-def add_options(parser: argparse.ArgumentParser) -> None:
+
+def add_options(parser: argparse.ArgumentParser, args: Sequence[str] = ()) -> None:
+    """Add the options of the command, and those of the format that ``args`` name with ``-f``."""
+    datumaro_segmask.register()
+    parser.add_argument("path", nargs="?", metavar="PATH", help="Data set to read, such as a zip")
+    parser.add_argument("-i", "--input-path", dest="input", metavar="PATH", help="The same")
+    parser.add_argument(
+        "-if", "--input-format", metavar="FORMAT", help="Its format (default: found by looking)"
+    )
+    parser.add_argument(
+        "-f", "--output-format", metavar="FORMAT", help="Format to write, such as yolo_segments"
+    )
+    parser.add_argument(
+        "-o", "--output-dir", metavar="OUT", help="Folder to write to; for segmask also a zip"
+    )
+    parser.add_argument(
+        "--overwrite", action="store_true", help="Write into OUT even if it is not empty"
+    )
+    parser.add_argument("-e", "--filter", metavar="XPATH", help="See 'datum filter --help'")
+    parser.add_argument("--filter-mode", metavar="MODE", help="See 'datum filter --help'")
+    parser.add_argument(
+        "--random-split",
+        type=parse_ratios,
+        metavar="SPLITS",
+        help="Split the data set anew, as in 'train:.8,val:.2'; the same ids and seed give the "
+        "same split",
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, help="Another split for another number (default: 0)"
+    )
+    parser.add_argument(
+        "--save-media",
+        action=argparse.BooleanOptionalAction,
+        help="Write the pictures, too (default: for formats for training)",
+    )
+    parser.add_argument(
+        "--skip-broken",
+        action="store_true",
+        help="Convert the rest, list the items that cannot be, and end with status 1",
+    )
     add_import_options(parser)
     known: set[str] = set()
     for other in OTHERS:
         other.add_options(parser, but=known)
         known |= _names(other.add_options)
+    own = _exporter(_format_in(args))
+    if own is not None:
+        group = parser.add_argument_group(f"options of the format {own.NAME}")
+        there = {text for action in parser._actions for text in action.option_strings}
+        for action in _export_actions(own):
+            if there.isdisjoint(action.option_strings):
+                group._add_action(action)
 
 
 def run(options: argparse.Namespace) -> int:
     """Run the command; return its exit status."""
-    chosen, rest = _chosen(options), list(options.rest)
-    if "keep_background" in chosen and set(rest) & {*FOR_TRAINING}:
-        rest += ["--keep-background"] if "--" in rest else ["--", "--keep-background"]
+    chosen = _chosen(options)
+    exporter = _exporter(options.output_format)
+    if exporter is None or options.filter:
+        return _by_datumaro(options, chosen)
+    path = options.path or options.input
+    if path is None:
+        raise UsageError(
+            "no data set is named", "the command line", "a path, such as task.zip",
+            "type 'datumaro-segmask convert PATH -f FORMAT -o OUT'",
+        )  # fmt: skip
+    return _Conversion(path, exporter, options, chosen).run()
+
+
+class _Conversion:
+    """A conversion to a format of ours, which reads and writes item by item."""
+
+    def __init__(
+        self,
+        path: str,
+        exporter: type[Exporter],
+        options: argparse.Namespace,
+        import_options: dict[str, Any],
+    ) -> None:
+        self._path = path
+        self._exporter = exporter
+        self._options = options
+        self._import_options = import_options
+        self._out: str = options.output_dir or f"{os.path.basename(path)}-{exporter.NAME}"
+        self._found: defaultdict[str, Counter[int | None]] = defaultdict(Counter)
+        self._images: Counter[str] = Counter()
+        self._broken, self._unwritten = CollectedErrors(), CollectedExportErrors()
+
+    def run(self) -> int:
+        as_file = issubclass(self._exporter, SegmaskExporter) and self._out.endswith(".zip")
+        _check_target(self._out, self._options.overwrite)
+        dataset = self._open()
+        splits = self._options.random_split
+        if splits:
+            dataset.transform(_InSplits, split_of=_splitter(dataset, splits, self._options.seed))
+        dataset.transform(_Counted, images=self._images, found=self._found)
+        options = self._export_options()
+        if as_file:
+            _write_zip(dataset, self._out, options)
+        else:
+            policy = self._unwritten if self._options.skip_broken else None
+            dataset.export(self._out, self._exporter.NAME, error_policy=policy, **options)
+        self._say(dataset)
+        errors = [*self._broken.errors, *self._unwritten.errors]
+        for error in errors:
+            print(f"left out: {printable(str(error))}")
+        return FAULTS if errors else OK
+
+    def _open(self) -> Dataset:
+        found = self._options.input_format or _detected(self._path)
+        options_of = {NAME: _names(add_import_options)}
+        options_of |= {other.NAME: _names(other.add_options) for other in OTHERS}
+        if not self._import_options.keys() <= {*options_of.get(found, ())}:
+            raise _refuse(self._import_options, options_of, found)
+        kind = StreamDataset if found in options_of else Dataset
+        policy = {"error_policy": self._broken} if self._options.skip_broken else {}
+        dataset: Dataset = kind.import_from(self._path, found, **policy, **self._import_options)
+        return dataset
+
+    def _export_options(self) -> dict[str, Any]:
+        parser = self._exporter.build_cmdline_parser()
+        defaults = vars(parser.parse_args([]))
+        found = {name: getattr(self._options, name, value) for name, value in defaults.items()}
+        for name in {*found} & {*self._import_options} - {"keep_background"}:
+            found[name] = defaults[name]  # of both; here it is the import's
+        after = vars(parser.parse_args(self._options.rest))
+        found |= {name: value for name, value in after.items() if value != defaults[name]}
+        if found.get("save_media") is None:
+            found["save_media"] = issubclass(self._exporter, TrainingExporter)
+        return found
+
+    def _say(self, dataset: Dataset) -> None:
+        print(f"{printable(self._out)}: {self._exporter.NAME}")
+        width = max(map(len, self._images), default=0)
+        for subset, images in self._images.items():
+            labels = self._found[subset]
+            classes = "1 class" if len(labels) == 1 else f"{len(labels):,} classes"
+            print(
+                f"  {printable(subset):{width}}  {counted(images, 'image')}, "
+                f"{counted(labels.total(), 'object')} of {classes}"
+            )
+        following = _next_command(self._exporter.NAME, self._out, [*self._images])
+        if following:
+            print(f"next: {following}")
+
+
+class _InSplits(ItemTransform):
+    """Puts each item into its split."""
+
+    def __init__(self, extractor: IDataset, split_of: Callable[[str], str]) -> None:
+        super().__init__(extractor)
+        self._split_of = split_of
+
+    def transform_item(self, item: DatasetItem) -> DatasetItem:
+        return self.wrap_item(item, subset=self._split_of(item.id))
+
+
+class _Counted(ItemTransform):
+    """Counts what is written of each subset: images, and objects by their labels."""
+
+    def __init__(
+        self,
+        extractor: IDataset,
+        images: Counter[str],
+        found: Mapping[str, Counter[int | None]],
+    ) -> None:
+        super().__init__(extractor)
+        self._images, self._found = images, found
+
+    def transform_item(self, item: DatasetItem) -> DatasetItem:
+        self._images[item.subset] += 1
+        pairs = {(a.group or ("alone", i), a.label) for i, a in enumerate(item.annotations)}
+        self._found[item.subset].update(label for _, label in pairs)
+        return item
+
+
+def parse_ratios(text: str) -> dict[str, Fraction]:
+    """Return the share of each split of a text such as ``train:.8,val:.2``.
+
+    Raises argparse.ArgumentTypeError for what is none, and for shares that are not 1 together.
+    """
+    shares: dict[str, Fraction] = {}
+    for pair in filter(str.strip, text.split(",")):
+        name, _, share = (part.strip() for part in pair.rpartition(":"))
+        try:
+            shares[name] = Fraction(share)
+        except (ValueError, ZeroDivisionError):
+            shares[name] = Fraction(-1)
+    if not shares or "" in shares or min(shares.values()) <= 0 or sum(shares.values()) != 1:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no split: type names and shares that are 1 together, as in "
+            "'train:.8,val:.2'"
+        )
+    return shares
+
+
+def _splitter(dataset: Dataset, shares: Mapping[str, Fraction], seed: int) -> Callable[[str], str]:
+    """Return a function that gives each id its split, by its place among the hashes of all ids.
+
+    So the splits are as large as they should be, and every split has an item if there are enough.
+    """
+    known = known_archive(dataset)
+    ids: Iterable[str]
+    if known is not None:
+        ids = {item_id for subset in known.subsets.values() for item_id in subset}
+    else:
+        ids = {item.id for item in dataset}
+    hashes = sorted(_hash(item_id, seed) for item_id in ids)
+    limits: list[tuple[int, str]] = []
+    end, share = 0, Fraction(0)
+    for number, (name, part) in enumerate(shares.items(), 1):
+        share += part
+        left = len(shares) - number
+        end = max(end + 1, min(round(share * len(hashes)), len(hashes) - left))
+        last = hashes[min(end, len(hashes)) - 1] if left and hashes else 1 << 8 * _HASH_BYTES
+        limits.append((last, name))
+
+    def split_of(item_id: str) -> str:
+        value = _hash(item_id, seed)
+        return next(name for last, name in limits if value <= last)
+
+    return split_of
+
+
+def _hash(item_id: str, seed: int) -> int:
+    data = f"{seed}:{item_id}".encode("utf-8", "surrogatepass")
+    return int.from_bytes(hashlib.blake2b(data, digest_size=_HASH_BYTES).digest(), "big")
+
+
+def _next_command(name: str, out: str, subsets: Sequence[str]) -> str:
+    """Return what to type next, with the names of what was written."""
+    quoted = shlex.quote(out)
+    if name == "yolo_segments":
+        data = shlex.quote(f"data={os.path.join(out, 'data.yaml')}")
+        return f"yolo segment train {data} model=yolo11n-seg.pt"
+    if name == "coco_segments":
+        train = [*split_subsets(subsets).subsets[TRAIN], *subsets]
+        if not train:
+            return ""
+        images = os.path.join(out, "images", train[0])
+        file = os.path.join(out, "annotations", f"instances_{train[0]}.json")
+        return f"in Python, CocoDetection({images!r}, {file!r})"
+    if name == NAME:
+        return f"datumaro-segmask check {quoted} --for cvat"
+    return ""
+
+
+def _write_zip(dataset: Dataset, path: str, options: Mapping[str, Any]) -> None:
+    real = os.path.realpath(path)
+    chosen = {key: value for key, value in options.items() if key != "zip"}
+    exporter = SegmaskExporter(dataset, os.path.dirname(real), **chosen)
+    with without_policy():
+        exporter.write_to(Target(Place(real, True), in_place=False))
+
+
+def _check_target(out: str, overwrite: bool) -> None:
+    is_there = os.path.isfile(out) or (os.path.isdir(out) and os.listdir(out))
+    if is_there and not overwrite:
+        raise UsageError(
+            "it is there already" if os.path.isfile(out) else "it is there already, and not empty",
+            out,
+            "a path where nothing is, or the option --overwrite",
+            "choose another one with -o, or give the option --overwrite",
+        )
+
+
+def _detected(path: str) -> str:
+    """Return the format of a data set; says what is wrong with what is no data set."""
+    found = DEFAULT_ENVIRONMENT.detect_dataset(path, depth=2) if os.path.exists(path) else []
+    if len(found) > 1:
+        raise UsageError(
+            f"it may be of several formats ({', '.join(found)})",
+            path,
+            "one format",
+            f"name it, as in '-if {found[0]}'",
+        )
+    if not found:
+        open_archive(path)  # which says what is there, and what to type
+        return NAME
+    return str(found[0])
+
+
+def _format_in(args: Sequence[str]) -> str | None:
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("-f", "--output-format")
+    found: str | None = parser.parse_known_args([*args])[0].output_format
+    return found
+
+
+def _exporter(name: str | None) -> type[Exporter] | None:
+    """Return the exporter of a format of ours, None for one of Datumaro's."""
+    if name is None:
+        return None
+    exporters = DEFAULT_ENVIRONMENT.exporters
+    if name not in exporters:
+        folded = {known.lower().replace("-", "_"): known for known in exporters}
+        near = get_close_matches(name.lower().replace("-", "_"), folded, 1)
+        raise UsageError(
+            "there is no such format",
+            name,
+            "a format that Datumaro writes",
+            f"type '-f {folded[near[0]]}'" if near else "'datum format' lists them",
+        )
+    found = exporters[name]
+    found = getattr(found, "get_plugin_cls", lambda: found)()
+    return found if found.__module__.startswith(f"{__package__.partition('.')[0]}.") else None
+
+
+def _export_actions(exporter: type[Exporter]) -> list[argparse.Action]:
+    return [a for a in exporter.build_cmdline_parser()._actions if a.dest != "help"]
+
+
+def _by_datumaro(options: argparse.Namespace, chosen: dict[str, Any]) -> int:
+    """Run ``datum convert``, with the options of an import that it lacks."""
+    for given, name in (("random_split", "--random-split"), ("skip_broken", "--skip-broken")):
+        if getattr(options, given):
+            raise UsageError(
+                "this option is for formats of this package", name,
+                "-f segmask, coco_segments or yolo_segments, and no filter", "leave it out",
+            )  # fmt: skip
+    args: list[str] = []
+    named = {
+        "-i": options.path or options.input,
+        "-if": options.input_format,
+        "-f": options.output_format,
+        "-o": options.output_dir,
+        **{option: getattr(options, name) for name, option in _OF_DATUM.items()},
+    }
+    for option, value in named.items():
+        args += [] if value is None else [option, value]
+    args += ["--overwrite"] if options.overwrite else []
+    rest = [*options.rest]
+    rest += ["--save-media"] if options.save_media else []
+    exporter = _exporter(options.output_format)
+    if exporter is not None and issubclass(exporter, TrainingExporter):
+        rest += ["--keep-background"] if "keep_background" in chosen else []
     options_of = {NAME: _names(add_import_options)}
     options_of |= {other.NAME: _names(other.add_options) for other in OTHERS}
     with import_with(chosen, options_of, partial(_refuse, chosen, options_of)):
-        return run_datum(["convert", *rest])
+        return run_datum(["convert", *args, *(["--", *rest] if rest else [])])
 
 
 def _chosen(options: argparse.Namespace) -> dict[str, Any]:
     """Return the options of the import that were given, and what they mean nothing without."""
     parser = argparse.ArgumentParser()
-    add_options(parser)
+    add_import_options(parser)
+    known: set[str] = set()
+    for other in OTHERS:
+        other.add_options(parser, but=known)
+        known |= _names(other.add_options)
     defaults = vars(parser.parse_args([]))
     chosen = {
         name: getattr(options, name)

@@ -175,6 +175,20 @@ class CollectedErrors(ImportErrorPolicy):
         self.errors.append(error.__cause__ or error)
 
 
+class CollectedExportErrors(ExportErrorPolicy):
+    """The same for an export, and for single annotations."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.errors: list[BaseException] = []
+
+    def _handle_item_error(self, error: Exception) -> None:
+        self.errors.append(error.__cause__ or error)
+
+    def _handle_annotation_error(self, error: Exception) -> None:
+        self.errors.append(error.__cause__ or error)
+
+
 def set_subsets(base: DatasetBase, names: list[str]) -> None:
     """Make a dataset have these subsets, for which Datumaro has a constructor only."""
     base._subsets = names

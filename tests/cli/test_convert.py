@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -121,3 +122,113 @@ def test_archive_of_gray_masks_is_fine_without(tmp_path: Path) -> None:
     as_folder(archive({"a": gray("012")}, labels=LABELS), tmp_path / "task")
     convert(tmp_path)
     assert found(tmp_path) == [("car", "010"), ("road", "001")]
+
+
+STREET = Path(__file__).parents[2] / "examples/street.zip"
+
+
+def call(capsys: pytest.CaptureFixture[str], *args: object) -> tuple[int, str, str]:
+    status = cli.main(["convert", *map(str, args)])
+    said = capsys.readouterr()
+    return status, said.out, said.err
+
+
+def labels_of(yolo: Path) -> dict[str, list[str]]:
+    return {
+        split: sorted(p.stem for p in (yolo / "labels" / split).rglob("*.txt"))
+        for split in ("train", "val")
+    }
+
+
+def test_one_line_from_a_zip_to_what_is_trained_on(tmp_path: Path, capsys) -> None:
+    """Path by position, options of split and export in one line, pictures by default."""
+    out = tmp_path / "yolo"
+    split = ("--random-split", "train:.7,val:.3")
+    status, said, _ = call(capsys, STREET, "-f", "yolo_segments", "-o", out, *split)
+    assert status == 0
+    assert said.splitlines() == [
+        f"{out}: yolo_segments",
+        "  train  4 images, 98 objects of 9 classes",
+        "  val    2 images, 23 objects of 9 classes",
+        f"next: yolo segment train data={out}/data.yaml model=yolo11n-seg.pt",
+    ]
+    assert len(list(out.rglob("*.jpg"))) == 6
+    again, other = tmp_path / "again", tmp_path / "other"
+    call(capsys, STREET, "-f", "yolo_segments", "-o", again, *split, "--no-save-media")
+    call(capsys, "-i", STREET, "-f", "yolo_segments", "-o", other, *split, "--seed", 7)
+    assert labels_of(again) == labels_of(out) != labels_of(other)
+    assert [*map(len, labels_of(other).values())] == [4, 2]
+    assert not list(again.rglob("*.jpg"))
+
+
+def test_options_of_the_format_stand_before_or_after_the_dashes(tmp_path: Path, capsys) -> None:
+    for number, options in enumerate(
+        (["--mask-mode", "palette"], ["--", "--mask-mode", "palette"])
+    ):
+        out = tmp_path / f"{number}.zip"
+        assert call(capsys, STREET, "-f", "segmask", "-o", out, *options)[0] == 0
+    assert (tmp_path / "0.zip").read_bytes() == (tmp_path / "1.zip").read_bytes()
+    with zipfile.ZipFile(tmp_path / "0.zip") as archive:
+        assert archive.read("SegmentationClass/street_01.png")[25] == 3  # a palette
+
+
+def test_every_split_has_an_item_where_there_are_enough(tmp_path: Path, capsys) -> None:
+    three = ("--random-split", "train:.98,val:.01,test:.01")
+    call(capsys, STREET, "-f", "segmask", "-o", tmp_path / "out", *three)
+    lists = {p.stem: p.read_text().split() for p in (tmp_path / "out").rglob("ImageSets/*/*.txt")}
+    assert {name: len(ids) for name, ids in lists.items()} == {"train": 4, "val": 1, "test": 1}
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        (["-f", "coco_segmants"], "type '-f coco_segments'"),
+        (["-f", "yolo-segments"], "type '-f yolo_segments'"),
+        (["-f", "SEGMASK"], "type '-f segmask'"),
+        (["-f", "coco_segments", "--ignore_index", "255"], "type '--ignore-index'"),
+        (["-f", "coco_segments", "--hlep"], "type '--help'"),
+        (["-f", "coco_segments", "-o", "out", "another.zip"], "one argument too many"),
+        (["-f", "yolo_segments", "-o", "full"], "give the option --overwrite"),
+    ],
+)
+def test_what_is_nearly_right_is_told_what_to_type(args, says, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full/mine.txt").write_text("mine")
+    status, _, said = call(capsys, STREET, *args)
+    assert (status in (1, 2), said.count("error: ")) == (True, 1)
+    assert says in said
+    assert [p.name for p in tmp_path.rglob("*")] == ["full", "mine.txt"]
+
+
+def test_wrong_input_is_told_as_check_tells_it(tmp_path: Path, capsys) -> None:
+    (tmp_path / "task.zip").write_bytes(b"<html>sign in</html>")
+    for path, says in ((tmp_path / "task.zip", "HTML page"), (tmp_path / "no.zip", "no such file")):
+        status, _, said = call(capsys, path, "-f", "coco_segments", "-o", tmp_path / "out")
+        assert status == 1
+        assert says in said
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "text", ["train", "train:.5", "train:1,val:1", ":1", "train:x", "train:2,val:-1"]
+)
+def test_shares_that_are_no_split(text: str, capsys) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["convert", str(STREET), "-f", "segmask", "--random-split", text])
+    assert "is no split: type names and shares" in capsys.readouterr().err
+
+
+def test_the_rest_is_converted_without_the_broken_items(tmp_path: Path, capsys) -> None:
+    files = archive({"a": rgb("011"), "b": rgb("011")}, labels=LABELS)
+    files["SegmentationClass/b.png"] = b"broken"
+    path = as_folder(files, tmp_path / "task")
+    out = tmp_path / "out"
+    assert call(capsys, path, "-f", "coco_segments", "-o", out)[0] == 1
+    assert not out.exists()
+    status, said, _ = call(capsys, path, "-f", "coco_segments", "-o", out, "--skip-broken")
+    assert status == 1
+    assert said.count("left out: ") == 1
+    assert "SegmentationClass/b.png" in said
+    content = json.loads((out / "annotations/instances_default.json").read_text())
+    assert [image["file_name"] for image in content["images"]] == ["a.jpg"]
