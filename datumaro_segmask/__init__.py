@@ -37,20 +37,26 @@ if TYPE_CHECKING:
     from datumaro.components.environment import Environment
 
     from datumaro_segmask.cli.preview.show import show
-    from datumaro_segmask.plugin.training.arrays import from_arrays, to_arrays, write_archive
+    from datumaro_segmask.plugin.training.arrays import (
+        from_arrays,
+        from_segments,
+        to_arrays,
+        write_archive,
+    )
     from datumaro_segmask.tables import read_table, to_table, write_table
     from datumaro_segmask.training.arrays import Masks
 
 __version__ = "0.1.0"
 
 __all__ = [
-    "Masks", "__version__", "from_arrays", "read_table", "register", "show", "to_arrays",
-    "to_table", "write_archive", "write_table",
+    "Masks", "__version__", "from_arrays", "from_segments", "read_table", "register", "show",
+    "to_arrays", "to_table", "write_archive", "write_table",
 ]  # fmt: skip
 
 _MODULES = {
     "Masks": "training.arrays",
     "from_arrays": "plugin.training.arrays",
+    "from_segments": "plugin.training.arrays",
     "read_table": "tables",
     "show": "cli.preview.show",
     "to_arrays": "plugin.training.arrays",

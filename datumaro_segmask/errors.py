@@ -195,6 +195,12 @@ class UnpaintableError(SegmaskExportError):
     kind = "unpaintable"
 
 
+class ArraysError(SegmaskExportError, ValueError):
+    """Arrays of a model cannot become an item: they do not fit together, or are no masks yet."""
+
+    section = 0
+
+
 class UsageError(SegmaskError):
     """A command was given what it cannot work with."""
 

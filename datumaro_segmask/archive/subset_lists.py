@@ -121,6 +121,7 @@ def _id_in(line: str, exists: Callable[[str], bool]) -> str | None:
         or has_path
         or all(map(_NUMBER.fullmatch, rest))
         or _are_ids([first, *rest], exists)
+        or _CSV.fullmatch(line) is not None
     )
     if not (is_table or has_path) or _is_id(line, exists):
         return None
@@ -131,7 +132,8 @@ def _id_in(line: str, exists: Callable[[str], bool]) -> str | None:
 
 
 def _is_id(line: str, exists: Callable[[str], bool]) -> bool:
-    return any(_exists(name, exists) for name in (line, layout.split_suffix(line)[0]))
+    stem = layout.split_suffix(line)[0] if _has_suffix(line) else line
+    return _exists(line, exists) or _exists(stem, exists)
 
 
 def _are_ids(columns: list[str], exists: Callable[[str], bool]) -> bool:
@@ -145,6 +147,7 @@ def _exists(name: str, exists: Callable[[str], bool]) -> bool:
 
 _PATH = re.compile(rf"(^|/)({layout.IMAGES}|{layout.CLASS_MASKS}|{layout.INSTANCE_MASKS})/|^/|^\w:")
 _NUMBER = re.compile(r"-?[0-9.]+")
+_CSV = re.compile(r"[^\s,;]+([,;][^\s,;]*)+")  # a comma in a name has a space behind it, or before
 _COLUMNS = re.compile(r"\s*[\t,;]\s*|\s+")
 
 

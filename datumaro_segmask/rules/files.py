@@ -250,6 +250,23 @@ def images_elsewhere(facts: WholeFacts) -> Iterator[Met]:
     yield Met(fits or min(found), what, fix)
 
 
+@rule(
+    WHOLE, "image-type", "pictures of a type that is not read", NOTE, NOTE, 1,
+    lambda: archive(others={"JPEGImages/a.heic": b"ftypheic"}),
+)  # fmt: skip
+def image_type(facts: WholeFacts) -> Iterator[Met]:
+    """Items have no image, but JPEGImages has files of types that neither Datumaro nor OpenCV reads
+    as images: AVIF, HEIC, camera raw, DICOM, NIfTI, NumPy arrays. They are passed over."""
+    if facts.of_archive is None or not facts.lacks_images:
+        return
+    names = facts.of_archive.storage.files(layout.IMAGES)
+    found = [name for name in names if name.lower().endswith(layout.UNREAD_IMAGE_SUFFIXES)]
+    if found:
+        what = f"{counted(len(found), 'picture')} such as this one "
+        what += ("is" if len(found) == 1 else "are") + " of a type that is not read as an image"
+        yield Met(min(found), what, "convert the pictures to PNG or JPEG, under the same names")
+
+
 def _pictures(storage: Storage) -> Iterator[str]:
     names = chain(storage.files(layout.IMAGES), islice(storage.beside(), _LOOKED_AT))
     return filter(_is_picture, names)

@@ -44,6 +44,12 @@ IMAGE_SUFFIXES = (
 )
 """The suffixes of images: those that Datumaro takes, and ``.gif``."""
 
+UNREAD_IMAGE_SUFFIXES = (
+    *(".avif", ".heic", ".heif", ".jxl", ".dng", ".cr2", ".nef", ".arw"),
+    *(".dcm", ".nii", ".nii.gz", ".nrrd", ".mha", ".npy", ".npz"),
+)
+"""The suffixes of pictures that are not read as images."""
+
 OTHER_MASK_SUFFIXES = {*IMAGE_SUFFIXES, ".npy", ".npz", ".mat"} - {MASK_SUFFIX}
 """The suffixes of files that are meant as masks, though the format does not know them."""
 

@@ -160,7 +160,7 @@ PROSE = {
     "duplicate-color", "comment-line", "no-label-map", "background", "label-map", "subset-list",
     "no-list", "hash-id", "same-id", "overwritten", "numeric-ids",
     "unlisted-masks", "inner-archive", "zip-backslash", "doubled-file", "two-masks",
-    "two-images", "no-masks", "images-elsewhere", "unsafe-path", "unreadable-file",
+    "two-images", "no-masks", "images-elsewhere", "image-type", "unsafe-path", "unreadable-file",
     "unreadable-mask", "unreadable-image", "mask-size", "image-size", "image-as-stored",
     "listed-without-masks", "missing-class-mask", "undeclared-value", "class-mask-kinds",
     "transparent-color", "lost-instance", "instance-over-labels",
@@ -270,3 +270,20 @@ def test_folders_of_fiftyone_become_an_archive_by_the_command(
     assert main(shlex.split(command)) == 0
     assert "2 objects" in capsys.readouterr().out
     assert "JPEGImages/a.jpg" in zipfile.ZipFile("task.zip").namelist()
+
+
+@pytest.mark.parametrize("suffix", [".avif", ".HEIC", ".dcm", ".nii.gz", ".npy", ".dng"])
+def test_pictures_of_types_that_are_not_read_are_a_note(suffix: str, tmp_path: Path) -> None:
+    files = archive({"a": BIG}, {"a": BIG})
+    path = str(as_folder({**files, f"JPEGImages/a{suffix}": b"no image"}, tmp_path / "task"))
+    found = found_in(path, for_cvat=False)
+    assert {f.kind for f in found} == {"image-type"}
+    assert found[0].file == f"JPEGImages/a{suffix}"
+
+
+@pytest.mark.parametrize("line", ["a,car", "a;car;1", "a.jpg,car", "JPEGImages/a.jpg,car"])
+def test_a_list_in_csv_is_an_error_with_the_remedy(line: str, tmp_path: Path) -> None:
+    files = archive({"a": BIG}, {"a": BIG}, lists={"default": f"{line}\n"})
+    found = found_in(str(as_folder(files, tmp_path / "task")), for_cvat=False)
+    fixes = [f.fix for f in found if f.kind == "list-line"]
+    assert fixes == ["write only the id, here 'a'"]

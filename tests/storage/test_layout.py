@@ -277,8 +277,8 @@ def test_names_in_zips() -> None:
     """Without the flag a name is UTF-8 where it is valid UTF-8, else cp437."""
     meant = "größe/Ünï.png"
     for flag in (0, 1 << 11):
-        assert decode_name(meant.encode(), flag, "z") == meant
-    assert decode_name("größe.png".encode("cp437"), 0, "z") == "größe.png"
+        assert decode_name(meant.encode(), flag, "z", "cp437") == meant
+    assert decode_name("größe.png".encode("cp437"), 0, "z", "cp437") == "größe.png"
 
 
 def test_places_of_an_item() -> None:

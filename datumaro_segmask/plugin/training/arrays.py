@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from io import FileIO
 from itertools import count
 from typing import Any
 
@@ -14,10 +17,23 @@ from datumaro.components.dataset_base import CategoriesInfo, DatasetBase, Datase
 from datumaro.components.media import Image
 from numpy.typing import NDArray
 
-from ...archive import COLOR, read_label_map_file
+from ...archive import COLOR, ImageHead, image_head, read_label_map_file
+from ...arrays import Size
+from ...errors import ArraysError
 from ...regions import Shape, paint
 from ...storage import layout
-from ...training import dense, instances_of
+from ...training import (
+    NOTHING,
+    SHAPES,
+    as_array,
+    as_masks,
+    as_whole,
+    check_size,
+    dense,
+    instances_of,
+    planes_of_segments,
+    z_orders,
+)
 from ..annotations import (
     geometry_of,
     make_mask,
@@ -29,9 +45,7 @@ from ..export.item_files import in_paint_order, place_of, size_of
 from ..host import border, without_policy
 from ..items import is_stuff
 from ..labels import make_categories
-
-NOTHING = -1
-"""The class of pixels that no annotation covers, unless told otherwise."""
+from ..media import image_in_file
 
 
 @border()
@@ -69,50 +83,145 @@ def to_arrays(
 @border()
 def from_arrays(
     item_id: str,
-    classes: NDArray[Any],
-    numbers: NDArray[Any] | None = None,
+    classes: Any,
+    numbers: Any = None,
+    *,
+    scores: Any = None,
+    threshold: float | None = None,
+    subset: str = layout.DEFAULT_SUBSET,
+    image: NDArray[Any] | str | os.PathLike[str] | None = None,
+    size: tuple[int, int] | None = None,
+    ignore_index: int | None = None,
+) -> DatasetItem:
+    """Return an item of what a model has predicted: arrays, tensors, or lists of them.
+
+    Either ``classes`` (height, width) and, if there are instances, ``numbers`` (height, width), 0
+    for none; without them each connected component is an instance. Or ``classes`` (n,) and for
+    ``numbers`` their masks: (n, height, width) or (n, 1, height, width) of 0 and 1, floats with a
+    ``threshold`` that objects are above, or a list of n rings (k, 2), x and y in pixels. The
+    highest of the ``scores`` (n,) lies on top, and without scores the smallest mask; a score
+    becomes the attribute ``score``. Nothing found may be None, or have no classes.
+
+    A class is a position among the labels; negative ones, and ``ignore_index``, are no annotation.
+    ``image`` is the path of a file, or (height, width, 3) of red, green, blue; ``size`` is its
+    height and width where there is no image. Raises ArraysError, a ValueError, for arrays that do
+    not fit together or are no masks yet, and for masks of another size than the image.
+    """
+    where = f"item {item_id!r}"
+    labels = as_whole([] if classes is None else classes, "classes", where)
+    given = None if size is None else Size(*size)
+    if labels.ndim == 2:
+        if scores is not None or threshold is not None:
+            raise ArraysError(
+                "scores and threshold belong to masks, and the classes are a plane",
+                where,
+                SHAPES,
+            )
+        return _of_planes(item_id, labels, numbers, subset, image, given, ignore_index)
+    if labels.ndim != 1:
+        raise ArraysError(f"arrays of the shapes {_shapes(labels, numbers)}", where, SHAPES)
+    known = given or _size_shown(image, given)
+    masks, own = as_masks(numbers, len(labels), known, threshold, where)
+    media = _media(image, own, given, where)
+    if not len(labels):
+        return DatasetItem(item_id, subset=subset, media=media)
+    ranks = z_orders(masks, scores, where).tolist()
+    marks = [{} for _ in ranks] if scores is None else [{"score": s} for s in _floats(scores)]
+    annotations: list[Annotation] = [
+        Mask(mask, label=label, group=number, z_order=rank, attributes=mark)
+        for number, (label, mask, rank, mark) in enumerate(
+            zip(labels.tolist(), masks, ranks, marks, strict=True), 1
+        )
+        if label >= 0 and label != ignore_index
+    ]
+    return DatasetItem(item_id, subset=subset, media=media, annotations=annotations)
+
+
+@border()
+def from_segments(
+    item_id: str,
+    ids: Any,
+    segments_info: Sequence[Mapping[str, Any]],
     *,
     subset: str = layout.DEFAULT_SUBSET,
     image: NDArray[Any] | str | os.PathLike[str] | None = None,
     ignore_index: int | None = None,
 ) -> DatasetItem:
-    """Return an item of what a model has predicted.
+    """Return an item of a plane of ids, as transformers, detectron2 and COCO panoptic have it.
 
-    Either ``classes`` (height, width) and, if there are instances, ``numbers`` (height, width), 0
-    for none; without them each connected component is an instance. Or ``classes`` (n,) and for
-    ``numbers`` their masks, (n, height, width) of 0 and 1; later ones lie on top. A class is a
-    position among the labels; negative ones, and ``ignore_index``, are no annotation. ``image`` is
-    the path of a file, or (height, width, 3) of red, green, blue. Raises ValueError for arrays
-    that do not fit together.
+    ``ids``: (height, width); ``segments_info``: for each id a dict with ``id``, and ``label_id``
+    (transformers) or ``category_id``, a position among the labels. An id without one, such as -1,
+    is nothing; 0 is an id as others are. What ``was_fused``, or is no ``isthing``, is stuff. The
+    others as in `from_arrays`. Raises ArraysError, a ValueError.
     """
-    classes = np.asarray(classes)
-    numbers = None if numbers is None else np.asarray(numbers)
-    annotations: list[Annotation]
-    if classes.ndim == 1 and numbers is not None and numbers.shape[:-2] == classes.shape:
-        size = numbers.shape[1], numbers.shape[2]
-        annotations = [
-            Mask(mask, label=int(label), group=number, z_order=number)
-            for number, (label, mask) in enumerate(zip(classes, numbers != 0, strict=True), 1)
-            if label >= 0 and label != ignore_index
-        ]
-    elif classes.ndim == 2 and (numbers is None or numbers.shape == classes.shape):
-        size = classes.shape[0], classes.shape[1]
-        found = instances_of(classes, numbers, ignore_index)
-        annotations = [make_mask(instance, *size) for instance in found]
-    else:
-        shapes = [classes.shape, *([] if numbers is None else [numbers.shape])]
-        raise ValueError(
-            f"arrays of the shapes {' and '.join(map(str, shapes))}: expected two planes (height, "
-            "width), or (n,) classes and (n, height, width) masks"
-        )
-    return DatasetItem(item_id, subset=subset, media=_media(image, size), annotations=annotations)
+    classes, numbers = planes_of_segments(ids, segments_info, f"item {item_id!r}")
+    return _of_planes(item_id, classes, numbers, subset, image, None, ignore_index)
 
 
-def _media(image: NDArray[Any] | str | os.PathLike[str] | None, size: tuple[int, int]) -> Image:
+def _of_planes(
+    item_id: str,
+    classes: NDArray[Any],
+    numbers: Any,
+    subset: str,
+    image: NDArray[Any] | str | os.PathLike[str] | None,
+    given: Size | None,
+    ignore_index: int | None,
+) -> DatasetItem:
+    where = f"item {item_id!r}"
+    plane = None if numbers is None else as_whole(numbers, "instance numbers", where)
+    if plane is not None and plane.shape != classes.shape:
+        raise ArraysError(f"arrays of the shapes {_shapes(classes, plane)}", where, SHAPES)
+    size = Size(*classes.shape)
+    media = _media(image, size, given, where)
+    annotations = [make_mask(i, *size) for i in instances_of(classes, plane, ignore_index)]
+    return DatasetItem(item_id, subset=subset, media=media, annotations=annotations)
+
+
+def _shapes(classes: NDArray[Any], numbers: Any) -> str:
+    shapes = [classes.shape, *([] if numbers is None else [as_array(numbers).shape])]
+    return " and ".join(map(str, shapes))
+
+
+def _floats(scores: Any) -> list[float]:
+    return [float(score) for score in as_array(scores)]
+
+
+def _media(
+    image: NDArray[Any] | str | os.PathLike[str] | None,
+    own: Size | None,
+    given: Size | None,
+    where: str,
+) -> Image | None:
+    """Return the picture of masks of their ``own`` size; None if nobody knows a size."""
+    size = check_size(own, given, where)
+    size = check_size(size, _size_shown(image, size), where)
     if isinstance(image, (str, os.PathLike)):
-        return Image.from_file(os.fspath(image), size=size)
+        head = _head(image)
+        return image_in_file(
+            os.fspath(image), size, None if head is None else head.turn_to_fit(size)
+        )
+    if image is None:
+        return None if size is None else Image.from_numpy(None, size=size)
     # Datumaro's pictures are blue, green, red.
-    return Image.from_numpy(None if image is None else np.asarray(image)[..., ::-1], size=size)
+    return Image.from_numpy(as_array(image)[..., ::-1], size=size)
+
+
+def _size_shown(
+    image: NDArray[Any] | str | os.PathLike[str] | None, size: Size | None
+) -> Size | None:
+    """Return the size of a picture as masks of this ``size`` lie; None if nobody knows it."""
+    if image is None:
+        return None
+    if not isinstance(image, (str, os.PathLike)):
+        return Size(*as_array(image).shape[:2])
+    head = _head(image)
+    return head and (head.size if head.turn_to_fit(size) == 1 else head.shown)
+
+
+def _head(path: str | os.PathLike[str]) -> ImageHead | None:
+    with suppress(OSError):  # what is wrong with it is said when it is read
+        return image_head(partial(FileIO, os.fspath(path)))
+    return None
 
 
 @border()

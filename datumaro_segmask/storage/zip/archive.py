@@ -203,7 +203,8 @@ class ZipStorage:
             raise self._damaged("Bad magic number for file header", name)
         *_, name_size, extra_size = LOCAL.unpack_from(data)
         _, _, flags, *_ = LOCAL.unpack_from(data)
-        own = decode_name(data[LOCAL.size : LOCAL.size + name_size], flags, self.place(name))
+        raw = data[LOCAL.size : LOCAL.size + name_size]
+        own = decode_name(raw, flags, self.place(name), self.directory.encoding)
         if own != record.own:
             raise self._damaged(f"its own name is {own[:_SHOWN]!r}", name)
         begin = LOCAL.size + name_size + extra_size

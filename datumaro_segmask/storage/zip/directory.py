@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
 from ...errors import ArchiveError
 from .. import layout
 from ..ids import Index
+from .code_pages import find_encoding
 from .records import (
     END,
     END_64,
@@ -29,6 +31,10 @@ MAX_ZIP_ENTRIES = 1 << 25  # three times what ten million items with two masks h
 _ENCRYPTED = 1  # a flag
 
 
+class _UnclearError(Exception):
+    """A name is in a code page, which is not known yet."""
+
+
 class ZipDirectory:
     """The files of a zip. Of each, 24 bytes are kept: a hash, a place in the directory, an offset.
 
@@ -41,11 +47,13 @@ class ZipDirectory:
         self._span = find_directory(source)
         self._check_count(self._span.count)
         source.keep(self._span.start, self._span.end)
-        self._index = Index()
-        self._lists: list[str] = []
         self.doubled: dict[str, None] = {}  # the files that are there twice, alike
-        self._offsets = np.empty(0, np.uint64)
-        self.roots = layout.roots_of(self._fill())
+        try:
+            self.roots = layout.roots_of(self._fill(is_clear=False))
+        except _UnclearError:
+            encoding = find_encoding(source, self._span)
+            self._span = replace(self._span, encoding=encoding)
+            self.roots = layout.roots_of(self._fill(is_clear=True))
         self._check_names()
 
     def _check_count(self, count: int) -> None:
@@ -57,11 +65,16 @@ class ZipDirectory:
                 "unpack it and import the folder",
             )
 
-    def _fill(self) -> Iterator[str]:
+    def _fill(self, *, is_clear: bool) -> Iterator[str]:
+        """Index all names, and yield them. Raises _UnclearError unless the encoding is clear."""
+        self._index, self._lists = Index(), list[str]()
+        self._offsets = np.empty(0, np.uint64)
         offsets = io.BytesIO()
         lists, images = f"{layout.SUBSETS}/", f"{layout.IMAGES}/"
         for count, (place, record) in enumerate(read_records(self._source, self._span), 1):
             self._check_count(count)
+            if not is_clear and record.is_unclear:
+                raise _UnclearError
             offsets.write(record.offset.to_bytes(8, "little"))
             _check_journal(record.name, self._source.place)
             name = _file_name(record)
@@ -161,6 +174,11 @@ class ZipDirectory:
             name = _file_name(record)
             if name is not None and record.unmarked.removeprefix("./") != name:
                 yield name, record.unmarked
+
+    @property
+    def encoding(self) -> str:
+        """The encoding of names that say nothing of theirs."""
+        return self._span.encoding
 
     @property
     def first(self) -> int:

@@ -29,6 +29,8 @@ MOST_RECORD = RECORD.size + 3 * ((1 << 16) - 1)
 _UTF_8 = 1 << 11  # a flag
 UNICODE_PATH = 0x7075
 IN_EXTRA = 0xFFFFFFFF
+UNMARKED = "cp437"
+"""The encoding of names without the flag for UTF-8 (APPNOTE.TXT, appendix D)."""
 
 
 class Source(Protocol):
@@ -67,16 +69,26 @@ class Record:
     size: int
     offset: int
 
+    @property
+    def is_unclear(self) -> bool:
+        """Whether nothing says in which encoding the name is."""
+        name = self.name
+        return not (name.isascii() or self.flags & _UTF_8) and name == self.own == self.unmarked
+
 
 @dataclass(frozen=True, slots=True)
 class Span:
     """Where the directory lies in the zip, how many records it is said to have, and by how many
-    bytes all places are to be raised, as something stands before the zip."""
+    bytes all places are to be raised, as something stands before the zip.
+
+    ``encoding`` is that of names which are neither marked as UTF-8 nor UTF-8.
+    """
 
     start: int
     end: int
     count: int
     shift: int
+    encoding: str = UNMARKED
 
 
 def find_directory(source: Source) -> Span:
@@ -126,7 +138,7 @@ def read_records(
             if name.startswith(skip) or (is_plain and not name.startswith(begin)):
                 at += RECORD.size + sum(sizes)
                 continue
-        record, size = _parse(data, at - base, span.shift, source.place)
+        record, size = _parse(data, at - base, span, source.place)
         yield at, record
         at += size
 
@@ -138,7 +150,7 @@ def read_raw_records(source: Source, span: Span) -> Iterator[tuple[Record, bytes
     while start < span.end:
         end = next(places, span.end)
         raw = source.read(start, end - start)
-        yield _parse(raw, 0, span.shift, source.place)[0], raw
+        yield _parse(raw, 0, span, source.place)[0], raw
         start = end
 
 
@@ -147,10 +159,10 @@ def read_record(source: Source, span: Span, place: int) -> Record:
     data = source.read(place, min(RECORD.size + 512, span.end - place))
     if RECORD.size + sum(_SIZES.unpack_from(data, _SIZES_AT)) > len(data):
         data = source.read(place, min(MOST_RECORD, span.end - place))
-    return _parse(data, 0, span.shift, source.place)[0]
+    return _parse(data, 0, span, source.place)[0]
 
 
-def _parse(data: bytes, at: int, shift: int, place: str) -> tuple[Record, int]:
+def _parse(data: bytes, at: int, span: Span, place: str) -> tuple[Record, int]:
     """Return the record at ``at``, and how many bytes it has."""
     if at + RECORD.size > len(data) or not data.startswith(b"PK\1\2", at):
         raise no_zip("Bad magic number for central directory", place)
@@ -167,11 +179,12 @@ def _parse(data: bytes, at: int, shift: int, place: str) -> tuple[Record, int]:
         size, packed, offset = _long_fields(extra, size, packed, offset, place)
     raw = data[name_at:extra_at]
     name = _unicode_path(data[extra_at : extra_at + extra_size], raw) if extra_size else None
-    own = decode_name(raw, flags, place)
+    own = decode_name(raw, flags, place, span.encoding)
     name = own if name is None else name
     marked = raw.isascii() or flags & _UTF_8
-    unmarked = name if marked else raw.partition(b"\0")[0].decode("cp437")
-    return Record(name, own, unmarked, flags, method, crc, packed, size, offset + shift), total
+    unmarked = name if marked else raw.partition(b"\0")[0].decode(UNMARKED)
+    offset += span.shift
+    return Record(name, own, unmarked, flags, method, crc, packed, size, offset), total
 
 
 def _unicode_path(extra: bytes, raw: bytes) -> str | None:
@@ -194,10 +207,11 @@ def _unicode_path(extra: bytes, raw: bytes) -> str | None:
     return None
 
 
-def decode_name(raw: bytes, flags: int, place: str) -> str:
-    """Return a name as text, up to a NUL; without the flag for UTF-8 it is cp437, or still UTF-8.
+def decode_name(raw: bytes, flags: int, place: str, encoding: str) -> str:
+    """Return a name as text, up to a NUL; without the flag for UTF-8 in ``encoding``.
 
-    Linux and macOS write UTF-8 and often do not say so.
+    Or still in UTF-8: Linux and macOS write UTF-8 and often do not say so. A name that the
+    encoding does not have is cp437, which has every byte.
     """
     raw = raw.partition(b"\0")[0]
     try:
@@ -205,7 +219,10 @@ def decode_name(raw: bytes, flags: int, place: str) -> str:
     except UnicodeDecodeError:
         if flags & _UTF_8:
             raise no_zip("a name is no UTF-8", place) from None
-        return raw.decode("cp437")
+    try:
+        return raw.decode(encoding)
+    except UnicodeDecodeError:
+        return raw.decode(UNMARKED)
 
 
 def _long_fields(
