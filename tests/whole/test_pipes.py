@@ -95,7 +95,10 @@ def test_files_of_labels(name: str, tmp_path: Path, capsys: pytest.CaptureFixtur
 @pytest.mark.parametrize(
     ("form", "name"),
     [
-        *[("coco_segments", f"annotations/{name}") for name in ("instances_default.json", "x.json")],
+        *[
+            ("coco_segments", f"annotations/{name}")
+            for name in ("instances_default.json", "x.json")
+        ],
         *[("yolo_segments", name) for name in ("data.yaml", "labels/default/a.txt")],
         *[(form, f".segmask-files.{form}") for form in DATA_SETS],
         *[("segmask", f".segmask-export-folder.{end}") for end in ("lock", "writer")],
