@@ -330,7 +330,7 @@ class Pictures:
 def _wants_none(item: DatasetItem) -> bool:
     """Tell whether an item is to have no picture, and not only one that cannot be read."""
     if isinstance(item.media, MissingImage):
-        return item.media.item_id != item.id
+        return bool(item.media.item_id != item.id)
     return item.media is None
 
 
