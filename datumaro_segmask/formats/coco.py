@@ -22,7 +22,7 @@ import orjson
 from ..archive import Item
 from ..arrays import Size
 from ..regions import Instance, Ring, texts_to_polygons
-from ..storage import Entry, FolderSink, Hashes, Record, Sink, layout
+from ..storage import Entry, FolderSink, Hashes, Record, Sink, layout, open_plain
 from ..training import Batches, Job, simplified
 from .common import WITHOUT_IMAGE, WITHOUT_SIZE, Classes, check_choice
 
@@ -353,7 +353,7 @@ def own_texts(root: str) -> Iterator[str]:
 
 def _is_own(path: str) -> bool:
     try:
-        with open(path, "rb") as file:
+        with open_plain(path) as file:
             return file.read(len(_HEAD)) == _HEAD.encode()
     except OSError:
         return False

@@ -18,7 +18,7 @@ import orjson
 from ..arrays import Size
 from ..errors import SourceError, UnpaintableError, counted
 from ..regions import Geometry, Instance, Polygon, Rle
-from ..storage import layout
+from ..storage import layout, open_plain
 from ..training import cover
 from .coco import ANNOTATIONS, IMAGES
 
@@ -155,12 +155,12 @@ def _is_datumaros(place: str) -> bool:
 def _holds(path: str, marks: Sequence[bytes]) -> bool:
     if not os.path.getsize(path):
         return False
-    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+    with open_plain(path) as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         return all(data.find(mark) >= 0 for mark in marks)
 
 
 def _begins_with_list(path: str) -> bool:
-    with open(path, "rb") as file:
+    with open_plain(path) as file:
         return file.read(100).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"[")
 
 
@@ -234,7 +234,7 @@ def _gt_of(results: str, image_ids: set[Any]) -> str:
 
 def _load(path: str) -> Any:
     try:
-        with open(path, "rb") as file:
+        with open_plain(path) as file:
             return orjson.loads(file.read().removeprefix(b"\xef\xbb\xbf"))
     except OSError as error:
         what = error.strerror or type(error).__name__

@@ -6,6 +6,7 @@ What a data file, a list and a label line mean, and how a ring is painted, is de
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,7 +22,7 @@ from ..arrays import Size
 from ..errors import SourceError, counted
 from ..regions import Instance
 from ..regions.rle import join, runs_of_pixels
-from ..storage import layout
+from ..storage import layout, open_plain
 from ..training import unite
 from .yolo import DATA_FILE, IMAGES, LABELS, label_place
 
@@ -148,7 +149,7 @@ def _label_files(root: str) -> Iterator[str]:
 
 
 def _holds_segment(path: str) -> bool:
-    with open(path, encoding="utf-8-sig", errors="replace") as file:
+    with io.TextIOWrapper(open_plain(path), "utf-8-sig", "replace") as file:
         return any(_is_segment(line.split()) for line in islice(file, _PROBED_LINES))
 
 
@@ -231,7 +232,7 @@ def _load_yaml(path: str) -> dict[str, Any]:
 
 def _text(path: str) -> str:
     try:
-        with open(path, encoding="utf-8-sig") as file:
+        with io.TextIOWrapper(open_plain(path), "utf-8-sig") as file:
             return file.read()
     except OSError as error:
         what = error.strerror or type(error).__name__

@@ -20,7 +20,7 @@ from ..archive import Item
 from ..arrays import Size
 from ..errors import SegmaskExportError, as_typed, printable
 from ..regions import Instance, Ring
-from ..storage import Entry, FolderSink, Hashes, Record, layout
+from ..storage import Entry, FolderSink, Hashes, Record, layout, open_plain
 from ..training import MAX_LENGTH, Batches, Job, center_rings
 from .common import Classes, place_of_entry, yaml_text
 from .splits import TEST, TRAIN, VAL, Splits, split_subsets
@@ -193,7 +193,7 @@ def record_of(root: str) -> Record:
 
     def was_ours(name: str) -> bool:
         try:
-            with open(os.path.join(root, DATA_FILE), "rb") as file:
+            with open_plain(os.path.join(root, DATA_FILE)) as file:
                 return is_own_data_file(file.read(100))
         except OSError:
             return False

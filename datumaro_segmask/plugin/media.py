@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from io import FileIO
 from typing import IO, Any, TypeAlias
 
 from datumaro.components.media import (
@@ -20,7 +19,7 @@ from datumaro.components.media import (
 
 from ..archive import image_head
 from ..arrays import Size, turn
-from ..storage import Storage, layout
+from ..storage import Storage, layout, open_plain
 from .host import border, decode_as_stored, save_bytes
 
 SizeOfMasks: TypeAlias = Callable[[], Size | None]
@@ -49,7 +48,7 @@ def as_masks_lie(media: Image, size_of_masks: SizeOfMasks) -> Image:
         return media
     path = media.path
     try:
-        head = image_head(partial(FileIO, path))
+        head = image_head(partial(open_plain, path))
     except OSError:  # what is wrong with it is said when it is read
         return media
     if head is None or head.orientation is None:

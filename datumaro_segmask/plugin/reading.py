@@ -11,7 +11,6 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
 from functools import partial
-from io import FileIO
 from typing import Any, ClassVar, NamedTuple
 
 from datumaro.components.annotation import Annotation, AnnotationType, Bbox, LabelCategories
@@ -25,7 +24,7 @@ from ..archive import image_head
 from ..arrays import Size
 from ..errors import OptionError, SegmaskImportError, SourceError, counted, printable
 from ..regions import Instance
-from ..storage import layout
+from ..storage import layout, open_plain
 from .annotations import make_mask
 from .host import border, report_imported, report_imported_annotation, set_subsets, track
 
@@ -279,7 +278,7 @@ def annotations_of(found: Sequence[Found], size: Size) -> list[Annotation]:
 def head_of(path: str, where: str) -> tuple[Size, int | None]:
     """Return the size of a picture as it is shown, and its orientation. Raises SourceError."""
     try:
-        head = image_head(partial(FileIO, path))
+        head = image_head(partial(open_plain, path))
     except OSError as error:
         what = "the picture is not there"
         if not isinstance(error, FileNotFoundError):

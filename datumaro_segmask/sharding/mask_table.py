@@ -42,6 +42,7 @@ from ..storage import (
     files_at,
     is_url,
     layout,
+    open_plain,
     shown,
     unreadable,
 )
@@ -350,4 +351,4 @@ def _parquet_files(source: str) -> Iterator[tuple[str, Callable[[], IO[bytes]]]]
 
 
 def _open(path: str) -> IO[bytes]:
-    return open(path, "rb")
+    return open_plain(path)

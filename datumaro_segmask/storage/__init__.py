@@ -12,6 +12,7 @@ from .open import (
     is_alone,
     open_storage,
 )
+from .plain import open_plain
 from .plan import Listing, Plan, plan_save
 from .read import MAX_FILE_BYTES, Entry, FolderStorage, Storage, image_rank
 from .record import Record, is_recorded
@@ -26,6 +27,6 @@ __all__ = [
     "Listing", "Plan", "Record", "Sink", "Storage", "Store", "StoredLists", "SubsetLists",
     "WriteLock", "ZipSink", "ZipStorage", "absolute", "archive_roots", "at", "check_on_disk",
     "entries", "files_at", "folder_roots", "holds_archive", "image_rank", "is_alone", "is_inside",
-    "is_recorded", "is_url", "open_storage", "plan_save", "recover",
-    "shown", "stagings", "unreadable", "url_of",
+    "is_recorded", "is_url", "open_plain", "open_storage", "plan_save", "recover", "shown",
+    "stagings", "unreadable", "url_of",
 ]  # fmt: skip

@@ -11,6 +11,7 @@ in its way, before anything has moved, but for files that hold the very bytes th
 from __future__ import annotations
 
 import filecmp
+import io
 import json
 import logging
 import os
@@ -25,6 +26,8 @@ from ..errors import SegmaskExportError
 from . import layout
 from .ids import Hashes
 from .journal import at
+from .plain import open_plain
+from .tree import is_link
 
 log = logging.getLogger(__name__)
 
@@ -195,9 +198,9 @@ class Recording:
 def _read(path: str) -> Iterator[Written]:
     """Yield what a record says; what no export can have written into it counts for nothing."""
     with suppress(OSError, ValueError):
-        if not stat.S_ISREG(os.lstat(path).st_mode):
+        if is_link(os.lstat(path)):
             return
-        with open(path, encoding="utf-8") as file:
+        with io.TextIOWrapper(open_plain(path), "utf-8") as file:
             while line := file.readline(_MAX_LINE):
                 written = _parse(line)
                 if written is not None:

@@ -19,9 +19,11 @@ from typing import Any
 import hypothesis.strategies as st
 import numpy as np
 import PIL.Image
+import pytest
 from datumaro.components.annotation import AnnotationType, LabelCategories, Mask, Polygon
 from datumaro.components.dataset import Dataset
 from datumaro.components.dataset_base import DatasetItem
+from datumaro.components.errors import DatasetExportError
 from datumaro.components.importer import ImportErrorPolicy
 from datumaro.components.media import Image
 from hypothesis import HealthCheck, settings
@@ -64,6 +66,12 @@ BROKEN = {
 """An item that no import can read; it is listed in ``val``."""
 
 
+FILES_OF_USERS = {
+    "coco_segments": {"annotations/mine.json": b"{}", "images/train/mine.txt": b"", "a.txt": b"a"},
+    "yolo_segments": {"labels/train/mine.txt": b"0", "labels/extra/1.txt": b"0", "README": b"a"},
+}
+
+
 class Lenient(ImportErrorPolicy):
     def _handle_item_error(self, error: Exception) -> None:
         pass
@@ -81,6 +89,15 @@ def gray_png(shade: int) -> bytes:
     file = io.BytesIO()
     PIL.Image.new("L", (4, 2), shade).save(file, "PNG")
     return file.getvalue()
+
+
+def files_below(folder: Path) -> dict[str, bytes]:
+    """Return the files below a folder, without the records of exports."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and not path.name.startswith(".segmask-files.")
+    }
 
 
 class Edits(RuleBasedStateMachine):
@@ -241,12 +258,8 @@ class Edits(RuleBasedStateMachine):
 
     @rule(save_media=st.booleans(), mode=st.sampled_from(["color", "palette", "index"]))
     def save(self, save_media: bool, mode: str) -> None:
-        # Into a zip all pictures go: it is whole in itself.
-        written = {
-            item_id: (picture, True)
-            for item_id, (picture, is_file) in self.pictures.items()
-            if is_file or save_media or self.zipped or item_id in self.on_disk
-        }
+        # Saved in place an archive is whole in itself: what is in memory goes there in any case.
+        written = {item_id: (picture, True) for item_id, (picture, _) in self.pictures.items()}
         expected = self.exported(self.top / "model", list(self.dataset))
         self.dataset.save(save_media=save_media, mask_mode=mode)
         self.on_disk = written
@@ -335,6 +348,75 @@ class Edits(RuleBasedStateMachine):
                 self.dataset.filter(f"/item[id!='{item.id}']")
                 self.dataset.init_cache()
             self.pictures.pop(item.id, None)
+
+    @rule(
+        item_id=IDS,
+        subset=SUBSETS,
+        shade=SHADES,
+        ext=EXTENSIONS,
+        with_masks=st.booleans(),
+        save_media=st.booleans(),
+    )
+    def put_a_picture_and_save(
+        self,
+        item_id: str,
+        subset: str,
+        shade: int,
+        ext: str,
+        with_masks: bool,
+        save_media: bool,
+    ) -> None:
+        """Left to chance, a picture in memory hardly ever meets a save before it is changed."""
+        self.put(item_id, subset, shade, ext, 3 if with_masks else 1)
+        self.save(save_media, "color")
+
+    # Other exports
+
+    @rule(form=st.sampled_from([*FILES_OF_USERS]), save_media=st.booleans())
+    def export_again(self, form: str, save_media: bool) -> None:
+        """Over its own earlier export, with files of the user in it, as into an empty folder."""
+        out, fresh = self.top / form, self.top / "fresh"
+        mine = FILES_OF_USERS[form]
+        before = files_below(out)
+        items = list(self.dataset)
+        copy = Dataset.from_iterable(items, categories=self.dataset.categories())
+        options = {"save_media": save_media}
+        try:
+            copy.export(str(fresh), form, **options)
+        except DatasetExportError:
+            with pytest.raises(DatasetExportError):
+                copy.export(str(out), form, **options)
+            assert files_below(out) == before
+        else:
+            copy.export(str(out), form, **options)
+            here, there = str(out).encode(), str(fresh).encode()  # which data.yaml names
+            expected = {n: data.replace(there, here) for n, data in files_below(fresh).items()}
+            pictures = {} if save_media else {n: d for n, d in before.items() if "images/" in n}
+            found = files_below(out)
+            users = {name: found.pop(name) for name in mine if name in found}
+            assert users == (mine if before else {})
+            for name in pictures:  # without `save_media` those of items that stay do
+                if name not in expected and name not in mine:
+                    assert found.pop(name, pictures[name]) == pictures[name]
+            assert found == expected
+            as_folder(mine, out)
+        shutil.rmtree(fresh, ignore_errors=True)
+
+    @rule(written=st.booleans())
+    def table(self, written: bool) -> None:
+        """The archive as it lies there becomes a table, and an archive again."""
+        path = self.zip if self.zipped else self.root
+        if self.broken or not self.ids():
+            return
+        source: Any = datumaro_segmask.to_table(str(path))
+        if written:
+            datumaro_segmask.write_table(str(path), str(self.top / "table"), shard_items=2)
+            source = str(self.top / "table")
+        again = self.top / "again.zip"
+        datumaro_segmask.read_table(source).write_archive(str(again))
+        assert self.content(again) == self.content(path)
+        again.unlink()
+        shutil.rmtree(self.top / "table", ignore_errors=True)
 
     @invariant()
     def files_of_others_stay(self) -> None:

@@ -143,7 +143,7 @@ class SegmaskExporter(WholeExporter):
         Masks of items that are as they were stay byte for byte, and images stay without
         ``save_media`` too, moving with their items. Only where the labels have changed, or the
         options ask for another kind of masks, every mask is written anew. What is not the dataset's
-        stays as it is, in a zip as in a folder; into a zip new images go without ``save_media``.
+        stays as it is. New images are written without ``save_media`` too.
         """
         cls.convert(dataset, save_dir, **options)
 
@@ -167,7 +167,7 @@ class SegmaskExporter(WholeExporter):
         self._remembers = isinstance(dataset, Dataset) and not dataset.is_stream
         try:
             saves = target.in_place and self._remembers
-            self._pictures = self._make_pictures(sink.there, saves, known)
+            self._pictures = self._make_pictures(sink.there, target.in_place, saves, known)
             with SubsetLists() as lists:
                 if saves and sink.there is not None:
                     self._save(sink, sink.there, lists, known)
@@ -190,7 +190,7 @@ class SegmaskExporter(WholeExporter):
     def _write_shards(self) -> None:
         """Export to zips of so many items each, which get into the folder together."""
         check_shards(self._extractor, self._save_dir, self._shard_items)
-        self._pictures = self._make_pictures(None, False, None)
+        self._pictures = self._make_pictures(None, False, False, None)
         sink = FolderSink(self._save_dir)
         try:
             for name in shards_in(sink.root):
@@ -208,7 +208,7 @@ class SegmaskExporter(WholeExporter):
         self._files.log_losses(for_cvat=True)
 
     def _make_pictures(
-        self, there: Storage | None, in_place: bool, known: Listing | None
+        self, there: Storage | None, writes_new: bool, in_place: bool, known: Listing | None
     ) -> Pictures:
         return Pictures(
             there,
@@ -216,6 +216,7 @@ class SegmaskExporter(WholeExporter):
             self._find_image_ext,
             save_media=self._save_media,
             in_place=in_place,
+            writes_new=writes_new,
             saved={} if known is None else known.pictures,
             remember=self._remembers,
         )

@@ -170,8 +170,9 @@ class Pictures:
 
     A picture that lies in the archive that is ``there`` follows its item, with ``save_media`` or
     without, and so do the pictures in memory that an earlier save has written, which are ``saved``
-    by their `id`. ``in_place``: the dataset is saved over its own source. ``find_ext`` is the rule
-    of Datumaro's exporter for a picture's extension. `settle` can be called with ``remember``.
+    by their `id`. ``in_place``: the dataset is saved over its own source. ``writes_new``: pictures
+    that do not lie there are written without ``save_media`` too. ``find_ext`` is the rule of
+    Datumaro's exporter for a picture's extension. `settle` can be called with ``remember``.
     """
 
     def __init__(
@@ -182,6 +183,7 @@ class Pictures:
         *,
         save_media: bool,
         in_place: bool,
+        writes_new: bool,
         saved: Mapping[int, object],
         remember: bool,
     ) -> None:
@@ -190,6 +192,7 @@ class Pictures:
         self._find_ext = find_ext
         self._save_media = save_media
         self._in_place = in_place
+        self._writes_new = writes_new
         self._saved = saved
         self._remember = remember
         self._placed: list[tuple[DatasetItem, str]] = []
@@ -229,19 +232,21 @@ class Pictures:
             name, path = layout.image(item.id, suffix), self._there.path(place)
             data = self._there.read(place) if path is None else None
             return Picture(name, data, path)
-        if place is not None and self._in_place:
+        has_data = isinstance(item.media, Image) and item.media.has_data
+        # The file that an earlier save wrote of it may be the last, and it may be another item's.
+        is_lost = not has_data and id(item.media) in self._saved
+        if self._in_place and (place is not None or is_lost):
+            where = place or getattr(item.media, "path", "")
             raise SegmaskExportError(
-                f"its picture is gone: {place}",
+                f"its picture is gone: {where}",
                 place_of(item),
                 "the folder as it was when it was imported",
                 "import it again and repeat the changes, or export to another folder",
             )
         has_data = isinstance(item.media, Image) and item.media.has_data
-        # A picture that takes the place of one that lies there is written in any case, and so is
-        # one that an earlier save wrote: what goes must have a successor. A zip is whole in itself.
-        was_saved = has_data and self._saved.get(id(item.media)) is item.media
-        replaces = self._in_place and (was_saved or bool(self.of(item.id)))
-        if self._save_media or (has_data and (replaces or isinstance(self._there, ZipStorage))):
+        # An archive that is saved over is whole in itself, a folder as a zip: what the dataset has
+        # in memory, or of elsewhere, is nowhere else once the dataset is opened again.
+        if self._save_media or (has_data and self._writes_new):
             return self._encode(item, self._find_ext(item))
         if has_new_masks and not self._in_place:
             self._check_fit(item)
@@ -251,8 +256,7 @@ class Pictures:
         """Put the picture of an item where it belongs, and discard those that it replaces."""
         if picture is None:
             # Someone may have put a picture beside the masks of an item that had none.
-            had_none = isinstance(item.media, MissingImage) and item.media.item_id == item.id
-            if not self._in_place or had_none:
+            if not self._in_place or not _wants_none(item):
                 return
         elif picture.data is not None:
             sink.put(picture.name, picture.data)
@@ -321,6 +325,13 @@ class Pictures:
                 "a picture of the size of its masks, or none",
                 "export the pictures too (save_media), or export to another folder",
             )
+
+
+def _wants_none(item: DatasetItem) -> bool:
+    """Tell whether an item is to have no picture, and not only one that cannot be read."""
+    if isinstance(item.media, MissingImage):
+        return bool(item.media.item_id != item.id)
+    return item.media is None
 
 
 def _turn(media: Image, old: str, new: str) -> int | None:
