@@ -37,7 +37,12 @@ if TYPE_CHECKING:
     from datumaro.components.environment import Environment
 
     from datumaro_segmask.cli.preview.show import show
-    from datumaro_segmask.plugin.training.arrays import from_arrays, to_arrays, write_archive
+    from datumaro_segmask.plugin.training.arrays import (
+        from_arrays,
+        to_arrays,
+        to_segments,
+        write_archive,
+    )
     from datumaro_segmask.tables import read_table, to_table, write_table
     from datumaro_segmask.training.arrays import Masks
 
@@ -45,7 +50,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Masks", "__version__", "from_arrays", "read_table", "register", "show", "to_arrays",
-    "to_table", "write_archive", "write_table",
+    "to_segments", "to_table", "write_archive", "write_table",
 ]  # fmt: skip
 
 _MODULES = {
@@ -54,6 +59,7 @@ _MODULES = {
     "read_table": "tables",
     "show": "cli.preview.show",
     "to_arrays": "plugin.training.arrays",
+    "to_segments": "plugin.training.arrays",
     "to_table": "tables",
     "write_archive": "plugin.training.arrays",
     "write_table": "tables",
