@@ -41,6 +41,7 @@ if TYPE_CHECKING:
         from_arrays,
         from_segments,
         to_arrays,
+        to_segments,
         write_archive,
     )
     from datumaro_segmask.tables import read_table, to_table, write_table
@@ -50,7 +51,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Masks", "__version__", "from_arrays", "from_segments", "read_table", "register", "show",
-    "to_arrays", "to_table", "write_archive", "write_table",
+    "to_arrays", "to_segments", "to_table", "write_archive", "write_table",
 ]  # fmt: skip
 
 _MODULES = {
@@ -60,6 +61,7 @@ _MODULES = {
     "read_table": "tables",
     "show": "cli.preview.show",
     "to_arrays": "plugin.training.arrays",
+    "to_segments": "plugin.training.arrays",
     "to_table": "tables",
     "write_archive": "plugin.training.arrays",
     "write_table": "tables",

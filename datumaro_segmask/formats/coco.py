@@ -34,7 +34,7 @@ POLYGONS, RLE = SEGMENTATIONS = ("polygons", "rle")
 
 _HEAD = '{"info":{"description":"datumaro-segmask, coco_segments"},'
 """How every file begins that is written here."""
-_encode = json.JSONEncoder(separators=(",", ":")).encode
+encode = json.JSONEncoder(separators=(",", ":")).encode
 
 
 def file_of(subset: str) -> str:
@@ -209,7 +209,7 @@ def _segmentations(
         if _is_traced(instance, segmentation):
             yield f"[{','.join(map(_ring, next(rings_of)))}]"
         elif segmentation == POLYGONS and not instance.is_crowd:
-            yield _encode(instance.outlines)
+            yield encode(instance.outlines)
         else:
             counts = instance.counts.decode().replace("\\", "\\\\")
             yield f'{{"size":[{size.height},{size.width}],"counts":"{counts}"}}'
@@ -222,7 +222,7 @@ def _ring(ring: Ring) -> str:
 def image_line(image_id: int, file_name: str, size: Size) -> str:
     """Return the JSON of an image; ``file_name`` is its place below the folder of the images."""
     image = {"id": image_id, "file_name": file_name, "width": size.width, "height": size.height}
-    return _encode(image)
+    return encode(image)
 
 
 class _Ready(NamedTuple):
@@ -240,7 +240,7 @@ class CocoText:
 
     def __init__(self, segmentation: str) -> None:
         self._segmentation = segmentation
-        self._images, self._annotations = _temporary(), _temporary()
+        self._images, self._annotations = temporary(), temporary()
         self.annotations = 0
         self._marks = array("q")  # of each image: its id in the source, and where its line begins
         self._begins = array("q")  # of each image: where its annotations begin
@@ -293,20 +293,20 @@ class CocoText:
         annotations are numbered anew from there on.
         """
         self._batches.flush()
-        images, annotations = _read(self._images), _read(self._annotations)
+        images, annotations = lines_of(self._images), lines_of(self._annotations)
         if first_id is not None:
             images, annotations = self._as_in_source(first_id)
         entries = [
-            _encode({"id": number, "name": name, "supercategory": above})
+            encode({"id": number, "name": name, "supercategory": above})
             for number, (name, above) in enumerate(categories, 1)
         ]
         yield f'{_HEAD}"licenses":[],'
         yield '"categories":['
-        yield from _listed(iter(entries))
+        yield from listed(iter(entries))
         yield '],"images":['
-        yield from _listed(images)
+        yield from listed(images)
         yield '],"annotations":['
-        yield from _listed(annotations)
+        yield from listed(annotations)
         yield "]}"
 
     def _as_in_source(self, first_id: int) -> tuple[Iterator[str], Iterator[str]]:
@@ -359,7 +359,7 @@ def _is_own(path: str) -> bool:
         return False
 
 
-def _temporary() -> IO[bytes]:
+def temporary() -> IO[bytes]:
     return tempfile.TemporaryFile()
 
 
@@ -367,12 +367,12 @@ def _end(file: IO[bytes]) -> int:
     return file.seek(0, os.SEEK_END)
 
 
-def _read(file: IO[bytes]) -> Iterator[str]:
+def lines_of(file: IO[bytes]) -> Iterator[str]:
     file.seek(0)
     return (line.decode().removesuffix("\n") for line in file)
 
 
-def _listed(entries: Iterator[str]) -> Iterator[str]:
+def listed(entries: Iterator[str]) -> Iterator[str]:
     """Yield entries with a comma behind all but the last."""
     before = next(entries, None)
     for entry in chain(entries, [None]):

@@ -32,7 +32,7 @@ def test_convert_finds_yolo_and_makes_an_archive_with_its_objects(tmp_path: Path
     """One empty label file, and Datumaro takes such a set for boxes, and has none."""
     as_folder(tree(), tmp_path / "yolo")
     said = run(tmp_path, "convert", "-i", "yolo", "-f", "segmask", "-o", "out")
-    assert "detected as yolo_segments" in said
+    assert "train  2 images, 1 object of 1 class" in said
     assert labels_of(tmp_path / "out") == {"a": ["car"], "b": [], "c": ["car"]}
 
 

@@ -81,6 +81,26 @@ def to_arrays(
 
 
 @border()
+def to_segments(
+    item: DatasetItem, background: int = NOTHING
+) -> tuple[NDArray[np.int32], dict[int, tuple[int, int]]]:
+    """Return the ids of an item's pixels, (height, width) int32, and what each id is.
+
+    One id, from 1 on, for each pair of label and instance, and 0 where nothing is. The dict has the
+    label and the instance number of each, which is 0 for pixels without an instance. Labels,
+    numbers and ``background`` are those of `to_arrays`. Raises as `to_arrays`.
+    """
+    classes, numbers = to_arrays(item, background)
+    pairs, which = np.unique((classes.astype(np.int64) << 32) + numbers, return_inverse=True)
+    found = [(int(pair >> 32), int(pair & 0xFFFFFFFF)) for pair in pairs.tolist()]
+    segments = [i for i, (label, _) in enumerate(found) if label not in (background, NOTHING)]
+    ids = np.zeros(len(found), np.int32)
+    ids[segments] = np.arange(1, len(segments) + 1)
+    names = {number: found[i] for number, i in enumerate(segments, 1)}
+    return ids[which.reshape(classes.shape)], names
+
+
+@border()
 def from_arrays(
     item_id: str,
     classes: Any,

@@ -8,11 +8,11 @@ from typing import Any
 from datumaro.components.dataset_base import DatasetItem, IDataset
 
 from ...archive import Item
-from ...formats import SEGMENTATIONS, CocoWriter, YoloWriter, check_choice, make_images_folder
+from ...formats import SEGMENTATIONS, CocoWriter, check_choice, make_images_folder
 from ...formats.coco import record_of
 from ...storage import FolderSink, Record
 from ..transforms import add_tolerance_option
-from .exporter import TrainingExporter
+from .exporter import TrainingExporter, Writer
 
 
 class CocoSegmentsExporter(TrainingExporter):
@@ -57,9 +57,7 @@ class CocoSegmentsExporter(TrainingExporter):
         super()._apply_impl()
         make_images_folder(self._save_dir)
 
-    def _add(
-        self, writer: CocoWriter | YoloWriter, item: DatasetItem, made: Item, image: bytes | None
-    ) -> None:
+    def _add(self, writer: Writer, item: DatasetItem, made: Item, image: bytes | None) -> None:
         assert isinstance(writer, CocoWriter)
         # Datumaro's readers of COCO give the images in the reverse of the file, and keep their ids.
         source_id = item.attributes.get("id")

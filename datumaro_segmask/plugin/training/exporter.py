@@ -8,7 +8,7 @@ import os
 from collections import Counter
 from dataclasses import replace
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 from datumaro.components.dataset_base import DatasetItem, IDataset
 from datumaro.components.media import Image, ImageFromFile
@@ -16,12 +16,15 @@ from datumaro.components.media import Image, ImageFromFile
 from ...archive import Item
 from ...errors import MaskLimitError, SegmaskExportError, counted
 from ...formats import CocoWriter, YoloWriter, check_choice, log_left_out
+from ...formats.panoptic import PanopticWriter
 from ...storage import FolderSink, Record, layout
 from ..export.common import WholeExporter
 from ..export.item_files import check_names, place_of, upright_image
 from ..items import OBJECT, STUFF, ObjectMaker, classes_of
 
 log = logging.getLogger(__name__)
+
+Writer: TypeAlias = CocoWriter | YoloWriter | PanopticWriter
 
 
 class TrainingExporter(WholeExporter):
@@ -93,7 +96,7 @@ class TrainingExporter(WholeExporter):
                 counted(self._turned, "picture"),
             )
 
-    def _make_writer(self, sink: FolderSink) -> CocoWriter | YoloWriter:
+    def _make_writer(self, sink: FolderSink) -> Writer:
         """Return what writes the format."""
         raise NotImplementedError
 
@@ -101,10 +104,10 @@ class TrainingExporter(WholeExporter):
         """Return how an export knows what earlier ones wrote into the folder."""
         raise NotImplementedError
 
-    def _export(self, item: DatasetItem, writer: CocoWriter | YoloWriter) -> None:
+    def _export(self, item: DatasetItem, writer: Writer) -> None:
         """Write one item, with its image if that is wanted."""
         check_names(item, layout.problem_of_new_name(item.id), "it is a part of a file name")
-        made = self._maker.item(item, partial(self._report_annotation, item))
+        made = self._made(item)
         suffix = self._image_suffix(item)
         made = replace(made, image=f"{layout.IMAGES}/{item.id}{suffix}")
         data = None
@@ -113,9 +116,11 @@ class TrainingExporter(WholeExporter):
             self._turned += is_turned
         self._add(writer, item, made, data)
 
-    def _add(
-        self, writer: CocoWriter | YoloWriter, item: DatasetItem, made: Item, image: bytes | None
-    ) -> None:
+    def _made(self, item: DatasetItem) -> Item:
+        """Return what is to be written of an item."""
+        return self._maker.item(item, partial(self._report_annotation, item))
+
+    def _add(self, writer: Writer, item: DatasetItem, made: Item, image: bytes | None) -> None:
         writer.add((item.id, item.subset), made, image)
 
     def _image_suffix(self, item: DatasetItem) -> str:

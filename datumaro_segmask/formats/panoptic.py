@@ -1,0 +1,139 @@
+"""COCO's panoptic format: a PNG of ids for each image, and what each id is in one JSON a subset.
+
+The id of a pixel is ``red + 256 green + 65536 blue``, 0 where nothing is. Each pair of instance and
+label is a segment, and so are the pixels of a label without an instance. A label is a thing if it
+has instances anywhere, else it is stuff. Source: docs/training.md, section 7;
+https://cocodataset.org/#format-data, "Panoptic Segmentation".
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import IO, Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ..archive import Item
+from ..regions import Instance
+from ..storage import Entry, FolderSink, Record, layout
+from .coco import IMAGES, encode, image_line, lines_of, listed, temporary
+from .common import WITHOUT_IMAGE, WITHOUT_SIZE, Classes
+from .planes import plane_of
+
+NAME = "panoptic_segments"
+ANNOTATIONS = "annotations"
+
+
+class PanopticWriter:
+    """Writes painted items, whose instances do not overlap, as COCO's panoptic format.
+
+    ``has_images``: whether images are to be written, too. What belongs to all items waits on the
+    disk until `finish`; leave the context then.
+    """
+
+    def __init__(self, sink: FolderSink, classes: Classes, *, has_images: bool = False) -> None:
+        self._sink = sink
+        self._classes = classes
+        self._has_images = has_images
+        self._texts: dict[str, tuple[IO[bytes], IO[bytes]]] = {}
+        self._things: set[int] = set()
+        self._images = 0
+        self.left_out: Counter[str] = Counter()
+
+    def __enter__(self) -> PanopticWriter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for files in self._texts.values():
+            for file in files:
+                file.close()
+
+    def add(self, entry: Entry, item: Item, image: bytes | None = None) -> None:
+        """Write the PNG of an item, and its image if it is given."""
+        if item.size is None:
+            self.left_out[WITHOUT_SIZE] += 1
+            return
+        item_id, subset = entry
+        segments = self._classes.objects(item.instances, self.left_out)
+        ids = plane_of([one.counts for one in segments], range(1, len(segments) + 1), item.size)
+        file_name = (item.image or layout.image(item_id, ".jpg")).removeprefix(f"{layout.IMAGES}/")
+        place = f"{IMAGES}/{subset}/{file_name}"
+        if image is not None:
+            self._sink.put(place, image)
+        else:
+            self._sink.keep(place)  # the one that an earlier export wrote
+            self.left_out[WITHOUT_IMAGE] += bool(self._has_images)
+        self._sink.put(f"{ANNOTATIONS}/panoptic_{subset}/{item_id}.png", id_png(ids))
+        self._images += 1
+        self._things |= {one.label for one in segments if one.number and one.label is not None}
+        annotation = {
+            "image_id": self._images,
+            "file_name": f"{item_id}.png",
+            "segments_info": [*segments_info(segments)],
+        }
+        images, annotations = self._text(subset)
+        images.write(f"{image_line(self._images, file_name, item.size)}\n".encode())
+        annotations.write(f"{encode(annotation)}\n".encode())
+
+    def _text(self, subset: str) -> tuple[IO[bytes], IO[bytes]]:
+        if subset not in self._texts:
+            self._texts[subset] = temporary(), temporary()
+        return self._texts[subset]
+
+    def finish(self) -> None:
+        """Write the JSON of each subset; without items that of the subset ``default``."""
+        if not self._texts:
+            self._text(layout.DEFAULT_SUBSET)
+        for subset, files in self._texts.items():
+            place = f"{ANNOTATIONS}/panoptic_{subset}.json"
+            self._sink.put_lines(place, self._lines(*map(lines_of, files)))
+
+    def _lines(self, images: Iterator[str], annotations: Iterator[str]) -> Iterator[str]:
+        names = zip(self._classes.names, self._classes.parents, strict=True)
+        categories = [
+            encode(
+                {
+                    "id": label + 1,
+                    "name": name,
+                    "supercategory": above,
+                    "isthing": int(label in self._things),
+                }
+            )
+            for label, (name, above) in enumerate(names)
+        ]
+        yield '{"info":{"description":"datumaro-segmask, panoptic_segments"},"licenses":[],'
+        yield '"categories":['
+        yield from listed(iter(categories))
+        yield '],"images":['
+        yield from listed(images)
+        yield '],"annotations":['
+        yield from listed(annotations)
+        yield "]}"
+
+
+def record_of() -> Record:
+    """Return how exports into a folder know what earlier ones wrote."""
+    return Record(NAME, lambda _: False)
+
+
+def id_png(ids: NDArray[np.int32]) -> bytes:
+    """Return the PNG of ids: (height, width), below 2 to the 24th."""
+    red, green, blue = (ids >> shift & 255 for shift in (0, 8, 16))
+    pixels = np.stack([blue, green, red], axis=-1).astype(np.uint8)  # OpenCV's order
+    return cv2.imencode(".png", pixels)[1].tobytes()
+
+
+def segments_info(segments: Sequence[Instance]) -> Iterator[dict[str, Any]]:
+    """Yield what COCO says of each segment of an image, by ids from 1 on."""
+    for number, one in enumerate(segments, 1):
+        assert one.label is not None
+        yield {
+            "id": number,
+            "category_id": one.label + 1,
+            "area": int(one.area),
+            "bbox": [*map(int, one.bbox)],
+            "iscrowd": 0,
+        }
