@@ -37,7 +37,7 @@ def read(folder: Path, subset: str) -> tuple[dict[str, Any], list[list[list[tupl
     planes = []
     for found in about["annotations"]:
         path = folder / f"annotations/panoptic_{subset}" / found["file_name"]
-        blue, green, red = np.moveaxis(cv2.imread(str(path)).astype(int), -1, 0)
+        blue, green, red = np.moveaxis(np.asarray(cv2.imread(str(path)), int), -1, 0)
         ids = red + 256 * green + 65536 * blue
         of_id = {s["id"]: names[s["category_id"]] for s in found["segments_info"]}
         assert {s["id"]: s["area"] for s in found["segments_info"]} == {
