@@ -47,6 +47,7 @@ RESULTS = {
     ],
     "nnU-Net": ["nnUNet_raw/Dataset001_Street/dataset.json"],
     "Arrays": [],
+    "Panoptic segmentation": ["panoptic/annotations/panoptic_train.json"],
     "Other labels, other colours": ["recoloured/labelmap.txt"],
     "Two tasks in one": ["merged/labelmap.txt", "merged/JPEGImages/street_01-1.jpg"],
     "Train and validation": [
