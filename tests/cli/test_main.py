@@ -71,7 +71,7 @@ def test_commands_without_what_datum_needs(
     monkeypatch.setattr("datumaro.cli.__main__.make_parser", make_parser)
     assert main([]) == 0
     assert "pip install 'datumaro-segmask[cli]'" in capsys.readouterr().out
-    assert main(["convert", "-i", "task.zip", "-f", "coco_segments", "-o", "out"]) != 0
+    assert main(["stats", "-i", "task.zip", "-f", "coco_segments", "-o", "out"]) != 0
     said = capsys.readouterr().err
     assert "packages that Datumaro's commands need are missing" in said
     assert "type \"pip install 'datumaro-segmask[cli]'\"" in said
