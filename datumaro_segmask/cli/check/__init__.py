@@ -10,7 +10,7 @@ from concurrent.futures import BrokenExecutor, Executor
 from contextlib import AbstractContextManager, nullcontext
 
 from ...errors import SegmaskImportError, UsageError
-from ...plugin.importer import add_reading_options
+from ...options import add_reading_options
 from ...storage import shown
 from .. import FAULTS, OK, UNREADABLE
 from .report import as_json, print_report
