@@ -11,10 +11,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from datumaro_segmask.cli.check.survey import survey
+from datumaro_segmask.cli.check.survey import check
 from datumaro_segmask.cli.explain import sections
 from datumaro_segmask.colors import color_to_number, pack
-from datumaro_segmask.rules import RULES, Rule, severity_of, write_example
+from datumaro_segmask.rules import RULES, Rule, write_example
 from datumaro_segmask.storage import layout
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -121,12 +121,11 @@ def _drawn(data: bytes) -> Iterator[str]:
 def _findings(rule: Rule, for_cvat: bool) -> Iterator[str]:
     with tempfile.TemporaryDirectory() as folder:
         path = write_example(rule.example(), folder)
-        found = survey(path, for_cvat=for_cvat).findings
+        found = check(path, for_cvat=for_cvat).findings
     for finding in found:
         if finding.kind == rule.kind:
             fix = finding.fix.replace(path, Path(path).name)
-            severity = severity_of(finding, for_cvat)
-            text = f"{severity}: {finding.file}: {finding.what}. To fix it: {fix}."
+            text = f"{finding.severity}: {finding.file}: {finding.what}. To fix it: {fix}."
             yield from textwrap.wrap(
                 text, _WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
             )

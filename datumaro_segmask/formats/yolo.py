@@ -21,9 +21,18 @@ from ..arrays import Size
 from ..errors import SegmaskExportError, as_typed, printable
 from ..regions import Instance, Ring
 from ..storage import Entry, FolderSink, Hashes, Record, layout, open_plain
-from ..training import MAX_LENGTH, Batches, Job, center_rings
+from ..training import (
+    MAX_LENGTH,
+    TEST,
+    TRAIN,
+    VAL,
+    Batches,
+    Job,
+    Splits,
+    center_rings,
+    split_subsets,
+)
 from .common import Classes, place_of_entry, yaml_text
-from .splits import TEST, TRAIN, VAL, Splits, split_subsets
 
 log = logging.getLogger(__name__)
 
