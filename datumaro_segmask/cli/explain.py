@@ -18,7 +18,7 @@ import numpy as np
 
 from ..colors import color_to_number, pack
 from ..errors import UsageError
-from ..rules import RULES, SEVERITIES, Rule, severity_of, write_example
+from ..rules import RULES, Rule, write_example
 from ..storage import layout
 from . import OK
 
@@ -141,16 +141,15 @@ def _drawn(data: bytes) -> Iterator[str]:
 
 
 def _findings(rule: Rule, path: str, width: int) -> Iterator[str]:
-    from .check.survey import survey  # and with it Datumaro
+    from .check.survey import check  # and with it Datumaro
 
     for_cvat = rule.severity is None
-    found = survey(path, for_cvat=for_cvat).findings
+    found = check(path, for_cvat=for_cvat).findings
     yield f"'check{' --for cvat' if for_cvat else ''}' says of it:"
-    for finding in sorted(found, key=lambda f: f.kind != rule.kind):
-        severity = severity_of(finding, for_cvat)
-        if severity in SEVERITIES and finding.kind == rule.kind:
+    for finding in found:
+        if finding.kind == rule.kind:
             fix = finding.fix.replace(path, Path(path).name)
-            text = f"{severity}: {finding.file}: {finding.what}. To fix it: {fix}."
+            text = f"{finding.severity}: {finding.file}: {finding.what}. To fix it: {fix}."
             yield textwrap.fill(text, width, initial_indent="  ", subsequent_indent="    ")
 
 

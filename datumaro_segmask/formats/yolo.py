@@ -21,10 +21,9 @@ from ..arrays import Size
 from ..errors import SegmaskExportError, as_typed, printable
 from ..regions import Instance, Ring
 from ..storage import Aside, Entry, FolderSink, Hashes, Record, layout, open_plain
-from ..training import MAX_LENGTH, center_rings
+from ..training import MAX_LENGTH, TEST, TRAIN, VAL, Splits, center_rings, split_subsets
 from .common import Classes, file_name_of, place_of_entry, put_image, yaml_text
 from .lines import ObjectLines, Objects
-from .splits import TEST, TRAIN, VAL, Splits, split_subsets
 
 log = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ import pytest
 from datumaro.components.dataset import Dataset
 
 from datumaro_segmask.__main__ import main
-from datumaro_segmask.cli.check.survey import survey
+from datumaro_segmask.cli.check.survey import check
 from datumaro_segmask.rules import RULES, SEVERITIES, Finding, severity_of, write_example
 from datumaro_segmask.storage import layout
 
@@ -26,7 +26,7 @@ BIG = rgb("111222 111222 111222")
 
 
 def found_in(path: str, for_cvat: bool) -> list[Finding]:
-    return survey(path, for_cvat=for_cvat).findings
+    return check(path, for_cvat=for_cvat).findings
 
 
 @pytest.mark.parametrize("for_cvat", [False, True], ids=["segmask", "cvat"])
