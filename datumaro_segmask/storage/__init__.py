@@ -27,7 +27,7 @@ __all__ = [
     "LABEL_MAP", "MAX_FILE_BYTES", "ZIP_DATE", "Aside", "Entry", "FolderSink", "FolderStorage",
     "Hashes", "Listing", "Plan", "Record", "Sink", "Storage", "Store", "StoredLists",
     "SubsetLists", "WriteLock", "ZipSink", "ZipStorage", "absolute", "archive_roots", "at",
-    "check_on_disk", "entries", "files_at", "fitting", "folder_roots", "holds_archive", "image_rank", "is_alone",
-    "is_inside", "is_recorded", "is_url", "open_plain", "open_storage", "plan_save", "recover",
-    "shown", "stagings", "unreadable", "url_of",
+    "check_on_disk", "entries", "files_at", "fitting", "folder_roots", "holds_archive",
+    "image_rank", "is_alone", "is_inside", "is_recorded", "is_url", "open_plain",
+    "open_storage", "plan_save", "recover", "shown", "stagings", "unreadable", "url_of",
 ]  # fmt: skip
