@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from functools import partial
+from collections import Counter
+from dataclasses import dataclass, replace
 from typing import Any
 
 from datumaro.components.dataset_base import DatasetItem, IDataset
@@ -12,9 +12,10 @@ from ...archive import Item, LabelMap
 from ...formats import Classes
 from ...formats.panoptic import PanopticWriter, record_of
 from ...storage import FolderSink, Record
-from ..items import CROWD, OBJECT, OF_STUFF, SKIP, painted_item
+from ..items import CROWD, OBJECT, OF_STUFF, SKIP, Report, painted_item
 from ..labels import SOURCE, ExportLabels, make_export_labels
 from .exporter import TrainingExporter, Writer
+from .work import Done
 
 
 class PanopticSegmentsExporter(TrainingExporter):
@@ -38,28 +39,15 @@ class PanopticSegmentsExporter(TrainingExporter):
     ) -> None:
         options = {"stuff": stuff, "keep_background": keep_background, **kwargs}
         super().__init__(extractor, save_dir, **options)
-        self._stuff = stuff
-        self._labels = make_export_labels(extractor.categories(), SOURCE)
-        ground = self._labels.label_map.background
-        if keep_background and ground in self._labels.positions:
-            whole = _Whole(self._labels.label_map.labels)
-            self._labels = ExportLabels(whole, self._labels.positions)
+        labels = make_export_labels(extractor.categories(), SOURCE)
+        if keep_background and labels.label_map.background in labels.positions:
+            labels = ExportLabels(_Whole(labels.label_map.labels), labels.positions)
+        self._labels = labels
+        self._make = _Segments(labels, stuff)
 
-    def _made(self, item: DatasetItem) -> Item:
-        report = partial(self._report_annotation, item)
-        made = painted_item(item, self._labels, self._left_out, report)
-        instances = made.instances
-        if self._stuff == CROWD:
-            instances = [replace(one, is_crowd=not one.number) for one in instances]
-        elif self._stuff == SKIP:
-            instances = [one for one in instances if one.number]
-            self._left_out[OF_STUFF] += len(made.instances) - len(instances)
-        return replace(made, instances=instances)
-
-    def _add(self, writer: Writer, item: DatasetItem, made: Item, image: bytes | None) -> None:
+    def _put(self, writer: Writer, done: Done) -> None:
         assert isinstance(writer, PanopticWriter)
-        source_id = item.attributes.get("id")
-        writer.add((item.id, item.subset), made, image, source_id=source_id)
+        writer.put(done.entry, done.coded, done.image, source_id=done.source_id)
 
     def _record(self) -> Record:
         return record_of()
@@ -67,6 +55,24 @@ class PanopticSegmentsExporter(TrainingExporter):
     def _make_writer(self, sink: FolderSink) -> PanopticWriter:
         classes = Classes.of_label_map(self._labels.label_map)
         return PanopticWriter(sink, classes, has_images=self._save_media)
+
+
+@dataclass(frozen=True)
+class _Segments:
+    """Makes what is written of an item; ``stuff``: see `TrainingExporter`."""
+
+    labels: ExportLabels
+    stuff: str
+
+    def __call__(self, item: DatasetItem, *, left_out: Counter[str], report: Report) -> Item:
+        made = painted_item(item, self.labels, left_out, report)
+        instances = made.instances
+        if self.stuff == CROWD:
+            instances = [replace(one, is_crowd=not one.number) for one in instances]
+        elif self.stuff == SKIP:
+            instances = [one for one in instances if one.number]
+            left_out[OF_STUFF] += len(made.instances) - len(instances)
+        return replace(made, instances=instances)
 
 
 class _Whole(LabelMap):
