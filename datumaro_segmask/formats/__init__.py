@@ -9,6 +9,7 @@ from .archive import ArchiveWriter, two_of_one_id, usual_places
 from .coco import SEGMENTATIONS, CocoWriter, make_images_folder
 from .common import (
     OF_BACKGROUND,
+    OF_UNKNOWN,
     WITHOUT_IMAGE,
     WITHOUT_LABEL,
     WITHOUT_SIZE,
@@ -21,7 +22,8 @@ from .splits import SPLITS, parse_splits
 from .yolo import YoloWriter
 
 __all__ = [
-    "OF_BACKGROUND", "SEGMENTATIONS", "SPLITS", "WITHOUT_IMAGE", "WITHOUT_LABEL", "WITHOUT_SIZE",
-    "ArchiveWriter", "Classes", "CocoWriter", "YoloWriter", "check_choice", "log_left_out",
-    "make_images_folder", "parse_splits", "place_of_entry", "two_of_one_id", "usual_places",
+    "OF_BACKGROUND", "OF_UNKNOWN", "SEGMENTATIONS", "SPLITS", "WITHOUT_IMAGE", "WITHOUT_LABEL",
+    "WITHOUT_SIZE", "ArchiveWriter", "Classes", "CocoWriter", "YoloWriter", "check_choice",
+    "log_left_out", "make_images_folder", "parse_splits", "place_of_entry", "two_of_one_id",
+    "usual_places",
 ]  # fmt: skip

@@ -57,7 +57,8 @@ class PanopticWriter:
             self.left_out[WITHOUT_SIZE] += 1
             return
         item_id, subset = entry
-        segments = self._classes.objects(item.instances, self.left_out)
+        known = [one for one in item.instances if not one.is_unknown]  # the others are void, 0
+        segments = self._classes.objects(known, self.left_out)
         ids = plane_of([one.counts for one in segments], range(1, len(segments) + 1), item.size)
         file_name = (item.image or layout.image(item_id, ".jpg")).removeprefix(f"{layout.IMAGES}/")
         place = f"{IMAGES}/{subset}/{file_name}"
