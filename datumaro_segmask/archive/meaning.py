@@ -103,8 +103,9 @@ class ClassLookup:
     def labels_of(self, values: IntArray, reader: MaskReader) -> tuple[IntArray, str] | None:
         """Return the positions of the labels for values that ``reader`` gave.
 
-        `NOTHING` and `UNKNOWN` may be among them. And whether that went by colour or by index. None if the label map does not declare all of
-        them. One that could not be read, and so has no labels, is not held against the masks.
+        `NOTHING` and `UNKNOWN` may be among them. And whether that went by colour or by index. None
+        if the label map does not declare all of them. One that could not be read, and so has no
+        labels, is not held against the masks.
         """
         if not self._map.labels:
             return np.full(values.shape, NOTHING), BY_COLOR

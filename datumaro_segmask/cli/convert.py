@@ -25,7 +25,7 @@ import datumaro_segmask
 
 from .._bridge import import_with
 from ..errors import SegmaskImportError, UsageError, counted, printable
-from ..formats.splits import TRAIN, split_subsets
+from ..plugin.annotations import is_unknown
 from ..plugin.base import COMPONENTS, POLYGON
 from ..plugin.coco_import import CocoSegmentsImporter
 from ..plugin.export.exporter import SegmaskExporter
@@ -35,6 +35,7 @@ from ..plugin.importer import NAME, add_import_options
 from ..plugin.training.exporter import TrainingExporter
 from ..plugin.yolo_import import YoloSegmentsImporter
 from ..rules import open_archive
+from ..training import TRAIN, split_subsets
 from . import FAULTS, OK, run_datum
 
 EPILOG = """\
@@ -233,7 +234,11 @@ class _Counted(ItemTransform):
 
     def transform_item(self, item: DatasetItem) -> DatasetItem:
         self._images[item.subset] += 1
-        pairs = {(a.group or ("alone", i), a.label) for i, a in enumerate(item.annotations)}
+        pairs = {
+            (annotation.group or ("alone", i), annotation.label)
+            for i, annotation in enumerate(item.annotations)
+            if not is_unknown(annotation)
+        }
         self._found[item.subset].update(label for _, label in pairs)
         return item
 

@@ -249,6 +249,7 @@ def test_components_are_of_known_pixels(tmp_path: Path) -> None:
 
 def test_the_command_line(tmp_path: Path) -> None:
     as_zip(archive({"a": as_gray(CLASSES)}), tmp_path / "task")
-    run(tmp_path, "convert", "task.zip", "--ignore-index", "255", "--unknown", "keep",
-        "-f", "segmask", "-o", "out")  # fmt: skip
+    said = run(tmp_path, "convert", "task.zip", "--ignore-index", "255", "--unknown", "keep",
+               "-f", "segmask", "-o", "out")  # fmt: skip
+    assert "1 image, 2 objects of 2 classes" in said
     assert masks_of(kept(tmp_path / "out"))[-1] == (None, 0, UNKNOWN)
