@@ -70,7 +70,7 @@ class _Segments:
         if self.stuff == CROWD:
             instances = [replace(one, is_crowd=not one.number) for one in instances]
         elif self.stuff == SKIP:
-            instances = [one for one in instances if one.number]
+            instances = [one for one in instances if one.number or one.is_unknown]
             left_out[OF_STUFF] += len(made.instances) - len(instances)
         return replace(made, instances=instances)
 
