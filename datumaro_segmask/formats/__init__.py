@@ -17,11 +17,10 @@ from .common import (
     log_left_out,
     place_of_entry,
 )
-from .splits import SPLITS, parse_splits
 from .yolo import YoloWriter
 
 __all__ = [
-    "OF_BACKGROUND", "SEGMENTATIONS", "SPLITS", "WITHOUT_IMAGE", "WITHOUT_LABEL", "WITHOUT_SIZE",
+    "OF_BACKGROUND", "SEGMENTATIONS", "WITHOUT_IMAGE", "WITHOUT_LABEL", "WITHOUT_SIZE",
     "ArchiveWriter", "Classes", "CocoWriter", "YoloWriter", "check_choice", "log_left_out",
-    "make_images_folder", "parse_splits", "place_of_entry", "two_of_one_id", "usual_places",
+    "make_images_folder", "place_of_entry", "two_of_one_id", "usual_places",
 ]  # fmt: skip
