@@ -435,7 +435,7 @@ XML_FAULTS = {
 def test_xml_for_which_cvat_refuses_the_archive(name: str, tmp_path: Path) -> None:
     old, new = XML_FAULTS[name]
     files = sound() | MAIN | {"Annotations/a.xml": BOXES.replace(old, new)}
-    found = survey(str(CONTAINERS["zip"](files, tmp_path / "task")), for_cvat=True).findings
+    found = check(str(CONTAINERS["zip"](files, tmp_path / "task")), for_cvat=True).findings
     assert [(f.kind, f.file) for f in found] == [("voc-lists", "Annotations/a.xml")]
 
 
