@@ -275,7 +275,7 @@ def _ground(facts: ItemFacts) -> int | None:
 
     To CVAT it stands alone if the name of the instance mask is not as CVAT writes it.
     """
-    is_found = facts.scan.class_mask == layout.class_mask(facts.item_id)
+    is_found = facts.scan.class_mask == facts.scan.usual_places[0]
     if not facts.scan.has_labels or facts.sees_numbers or not is_found:
         return None
     return sum(pixels for _, label, pixels in facts.pairs if label is None)

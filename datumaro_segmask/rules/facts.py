@@ -133,8 +133,7 @@ class ItemFacts:
     @property
     def sees_numbers(self) -> bool:
         """Whether there is an instance mask that CVAT finds, letter by letter."""
-        scan = self.scan
-        return scan.has_numbers and scan.instance_mask == layout.instance_mask(scan.item_id)
+        return self.scan.has_numbers and self.scan.instance_mask == self.scan.usual_places[1]
 
     @cached_property
     def pairs(self) -> list[tuple[int, int | None, int]]:

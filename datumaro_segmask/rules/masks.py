@@ -11,7 +11,7 @@ import numpy as np
 from ..archive import WAYS
 from ..colors import voc_color
 from ..png import MaskReader
-from ..storage import Storage, layout
+from ..storage import Storage
 from .example import BLOCK, archive, gray, picture, plane, png, rgb
 from .facts import ItemFacts, WholeFacts
 from .rule import ERROR, ITEM, NOTE, WARNING, WHOLE, Met, Rule, rule
@@ -93,7 +93,7 @@ def listed_without_masks(facts: ItemFacts) -> Iterator[Met]:
 def missing_class_mask(facts: ItemFacts) -> Iterator[Met]:
     """The class mask gives the instances their labels. Without it they have none. CVAT does not
     find a class mask whose suffix is in capitals, either, and refuses the archive."""
-    scan, usual = facts.scan, layout.class_mask(facts.item_id)
+    scan, usual = facts.scan, facts.scan.usual_places[0]
     if scan.has_numbers and not scan.has_labels:
         yield Met(
             scan.class_mask, "its instances have no label", "add the class mask", scan.item_id
