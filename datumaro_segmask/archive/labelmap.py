@@ -23,6 +23,7 @@ VOC_LABELS = (
     *("train", "tvmonitor"),
 )
 """The labels of the VOC dataset but for ``ignored``; a test holds them against Datumaro's."""
+_OF_VOID = ("ignored", "ignore", "void", "border", "unlabeled", "unlabelled", "unknown")
 MAX_LABELS = 1 << 16  # as many values as a 16-bit gray mask has
 
 MAX_LINE = 1 << 16  # characters; parts and actions are lists
@@ -58,6 +59,11 @@ class Label:
     is_stand_in: bool = False
     has_color: bool = field(default=True, compare=False)
     line: int = field(default=0, compare=False)
+
+    @property
+    def is_void(self) -> bool:
+        """Whether it is VOC's void, as ``ignored``: by its colour, and by a name that says so."""
+        return self.color == VOID and self.name.lower() in _OF_VOID
 
 
 @dataclass(frozen=True)
