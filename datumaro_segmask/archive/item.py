@@ -104,6 +104,11 @@ class Scan:
         return None if self.head is None else self.head.turn_to_fit(self.size)
 
     @property
+    def usual_places(self) -> tuple[str, str]:
+        """Where an export writes class mask and instance mask, letter by letter."""
+        return layout.class_mask(self.item_id), layout.instance_mask(self.item_id)
+
+    @property
     def has_labels(self) -> bool:
         return self.class_reader is not None
 

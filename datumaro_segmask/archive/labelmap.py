@@ -30,11 +30,11 @@ MAX_LINE = 1 << 16  # characters; parts and actions are lists
 _MAX_LINES = 1 << 20
 _SHOWN = 80  # characters of a line in messages
 
-_NUMBER = r"[-+]?[0-9]+(?:_[0-9]+)*"  # what Python, and so CVAT, takes for a number
+_NUMBER = r"[-+]?\d+(?:_\d+)*"  # what Python, and so CVAT, takes for a number
 _COLOR_SHAPE = re.compile(rf"{_NUMBER}\s*,\s*{_NUMBER}\s*,\s*{_NUMBER}")
 _COLOR_FIELD = re.compile(rf":\s*{_COLOR_SHAPE.pattern}\s*(?=:|\s#|$)")
 _LABEL_IN_COMMENT = re.compile(rf"#[^\s#:][^:]*:\s*{_COLOR_SHAPE.pattern}\s*(:.*)?")
-_INTEGER = re.compile(r"\+?[0-9]+(_[0-9]+)*")
+_INTEGER = re.compile(r"\+?\d+(_\d+)*")
 _MAX_DIGITS = 9
 _COMMENT = re.compile(r"\s#")
 _COMMENT_IN_NAME = re.compile(r"\s#(?=\s|$)")
