@@ -10,6 +10,8 @@ import os
 import shlex
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 from difflib import get_close_matches
 from fractions import Fraction
 from functools import partial
@@ -25,17 +27,27 @@ import datumaro_segmask
 
 from .._bridge import import_with
 from ..errors import SegmaskImportError, UsageError, counted, printable
-from ..plugin.base import COMPONENTS, POLYGON
+from ..plugin.base import COMPONENTS, POLYGON, SegmaskBase
 from ..plugin.coco_import import CocoSegmentsImporter
 from ..plugin.export.exporter import SegmaskExporter
 from ..plugin.export.in_place import Place, Target
-from ..plugin.host import CollectedErrors, CollectedExportErrors, known_archive, without_policy
+from ..plugin.host import (
+    CollectedErrors,
+    CollectedExportErrors,
+    known_archive,
+    source_of,
+    without_policy,
+)
 from ..plugin.importer import NAME, add_import_options
 from ..plugin.training.exporter import TrainingExporter
 from ..plugin.yolo_import import YoloSegmentsImporter
 from ..rules import open_archive
+from ..sharding import dask_cluster
+from ..storage import absolute
 from ..training import TRAIN, split_subsets
 from . import FAULTS, OK, run_datum
+from .convert_parts import Parts, Source, labels_of
+from .preview.parallel import cores
 
 EPILOG = """\
 Options of the format that -f names may be given, too, here or after '--':
@@ -102,6 +114,17 @@ def add_options(parser: argparse.ArgumentParser, args: Sequence[str] = ()) -> No
         action="store_true",
         help="Convert the rest, list the items that cannot be, and end with status 1",
     )
+    parser.add_argument(
+        "--jobs",
+        type=int,
+        default=cores(),
+        metavar="N",
+        help="Processes that work on an archive, once there is much to do; what is written is the "
+        "same (default: one a core, here %(default)s)",
+    )
+    parser.add_argument(
+        "--dask", metavar="ADDRESS", help="Scheduler of a Dask cluster, such as tcp://host:8786"
+    )
     add_import_options(parser)
     known: set[str] = set()
     for other in OTHERS:
@@ -154,16 +177,22 @@ class _Conversion:
         as_file = issubclass(self._exporter, SegmaskExporter) and self._out.endswith(".zip")
         _check_target(self._out, self._options.overwrite)
         dataset = self._open()
+        base = source_of(dataset)
         splits = self._options.random_split
+        split_of: _Splitter | None = None
         if splits:
-            dataset.transform(_InSplits, split_of=_splitter(dataset, splits, self._options.seed))
-        dataset.transform(_Counted, images=self._images, found=self._found)
+            split_of = _Splitter.of(dataset, splits, self._options.seed)
+            dataset.transform(_InSplits, split_of=split_of)
+        dataset.transform(_Counted, count=self._count)
         options = self._export_options()
-        if as_file:
-            _write_zip(dataset, self._out, options)
-        else:
-            policy = self._unwritten if self._options.skip_broken else None
-            dataset.export(self._out, self._exporter.NAME, error_policy=policy, **options)
+        with ExitStack() as stack:
+            parts = self._parts(base, split_of, stack)
+            if as_file:
+                _write_zip(dataset, self._out, options)
+            else:
+                policy = self._unwritten if self._options.skip_broken else None
+                options |= {"spread": parts} if parts else {}
+                dataset.export(self._out, self._exporter.NAME, error_policy=policy, **options)
         self._say(dataset)
         errors = [*self._broken.errors, *self._unwritten.errors]
         for error in errors:
@@ -180,6 +209,29 @@ class _Conversion:
         policy = {"error_policy": self._broken} if self._options.skip_broken else {}
         dataset: Dataset = kind.import_from(self._path, found, **policy, **self._import_options)
         return dataset
+
+    def _parts(
+        self, base: object, split_of: Callable[[str], str] | None, stack: ExitStack
+    ) -> Parts | None:
+        """Return what does the items of an archive in parts, None where the export goes by them."""
+        address = self._options.dask
+        if not isinstance(base, SegmaskBase) or not issubclass(self._exporter, TrainingExporter):
+            if address:
+                raise UsageError(
+                    "a cluster converts archives, and only for training", "--dask",
+                    "an archive of masks, and -f coco_segments or the like", "leave it out",
+                )  # fmt: skip
+            return None
+        executor = stack.enter_context(dask_cluster(address)) if address else None
+        entries = [(i, subset) for subset, ids in base.listing.subsets.items() for i in ids]
+        source = Source(absolute(self._path), self._import_options, base, split_of)
+        broken = self._broken if self._options.skip_broken else None
+        return Parts(source, entries, self._options.jobs, executor, self._count, broken)
+
+    def _count(self, subset: str, labels: Iterable[int | None]) -> None:
+        """Count an item that is to be written, and its objects by their labels."""
+        self._images[subset] += 1
+        self._found[subset].update(labels)
 
     def _export_options(self) -> dict[str, Any]:
         parser = self._exporter.build_cmdline_parser()
@@ -220,21 +272,16 @@ class _InSplits(ItemTransform):
 
 
 class _Counted(ItemTransform):
-    """Counts what is written of each subset: images, and objects by their labels."""
+    """Counts what is written of each subset: ``count`` gets it, and the labels of each item."""
 
     def __init__(
-        self,
-        extractor: IDataset,
-        images: Counter[str],
-        found: Mapping[str, Counter[int | None]],
+        self, extractor: IDataset, count: Callable[[str, Iterable[int | None]], None]
     ) -> None:
         super().__init__(extractor)
-        self._images, self._found = images, found
+        self._count = count
 
     def transform_item(self, item: DatasetItem) -> DatasetItem:
-        self._images[item.subset] += 1
-        pairs = {(a.group or ("alone", i), a.label) for i, a in enumerate(item.annotations)}
-        self._found[item.subset].update(label for _, label in pairs)
+        self._count(item.subset, labels_of(item))
         return item
 
 
@@ -258,32 +305,40 @@ def parse_ratios(text: str) -> dict[str, Fraction]:
     return shares
 
 
-def _splitter(dataset: Dataset, shares: Mapping[str, Fraction], seed: int) -> Callable[[str], str]:
-    """Return a function that gives each id its split, by its place among the hashes of all ids.
+@dataclass(frozen=True)
+class _Splitter:
+    """Gives each id its split, by its place among the hashes of all ids.
 
     So the splits are as large as they should be, and every split has an item if there are enough.
+    ``limits``: the last hash of each split, and its name.
     """
-    known = known_archive(dataset)
-    ids: Iterable[str]
-    if known is not None:
-        ids = {item_id for subset in known.subsets.values() for item_id in subset}
-    else:
-        ids = {item.id for item in dataset}
-    hashes = sorted(_hash(item_id, seed) for item_id in ids)
-    limits: list[tuple[int, str]] = []
-    end, share = 0, Fraction(0)
-    for number, (name, part) in enumerate(shares.items(), 1):
-        share += part
-        left = len(shares) - number
-        end = max(end + 1, min(round(share * len(hashes)), len(hashes) - left))
-        last = hashes[min(end, len(hashes)) - 1] if left and hashes else 1 << 8 * _HASH_BYTES
-        limits.append((last, name))
 
-    def split_of(item_id: str) -> str:
-        value = _hash(item_id, seed)
-        return next(name for last, name in limits if value <= last)
+    limits: tuple[tuple[int, str], ...]
+    seed: int
 
-    return split_of
+    @classmethod
+    def of(cls, dataset: Dataset, shares: Mapping[str, Fraction], seed: int) -> _Splitter:
+        """Return the one of the ids of a dataset."""
+        known = known_archive(dataset)
+        ids: Iterable[str]
+        if known is not None:
+            ids = {item_id for subset in known.subsets.values() for item_id in subset}
+        else:
+            ids = {item.id for item in dataset}
+        hashes = sorted(_hash(item_id, seed) for item_id in ids)
+        limits: list[tuple[int, str]] = []
+        end, share = 0, Fraction(0)
+        for number, (name, part) in enumerate(shares.items(), 1):
+            share += part
+            left = len(shares) - number
+            end = max(end + 1, min(round(share * len(hashes)), len(hashes) - left))
+            last = hashes[min(end, len(hashes)) - 1] if left and hashes else 1 << 8 * _HASH_BYTES
+            limits.append((last, name))
+        return cls(tuple(limits), seed)
+
+    def __call__(self, item_id: str) -> str:
+        value = _hash(item_id, self.seed)
+        return next(name for last, name in self.limits if value <= last)
 
 
 def _hash(item_id: str, seed: int) -> int:
