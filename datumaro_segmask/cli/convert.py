@@ -47,7 +47,7 @@ from ..storage import absolute
 from ..training import TRAIN, split_subsets
 from . import FAULTS, OK, run_datum
 from .convert_parts import Parts, Source, labels_of
-from .preview.parallel import cores
+from .parallel import cores
 
 EPILOG = """\
 Options of the format that -f names may be given, too, here or after '--':

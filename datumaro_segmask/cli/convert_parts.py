@@ -19,12 +19,13 @@ from datumaro.components.importer import ImportContext, ImportErrorPolicy
 
 from ..archive import Archive, read_label_map
 from ..errors import SegmaskExportError
+from ..plugin.annotations import is_unknown
 from ..plugin.base import Remark, Remarks, SegmaskBase
 from ..plugin.host import CollectedErrors
 from ..plugin.training.work import Done, Work
 from ..sharding import version
 from ..storage import Aside, Entry, FolderSink, open_storage, shown
-from .preview.parallel import in_chunks
+from .parallel import in_chunks
 
 
 @dataclass
@@ -71,7 +72,11 @@ class Part(NamedTuple):
 
 def labels_of(item: DatasetItem) -> list[int | None]:
     """Return the labels of the objects of an item, each object once."""
-    pairs = {(a.group or ("alone", i), a.label) for i, a in enumerate(item.annotations)}
+    pairs = {
+        (annotation.group or ("alone", i), annotation.label)
+        for i, annotation in enumerate(item.annotations)
+        if not is_unknown(annotation)
+    }
     return [label for _, label in pairs]
 
 

@@ -11,10 +11,10 @@ from datumaro.components.format_detection import FormatDetectionConfidence, Form
 from datumaro.components.importer import Importer
 
 from .._bridge import EXTENSIONS
-from ..png import MAX_PIXELS
+from ..options import add_reading_options
 from ..rules import open_archive
 from ..storage import absolute, archive_roots, holds_archive, is_alone, layout, url_of
-from .base import ANNOTATIONS, INSTANCES, check_options, check_subsets
+from .base import ANNOTATIONS, INSTANCES, UNKNOWN, check_options, check_subsets
 from .host import (
     ABOVE_EXTREME_LOW,
     ABOVE_MEDIUM,
@@ -131,22 +131,6 @@ class SegmaskImporter(FormatCli, Importer):
         return True
 
 
-def add_reading_options(parser: argparse.ArgumentParser) -> None:
-    """Add ``--ignore-index`` and ``--max-pixels``, for what reads masks."""
-    parser.add_argument(
-        "--ignore-index",
-        type=int,
-        help="Value of gray class masks that means 'no annotation', such as 255 "
-        "(default: every value must be a line of the label map)",
-    )
-    parser.add_argument(
-        "--max-pixels",
-        type=int,
-        default=MAX_PIXELS,
-        help="Refuse masks with more pixels (default: %(default)s)",
-    )
-
-
 def add_import_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of an import, as Datumaro's projects and our own ``convert`` take them."""
     parser.add_argument(
@@ -178,3 +162,11 @@ def add_import_options(parser: argparse.ArgumentParser) -> None:
         help="Import the background as objects too (default: its pixels are no annotation)",
     )
     add_reading_options(parser)
+    parser.add_argument(
+        "--unknown",
+        choices=UNKNOWN,
+        default=UNKNOWN[0],
+        help="What becomes of the pixels of --ignore-index and of VOC's void: 'skip' (nothing, as "
+        "if they were background) or 'keep' (a region of their own, which training ignores where "
+        "the format can say so) (default: %(default)s)",
+    )
