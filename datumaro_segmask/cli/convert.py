@@ -10,6 +10,7 @@ import os
 import shlex
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from concurrent.futures import BrokenExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -41,13 +42,12 @@ from ..plugin.host import (
 from ..plugin.importer import NAME, add_import_options
 from ..plugin.training.exporter import TrainingExporter
 from ..plugin.yolo_import import YoloSegmentsImporter
+from ..processes import cores
 from ..rules import open_archive
-from ..sharding import dask_cluster
 from ..storage import absolute
 from ..training import TRAIN, split_subsets
 from . import FAULTS, OK, run_datum
 from .convert_parts import Parts, Source, labels_of
-from .parallel import cores
 
 EPILOG = """\
 Options of the format that -f names may be given, too, here or after '--':
@@ -192,7 +192,13 @@ class _Conversion:
             else:
                 policy = self._unwritten if self._options.skip_broken else None
                 options |= {"spread": parts} if parts else {}
-                dataset.export(self._out, self._exporter.NAME, error_policy=policy, **options)
+                try:
+                    dataset.export(self._out, self._exporter.NAME, error_policy=policy, **options)
+                except BrokenExecutor as broken:
+                    raise UsageError(
+                        "the processes that convert die, again and again", printable(self._path),
+                        "enough memory for each of them", "give fewer --jobs",
+                    ) from broken  # fmt: skip
         self._say(dataset)
         errors = [*self._broken.errors, *self._unwritten.errors]
         for error in errors:
@@ -222,11 +228,14 @@ class _Conversion:
                     "an archive of masks, and -f coco_segments or the like", "leave it out",
                 )  # fmt: skip
             return None
-        executor = stack.enter_context(dask_cluster(address)) if address else None
-        entries = [(i, subset) for subset, ids in base.listing.subsets.items() for i in ids]
+        executor = None
+        if address:
+            from ..sharding import dask_cluster  # and with it pyarrow
+
+            executor = stack.enter_context(dask_cluster(address))
         source = Source(absolute(self._path), self._import_options, base, split_of)
         broken = self._broken if self._options.skip_broken else None
-        return Parts(source, entries, self._options.jobs, executor, self._count, broken)
+        return Parts(source, self._options.jobs, executor, self._count, broken)
 
     def _count(self, subset: str, labels: Iterable[int | None]) -> None:
         """Count an item that is to be written, and its objects by their labels."""

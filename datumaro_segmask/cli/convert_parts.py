@@ -23,8 +23,7 @@ from ..plugin.annotations import is_unknown
 from ..plugin.base import Remark, Remarks, SegmaskBase
 from ..plugin.host import CollectedErrors
 from ..plugin.training.work import Done, Work
-from ..sharding import version
-from ..storage import Aside, Entry, FolderSink, open_storage, shown
+from ..storage import Aside, Entry, FolderSink, open_storage, shown, version
 from .parallel import in_chunks
 
 
@@ -114,7 +113,6 @@ class Parts:
     """Has the items of an archive done in parts, and tells ``count`` of each."""
 
     source: Source
-    entries: Sequence[Entry]
     jobs: int
     executor: Executor | None
     count: Callable[[str, Iterable[int | None]], None]
@@ -122,10 +120,17 @@ class Parts:
     """Takes what cannot be read; None to end there."""
 
     def __call__(self, work: Work, sink: FolderSink) -> Iterator[Done]:
+        """Yield what came of each item, in their order; raises as `WholeExporter` does."""
         task = partial(do_part, self.source, work, sink.aside())
         before = version(self.source.path)
-        remarks = Remarks(self.source.base().place)
-        for part in in_chunks(task, self.entries, "Exporting objects", self.jobs, self.executor):
+        base = self.source.base()
+        remarks = Remarks(base.place)
+        subsets = base.listing.subsets
+        entries = ((i, subset) for subset, ids in subsets.items() for i in ids)
+        total = sum(map(len, subsets.values()))
+        for part in in_chunks(
+            task, entries, "Exporting objects", self.jobs, self.executor, None, total
+        ):
             if part.error is not None:
                 if self.broken is None:
                     raise part.error

@@ -13,11 +13,12 @@ from typing import TypeVar
 from ...archive import Archive
 from ...errors import UsageError
 from ...options import add_reading_options
+from ...processes import cores
 from ...rules import open_archive
 from ...storage import is_url, shown
 from .. import FAULTS, OK
 from ..check.report import printable
-from ..parallel import cores, in_chunks
+from ..parallel import in_chunks
 from .choice import add_choice_options, choose
 from .drawing import Drawing, Settings, draw_all
 from .page import Entry, PageItem, make_items, write_page
