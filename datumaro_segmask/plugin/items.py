@@ -34,11 +34,13 @@ from .annotations import (
     Painted,
     SegmaskMask,
     geometry_of,
+    in_paint_order,
+    is_stuff,
     paint_annotations,
     place_of_annotation,
 )
-from .export.item_files import in_paint_order, place_of, size_of
 from .labels import ExportLabels, label_error
+from .media import place_of, size_of
 
 _NOTHING = -1  # the label of pixels that are no annotation
 
@@ -218,11 +220,6 @@ class ObjectMaker:
             pair = _Pair(annotation.group or ("alone", i), annotation.label, is_crowd)
             pairs.setdefault(pair, []).append(_Member(annotation, place))
         return pairs
-
-
-def is_stuff(annotation: Annotation) -> bool:
-    """Tell whether an annotation is what the importer made of class pixels without an instance."""
-    return isinstance(annotation, SegmaskMask) and not annotation.group
 
 
 def _known(members: Sequence[_Member], pair: _Pair, size: Size) -> Instance | None:

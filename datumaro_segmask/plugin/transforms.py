@@ -14,8 +14,8 @@ from datumaro.components.transformer import ItemTransform
 from ..errors import MaskLimitError
 from ..regions import CONNECTIVITIES, Ring, simplify_shared, split_components, texts_to_polygons
 from .annotations import make_mask, size_of_mask, to_instance
-from .export.item_files import place_of
 from .host import border
+from .media import place_of
 
 
 class MasksToExactPolygons(ItemTransform, CliPlugin):

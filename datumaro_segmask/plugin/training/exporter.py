@@ -15,12 +15,12 @@ from datumaro.components.media import Image, ImageFromFile
 
 from ...archive import Item
 from ...errors import MaskLimitError, SegmaskExportError, counted
-from ...formats import CocoWriter, YoloWriter, check_choice, log_left_out
+from ...formats import CocoWriter, YoloWriter, check_choice, check_names, log_left_out
 from ...formats.panoptic import PanopticWriter
 from ...storage import FolderSink, Record, layout
 from ..export.common import WholeExporter
-from ..export.item_files import check_names, place_of, upright_image
 from ..items import OBJECT, STUFF, ObjectMaker, classes_of
+from ..media import place_of, upright_image
 
 log = logging.getLogger(__name__)
 
@@ -106,7 +106,8 @@ class TrainingExporter(WholeExporter):
 
     def _export(self, item: DatasetItem, writer: Writer) -> None:
         """Write one item, with its image if that is wanted."""
-        check_names(item, layout.problem_of_new_name(item.id), "it is a part of a file name")
+        problem = layout.problem_of_new_name(item.id)
+        check_names((item.id, item.subset), problem, "it is a part of a file name")
         made = self._made(item)
         suffix = self._image_suffix(item)
         made = replace(made, image=f"{layout.IMAGES}/{item.id}{suffix}")

@@ -13,7 +13,8 @@ from datumaro.components.errors import DatasetImportError
 from datumaro_segmask import read_table, to_table
 from datumaro_segmask.archive import make_label_map
 from datumaro_segmask.archive.labelmap import Label
-from datumaro_segmask.rules import CvatLosses, is_thin, open_archive
+from datumaro_segmask.formats.archive import CvatLosses
+from datumaro_segmask.rules import is_thin, open_archive
 
 from ..archives import archive, as_folder, rgb
 
@@ -35,8 +36,8 @@ def many(count: int) -> Any:
 
 def test_losses_in_cvat() -> None:
     losses = CvatLosses(many(300))
-    losses.add("#a", "train_v2", stuff=2, thin=1)
-    losses.add("b", "val", stuff=1, thin=0)
+    losses.add(("#a", "train_v2"), stuff=2, thin=1)
+    losses.add(("b", "val"), stuff=1, thin=0)
     losses.highest = 256
     lines = list(losses.lines())
     for line, part in zip(
