@@ -20,6 +20,7 @@ By what one wants:
 * options of an import: [SegmaskBase](#datumaro_segmask.plugin.base.SegmaskBase)
 * options of an export: [SegmaskExporter](#datumaro_segmask.plugin.export.exporter.SegmaskExporter)
 * to look at an item: [show](#datumaro_segmask.cli.preview.show.show)
+* what is wrong with an archive: [check](#datumaro_segmask.cli.check.survey.check)
 * polygons for masks, in any dataset: [transforms](#datumaro_segmask.plugin.transforms)
 * polygons for arrays, without Datumaro: [polygons](#datumaro_segmask.regions.polygons)
 * an archive without Datumaro: [open_archive](#datumaro_segmask.archive.lists.open_archive),
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
     from datumaro.components.environment import Environment
 
+    from datumaro_segmask.cli.check.survey import check
     from datumaro_segmask.cli.preview.show import show
     from datumaro_segmask.plugin.training.arrays import (
         from_arrays,
@@ -50,12 +52,13 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
-    "Masks", "__version__", "from_arrays", "from_segments", "read_table", "register", "show",
-    "to_arrays", "to_segments", "to_table", "write_archive", "write_table",
+    "Masks", "__version__", "check", "from_arrays", "from_segments", "read_table", "register",
+    "show", "to_arrays", "to_segments", "to_table", "write_archive", "write_table",
 ]  # fmt: skip
 
 _MODULES = {
     "Masks": "training.arrays",
+    "check": "cli.check.survey",
     "from_arrays": "plugin.training.arrays",
     "from_segments": "plugin.training.arrays",
     "read_table": "tables",
@@ -87,3 +90,7 @@ def __getattr__(name: str) -> "Any":
     from importlib import import_module
 
     return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+
+
+def __dir__() -> "list[str]":
+    return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})

@@ -219,6 +219,10 @@ class OptionError(UsageError, SegmaskImportError):
     """An import was given an option that does not exist, or has no such value."""
 
 
+class SubsetError(OptionError, KeyError):
+    """A subset was asked for that is not there."""
+
+
 Report: TypeAlias = Callable[[SegmaskImportError], None]
 """Takes a fault that a reader has met. If it returns, reading goes on past it, as far as it can."""
 

@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,6 +21,7 @@ from .errors import ArchiveError
 from .regions import Instance, decode_box
 from .rules import open_archive
 from .storage import Storage
+from .training import decode
 
 try:
     import polars as pl
@@ -259,8 +259,7 @@ def _sample(
 
 
 def _image(storage: Storage, name: str, turned: int | None) -> NDArray[np.uint8]:
-    data = np.frombuffer(storage.read(name), np.uint8)
-    image = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    image = decode(storage.read(name))
     if image is None:
         raise ArchiveError(
             "the picture cannot be decoded",

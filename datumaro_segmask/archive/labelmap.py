@@ -327,6 +327,17 @@ def with_own_colors(labels: Iterable[Label], where: str) -> LabelMap:
     )
 
 
+def join_label_maps(label_maps: Sequence[LabelMap]) -> LabelMap:
+    """Return the labels of all maps in the order in which they come, each with a free colour."""
+    if len({label_map.labels for label_map in label_maps}) == 1:
+        return label_maps[0]
+    labels: dict[str, Label] = {}
+    for label_map in label_maps:
+        for label in label_map.labels:
+            labels.setdefault(label.name, label)
+    return with_own_colors(labels.values(), "the labels of all archives")
+
+
 def show_color(color: Rgb) -> str:
     """Return a colour as the lines of a label map have it."""
     return ",".join(map(str, color))

@@ -25,7 +25,6 @@ import datumaro_segmask
 
 from .._bridge import import_with
 from ..errors import SegmaskImportError, UsageError, counted, printable
-from ..formats.splits import TRAIN, split_subsets
 from ..plugin.base import COMPONENTS, POLYGON
 from ..plugin.coco_import import CocoSegmentsImporter
 from ..plugin.export.exporter import SegmaskExporter
@@ -35,6 +34,7 @@ from ..plugin.importer import NAME, add_import_options
 from ..plugin.training.exporter import TrainingExporter
 from ..plugin.yolo_import import YoloSegmentsImporter
 from ..rules import open_archive
+from ..training import TRAIN, split_subsets
 from . import FAULTS, OK, run_datum
 
 EPILOG = """\

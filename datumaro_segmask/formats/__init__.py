@@ -30,13 +30,12 @@ from .common import (
     log_left_out,
     place_of_entry,
 )
-from .splits import SPLITS, parse_splits
 from .yolo import YoloWriter
 
 __all__ = [
-    "COLOR", "MASK_MODES", "OF_BACKGROUND", "SEGMENTATIONS", "SPLITS", "WITHOUT_IMAGE",
-    "WITHOUT_LABEL", "WITHOUT_SIZE", "ArchiveWriter", "Classes", "CocoWriter", "Member", "Standing",
-    "YoloWriter", "check_choice", "check_colors", "check_names", "format_label_map",
-    "instance_numbers", "lists_in", "log_left_out", "make_images_folder", "parse_splits",
-    "place_of_entry", "two_of_one_id", "usual_places",
+    "COLOR", "MASK_MODES", "OF_BACKGROUND", "SEGMENTATIONS", "WITHOUT_IMAGE", "WITHOUT_LABEL",
+    "WITHOUT_SIZE", "ArchiveWriter", "Classes", "CocoWriter", "Member", "Standing", "YoloWriter",
+    "check_choice", "check_colors", "check_names", "format_label_map", "instance_numbers",
+    "lists_in", "log_left_out", "make_images_folder", "place_of_entry", "two_of_one_id",
+    "usual_places",
 ]  # fmt: skip

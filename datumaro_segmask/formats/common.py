@@ -10,10 +10,10 @@ from functools import lru_cache
 
 import yaml
 
-from ..archive import LabelMap
+from ..archive import Item, LabelMap
 from ..errors import SegmaskExportError, as_typed
 from ..regions import Instance
-from ..storage import Entry, layout
+from ..storage import Aside, Entry, FolderSink, Sink, layout
 
 log = logging.getLogger(__name__)
 
@@ -93,6 +93,20 @@ def unwritable(name: str, problem: str, entry: Entry) -> SegmaskExportError:
         "ids and subsets that can be file names and lines of a list",
         f"rename the {name}, for instance with 'datum transform -t rename'",
     )
+
+
+def file_name_of(item: Item) -> str:
+    """Return the place of an item's image below the folder of images, whether it has one or not."""
+    return (item.image or layout.image(item.item_id, ".jpg")).removeprefix(f"{layout.IMAGES}/")
+
+
+def put_image(sink: Sink, place: str, image: bytes | Aside) -> None:
+    """Write the file of an image, of which another process may have written the bytes."""
+    if isinstance(image, Aside):
+        assert isinstance(sink, FolderSink)
+        sink.take(place, image)
+    else:
+        sink.put(place, image)
 
 
 def log_left_out(left_out: Counter[str]) -> None:

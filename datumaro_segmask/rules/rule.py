@@ -21,9 +21,11 @@ Example: TypeAlias = Callable[[], Files | bytes]
 class Finding:
     """One finding.
 
-    ``file`` is the place in the archive, with the line where there are lines. ``what`` says what
-    was met, ``fix`` what to do. ``pixels`` is how many pixels it is about, None where it is not
-    about pixels. ``value`` is the colour or gray value it is about, as text.
+    ``kind`` is a name that stays (docs/cli.md, "check"). ``file`` is the place in the archive, with
+    the line if the file has lines (``labelmap.txt:7``). ``what`` says what was met, ``fix`` what to
+    do; their wording may change. ``item`` and ``subset`` name the item whose file it is. ``pixels``
+    is how many pixels it is about, and ``value`` the colour (``r,g,b``) or gray value, both None if
+    it is not about such. ``severity`` is ``error``, ``warning`` or ``note``.
     """
 
     kind: str
@@ -34,6 +36,7 @@ class Finding:
     subset: str | None = None
     pixels: int | None = None
     value: str | None = None
+    severity: str = ""
 
 
 class Met(NamedTuple):

@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-import glob
 import hashlib
 import os
 import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
-from typing import Any, TypeAlias
+from functools import lru_cache
+from typing import TypeAlias
 
-from ..archive import (
-    Archive,
-    Label,
-    LabelMap,
-    Reader,
-    read_label_map,
-    with_own_colors,
-)
-from ..errors import ArchiveError, SegmaskExportError
+from ..archive import Archive, LabelMap, Reader, join_label_maps, read_label_map
+from ..errors import SegmaskExportError
 from ..png import MAX_PIXELS
 from ..rules import open_archive
-from ..storage import Entry, Storage, Store, absolute, is_url, open_storage, shown
+from ..storage import Entry, Storage, absolute, fitting, open_storage, shown
 
 PART_ITEMS = 2000
 MOST_PART_ITEMS = 1 << 20
@@ -122,34 +114,11 @@ def make_plan(paths: Paths, part_items: int = PART_ITEMS) -> Plan:
             f"from 1 to {MOST_PART_ITEMS:,}",
             "choose between 1,000 and 4,000 if in doubt",
         )
-    found = [match for path in _listed(paths) for match in _matches(path)]
-    archives = [(path, open_archive(path, stream=True)) for path in dict.fromkeys(found)]
-    label_map = _joined([archive.label_map for _, archive in archives])
+    listed = [paths] if isinstance(paths, (str, os.PathLike)) else paths
+    found = fitting(absolute(path) for path in listed)
+    archives = [(path, open_archive(path, stream=True)) for path in found]
+    label_map = join_label_maps([archive.label_map for _, archive in archives])
     return Plan(tuple(archives), part_items, label_map)
-
-
-def _listed(paths: Paths) -> list[str]:
-    return [
-        absolute(path) for path in ([paths] if isinstance(paths, (str, os.PathLike)) else paths)
-    ]
-
-
-def _matches(path: str) -> list[str]:
-    """Return what a pattern fits, in the order of names; a path that is there is no pattern."""
-    if not glob.has_magic(path.partition("://")[2] or path) or os.path.exists(path):
-        return [path]
-    if is_url(path):
-        store = Store(path)
-        found = store.ask("find what fits", store.root, partial(_fits, store.root)) or []
-    else:
-        found = glob.glob(path)
-    if not found:
-        raise ArchiveError("no path fits", shown(path), "archives", "check the pattern")
-    return sorted(found)
-
-
-def _fits(pattern: str, system: Any) -> list[str]:
-    return [system.unstrip_protocol(match) for match in system.glob(pattern)]
 
 
 def _batched(entries: Iterator[Entry], size: int) -> Iterator[tuple[Entry, ...]]:
@@ -161,14 +130,3 @@ def _batched(entries: Iterator[Entry], size: int) -> Iterator[tuple[Entry, ...]]
             batch = []
     if batch:
         yield tuple(batch)
-
-
-def _joined(label_maps: Sequence[LabelMap]) -> LabelMap:
-    """Return the labels of all maps in the order in which they come, each with a free colour."""
-    if len({label_map.labels for label_map in label_maps}) == 1:
-        return label_maps[0]
-    labels: dict[str, Label] = {}
-    for label_map in label_maps:
-        for label in label_map.labels:
-            labels.setdefault(label.name, label)
-    return with_own_colors(labels.values(), "the labels of all archives")

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import shlex
 from collections.abc import Iterable
 from contextlib import suppress
+from functools import partial
+from typing import Any
 
 from ..errors import ArchiveError, SegmaskExportError, SegmaskImportError
 from . import layout
 from .journal import check, journaled, stagings
 from .read import FolderStorage, Storage
 from .remote.archive import open_remote
-from .remote.store import is_url
+from .remote.store import Store, is_url, shown
 from .strangers import files_below, no_folder, nothing_here
 from .zip.archive import FileSource, ZipStorage
 from .zip.directory import ZipDirectory
@@ -22,6 +25,31 @@ def absolute(path: str | os.PathLike[str]) -> str:
     """Return a path that means the same wherever the process goes; a URL stays as it is."""
     path = os.fspath(path)
     return path if not path or is_url(path) else os.path.abspath(path)
+
+
+def fitting(paths: Iterable[str]) -> list[str]:
+    """Return paths, URLs, and what patterns of them fit, in the order of names; each once.
+
+    A path that is there is no pattern. Raises ArchiveError for a pattern that nothing fits.
+    """
+    return list(dict.fromkeys(match for path in paths for match in _fitting(path)))
+
+
+def _fitting(path: str) -> list[str]:
+    if not glob.has_magic(path.partition("://")[2] or path) or os.path.exists(path):
+        return [path]
+    if is_url(path):
+        store = Store(path)
+        found = store.ask("find what fits", store.root, partial(_in_store, store.root)) or []
+    else:
+        found = glob.glob(path)
+    if not found:
+        raise ArchiveError("no path fits", shown(path), "archives", "check the pattern")
+    return sorted(found)
+
+
+def _in_store(pattern: str, system: Any) -> list[str]:
+    return [system.unstrip_protocol(match) for match in system.glob(pattern)]
 
 
 def open_storage(path: str | os.PathLike[str]) -> Storage:

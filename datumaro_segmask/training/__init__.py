@@ -1,6 +1,6 @@
-"""What training code counts: objects that may overlap, rings, arrays; knows no Datumaro."""
+"""What training code counts: objects that may overlap, rings, arrays, splits; knows no Datumaro."""
 
-from .arrays import dense, instances_of
+from .arrays import decode, dense, instances_of
 from .batches import Batches, Job
 from .center_rings import MAX_LENGTH, center_rings
 from .predictions import (
@@ -14,9 +14,11 @@ from .predictions import (
     z_orders,
 )
 from .segments import cover, simplified, unite
+from .splits import TEST, TRAIN, VAL, Splits, parse_splits, split_subsets
 
 __all__ = [
-    "MAX_LENGTH", "NOTHING", "SHAPES", "Batches", "Job", "as_array", "as_masks", "as_whole",
-    "center_rings", "check_size", "cover", "dense", "instances_of", "planes_of_segments",
-    "simplified", "unite", "z_orders",
+    "MAX_LENGTH", "NOTHING", "SHAPES", "TEST", "TRAIN", "VAL", "Batches", "Job", "Splits",
+    "as_array", "as_masks", "as_whole", "center_rings", "check_size", "cover", "decode", "dense",
+    "instances_of", "parse_splits", "planes_of_segments", "simplified", "split_subsets", "unite",
+    "z_orders",
 ]  # fmt: skip

@@ -5,8 +5,10 @@ Needs NumPy, and nothing of PyTorch: ``torch.as_tensor`` takes the arrays as the
 
 from __future__ import annotations
 
+import copy
 import os
-from typing import Any, TypedDict
+from collections.abc import Iterator
+from typing import Any, TypedDict, overload
 
 import cv2
 import numpy as np
@@ -14,11 +16,12 @@ from numpy.typing import NDArray
 
 from ..archive import Item
 from ..arrays import turn
-from ..errors import MaskSizeError, MissingFileError
+from ..errors import MaskSizeError, MissingFileError, counted
 from ..png import MAX_PIXELS, Plane
 from ..regions import Instance, Scanner, decode_box, group_runs, split_components
 from ..rules import open_archive
 from ..storage import layout
+from .splits import subsets_called
 
 Image = NDArray[np.uint8]
 _BACKGROUND = "background"
@@ -45,11 +48,13 @@ class Target(TypedDict):
 class Masks:
     """The items of an archive as a map-style dataset for PyTorch: ``image, target = masks[0]``.
 
-    ``path``: a folder or a zip; ``subset``: one of its subsets, all if None; ``ignore_index`` and
-    ``max_pixels`` as in an import. The image is (height, width, 3) uint8, red, green, blue, and
+    ``path``: a folder or a zip; ``subset``: the name of a subset, or of a split (docs/training.md,
+    section 1), so that ``train`` is ``Train`` and ``default``, too; all if None. ``ignore_index``
+    and ``max_pixels`` as in an import. The image is (height, width, 3) uint8, red, green, blue, and
     lies as the masks do. `names` has the classes in torchvision's order, the background at 0.
-    Pickles, so that workers of a DataLoader may have it. Raises SegmaskImportError: here for the
-    archive, KeyError for a subset that is not there, and in ``masks[i]`` for an item.
+    ``masks[:10]`` is the same of some of the items. Pickles, so that workers of a DataLoader may
+    have it. Raises SegmaskImportError: here for the archive, SubsetError, a KeyError, for a subset
+    that is not there, and in ``masks[i]`` for an item.
     """
 
     def __init__(
@@ -61,10 +66,10 @@ class Masks:
         max_pixels: int = MAX_PIXELS,
     ) -> None:
         archive = open_archive(os.fspath(path))
-        if subset is not None and subset not in archive.subsets:
-            raise KeyError(f"no subset {subset!r}, there are {sorted(archive.subsets)}")
-        chosen = archive.subsets if subset is None else [subset]
-        self.ids = [item_id for name in chosen for item_id in archive.subsets[name]]
+        subsets = archive.subsets
+        chosen = subsets if subset is None else subsets_called(subset, subsets)
+        self.ids = [*dict.fromkeys(item_id for name in chosen for item_id in subsets[name])]
+        self._name = os.fspath(path) + (f", {subset}" if subset else "")
         labels = archive.label_map.labels
         self._background = archive.label_map.background
         kept = [i for i in range(len(labels)) if i != self._background]
@@ -75,7 +80,24 @@ class Masks:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def __getitem__(self, index: int) -> tuple[Image, Target]:
+    def __repr__(self) -> str:
+        images, labels = counted(len(self), "image"), counted(len(self.names) - 1, "label")
+        return f"<Masks of {self._name}: {images}, {labels}>"
+
+    def __iter__(self) -> Iterator[tuple[Image, Target]]:
+        return map(self.__getitem__, range(len(self)))
+
+    @overload
+    def __getitem__(self, index: int) -> tuple[Image, Target]: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Masks: ...
+
+    def __getitem__(self, index: int | slice) -> tuple[Image, Target] | Masks:
+        if isinstance(index, slice):
+            part = copy.copy(self)
+            part.ids = self.ids[index]
+            return part
         item = self._reader.read(self.ids[index])
         image = self._image(item)
         return image, self._target(item, image.shape[:2], range(len(self))[index])
@@ -89,8 +111,7 @@ class Masks:
                 "an image for every item that is trained on",
                 "export the task with images, or put them there",
             )
-        data = np.frombuffer(stored, np.uint8)
-        image = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+        image = decode(stored)
         if image is not None:
             image = turn(image, item.turn)
             if item.size in (None, image.shape[:2]):
@@ -123,6 +144,18 @@ class Masks:
             numbers=np.array([i.number for i in instances], np.int64),
             image_id=index,
         )
+
+
+def decode(data: bytes, flags: int = cv2.IMREAD_COLOR) -> NDArray[np.uint8] | None:
+    """Return the pixels of a picture as they are stored: (height, width, 3), blue, green, red.
+
+    None for what OpenCV does not decode: no picture, an empty file, more pixels than it takes.
+    """
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags | cv2.IMREAD_IGNORE_ORIENTATION)
+    except cv2.error:
+        return None
+    return None if image is None else image.astype(np.uint8, copy=False)
 
 
 def dense(plane: Plane) -> NDArray[np.int32]:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from datumaro_segmask.cli.check.survey import survey
+from datumaro_segmask.cli.check.survey import check
 from datumaro_segmask.errors import ArchiveError
 from datumaro_segmask.rules import severity_of
 
@@ -301,7 +301,7 @@ ROWS: dict[str, Row] = {
 @pytest.mark.parametrize("name", ROWS)
 def test_row(name: str, write: Any, tmp_path: Path) -> None:
     row = ROWS[name]
-    found = survey(str(write(row.files, tmp_path / "task")), for_cvat=True)
+    found = check(str(write(row.files, tmp_path / "task")), for_cvat=True)
     by_severity: dict[str | None, set[str]] = {"error": set(), "warning": set(), "note": set()}
     for finding in found.findings:
         by_severity[severity_of(finding, True)].add(finding.kind)
@@ -319,14 +319,14 @@ def test_names_that_zipfile_reads_otherwise(tmp_path: Path) -> None:
     files |= {"JPEGImages/\u00e9.jpg": jpeg(4, 4)}
     path = CONTAINERS["zip"](files, tmp_path / "task")
     names = {"mask-name", "zip-backslash"}
-    assert not [f for f in survey(str(path), for_cvat=True).findings if f.kind in names]
+    assert not [f for f in check(str(path), for_cvat=True).findings if f.kind in names]
     data = bytearray(path.read_bytes())
     for mark, flags in ((b"PK\3\4", 6), (b"PK\1\2", 8)):
         at = -1
         while (at := data.find(mark, at + 1)) >= 0:
             data[at + flags + 1] &= ~8
     path.write_bytes(data)
-    found = [f for f in survey(str(path), for_cvat=True).findings if f.kind in names]
+    found = [f for f in check(str(path), for_cvat=True).findings if f.kind in names]
     assert {f.file for f in found} == {f"Segmentation{k}/\u00e9.png" for k in ("Class", "Object")}
     theirs = {name.rpartition("/")[2] for name in zipfile.ZipFile(path).namelist()}
     assert {f.what.split("'")[1] for f in found} <= theirs
@@ -335,10 +335,10 @@ def test_names_that_zipfile_reads_otherwise(tmp_path: Path) -> None:
 
 def test_backslashes_in_a_zip(tmp_path: Path) -> None:
     files = {f"x\\{name}".replace("/", "\\"): data for name, data in sound().items()}
-    found = survey(str(CONTAINERS["zip"](files, tmp_path / "task")), for_cvat=True)
+    found = check(str(CONTAINERS["zip"](files, tmp_path / "task")), for_cvat=True)
     errors = [f.kind for f in found.findings if severity_of(f, True) == "error"]
     assert errors == ["zip-backslash"]
-    assert not survey(str(tmp_path / "task.zip")).findings
+    assert not check(str(tmp_path / "task.zip")).findings
 
 
 def test_thin_objects_are_those_of_which_no_polygon_comes(tmp_path: Path) -> None:
@@ -349,7 +349,7 @@ def test_thin_objects_are_those_of_which_no_polygon_comes(tmp_path: Path) -> Non
     numbers[40:43, 0:20] = 3  # keeps a part
     numbers[30:60, 30] = numbers[59, 30:60] = 4  # an L: keeps a part
     files = archive({"a": png(np.minimum(numbers, 1))}, {"a": png(numbers)})
-    found = survey(str(CONTAINERS["zip"](files, tmp_path / "task")), for_cvat=True)
+    found = check(str(CONTAINERS["zip"](files, tmp_path / "task")), for_cvat=True)
     (thin,) = [finding for finding in found.findings if finding.kind == "thin-objects"]
     assert thin.what.startswith("2 objects (20 x 20, 2 x 20) and thin parts of 1 object would")
 
@@ -361,7 +361,7 @@ def test_thin_parts_of_objects_are_counted_in_pixels(tmp_path: Path) -> None:
     numbers[40, :40] = 1
     numbers[50:60, 50:60] = 2
     files = archive({"a": png(np.minimum(numbers, 1))}, {"a": png(numbers)})
-    found = survey(str(CONTAINERS["zip"](files, tmp_path / "task")), for_cvat=True)
+    found = check(str(CONTAINERS["zip"](files, tmp_path / "task")), for_cvat=True)
     (thin,) = found.findings
     assert thin.what.startswith("thin parts of 1 object would vanish")
     assert thin.pixels == 40
@@ -384,9 +384,9 @@ def test_how_cvat_finds_the_root_in_a_zip(name: str, tmp_path: Path) -> None:
     (root, *others), kinds = IN_ZIPS[name]
     files = {root + place: data for place, data in sound().items()}
     path = CONTAINERS["zip"](files | dict.fromkeys(others, b""), tmp_path / "task")
-    found = survey(str(path), for_cvat=True)
+    found = check(str(path), for_cvat=True)
     assert {finding.kind for finding in found.findings} == kinds
-    assert not survey(str(path)).findings
+    assert not check(str(path)).findings
 
 
 @pytest.mark.parametrize("same", [True, False])
@@ -397,8 +397,8 @@ def test_files_that_a_zip_has_twice(same: bool, tmp_path: Path) -> None:
         path = as_zip(pairs, tmp_path / "task")
     if not same:
         with pytest.raises(ArchiveError, match="twice, and the two differ"):
-            survey(str(path))
+            check(str(path))
         return
-    assert survey(str(path), for_cvat=True).findings == []
-    (found,) = survey(str(path)).findings
+    assert check(str(path), for_cvat=True).findings == []
+    (found,) = check(str(path)).findings
     assert (found.kind, found.file) == ("doubled-file", mask)

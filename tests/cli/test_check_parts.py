@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from datumaro_segmask.__main__ import main
+from datumaro_segmask.cli import parallel
 from datumaro_segmask.cli.check import parts
-from datumaro_segmask.cli.check.survey import survey
-from datumaro_segmask.cli.preview import parallel
+from datumaro_segmask.cli.check.survey import check
 
 from ..archives import CONTAINERS, archive, as_folder, as_zip, gray, jpeg, rgb
 from ..sharding.makes import random_files
@@ -43,22 +43,22 @@ def test_parts_say_what_the_whole_says(
     make: Any, for_cvat: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = str(make(faulty_files(), tmp_path / "x"))
-    whole = survey(path, for_cvat=for_cvat)
+    whole = check(path, for_cvat=for_cvat)
     assert {"bad", "size", "color"} <= {finding.item for finding in whole.findings}
     assert whole.subsets["odd"].broken >= 2
     monkeypatch.setattr(parts, "_PART", 3)
     with ThreadPoolExecutor(2) as pool:
-        assert asdict(survey(path, for_cvat=for_cvat, executor=pool)) == asdict(whole)
+        assert asdict(check(path, for_cvat=for_cvat, executor=pool)) == asdict(whole)
 
 
 def test_processes_say_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = str(as_zip(faulty_files(), tmp_path / "x"))
-    whole = survey(path)
+    whole = check(path)
     monkeypatch.setattr(parts, "_PART", 5)
     monkeypatch.setattr(parallel, "_PATIENCE", 0)
-    assert asdict(survey(path, jobs=2)) == asdict(whole)
+    assert asdict(check(path, jobs=2)) == asdict(whole)
     with spawned() as pool:
-        assert asdict(survey(path, executor=pool)) == asdict(whole)
+        assert asdict(check(path, executor=pool)) == asdict(whole)
 
 
 def test_command(tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:

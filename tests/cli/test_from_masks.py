@@ -14,7 +14,7 @@ from datumaro_segmask.__main__ import main
 from datumaro_segmask.archive.item import read_item
 from datumaro_segmask.archive.lists import open_archive
 from datumaro_segmask.archive.meaning import ClassLookup
-from datumaro_segmask.cli.check.survey import survey
+from datumaro_segmask.cli.check.survey import check
 from datumaro_segmask.cli.from_masks.folder import open_mask_folder
 from datumaro_segmask.cli.from_masks.names import read_labels_file
 from datumaro_segmask.errors import LabelMapError
@@ -70,7 +70,7 @@ def test_components_become_instances(mask: bytes, labels: str, out: str, tmp_pat
     found = [("car", 1, 2), ("car", 2, 1), ("road", 3, 2)]
     assert content(tmp_path / out) == {("default", "a"): found, ("default", "b/c"): found}
     assert (tmp_path / out).is_dir() == (out == "task")
-    judged = survey(str(tmp_path / out), for_cvat=True)
+    judged = check(str(tmp_path / out), for_cvat=True)
     assert {finding.kind for finding in judged.findings} <= {"thin-objects"}
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["masks", "names.txt", out])
 

@@ -21,7 +21,8 @@ from PIL import Image
 
 from datumaro_segmask.__main__ import main
 from datumaro_segmask.archive.lists import open_archive
-from datumaro_segmask.cli.preview import lettering, parallel
+from datumaro_segmask.cli import parallel
+from datumaro_segmask.cli.preview import lettering
 from datumaro_segmask.cli.preview.drawing import Drawing, Settings, draw, read
 from datumaro_segmask.cli.preview.lettering import Pen, Text
 from datumaro_segmask.cli.preview.sheet import draw_card

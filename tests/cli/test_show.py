@@ -70,6 +70,7 @@ def test_names_are_imported_when_they_are_asked_for() -> None:
         for name in datumaro_segmask.__all__:
             getattr(datumaro_segmask, name)
         assert set(datumaro_segmask._MODULES) < set(datumaro_segmask.__all__)
+        assert set(datumaro_segmask.__all__) < set(dir(datumaro_segmask))
     """
     root = Path(__file__).parents[2]
     environment = {"PYTHONPATH": str(root), "DATUMARO_SEGMASK_AUTOLOAD": "0"}

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from datumaro_segmask.cli.check.survey import survey
+from datumaro_segmask.cli.check.survey import check
 from datumaro_segmask.rules import severity_of
 
 from ..archives import Files, archive, as_zip, rgb
@@ -39,16 +39,16 @@ def with_unicode_paths(files: Files, path: Path, *, sound: bool = True) -> Path:
 
 def test_unicode_path_is_the_name(tmp_path: Path) -> None:
     files = archive({"\u044f": CAR}, {"\u044f": CAR})
-    found = survey(str(with_unicode_paths(files, tmp_path / "task.zip")))
+    found = check(str(with_unicode_paths(files, tmp_path / "task.zip")))
     assert found.findings == []
     assert found.subsets["default"].labels["car"].instances == 1
-    judged = survey(str(tmp_path / "task.zip"), for_cvat=True)
+    judged = check(str(tmp_path / "task.zip"), for_cvat=True)
     assert {f.kind for f in judged.findings} == {"mask-name"}
 
 
 def test_unicode_path_of_another_name_does_not_count(tmp_path: Path) -> None:
     files = archive({"\u044f": CAR}, {"\u044f": CAR})
-    found = survey(str(with_unicode_paths(files, tmp_path / "task.zip", sound=False)))
+    found = check(str(with_unicode_paths(files, tmp_path / "task.zip", sound=False)))
     assert found.findings == []  # the lists tell the code page
 
 
@@ -65,7 +65,7 @@ def test_method_of_packing_that_python_lacks_is_named(
             if data[at + at_name :].startswith(b"SegmentationClass/"):
                 data[at + at_method] = method
     path.write_bytes(data)
-    (found,) = [f for f in survey(str(path)).findings if severity_of(f, False) == "error"]
+    (found,) = [f for f in check(str(path)).findings if severity_of(f, False) == "error"]
     assert (found.kind, found.file) == ("unreadable-file", "SegmentationClass/a.png")
     assert f"packed by {name}" in found.what or f"packed by the method {name}" in found.what
     assert "damaged" not in found.what + found.fix
@@ -107,14 +107,14 @@ def in_code_page(files: Files, path: Path, page: str) -> Path:
 def test_names_in_code_pages_are_found_by_the_lists(page: str, name: str, tmp_path: Path) -> None:
     files = archive({name: CAR, "a": CAR}, {name: CAR, "a": CAR})
     path = str(in_code_page(files, tmp_path / "task.zip", page))
-    found = survey(path)
+    found = check(path)
     assert found.findings == []
     assert found.subsets["default"].labels["car"].instances == 2
-    judged = survey(path, for_cvat=True)
+    judged = check(path, for_cvat=True)
     assert {f.kind for f in judged.findings} <= {"mask-name", "zip-backslash"}
 
 
 def test_names_that_no_list_speaks_for_are_cp437(tmp_path: Path) -> None:
     files = archive({"\u00fc": CAR}, {"\u00fc": CAR}, lists={"default": "b\n"})
-    found = survey(str(in_code_page(files, tmp_path / "task.zip", "cp437")))
+    found = check(str(in_code_page(files, tmp_path / "task.zip", "cp437")))
     assert any("\u00fc" in f.file for f in found.findings if f.kind == "unlisted-masks")

@@ -271,7 +271,7 @@ def test_masks_go_to_workers(task: Path) -> None:
 
 def test_masks_are_a_sequence(task: Path) -> None:
     masks = Masks(task, "train")
-    assert [target["image_id"] for _, target in masks] == [0, 1]  # type: ignore[attr-defined]
+    assert [target["image_id"] for _, target in masks] == [0, 1]
     with pytest.raises(IndexError):
         masks[2]
 
@@ -281,9 +281,58 @@ def test_item_without_image_is_an_error(task: Path) -> None:
         Masks(task, "val")[0]
 
 
-def test_no_such_subset(task: Path) -> None:
-    with pytest.raises(KeyError, match="no subset 'test'"):
-        Masks(task, "test")
+@pytest.mark.parametrize(
+    ("subset", "ids"),
+    [
+        ("train", ["a"]),
+        ("Training", ["a"]),
+        ("val", ["b"]),
+        ("TEST", ["c"]),
+        ("Test", ["c"]),
+        (None, ["a", "b", "c"]),
+    ],
+)
+def test_subsets_are_found_by_meaning(subset: str | None, ids: list[str], tmp_path: Path) -> None:
+    files = FILES | archive(lists={"Train": "a\n", "Validation": "b\n", "Test": "c\n"})
+    names = [name for name in files if not name.endswith(("train.txt", "val.txt"))]
+    path = as_folder({name: files[name] for name in names}, tmp_path / "task")
+    assert sorted(Masks(path, subset).ids) == ids
+
+
+def test_a_task_without_subsets_is_trained_on(tmp_path: Path) -> None:
+    files = archive({"a": rgb("01")}, lists={"default": "a\n"})
+    assert Masks(as_folder(files, tmp_path / "task"), "train").ids == ["a"]
+
+
+def test_an_item_of_two_subsets_is_there_once(tmp_path: Path) -> None:
+    files = archive({"a": rgb("01")}, lists={"train": "a\n", "trainval": "a\n"})
+    assert Masks(as_folder(files, tmp_path / "task")).ids == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("subset", "says"),
+    [
+        ("test", r"no subset 'test', and none that means it.*'train', 'val'.*--random-split"),
+        ("Trains", r"no subset 'Trains'.*type 'train'"),
+        ("train2017", r"no subset 'train2017'.*type 'train'"),
+        ("x", r"no subset 'x'.*one of 'train', 'val'"),
+    ],
+)
+def test_a_subset_that_is_not_there(subset: str, says: str, task: Path) -> None:
+    with pytest.raises(KeyError, match=says):
+        Masks(task, subset)
+
+
+def test_a_slice_is_a_dataset_of_some_items(task: Path) -> None:
+    masks = Masks(task)
+    part = masks[1:]
+    assert (len(masks), part.ids) == (3, ["b", "c"])
+    assert part[0][1]["image_id"] == 0
+    assert pickle.loads(pickle.dumps(part)).ids == part.ids
+
+
+def test_a_data_set_says_what_it_is(task: Path) -> None:
+    assert repr(Masks(task, "train")) == f"<Masks of {task}, train: 2 images, 2 labels>"
 
 
 def test_image_lies_as_the_masks_do(tmp_path: Path) -> None:
@@ -305,8 +354,9 @@ def test_image_lies_as_the_masks_do(tmp_path: Path) -> None:
         assert bright.mean() > 200
 
 
-def test_broken_image_is_an_error(tmp_path: Path) -> None:
-    files = archive({"a": rgb("01")}, images={"a.jpg": b"no image"})
+@pytest.mark.parametrize("data", [b"no image", b""])
+def test_broken_image_is_an_error(data: bytes, tmp_path: Path) -> None:
+    files = archive({"a": rgb("01")}, images={"a.jpg": data})
     with pytest.raises(SegmaskError, match="it is no image"):
         Masks(as_folder(files, tmp_path / "task"))[0]
 

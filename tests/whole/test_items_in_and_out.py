@@ -11,7 +11,7 @@ import pytest
 
 from datumaro_segmask import read_table, to_table
 from datumaro_segmask.archive import read_label_map_file
-from datumaro_segmask.cli.check.survey import survey
+from datumaro_segmask.cli.check.survey import check
 from datumaro_segmask.cli.from_masks.folder import open_mask_folder
 from datumaro_segmask.plugin.base import SegmaskBase
 from datumaro_segmask.sharding import (
@@ -96,11 +96,11 @@ def test_second_check_by_the_same_worker_sees_what_was_mended(tmp_path: Path) ->
 
     path = as_folder(archive({"a": gray("1"), "b": b"broken"}), tmp_path / "in")
     with ThreadPoolExecutor(1) as worker:  # as one of Dask, which outlives a check
-        assert survey(str(path), executor=worker).totals()["error"] == 1
+        assert check(str(path), executor=worker).totals()["error"] == 1
         (path / "SegmentationClass/b.png").unlink()
         (path / "JPEGImages").mkdir()
         (path / "JPEGImages/b.jpg").write_bytes(jpeg(1, 1))
-        found = survey(str(path), executor=worker)
+        found = check(str(path), executor=worker)
         assert found.totals()["error"] == 0
         assert found.subsets["default"].images == 1
 

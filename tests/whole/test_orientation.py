@@ -26,7 +26,7 @@ from datumaro_segmask import Masks
 from datumaro_segmask.archive import ClassLookup, open_archive, read_item
 from datumaro_segmask.arrays import turn
 from datumaro_segmask.cli import main
-from datumaro_segmask.cli.check.survey import survey
+from datumaro_segmask.cli.check.survey import check
 from datumaro_segmask.cli.preview.drawing import decode_photo, encode_photo
 from datumaro_segmask.png import MAX_PIXELS
 
@@ -115,7 +115,7 @@ def test_masks_as_stored(
     path = write(files_of(kind, data, 32, 64), tmp_path / "task")
     looks_like(path, data, pixels)
     for for_cvat, severity in ((False, "note"), (True, "warning")):
-        found = survey(str(path), for_cvat=for_cvat, ignore_index=None, max_pixels=MAX_PIXELS)
+        found = check(str(path), for_cvat=for_cvat, ignore_index=None, max_pixels=MAX_PIXELS)
         kinds = {finding.kind: found for finding in found.findings}
         assert "image-as-stored" in kinds
         assert found.totals()[severity] >= 1
@@ -139,12 +139,12 @@ def test_exif_behind_the_pixels(
     assert data.index(b"eXIf") > 1 << 18
     path = write(files_of("png", data, 800, 400), tmp_path / "task")
     looks_like(path, data, shown(data))
-    assert not survey(str(path)).findings
+    assert not check(str(path)).findings
 
 
 def test_png_that_does_not_fit_either_way(tmp_path: Path) -> None:
     data = file_of(photo(32, 64), "png", 1)
-    found = survey(str(as_folder(files_of("png", data, 64, 32), tmp_path / "task"))).findings
+    found = check(str(as_folder(files_of("png", data, 64, 32), tmp_path / "task"))).findings
     assert [(f.kind, f.what) for f in found] == [
         ("image-size", "the size is 64 x 32, that of the class mask is 32 x 64")
     ]
@@ -158,7 +158,7 @@ def test_tiff_with_masks_as_stored(
     """Whatever decodes a TIFF turns it, so there is no picture that lies as the masks do."""
     data = file_of(photo(32, 64), "tiff", orientation)
     path = write(files_of("tiff", data, 32, 64), tmp_path / "task")
-    (found,) = survey(str(path)).findings
+    (found,) = check(str(path)).findings
     assert found.kind == "image-size"
     assert "fits only without the orientation" in found.what
     assert "exiftool -Orientation= JPEGImages/a.tif" in found.fix

@@ -1,20 +1,21 @@
-"""Read an archive (a folder or a zip) to its end, and say what is wrong with it, where, how many
-pixels are concerned, and how to mend it; then count what is in it, by subset and label."""
+"""Read archives (folders or zips) to their end, and say what is wrong with them, where, how many
+pixels are concerned, and how to fix it; then count what is in them, by subset and label."""
 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from concurrent.futures import BrokenExecutor, Executor
 from contextlib import AbstractContextManager, nullcontext
 
 from ...errors import SegmaskImportError, UsageError
-from ...plugin.importer import add_reading_options
-from ...storage import shown
+from ...options import add_reading_options
+from ...rules import ERROR, WARNING
+from ...storage import fitting, shown
 from .. import FAULTS, OK, UNREADABLE
-from .report import as_json, print_report
-from .survey import survey
+from .outputs import FORMATS, Outcome
+from .report import FIRST
+from .survey import Survey, check
 
 EPILOG = """\
 severities:
@@ -30,14 +31,18 @@ exit status:
   0  nothing was found but notes
   1  there are errors or warnings
   2  there is no archive that could be read
+of several archives, the highest
 
-example:
+examples:
   datumaro-segmask check task.zip --for cvat
+  datumaro-segmask check tasks/*.zip
 """
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("path", metavar="PATH", help="Archive: a folder or a zip")
+    parser.add_argument(
+        "path", metavar="PATH", nargs="+", help="Archives: folders, zips, URLs, or patterns of such"
+    )
     parser.add_argument(
         "--for",
         dest="judge",
@@ -46,10 +51,24 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="Who is to read it: this package, or CVAT itself (default: %(default)s)",
     )
     parser.add_argument(
-        "--json", action="store_true", help="Print one JSON object (default: a report to read)"
+        "--format",
+        choices=FORMATS,
+        default="text",
+        help="Print a report to read, one JSON object, or annotations for a workflow of GitHub "
+        "(default: %(default)s)",
     )
     parser.add_argument(
-        "--all", action="store_true", help="Show every finding (default: the first 10 of a kind)"
+        "--json",
+        dest="format",
+        action="store_const",
+        const="json",
+        help="The same as --format json",
+    )
+    parser.add_argument(
+        "--all",
+        action="store_true",
+        help="Show every finding (default: the first 10 of a kind; of several archives, and for "
+        "GitHub, no notes)",
     )
     parser.add_argument(
         "--jobs", type=int, default=1, metavar="N", help="Processes (default: %(default)s)"
@@ -69,37 +88,39 @@ def _cluster(address: str | None) -> AbstractContextManager[Executor | None]:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Run the command; return its exit status."""
-    for_cvat = options.judge == "cvat"
+    """Run the command; return its exit status, of several archives the highest."""
+    paths, status = fitting(options.path), OK
+    output = FORMATS[options.format](len(paths), sys.maxsize if options.all else FIRST)
+    with _cluster(options.dask) as executor:
+        for path in paths:
+            outcome: Outcome
+            try:
+                outcome = _survey(path, options, executor)
+            except SegmaskImportError as error:
+                outcome, of_archive = error, UNREADABLE
+            else:
+                totals = outcome.totals()
+                of_archive = FAULTS if totals[ERROR] or totals[WARNING] else OK
+            output.add(shown(path), of_archive, outcome)
+            status = max(status, of_archive)
+    output.end(status)
+    return status
+
+
+def _survey(path: str, options: argparse.Namespace, executor: Executor | None) -> Survey:
     try:
-        with _cluster(options.dask) as executor:
-            found = survey(
-                options.path,
-                for_cvat=for_cvat,
-                ignore_index=options.ignore_index,
-                max_pixels=options.max_pixels,
-                jobs=options.jobs,
-                executor=executor,
-            )
+        return check(
+            path,
+            for_cvat=options.judge == "cvat",
+            ignore_index=options.ignore_index,
+            max_pixels=options.max_pixels,
+            jobs=options.jobs,
+            executor=executor,
+        )
     except BrokenExecutor as error:
         raise UsageError(
             "a process that checks masks has died",
-            shown(options.path),
+            shown(path),
             "enough memory for each of them",
             "give fewer --jobs",
         ) from error
-    except SegmaskImportError as error:
-        if not options.json:
-            raise
-        report = {"file": error.where, "what": error.what, "fix": error.remedy}
-        json.dump({"path": shown(options.path), "status": UNREADABLE, "error": report}, sys.stdout)
-        print()
-        return UNREADABLE
-    totals = found.totals()
-    status = FAULTS if totals["error"] or totals["warning"] else OK
-    if options.json:
-        json.dump(as_json(shown(options.path), status, found), sys.stdout, indent=1)
-        print()
-    else:
-        print_report(shown(options.path), found, shown=sys.maxsize if options.all else 10)
-    return status

@@ -1,78 +1,66 @@
-"""The report of `check`: as text to act on, and as JSON (docs/cli.md, "check")."""
+"""The report of `check` on one archive, as text to act on."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
-from dataclasses import asdict
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import groupby
-from typing import Any
 
 from ...archive import BACKGROUND
 from ...errors import counted
 from ...errors import printable as printable
-from ...rules import ERROR, NOTE, RULES, WARNING, Finding, severity_of
+from ...rules import ERROR, NOTE, RULES, WARNING, Finding
 from .items import NO_LABEL, SubsetCount
 from .survey import Survey
 
 _COLORS = {ERROR: "1;31", WARNING: "1;33", NOTE: "1;36"}
+FIRST = 10
+"""Findings of a kind that are shown, unless all are."""
 _FILES = 3  # named for one and the same fault
 
 
-def as_json(path: str, status: int, survey: Survey) -> dict[str, Any]:
-    """Return the report as an object of JSON; its fields stay what they are."""
-    return {
-        "path": path,
-        "for": "cvat" if survey.for_cvat else "segmask",
-        "status": status,
-        "totals": survey.totals(),
-        "findings": [
-            {
-                "severity": severity_of(finding, survey.for_cvat),
-                **asdict(finding),
-                "section": RULES[finding.kind].section,
-            }
-            for finding in survey.findings
-        ],
-        "subsets": {name: asdict(count) for name, count in survey.subsets.items()},
-        "labels": survey.labels,
-    }
+def print_report(path: str, survey: Survey, shown: int, is_one: bool) -> None:
+    """Print the report; of each kind of findings the first ``shown``.
 
-
-def print_report(path: str, survey: Survey, shown: int) -> None:
-    """Print the report; of each kind of findings the first ``shown``."""
+    Of one archive among several, only what needs work is printed, and no counts by label.
+    """
     items = sum(count.items for count in survey.subsets.values())
     print(
         f"{printable(path)}: {counted(items, 'item')} in {counted(len(survey.subsets), 'subset')}, "
         f"{counted(len(survey.labels), 'label')}\n"
     )
-    print_findings(survey, shown)
-    for line in _lines_of_counts(survey):
-        print(line)
-    print(f"\n{verdict(survey)}")
+    print_findings(survey if is_one else without_notes(survey, shown), shown)
+    if is_one:
+        print("\n".join([*_lines_of_counts(survey), ""]))
+    print(verdict(survey))
+
+
+def without_notes(survey: Survey, shown: int) -> Survey:
+    """Return what needs work; all, if all findings are ``shown``."""
+    grave = [finding for finding in survey.findings if finding.severity != NOTE]
+    return survey if shown > FIRST else replace(survey, findings=grave)
 
 
 def print_findings(survey: Survey, shown: int) -> None:
     """Print the findings alone, by kind."""
     for kind, group in groupby(survey.findings, key=lambda finding: finding.kind):
-        for line in _lines_of_kind(kind, list(group), survey.for_cvat, shown):
+        for line in _lines_of_kind(kind, list(group), shown):
             print(line)
         print()
 
 
-def _lines_of_kind(kind: str, findings: list[Finding], for_cvat: bool, shown: int) -> Iterator[str]:
-    severity = str(severity_of(findings[0], for_cvat))
+def _lines_of_kind(kind: str, findings: list[Finding], shown: int) -> Iterator[str]:
+    severity = findings[0].severity
     pixels = [finding.pixels for finding in findings if finding.pixels is not None]
     total = f" ({counted(sum(pixels), 'pixel')})" if pixels else ""
     more = f"'datumaro-segmask explain {kind}'"
     yield f"{_colored(severity)}: {RULES[kind].title}{total} [{kind}; {more}]"
-    alike: dict[tuple[str, str], list[Finding]] = {}
-    for finding in findings:
-        alike.setdefault((finding.what, finding.fix), []).append(finding)
+    alike = alike_of(findings)
     fixes = {fix for _, fix in alike}
     for (what, fix), group in list(alike.items())[:shown]:
-        yield f"  {_files(group, shown)}: {printable(what)}{_pixels(group)}"
+        yield f"  {files_of(group, shown)}: {printable(what)}{pixels_of(group)}"
         if len(fixes) > 1:
             yield f"    to fix it: {printable(fix)}"
     if len(alike) > shown:
@@ -81,14 +69,28 @@ def _lines_of_kind(kind: str, findings: list[Finding], for_cvat: bool, shown: in
         yield f"  to fix it: {printable(findings[0].fix)}"
 
 
-def _files(findings: list[Finding], shown: int) -> str:
-    files = list(dict.fromkeys(finding.file for finding in findings))
-    limit = max(_FILES, shown) if shown > 10 else _FILES
-    text = ", ".join(map(printable, files[:limit]))
-    return text if len(files) <= limit else f"{text} and {len(files) - limit:,} more"
+def alike_of(findings: Iterable[Finding]) -> dict[tuple[str, str], list[Finding]]:
+    """Return findings by what they say."""
+    alike: dict[tuple[str, str], list[Finding]] = {}
+    for finding in findings:
+        alike.setdefault((finding.what, finding.fix), []).append(finding)
+    return alike
 
 
-def _pixels(findings: list[Finding]) -> str:
+def files_of(findings: list[Finding], shown: int) -> str:
+    """Return the files of findings, the first few by name."""
+    return first_of(list(dict.fromkeys(finding.file for finding in findings)), shown)
+
+
+def first_of(names: list[str], shown: int) -> str:
+    """Return the first few of some names; all of them if all findings are ``shown``."""
+    limit = max(_FILES, shown) if shown > FIRST else _FILES
+    text = ", ".join(map(printable, names[:limit]))
+    return text if len(names) <= limit else f"{text} and {len(names) - limit:,} more"
+
+
+def pixels_of(findings: list[Finding]) -> str:
+    """Return how many pixels findings are about, as the end of a line."""
     pixels = [finding.pixels for finding in findings if finding.pixels is not None]
     return f" - {counted(sum(pixels), 'pixel')}" if pixels else ""
 

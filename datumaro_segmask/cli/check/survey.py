@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
 from concurrent.futures import Executor
@@ -31,21 +32,27 @@ _LINE = re.compile(r":\d+$")
 
 @dataclass
 class Survey:
-    """What `check` knows at the end: findings by severity and kind, and counts by subset."""
+    """All that `check` has found in one archive.
+
+    ``for_cvat`` is who it was checked for; ``root`` is the folder or zip with the label map.
+    ``findings`` has the gravest first, and those of one kind together. ``subsets`` has the counts
+    by the name of the subset, ``labels`` the names in the order of the label map.
+    """
 
     for_cvat: bool
+    root: str
     findings: list[Finding]
     subsets: dict[str, SubsetCount]
     labels: list[str]
 
     def totals(self) -> dict[str, int]:
-        """Return the number of findings of each severity."""
-        found = Counter(severity_of(finding, self.for_cvat) for finding in self.findings)
+        """Return the number of findings of each severity: ``error``, ``warning``, ``note``."""
+        found = Counter(finding.severity for finding in self.findings)
         return {severity: found[severity] for severity in SEVERITIES}
 
 
-def survey(
-    path: str,
+def check(
+    path: str | os.PathLike[str],
     *,
     for_cvat: bool = False,
     ignore_index: int | None = None,
@@ -53,10 +60,13 @@ def survey(
     jobs: int = 1,
     executor: Executor | None = None,
 ) -> Survey:
-    """Read the archive at ``path`` as a whole, in ``jobs`` processes or by ``executor``.
+    """Read the archive at ``path`` to its end, and return what is wrong with it.
 
-    Raises SegmaskImportError if it cannot be opened.
+    ``for_cvat`` says what CVAT will make of it, instead of this package. ``ignore_index`` and
+    ``max_pixels`` are those of an import. Items are read in ``jobs`` processes, or by
+    ``executor``. Raises SegmaskImportError if there is no archive that can be opened.
     """
+    path = os.fspath(path)
     collected = _Collected()
     archive = open_archive(path, report=collected.report)
     storage, label_map = archive.storage, archive.label_map
@@ -79,15 +89,16 @@ def survey(
     lacks_images = any(of.images < of.items - of.broken for of in counts.values())
     findings += judge_whole(WholeFacts(facts, ways, lacks_images), for_cvat)
     names = [label.name for label in label_map.labels if not label.is_stand_in]
-    return Survey(for_cvat, _ranked(findings, for_cvat), counts, names)
+    ranked = _ranked(findings, for_cvat)
+    return Survey(for_cvat, storage.place(), ranked, counts, names)
 
 
 def _ranked(findings: list[Finding], for_cvat: bool) -> list[Finding]:
     """Return what counts as a finding, the gravest first, and by kind."""
     kinds = {kind: rank for rank, kind in enumerate(RULES)}
     graded = [(severity_of(finding, for_cvat), finding) for finding in findings]
-    ranked = [(SEVERITIES.index(s), kinds[f.kind], f) for s, f in graded if s is not None]
-    return [finding for *_, finding in sorted(ranked, key=lambda rank: rank[:2])]
+    counted = [replace(finding, severity=s) for s, finding in graded if s is not None]
+    return sorted(counted, key=lambda f: (SEVERITIES.index(f.severity), kinds[f.kind]))
 
 
 class _Collected:

@@ -14,17 +14,17 @@ from datumaro.components.dataset_base import DatasetItem
 from datumaro.components.importer import ImportContext
 
 from ...errors import UsageError, counted, printable
+from ...options import add_reading_options
 from ...plugin.base import COMPONENTS, SegmaskBase
 from ...plugin.export.exporter import SegmaskExporter
 from ...plugin.export.in_place import Place, Target
 from ...plugin.host import CollectedErrors
-from ...plugin.importer import add_reading_options
 from ...plugin.transforms import add_component_options
-from ...rules import ERROR, WARNING, severity_of
+from ...rules import ERROR, WARNING
 from ...storage import folder_roots, holds_archive, is_inside, layout
 from .. import FAULTS, OK, claim_output, in_the_way
-from ..check.report import print_findings, verdict
-from ..check.survey import survey
+from ..check.report import FIRST, print_findings, verdict
+from ..check.survey import check
 from .folder import open_mask_folder
 from .names import binary_labels, read_labels_file
 
@@ -132,8 +132,8 @@ def run(options: argparse.Namespace) -> int:
         return FAULTS
     if labels.read_as:
         print(f"{printable(options.labels)}: read as {labels.read_as}")
-    found = survey(options.output, for_cvat=True)
-    print_findings(found, shown=10)
+    found = check(options.output, for_cvat=True)
+    print_findings(found, shown=FIRST)
     counts = [of for count in found.subsets.values() for of in count.labels.values()]
     objects = sum(of.instances for of in counts)
     print(
@@ -141,8 +141,7 @@ def run(options: argparse.Namespace) -> int:
         f"{counted(objects, 'object')}; {verdict(found)}"
     )
     # Whether thin objects vanish is decided by how the archive is sent.
-    faults = [f for f in found.findings if f.kind != "thin-objects"]
-    graded = {severity_of(finding, for_cvat=True) for finding in faults}
+    graded = {f.severity for f in found.findings if f.kind != "thin-objects"}
     return FAULTS if graded & {ERROR, WARNING} else OK
 
 

@@ -11,9 +11,9 @@ from itertools import islice
 
 from ...archive import Archive
 from ...errors import SegmaskImportError, UsageError
+from ..parallel import in_chunks
 from .drawing import Settings
 from .page import Entry
-from .parallel import in_chunks
 
 
 def add_choice_options(parser: argparse.ArgumentParser, on_sheet: int) -> None:

@@ -20,6 +20,7 @@ from ...arrays import turn
 from ...errors import SegmaskImportError, printable
 from ...png import MaskReader, block_rows
 from ...regions import covers
+from ...training import decode
 
 log = logging.getLogger(__name__)
 
@@ -157,11 +158,7 @@ def _decode(data: bytes, item: Item, side: int) -> NDArray[np.uint8] | None:
             return None
     # A JPEG is decoded at a half, a quarter or an eighth in a fraction of the time.
     reduced = next((n for n in _REDUCED if max(size) >= n * side), 1)
-    flags = _REDUCED.get(reduced, cv2.IMREAD_COLOR) | cv2.IMREAD_IGNORE_ORIENTATION
-    try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-    except cv2.error:  # an empty file, or more pixels than OpenCV takes
-        return None
+    image = decode(data, _REDUCED.get(reduced, cv2.IMREAD_COLOR))
     if image is None:
         return None
     image = turn(image, item.turn)

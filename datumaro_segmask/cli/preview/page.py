@@ -20,8 +20,8 @@ from urllib.parse import quote
 from ...archive import Item, Label
 from ...errors import SegmaskImportError
 from .. import write_whole
+from ..parallel import CHUNK
 from .drawing import Settings, encode_photo, read
-from .parallel import CHUNK
 from .place import MADE_BY
 
 Entry = tuple[str, str]

@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 from datumaro.components.dataset_base import IDataset
 
 from ...formats import YoloWriter
-from ...formats.splits import parse_splits
 from ...formats.yolo import record_of
 from ...storage import FolderSink, Record
+from ...training import parse_splits
 from ..items import OBJECT, SKIP, STUFF
 from .exporter import TrainingExporter
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-from ..errors import SegmaskExportError
+from ..errors import SegmaskExportError, SubsetError
 
 TRAIN, VAL, TEST = SPLITS = ("train", "val", "test")
 
@@ -82,6 +82,31 @@ def split_subsets(subsets: Iterable[str], chosen: Mapping[str, str] | None = Non
     return Splits(found, tuple(unused), tuple(mixed))
 
 
+def subsets_called(name: str, subsets: Iterable[str]) -> tuple[str, ...]:
+    """Return the subset of this name, or those of the split that it is a word for.
+
+    ``train`` is ``Train``, ``training`` and ``default``, too, where no subset has the very name.
+    Raises SubsetError if there is none.
+    """
+    names = [*dict.fromkeys(subsets)]
+    if name in names:
+        return (name,)
+    split = _WORDS.get(name.lower(), "")
+    found = split_subsets(names).subsets.get(split, ())
+    if found:
+        return found
+    near = _nearest(name, names)
+    remedy = f"type {near!r}" if near else "name one of them"
+    if split:
+        remedy = "split the data set first: 'datumaro-segmask convert' has --random-split"
+    raise SubsetError(
+        f"there is no subset {name!r}" + (", and none that means it" if split else ""),
+        "the archive",
+        f"one of {_listed(names)}",
+        remedy,
+    )
+
+
 def parse_splits(text: str) -> dict[str, str]:
     """Return the split of each subset that the option ``split`` names: ``train2017=train,…``.
 
@@ -108,11 +133,19 @@ def _is_both(name: str) -> bool:
 
 
 def _no_such_subset(subset: str, names: list[str]) -> SegmaskExportError:
-    folded = {name.casefold(): name for name in names}
-    close = get_close_matches(subset.casefold(), folded, 1)
+    near = _nearest(subset, names)
     return SegmaskExportError(
         f"the option split names the subset {subset!r}, which is not there",
         "the export",
-        f"one of {', '.join(map(repr, sorted(names))) or 'the subsets of the dataset'}",
-        f"type {folded[close[0]]!r}" if close else "leave it out",
+        f"one of {_listed(names) or 'the subsets of the dataset'}",
+        f"type {near!r}" if near else "leave it out",
     )
+
+
+def _nearest(name: str, names: Iterable[str]) -> str | None:
+    folded = {known.casefold(): known for known in names}
+    return next((folded[near] for near in get_close_matches(name.casefold(), folded, 1)), None)
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(map(repr, sorted(names)))

@@ -1,9 +1,9 @@
-"""Subsets are splits by their meaning, not by their spelling (`formats.splits`)."""
+"""Subsets are splits by their meaning, not by their spelling (`training.splits`)."""
 
 import pytest
 
 from datumaro_segmask.errors import SegmaskExportError
-from datumaro_segmask.formats.splits import (
+from datumaro_segmask.training.splits import (
     TEST,
     TRAIN,
     VAL,
