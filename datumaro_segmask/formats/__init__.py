@@ -16,11 +16,13 @@ from .archive import (
     instance_numbers,
     lists_in,
     two_of_one_id,
+    unknown_value,
     usual_places,
 )
 from .coco import SEGMENTATIONS, CocoWriter, make_images_folder
 from .common import (
     OF_BACKGROUND,
+    OF_UNKNOWN,
     WITHOUT_IMAGE,
     WITHOUT_LABEL,
     WITHOUT_SIZE,
@@ -33,9 +35,9 @@ from .common import (
 from .yolo import YoloWriter
 
 __all__ = [
-    "COLOR", "MASK_MODES", "OF_BACKGROUND", "SEGMENTATIONS", "WITHOUT_IMAGE", "WITHOUT_LABEL",
-    "WITHOUT_SIZE", "ArchiveWriter", "Classes", "CocoWriter", "Member", "Standing", "YoloWriter",
-    "check_choice", "check_colors", "check_names", "format_label_map", "instance_numbers",
-    "lists_in", "log_left_out", "make_images_folder", "place_of_entry", "two_of_one_id",
-    "usual_places",
+    "COLOR", "MASK_MODES", "OF_BACKGROUND", "OF_UNKNOWN", "SEGMENTATIONS", "WITHOUT_IMAGE",
+    "WITHOUT_LABEL", "WITHOUT_SIZE", "ArchiveWriter", "Classes", "CocoWriter", "Member", "Standing",
+    "YoloWriter", "check_choice", "check_colors", "check_names", "format_label_map",
+    "instance_numbers", "lists_in", "log_left_out", "make_images_folder", "place_of_entry",
+    "two_of_one_id", "unknown_value", "usual_places",
 ]  # fmt: skip

@@ -98,7 +98,7 @@ class ArchiveWriter:
         """Write the masks of an item, and its image if it is given. Raises as `check`."""
         files = {}
         if item.instances and item.size is not None:
-            planes = paint(_shapes(item), *item.size, self.background)
+            planes = paint(self._shapes(item), *item.size, self.background)
             files = self.draw(entry, planes, has_labels=item.has_labels)
         self.losses.add_item(entry, item)
         if image is not None and item.image is not None:
@@ -115,7 +115,7 @@ class ArchiveWriter:
                 self._sink.put(name, data)
             self.discard_masks(entry[0], but=files)
         if standing is not Standing.AGAIN:
-            self.list(entry, has_masks)
+            self.list_item(entry, has_masks)
 
     def draw(
         self, entry: Entry, planes: Planes, *, has_labels: bool = True, is_blank: bool = False
@@ -138,7 +138,7 @@ class ArchiveWriter:
     def class_mask(self, item: Item) -> dict[str, bytes]:
         """Return the class mask of an item, drawn anew; it is blank without instances."""
         assert item.size is not None
-        planes = paint(_shapes(item), *item.size, self.background)
+        planes = paint(self._shapes(item), *item.size, self.background)
         return {layout.class_mask(item.item_id): self._encoder.labels(planes.labels)}
 
     def check(self, entry: Entry, has_masks: bool, content: Hashable) -> Standing:
@@ -167,7 +167,7 @@ class ArchiveWriter:
         """Tell whether an item was checked, and had its place."""
         return hash(entry) in self._seen
 
-    def list(self, entry: Entry, has_masks: bool) -> None:
+    def list_item(self, entry: Entry, has_masks: bool) -> None:
         """Name an item in the list of its subset."""
         self._lists.add(entry[1], layout.list_line(entry[0], has_masks))
         self.items += 1
@@ -178,9 +178,9 @@ class ArchiveWriter:
 
     def discard_masks(self, item_id: str, but: Collection[str] = ()) -> None:
         """Remove what masks an item has there, however their names are written, ``but`` these."""
-        for usual in (layout.class_mask(item_id), layout.instance_mask(item_id)):
-            if usual not in but:
-                for name in layout.mask_places(usual.partition("/")[0], item_id):
+        for folder in (layout.CLASS_MASKS, layout.INSTANCE_MASKS):
+            for name in layout.mask_places(folder, item_id):
+                if name not in but:
                     self._sink.discard(name)
 
     def finish(self, *, labels: bool = True) -> None:
@@ -197,6 +197,14 @@ class ArchiveWriter:
         log_left_out(self.left_out)
         if for_cvat:
             self.losses.log()
+
+    def _shapes(self, item: Item) -> list[Shape]:
+        assert item.size is not None
+        size, unknown = [*item.size], unknown_value(self._encoder.label_map)
+        return [
+            Shape(Rle(size, i.counts), unknown if i.is_unknown else i.label or 0, i.number)
+            for i in item.instances
+        ]
 
     def _check_elsewhere(self, entry: Entry, is_new: bool) -> None:
         """Refuse ids that cannot be files on this system, and warn of those of other systems."""
@@ -238,12 +246,6 @@ def usual_places(item: Item) -> dict[str, str]:
     return places
 
 
-def _shapes(item: Item) -> list[Shape]:
-    assert item.size is not None
-    size = [*item.size]
-    return [Shape(Rle(size, i.counts), i.label or 0, i.number) for i in item.instances]
-
-
 def two_of_one_id(entry: Entry, whose: str) -> SegmaskExportError:
     """Make the error of an item whose place is taken; ``whose`` subset has the other one."""
     return SegmaskExportError(
@@ -262,6 +264,11 @@ def lists_in(storage: Storage) -> list[str]:
     with suppress(SegmaskImportError):
         labels = read_label_map(storage)
     return [layout.subset_list(name) for name in find_lists(storage, labels, lambda _: None)]
+
+
+def unknown_value(label_map: LabelMap) -> int:
+    """Return the value of pixels, in a plane of labels, of which nobody said what they are."""
+    return len(label_map.labels) + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,7 +309,8 @@ def instance_numbers(members: Sequence[Member]) -> list[int]:
 class MaskEncoder:
     """Makes the mask files of one export.
 
-    Values of the class mask are positions in the label map, and `background` where no shape is.
+    Values of the class mask are positions in the label map, `background` where no shape is, and
+    `unknown_value` for what is unknown, which becomes VOC's void, and 255 in index masks.
     `label_map` is what to write beside the masks: with ``ignore_label`` that label comes last,
     so that the values of all others are their lines.
 
@@ -317,14 +325,17 @@ class MaskEncoder:
         count = len(label_map.labels)
         # Without a background label, unpainted pixels are black and belong to none.
         self.background = count if label_map.background is None else label_map.background
-        palette = [label.color for label in label_map.labels] + [(0, 0, 0)]
-        self._palette = np.array(palette[: max(count, self.background + 1)], np.uint8)
+        palette = [label.color for label in label_map.labels] + [(0, 0, 0), colors.VOID]
+        self._palette = np.array(palette, np.uint8)
+        self._last = max(count - 1, self.background)
         self._check_mode()
         self._values = np.arange(len(self._palette))
+        self._values[unknown_value(label_map)] = IGNORED
+        self._has_label_of_255 = ignore_label is None and count > IGNORED
         self.label_map = label_map
         if ignore_label is not None:
             ignored = self._ignored(ignore_label)
-            self._values[ignored:] -= 1
+            self._values[ignored:count] -= 1
             self._values[ignored] = IGNORED
             labels = label_map.labels
             labels = (*labels[:ignored], *labels[ignored + 1 :], labels[ignored])
@@ -369,11 +380,20 @@ class MaskEncoder:
 
     def labels(self, plane: Plane) -> bytes:
         """Return the class mask as a PNG."""
+        last = max(self._last, int(plane.values.max()))
         if self._mode == INDEX:
-            bits = 8 if int(self._values.max()) <= IGNORED else 16
+            if last == unknown_value(self._map) and self._has_label_of_255:
+                raise SegmaskExportError(
+                    f"the value {IGNORED} is the index of a label, so what is unknown cannot have "
+                    "it",
+                    self._map.where,
+                    f"at most {IGNORED} labels beside what is unknown",
+                    "leave the option unknown of the import out, or use another mask mode",
+                )
+            bits = 8 if int(self._values[: self._last + 1].max()) <= IGNORED else 16
             return encode_gray(Plane(plane.changes, self._values[plane.values]), bits)
-        if self._mode == PALETTE and len(self._palette) <= 256:
-            return encode_palette(plane, self._palette)
+        if self._mode == PALETTE and last < 256:
+            return encode_palette(plane, self._palette[:256])
         return encode_rgb(plane, self._color_of)
 
     def numbers(self, plane: Plane, where: str) -> bytes:
@@ -468,13 +488,15 @@ class CvatLosses:
     highest: int = 0
     _stuff: int = 0
     _thin: int = 0
+    _unknown: int = 0
     _comments: int = 0
     _subsets: set[str] = field(default_factory=set)
 
-    def add(self, entry: Entry, *, stuff: int = 0, thin: int = 0) -> None:
-        """Count an item with its numbers of shapes that are stuff, and that are thin."""
+    def add(self, entry: Entry, *, stuff: int = 0, thin: int = 0, unknown: int = 0) -> None:
+        """Count an item: its shapes that are stuff, those that are thin, its unknown pixels."""
         item_id, subset = entry
         self._stuff += stuff
+        self._unknown += unknown
         self._thin += thin
         self._comments += item_id.startswith("#")
         self._subsets.add(subset)
@@ -482,8 +504,10 @@ class CvatLosses:
     def add_item(self, entry: Entry, item: Item) -> None:
         """Count an item of an archive or a table."""
         numbered = [instance for instance in item.instances if instance.number]
-        stuff = len(item.instances) - len(numbered) if numbered else 0
-        self.add(entry, stuff=stuff, thin=sum(is_thin(*i.bbox[2:]) for i in numbered))
+        unknown = sum(instance.area for instance in item.instances if instance.is_unknown)
+        loose = [i for i in item.instances if not i.number and not i.is_unknown]
+        thin = sum(is_thin(*i.bbox[2:]) for i in numbered)
+        self.add(entry, stuff=len(loose) if numbered else 0, thin=thin, unknown=unknown)
 
     def log(self) -> None:
         """Log all losses in one warning, if there are any."""
@@ -512,6 +536,11 @@ class CvatLosses:
             yield (
                 f"{counted(self._stuff, 'mask')} of stuff beside instances, which it leaves out "
                 "(with number_stuff=True they are instances)"
+            )
+        if self._unknown and colors.VOID not in {label.color for label in labels}:
+            yield (
+                f"{counted(self._unknown, 'pixel')} in the colour of VOC's void, which no label "
+                "has and for which it refuses the archive"
             )
         if self._comments:
             yield f"{counted(self._comments, 'id')} that begin with '#', which are comments to it"

@@ -48,7 +48,8 @@ class PanopticCoder:
         if item.size is None:
             left_out[WITHOUT_SIZE] += 1
             return None
-        segments = self._classes.objects(item.instances, left_out)
+        known = [one for one in item.instances if not one.is_unknown]  # the others are void, 0
+        segments = self._classes.objects(known, left_out)
         ids = plane_of([one.counts for one in segments], range(1, len(segments) + 1), item.size)
         things = {one.label for one in segments if one.number and one.label is not None}
         info = [*segments_info(segments)]

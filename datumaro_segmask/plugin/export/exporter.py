@@ -21,7 +21,7 @@ from ...errors import SegmaskExportError
 from ...formats import COLOR, MASK_MODES, ArchiveWriter, Standing
 from ...regions import paint
 from ...storage import Entry, FolderSink, FolderStorage, Listing, Sink, Storage, ZipSink, plan_save
-from ..annotations import in_paint_order, is_stuff, is_thin_object, paint_annotations
+from ..annotations import in_paint_order, is_stuff, is_thin_object, is_unknown, paint_annotations
 from ..host import known_archive, remember_archive
 from ..importer import NAME
 from ..labels import SOURCE, make_export_labels
@@ -289,7 +289,7 @@ class SegmaskExporter(WholeExporter):
         """Keep the lines of what a stream could not read, and lists without any."""
         for entry in sorted(known.unread):
             if not self._writer.has_listed(entry):
-                self._writer.list(entry, has_masks(archive, entry[0]))
+                self._writer.list_item(entry, has_masks(archive, entry[0]))
         for subset, ids in known.subsets.items():
             if not ids:
                 self._writer.keep_list(subset)
@@ -326,10 +326,13 @@ class SegmaskExporter(WholeExporter):
         writer, entry = self._writer, (item.id, item.subset)
         placed = in_paint_order(item.annotations, writer.left_out)
         stuff = sum(is_stuff(annotation) for _, annotation in placed)
+        unknown = [annotation for _, annotation in placed if is_unknown(annotation)]
+        is_alone = stuff + len(unknown) == len(placed)
         writer.losses.add(
             entry,
-            stuff=0 if self._number_stuff or stuff == len(placed) else stuff,
+            stuff=0 if self._number_stuff or is_alone else stuff,
             thin=sum(is_thin_object(annotation) for _, annotation in placed),
+            unknown=sum(int(annotation.get_area()) for annotation in unknown),
         )
         if not placed and not self._empty_masks:
             return {}
@@ -351,7 +354,7 @@ class SegmaskExporter(WholeExporter):
         return writer.draw(entry, planes, has_labels=has_labels, is_blank=not placed)
 
     def _list(self, entry: Entry, has_masks: bool) -> None:
-        self._writer.list(entry, has_masks)
+        self._writer.list_item(entry, has_masks)
         if self._remembers:
             self._listed.setdefault(entry[1], {})[entry[0]] = None
 
