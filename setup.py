@@ -15,7 +15,7 @@ STARTUP_FILES = {
     "datumaro_segmask.start": f"{MODULE}:install\n",
 }
 # What `datumaro-segmask explain` and `example` give out; an editable install has the originals.
-SHIPPED = ["docs/format.md", "examples/street.zip"]
+SHIPPED = ["docs/format.md", "docs/kinds.md", "examples/street.zip"]
 
 
 # Where the repository is, once it is public: `https://github.com/OWNER/NAME`.

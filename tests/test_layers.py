@@ -13,8 +13,10 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1] / "datumaro_segmask"
-WINGS = ["errors", "arrays", "colors", "signatures", "png", "storage", "regions", "archive",
-         "rules", "training", "formats", "sharding", "plugin", "cli"]  # fmt: skip
+WINGS = [
+    "errors", "progress", "arrays", "colors", "signatures", "png", "storage", "regions", "archive",
+    "rules", "training", "formats", "options", "sharding", "plugin", "cli",
+]  # fmt: skip
 """The order of the house; `_bridge`, `_startup`, `__main__` and `__init__` are its doors."""
 
 

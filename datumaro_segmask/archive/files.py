@@ -14,10 +14,6 @@ from functools import partial
 from itertools import islice
 from typing import IO, NamedTuple
 
-import imagesize
-import PIL.Image
-from PIL import ExifTags
-
 from ..arrays import Size
 from ..errors import MaskSizeError, Report, SegmaskImportError
 from ..png import PALETTE, RGB, RGBA
@@ -242,6 +238,8 @@ def image_head(open_file: Callable[[], AbstractContextManager[IO[bytes]]]) -> Im
 
 
 def _parse_image_head(data: bytes) -> ImageHead | None:
+    import imagesize
+
     try:
         info = imagesize.get_info(io.BytesIO(data), dpi=False, colors=False, channels=False)
     except Exception:  # of any kind, for bytes that are no image
@@ -266,6 +264,9 @@ def _holds_exif(data: bytes) -> bool:
 
 
 def _orientation(data: bytes) -> int | None:
+    import PIL.Image
+    from PIL import ExifTags
+
     try:
         with PIL.Image.open(io.BytesIO(data)) as image:
             orientation = image.getexif().get(ExifTags.Base.Orientation)

@@ -7,9 +7,7 @@ import errno
 import importlib
 import logging
 import os
-import secrets
 import sys
-import tempfile
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
@@ -32,6 +30,22 @@ COMMANDS = {
 }
 """What each command does; it lives in the module of its name, with ``_`` for ``-``."""
 
+DATUM_COMMANDS = {
+    "detect": "detect the format of a dataset",
+    "format": "list the formats that can be imported and exported",
+    "dinfo": "print what is in a dataset",
+    "stats": "compute statistics of a dataset",
+    "filter": "filter the items of a dataset",
+    "transform": "modify the items of a dataset",
+    "merge": "merge datasets",
+    "patch": "update a dataset from another one",
+    "compare": "compare datasets",
+    "validate": "validate a dataset",
+    "download": "download a dataset that is public",
+    "util": "auxiliary tools",
+}
+"""What the commands do that every version of Datumaro has; a test holds them."""
+
 OK, FAULTS, UNREADABLE, INTERRUPTED = 0, 1, 2, 130
 """The exit statuses of all commands; argparse also ends with 2 where the options are wrong."""
 
@@ -41,8 +55,9 @@ usage: {prog} COMMAND ...
 Commands for CVAT's 'Segmentation mask 1.1' archives:
 {ours}
 
-Commands of Datumaro, which here know the format 'segmask':
+Commands of Datumaro, which here know the formats of this package:
 {theirs}
+They need {install}.
 
 '{prog} COMMAND --help' says more of each. With all of them
   --debug    shows the traceback of an error
@@ -160,17 +175,15 @@ def run_datum(args: list[str], prog: str = "datum") -> int:
     return status
 
 
-def _datum_commands() -> dict[str, str]:
-    """Return the commands of Datumaro and what they do; none where it lacks what they need."""
+def _datum_commands() -> list[str]:
+    """Return the commands of Datumaro; none where it lacks what they need."""
     from datumaro.cli.__main__ import make_parser
 
     try:
         parser = make_parser()
     except (ImportError, AttributeError):  # the latter of what Datumaro imports lazily
-        return {}
-    lines = (line.split(None, 1) for line in parser.format_help().splitlines())
-    known = next(a.choices for a in parser._actions if isinstance(a, argparse._SubParsersAction))
-    return {line[0]: line[1] for line in lines if len(line) == 2 and line[0] in known}
+        return []
+    return next([*a.choices] for a in parser._actions if isinstance(a, argparse._SubParsersAction))
 
 
 @contextmanager
@@ -207,8 +220,9 @@ def _silence() -> Iterator[None]:
 
 def _message(error: BaseException) -> str:
     """Return what the user should know of an error: our own words where there are any."""
-    from datumaro.components.errors import DatasetNotFoundError, DatumaroError
-
+    # An error of Datumaro's comes from this module, so it is loaded; nobody else waits for it.
+    theirs = sys.modules.get("datumaro.components.errors")
+    not_found = getattr(theirs, "DatasetNotFoundError", FileNotFoundError)
     chain = [error]
     while (below := chain[-1].__cause__) is not None and below not in chain:
         chain.append(below)
@@ -227,9 +241,9 @@ def _message(error: BaseException) -> str:
         return str(UsageError("the memory is full", "this computer", remedy="close other programs"))
     said = dict.fromkeys(str(link) or type(link).__name__ for link in chain)
     text = " ".join(f"{text.rstrip('.')}." for text in said)
-    if isinstance(error, DatasetNotFoundError | FileNotFoundError):
+    if isinstance(error, (not_found, FileNotFoundError)):
         return f"{text} To fix it: check the path."
-    if isinstance(error, DatumaroError):
+    if isinstance(error, getattr(theirs, "DatumaroError", ())):
         return text
     return f"{type(error).__name__}: {text} To see where, type it again with the option --debug."
 
@@ -246,6 +260,8 @@ def claim_output(path: str) -> None:
 
     Raises OSError where it cannot, and SegmaskExportError for a URL.
     """
+    import tempfile
+
     from ..storage import check_on_disk
 
     check_on_disk(path)
@@ -258,6 +274,8 @@ def claim_output(path: str) -> None:
 
 def write_whole(path: str, data: bytes) -> None:
     """Write a file so that it is there as a whole or not at all."""
+    import secrets
+
     unfinished = f"{path}.{secrets.token_hex(8)}.part"
     try:
         with open(unfinished, "xb") as file:
@@ -282,9 +300,9 @@ def in_the_way(path: str, kind: str, is_of_kind: bool) -> UsageError:
 
 
 def _overview(prog: str) -> str:
-    datumaro_segmask.register()
-    theirs = _lines(_datum_commands()) or f"  (not installed: {_INSTALL})"
-    return _HELP.format(prog=prog, ours=_lines(COMMANDS), theirs=theirs)
+    return _HELP.format(
+        prog=prog, ours=_lines(COMMANDS), theirs=_lines(DATUM_COMMANDS), install=_INSTALL
+    )
 
 
 def _lines(commands: dict[str, str]) -> str:

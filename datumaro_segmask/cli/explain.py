@@ -1,25 +1,19 @@
 """Print a section of the format's rules (docs/format.md), or explain a kind of finding by the name
-that `check` prints, with an example; or all of the rules, or the list of what can be explained."""
+that `check` prints, with an example (docs/kinds.md); or all of the rules, or the list of what can
+be explained."""
 
 from __future__ import annotations
 
 import argparse
 import re
 import shutil
-import tempfile
 import textwrap
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from itertools import groupby
 from pathlib import Path
 
-import cv2
-import numpy as np
-
-from ..colors import color_to_number, pack
 from ..errors import UsageError
-from ..rules import RULES, Rule, write_example
-from ..storage import layout
 from . import OK
 
 EPILOG = """\
@@ -31,9 +25,7 @@ examples:
 
 _WIDTH = 100  # characters of a line where the output is no terminal
 _NARROWEST = 8  # characters of a column
-_LARGEST = 18, 40  # rows and columns of a mask that is drawn
 _LINK = re.compile(r"!?\[([^]]*)\]\([^)]*\)")
-_TEXTS = (".txt", ".json", ".xml")
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -48,22 +40,20 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the command; return its exit status."""
-    text = shipped("docs/format.md").read_text("utf-8")
-    found, topic = sections(text), options.topic
+    rules = shipped("docs/format.md").read_text("utf-8")
+    kinds = _kinds(shipped("docs/kinds.md").read_text("utf-8"))
+    found, topic = sections(rules), options.topic
     width = min(shutil.get_terminal_size((_WIDTH, 24)).columns, 120)
     if topic is None:
         print("\n".join(f"{number}  {body.splitlines()[0]}" for number, body in found.items()))
         print("\nKinds of findings:")
-        print(textwrap.fill(", ".join(RULES), width, break_on_hyphens=False))
+        print(textwrap.fill(", ".join(kinds), width, break_on_hyphens=False))
         print("\n'datumaro-segmask explain NUMBER' or 'explain KIND' explains one of them.")
-    elif topic in RULES:
-        print("\n".join(_explained(RULES[topic], width)))
-    elif topic == "all":
-        print("\n".join(rendered(text, width)).strip())
-    elif topic in found:
-        print("\n".join(rendered(f"{topic}. {found[topic]}", width)).strip())
-    else:
-        near = get_close_matches(topic, RULES, 1)
+        return OK
+    texts = {**{number: f"{number}. {body}" for number, body in found.items()}, **kinds}
+    text = rules if topic == "all" else texts.get(topic)
+    if text is None:
+        near = get_close_matches(topic, kinds, 1)
         raise UsageError(
             "there is no such section or kind",
             topic,
@@ -71,6 +61,7 @@ def run(options: argparse.Namespace) -> int:
             f"'datumaro-segmask explain{f' {near[0]}' if near else ''}'"
             + (" may be meant" if near else " lists them"),
         )
+    print("\n".join(rendered(text, width)).strip())
     return OK
 
 
@@ -80,77 +71,16 @@ def sections(text: str) -> dict[str, str]:
     return {number: body.strip() for number, body in zip(parts[1::2], parts[2::2], strict=True)}
 
 
+def _kinds(text: str) -> dict[str, str]:
+    """Return the sections of docs/kinds.md by their titles, which they begin with."""
+    parts = re.split(r"^## ", text, flags=re.MULTILINE)[1:]
+    return {body.split("\n", 1)[0]: body.strip() for body in parts}
+
+
 def shipped(place: str) -> Path:
     """Return a file that an installed package has beside its code, a checkout in its own place."""
     installed = Path(__file__).parent / "shipped" / Path(place).name
     return installed if installed.is_file() else Path(__file__).parents[2] / place
-
-
-# A kind
-
-
-def _explained(rule: Rule, width: int) -> Iterator[str]:
-    yield f"{rule.kind}: {rule.title}"
-    yield ""
-    for who, severity in (("segmask", rule.severity), ("CVAT", rule.for_cvat)):
-        yield f"  {who:8} {severity or 'no finding'}"
-    explain = f"'datumaro-segmask explain {rule.section}'"
-    yield f"  {'rule':8} docs/format.md, section {rule.section} ({explain})"
-    yield ""
-    yield textwrap.fill(_plain(" ".join(rule.text.split())), width)
-    yield ""
-    yield "Example:"
-    with tempfile.TemporaryDirectory() as folder:
-        path = write_example(rule.example(), folder)
-        yield from _shown_archive(rule)
-        yield ""
-        yield from _findings(rule, path, width)
-
-
-def _shown_archive(rule: Rule) -> Iterator[str]:
-    """Show the files of an example: texts as they are, masks as digits."""
-    made = rule.example()
-    if isinstance(made, bytes):
-        yield "  a zip that is odd itself"
-        return
-    for name, data in made.items():
-        lines = [""]
-        if name.endswith(_TEXTS):
-            lines = data.decode("utf-8", "replace").splitlines()
-        elif name.lower().endswith(layout.MASK_SUFFIX):
-            lines = list(_drawn(data))
-        yield f"  {name}"
-        yield from (f"    {line}" for line in lines[: _LARGEST[0]] if line)
-        if len(lines) > _LARGEST[0]:
-            yield f"    ... {len(lines) - _LARGEST[0]} more lines"
-
-
-def _drawn(data: bytes) -> Iterator[str]:
-    """Draw a small mask: of each pixel the digit of its colour or value, a dot for nothing."""
-    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    if pixels is None:
-        yield "(no picture)"
-        return
-    values = pixels if pixels.ndim == 2 else color_to_number(pack(pixels[..., 2::-1]))
-    height, width = values.shape
-    if height > _LARGEST[0] or width > _LARGEST[1] or values.max() > 9:
-        yield f"({width} x {height} pixels, values {', '.join(map(str, np.unique(values)[:5]))})"
-        return
-    for row in values:
-        yield "".join(str(value) if value else "." for value in row)
-
-
-def _findings(rule: Rule, path: str, width: int) -> Iterator[str]:
-    from .check.survey import check  # and with it Datumaro
-
-    for_cvat = rule.severity is None
-    found = check(path, for_cvat=for_cvat).findings
-    yield f"'check{' --for cvat' if for_cvat else ''}' says of it:"
-    for finding in found:
-        if finding.kind == rule.kind:
-            fix = finding.fix.replace(path, Path(path).name)
-            text = f"{finding.severity}: {finding.file}: {finding.what}. To fix it: {fix}."
-            yield textwrap.fill(text, width, initial_indent="  ", subsequent_indent="    ")
 
 
 # Markdown, for a terminal

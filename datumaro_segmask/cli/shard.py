@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from ..errors import SegmaskExportError, UsageError, printable
 from ..formats import SEGMENTATIONS
-from ..plugin.importer import add_reading_options
+from ..options import add_reading_options
 from ..sharding import (
     PART_ITEMS,
     CocoShards,

@@ -12,7 +12,8 @@ import os
 import tempfile
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import chain
 from typing import IO, NamedTuple
 
@@ -22,9 +23,10 @@ import orjson
 from ..archive import Item
 from ..arrays import Size
 from ..regions import Instance, Ring, texts_to_polygons
-from ..storage import Entry, FolderSink, Hashes, Record, Sink, layout, open_plain
-from ..training import Batches, Job, simplified
-from .common import WITHOUT_IMAGE, WITHOUT_SIZE, Classes, check_choice
+from ..storage import Aside, Entry, FolderSink, Hashes, Record, Sink, layout, open_plain
+from ..training import simplified
+from .common import WITHOUT_IMAGE, WITHOUT_SIZE, Classes, check_choice, file_name_of, put_image
+from .lines import ObjectLines, Objects
 
 NAME = "coco_segments"
 ANNOTATIONS, IMAGES = "annotations", "images"
@@ -40,6 +42,38 @@ encode = json.JSONEncoder(separators=(",", ":")).encode
 def file_of(subset: str) -> str:
     """Return the place of the file of a subset."""
     return f"{ANNOTATIONS}/instances_{subset}.json"
+
+
+class CocoImage(NamedTuple):
+    """An image and its objects, but for their ids."""
+
+    file_name: str
+    size: Size
+    objects: Objects[list[Ring]]
+
+
+class CocoCoder:
+    """Makes images of items; ``classes``, ``segmentation`` and ``tolerance``: see `CocoWriter`."""
+
+    def __init__(self, classes: Classes, segmentation: str, tolerance: float = 0.0) -> None:
+        self._classes = classes
+        self._segmentation = segmentation
+        self._tolerance = tolerance
+        self.lines = ObjectLines(_trace, partial(_lines_of, segmentation))
+
+    def code(self, item: Item, left_out: Counter[str]) -> CocoImage | None:
+        if item.size is None:
+            left_out[WITHOUT_SIZE] += 1
+            return None
+        objects = self._classes.objects(item.instances, left_out)
+        if self._tolerance > 0:
+            objects = simplified(objects, item.size, self._tolerance)
+        texts = traced_texts(objects, self._segmentation)
+        return CocoImage(file_name_of(item), item.size, self.lines.start(objects, texts, item.size))
+
+    def end(self, coded: Sequence[CocoImage]) -> list[CocoImage]:
+        objects = self.lines.end([image.objects for image in coded])
+        return [image._replace(objects=its) for image, its in zip(coded, objects, strict=True)]
 
 
 class CocoWriter:
@@ -66,8 +100,7 @@ class CocoWriter:
         check_choice("segmentation", segmentation, SEGMENTATIONS)
         self._sink = sink
         self._classes = classes
-        self._segmentation = segmentation
-        self._tolerance = tolerance
+        self.coder = CocoCoder(classes, segmentation, tolerance)
         self._has_images = has_images
         self._file_of = file_of
         self._next_id = first_id
@@ -90,37 +123,46 @@ class CocoWriter:
         image: bytes | None = None,
         *,
         image_id: int | None = None,
-        source_id: object = None,
     ) -> None:
         """Append an item; its image has ``image_id`` in COCO, or the next one.
 
-        ``source_id``: the id that the image has where it comes from. If all images have one of
-        their own, they keep it, and come in its order. Raises MaskLimitError for masks of too many
-        runs, and then nothing of the item is written.
+        Raises MaskLimitError for masks of too many runs, and then nothing of the item is written.
         """
-        if item.size is None:
-            self.left_out[WITHOUT_SIZE] += 1
+        self.put(entry, self.coder.code(item, self.left_out), image, image_id=image_id)
+
+    def put(
+        self,
+        entry: Entry,
+        coded: CocoImage | None,
+        image: bytes | Aside | None = None,
+        *,
+        image_id: int | None = None,
+        source_id: object = None,
+    ) -> None:
+        """Append what `coder` made of an item; nothing for None.
+
+        ``source_id``: the id that the image has where it comes from. If all images have one of
+        their own, they keep it, and come in its order.
+        """
+        if coded is None:
             return
-        item_id, subset = entry
-        objects = self._classes.objects(item.instances, self.left_out)
-        if self._tolerance > 0:
-            objects = simplified(objects, item.size, self._tolerance)
-        number = self.images + 1 if image_id is None else image_id
-        # All that can fail comes first: of an item that is left out nothing is written.
-        text = self._text(subset)
-        ready = text.start(objects, item.size)
-        file_name = (item.image or layout.image(item_id, ".jpg")).removeprefix(f"{layout.IMAGES}/")
-        place = f"{IMAGES}/{subset}/{file_name}"
+        file_name, size, objects = coded
+        place = f"{IMAGES}/{entry[1]}/{file_name}"
         if image is not None:
-            self._sink.put(place, image)
+            put_image(self._sink, place, image)
         elif isinstance(self._sink, FolderSink):
             self._sink.keep(place)  # the one that an earlier export wrote
         if image is None and self._has_images:
             self.left_out[WITHOUT_IMAGE] += 1
         self.images += 1
-        text.add(number, file_name, ready, self._next_id, self._source_id(source_id))
-        self.annotations += len(objects)
-        self._next_id += len(objects)
+        number = self.images if image_id is None else image_id
+        source, text, first_id = self._source_id(source_id), self._text(entry[1]), self._next_id
+        text.add_image(number, file_name, size, source)
+        self.annotations += objects.count
+        self._next_id += objects.count
+        self.coder.lines.finish(
+            objects, lambda lines: text.add_objects(number, first_id, lines, source)
+        )
 
     def _source_id(self, source_id: object) -> int | None:
         ids = self._source_ids
@@ -135,6 +177,7 @@ class CocoWriter:
 
     def finish(self, *, empty: str | None = layout.DEFAULT_SUBSET) -> None:
         """Write the files; without items one of the subset ``empty``."""
+        self.coder.lines.flush()
         if not self._texts and empty is not None:
             self._text(empty)  # what makes it a dataset
         categories = list(zip(self._classes.names, self._classes.parents, strict=True))
@@ -146,7 +189,7 @@ class CocoWriter:
 
     def _text(self, subset: str) -> CocoText:
         if subset not in self._texts:
-            self._texts[subset] = CocoText(self._segmentation)
+            self._texts[subset] = CocoText()
         return self._texts[subset]
 
 
@@ -166,30 +209,50 @@ def make_images_folder(out: str) -> None:
 
 
 def annotation_lines(
-    objects: Sequence[Instance],
-    size: Size,
-    image_id: int,
-    first_id: int,
-    segmentation: str,
-    rings: Sequence[Sequence[Ring]] | None = None,
+    objects: Sequence[Instance], size: Size, image_id: int, first_id: int, segmentation: str
 ) -> Iterator[str]:
     """Yield the JSON of each object of an image, numbered from ``first_id`` on.
 
     ``segmentation`` is one of `SEGMENTATIONS`; crowds have an RLE in both, as in COCO itself.
-    ``area`` is the number of pixels, ``bbox`` the smallest box around them. ``rings``: of each of
-    `traced_texts`, if they are known already.
+    ``area`` is the number of pixels, ``bbox`` the smallest box around them.
     """
+    return numbered(lines_of_objects(objects, size, segmentation), image_id, first_id)
+
+
+def numbered(lines: Iterable[str], image_id: int, first_id: int) -> Iterator[str]:
+    """Yield the JSON of objects of an image, of which the lines have all but the two ids."""
+    for number, line in enumerate(lines, first_id):
+        yield f'{{"id":{number},"image_id":{image_id},{line}'
+
+
+def lines_of_objects(
+    objects: Sequence[Instance],
+    size: Size,
+    segmentation: str,
+    rings: Sequence[Sequence[Ring]] | None = None,
+) -> Iterator[str]:
+    """Yield what `numbered` takes. ``rings``: of each of `traced_texts`, if they are known."""
     if rings is None:
-        rings = texts_to_polygons(traced_texts(objects, segmentation), *size)
+        rings = _trace(traced_texts(objects, segmentation), size)
     texts = _segmentations(objects, size, segmentation, rings)
-    for number, (instance, text) in enumerate(zip(objects, texts, strict=True), first_id):
+    for instance, text in zip(objects, texts, strict=True):
         assert instance.label is not None
         x, y, width, height = instance.bbox
         yield (
-            f'{{"id":{number},"image_id":{image_id},"category_id":{instance.label + 1},'
+            f'"category_id":{instance.label + 1},'
             f'"segmentation":{text},"area":{instance.area},"bbox":[{x},{y},{width},{height}],'
             f'"iscrowd":{instance.is_crowd:d}}}'
         )
+
+
+def _lines_of(
+    segmentation: str, objects: Sequence[Instance], size: Size, rings: Sequence[Sequence[Ring]]
+) -> Iterator[str]:
+    return lines_of_objects(objects, size, segmentation, rings)
+
+
+def _trace(texts: Sequence[bytes], size: Size) -> list[list[Ring]]:
+    return texts_to_polygons(texts, *size)
 
 
 def traced_texts(objects: Sequence[Instance], segmentation: str) -> list[bytes]:
@@ -225,64 +288,37 @@ def image_line(image_id: int, file_name: str, size: Size) -> str:
     return encode(image)
 
 
-class _Ready(NamedTuple):
-    """The objects of an image, ready to be written."""
-
-    objects: Sequence[Instance]
-    job: Job[list[Ring]]
-
-
 class CocoText:
-    """The text of one file, of lines that come image by image and lie on the disk until then.
+    """The text of one file, of lines that come image by image and lie on the disk until then."""
 
-    ``segmentation`` is one of `SEGMENTATIONS`.
-    """
-
-    def __init__(self, segmentation: str) -> None:
-        self._segmentation = segmentation
+    def __init__(self) -> None:
         self._images, self._annotations = temporary(), temporary()
         self.annotations = 0
         self._marks = array("q")  # of each image: its id in the source, and where its line begins
         self._begins = array("q")  # of each image: where its annotations begin
-        self._batches = Batches[list[Ring]](lambda texts, size: texts_to_polygons(texts, *size))
 
-    def start(self, objects: Sequence[Instance], size: Size) -> _Ready:
-        """Begin with the objects of an image of this size, of which nothing is written yet.
-
-        Raises MaskLimitError for masks that are not traced.
-        """
-        texts = traced_texts(objects, self._segmentation)
-        return _Ready(objects, self._batches.start(texts, size))
-
-    def add(
-        self,
-        image_id: int,
-        file_name: str,
-        ready: _Ready,
-        first_id: int,
-        source_id: int | None = None,
+    def add_image(
+        self, image_id: int, file_name: str, size: Size, source_id: int | None = None
     ) -> None:
-        """Append an image, and what is on it, numbered from ``first_id`` on.
+        """Append an image.
 
         ``file_name`` is the place of the image below the folder of the images. ``source_id`` is its
         id where it comes from, which `lines` can give it again if all have one. 24 bytes of memory
         an image.
         """
-        objects, job = ready
         if source_id is not None:
             self._marks.extend((source_id, self._images.tell()))
-        self._images.write(f"{image_line(image_id, file_name, job.size)}\n".encode())
-        self.annotations += len(objects)
+        self._images.write(f"{image_line(image_id, file_name, size)}\n".encode())
 
-        def write(rings: list[list[Ring]]) -> None:
-            if source_id is not None:
-                self._begins.append(self._annotations.tell())
-            lines = annotation_lines(
-                objects, job.size, image_id, first_id, self._segmentation, rings
-            )
-            self._annotations.writelines(f"{line}\n".encode() for line in lines)
-
-        self._batches.finish(job, write)
+    def add_objects(
+        self, image_id: int, first_id: int, lines: Sequence[str], source_id: int | None = None
+    ) -> None:
+        """Append what is on the image that comes next, numbered from ``first_id`` on."""
+        if source_id is not None:
+            self._begins.append(self._annotations.tell())
+        self.annotations += len(lines)
+        text = "".join(f"{line}\n" for line in numbered(lines, image_id, first_id))
+        self._annotations.write(text.encode())
 
     def lines(
         self, categories: Sequence[tuple[str, str]], first_id: int | None = None
@@ -292,7 +328,6 @@ class CocoText:
         With ``first_id`` the images have their ids in the source, in the order of these, and the
         annotations are numbered anew from there on.
         """
-        self._batches.flush()
         images, annotations = lines_of(self._images), lines_of(self._annotations)
         if first_id is not None:
             images, annotations = self._as_in_source(first_id)

@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 
 import yaml
 
-from ..archive import LabelMap
+from ..archive import Item, LabelMap
 from ..errors import SegmaskExportError, as_typed
 from ..regions import Instance
-from ..storage import Entry
+from ..storage import Aside, Entry, FolderSink, Sink, layout
 
 log = logging.getLogger(__name__)
 
@@ -68,6 +68,20 @@ def place_of_entry(entry: Entry) -> str:
     """Return how to call an item in a message."""
     item_id, subset = entry
     return f"item {item_id!r} of subset {subset!r}"
+
+
+def file_name_of(item: Item) -> str:
+    """Return the place of an item's image below the folder of images, whether it has one or not."""
+    return (item.image or layout.image(item.item_id, ".jpg")).removeprefix(f"{layout.IMAGES}/")
+
+
+def put_image(sink: Sink, place: str, image: bytes | Aside) -> None:
+    """Write the file of an image, of which another process may have written the bytes."""
+    if isinstance(image, Aside):
+        assert isinstance(sink, FolderSink)
+        sink.take(place, image)
+    else:
+        sink.put(place, image)
 
 
 def log_left_out(left_out: Counter[str]) -> None:

@@ -10,21 +10,52 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from ..archive import Item
+from ..arrays import Size
 from ..regions import Instance
-from ..storage import Entry, FolderSink, Record, layout
+from ..storage import Aside, Entry, FolderSink, Record, layout
 from .coco import IMAGES, encode, image_line, lines_of, listed, temporary
-from .common import WITHOUT_IMAGE, WITHOUT_SIZE, Classes
+from .common import WITHOUT_IMAGE, WITHOUT_SIZE, Classes, file_name_of, put_image
 from .planes import plane_of
 
 NAME = "panoptic_segments"
 ANNOTATIONS = "annotations"
+
+
+class PanopticImage(NamedTuple):
+    """An image and its segments, but for its id; ``things``: the labels that have instances."""
+
+    file_name: str
+    size: Size
+    png: bytes
+    segments: list[dict[str, Any]]
+    things: set[int]
+
+
+class PanopticCoder:
+    """Makes images of painted items; ``classes``: see `PanopticWriter`."""
+
+    def __init__(self, classes: Classes) -> None:
+        self._classes = classes
+
+    def code(self, item: Item, left_out: Counter[str]) -> PanopticImage | None:
+        if item.size is None:
+            left_out[WITHOUT_SIZE] += 1
+            return None
+        segments = self._classes.objects(item.instances, left_out)
+        ids = plane_of([one.counts for one in segments], range(1, len(segments) + 1), item.size)
+        things = {one.label for one in segments if one.number and one.label is not None}
+        info = [*segments_info(segments)]
+        return PanopticImage(file_name_of(item), item.size, id_png(ids), info, things)
+
+    def end(self, coded: Sequence[PanopticImage]) -> list[PanopticImage]:
+        return [*coded]
 
 
 class PanopticWriter:
@@ -37,6 +68,7 @@ class PanopticWriter:
     def __init__(self, sink: FolderSink, classes: Classes, *, has_images: bool = False) -> None:
         self._sink = sink
         self._classes = classes
+        self.coder = PanopticCoder(classes)
         self._has_images = has_images
         self._texts: dict[str, tuple[IO[bytes], IO[bytes]]] = {}
         self._things: set[int] = set()
@@ -53,29 +85,31 @@ class PanopticWriter:
 
     def add(self, entry: Entry, item: Item, image: bytes | None = None) -> None:
         """Write the PNG of an item, and its image if it is given."""
-        if item.size is None:
-            self.left_out[WITHOUT_SIZE] += 1
+        self.put(entry, self.coder.code(item, self.left_out), image)
+
+    def put(
+        self, entry: Entry, coded: PanopticImage | None, image: bytes | Aside | None = None
+    ) -> None:
+        """Write what `coder` made of an item; nothing for None."""
+        if coded is None:
             return
         item_id, subset = entry
-        segments = self._classes.objects(item.instances, self.left_out)
-        ids = plane_of([one.counts for one in segments], range(1, len(segments) + 1), item.size)
-        file_name = (item.image or layout.image(item_id, ".jpg")).removeprefix(f"{layout.IMAGES}/")
-        place = f"{IMAGES}/{subset}/{file_name}"
+        place = f"{IMAGES}/{subset}/{coded.file_name}"
         if image is not None:
-            self._sink.put(place, image)
+            put_image(self._sink, place, image)
         else:
             self._sink.keep(place)  # the one that an earlier export wrote
             self.left_out[WITHOUT_IMAGE] += bool(self._has_images)
-        self._sink.put(f"{ANNOTATIONS}/panoptic_{subset}/{item_id}.png", id_png(ids))
+        self._sink.put(f"{ANNOTATIONS}/panoptic_{subset}/{item_id}.png", coded.png)
         self._images += 1
-        self._things |= {one.label for one in segments if one.number and one.label is not None}
+        self._things |= coded.things
         annotation = {
             "image_id": self._images,
             "file_name": f"{item_id}.png",
-            "segments_info": [*segments_info(segments)],
+            "segments_info": coded.segments,
         }
         images, annotations = self._text(subset)
-        images.write(f"{image_line(self._images, file_name, item.size)}\n".encode())
+        images.write(f"{image_line(self._images, coded.file_name, coded.size)}\n".encode())
         annotations.write(f"{encode(annotation)}\n".encode())
 
     def _text(self, subset: str) -> tuple[IO[bytes], IO[bytes]]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache, partial
 from typing import NamedTuple
 
@@ -20,19 +20,10 @@ from ..archive import Item
 from ..arrays import Size
 from ..errors import SegmaskExportError, as_typed, printable
 from ..regions import Instance, Ring
-from ..storage import Entry, FolderSink, Hashes, Record, layout, open_plain
-from ..training import (
-    MAX_LENGTH,
-    TEST,
-    TRAIN,
-    VAL,
-    Batches,
-    Job,
-    Splits,
-    center_rings,
-    split_subsets,
-)
-from .common import Classes, place_of_entry, yaml_text
+from ..storage import Aside, Entry, FolderSink, Hashes, Record, layout, open_plain
+from ..training import MAX_LENGTH, TEST, TRAIN, VAL, Splits, center_rings, split_subsets
+from .common import Classes, file_name_of, place_of_entry, put_image, yaml_text
+from .lines import ObjectLines, Objects
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +35,35 @@ _HEAD = "# Written by datumaro-segmask, yolo_segments"
 _FEWEST = 3  # points; of fewer, Ultralytics takes a line for a box
 _SHOWN = 5  # missing images that are named
 _CACHE = ".cache"  # what Ultralytics calls a folder of labels by, to remember what is in it
+
+
+class YoloImage(NamedTuple):
+    """An image and its objects."""
+
+    file_name: str
+    objects: Objects[Ring]
+
+
+class YoloCoder:
+    """Makes images of items; ``classes``: see `YoloWriter`."""
+
+    def __init__(self, classes: Classes) -> None:
+        self._classes = classes
+        self.lines = ObjectLines(center_rings, label_lines)
+
+    def code(self, item: Item, left_out: Counter[str]) -> YoloImage:
+        objects = self._classes.objects(item.instances, left_out)
+        kept = [instance for instance in objects if not instance.is_crowd]
+        left_out[OF_CROWDS] += len(objects) - len(kept)
+        # A pixel has four edges, each of two points at most, and two ways to a hole lead over it.
+        alone = any(10 * instance.area > MAX_LENGTH for instance in kept)
+        texts = [instance.counts for instance in kept]
+        size = item.size or Size(0, 0)
+        return YoloImage(file_name_of(item), self.lines.start(kept, texts, size, alone=alone))
+
+    def end(self, coded: Sequence[YoloImage]) -> list[YoloImage]:
+        objects = self.lines.end([image.objects for image in coded])
+        return [image._replace(objects=its) for image, its in zip(coded, objects, strict=True)]
 
 
 class YoloWriter:
@@ -70,7 +90,7 @@ class YoloWriter:
         self._has_images = has_images
         self._subsets: dict[str, None] = {}  # in their order
         self._seen = Hashes()
-        self._lines = LabelLines()
+        self.coder = YoloCoder(classes)
         self._missing = 0
         self._named: list[str] = []
         self.left_out: Counter[str] = Counter()
@@ -87,6 +107,10 @@ class YoloWriter:
         Raises SegmaskExportError for an id that its folder has already, and MaskLimitError for
         masks of too many runs; then nothing of the item is written.
         """
+        self.put(entry, self.coder.code(item, self.left_out), image)
+
+    def put(self, entry: Entry, coded: YoloImage, image: bytes | Aside | None = None) -> None:
+        """Write what `coder` made of an item. Raises SegmaskExportError as `add`."""
         item_id, subset = entry
         folder = self._folder_of(subset)
         key = hash((folder, item_id))
@@ -97,25 +121,17 @@ class YoloWriter:
                 "an id of its own for every image of a split",
                 "rename the items, for instance with 'datum transform -t rename'",
             )
-        objects = self._classes.objects(item.instances, self.left_out)
-        kept = [instance for instance in objects if not instance.is_crowd]
-        self.left_out[OF_CROWDS] += len(objects) - len(kept)
-        labels = self._lines.start(kept, item.size) if item.size else None
         self._seen.add(key)
         self._subsets[subset] = None
-        file_name = (item.image or layout.image(item_id, ".jpg")).removeprefix(f"{layout.IMAGES}/")
-        place = f"{IMAGES}/{folder}/{file_name}"
+        place = f"{IMAGES}/{folder}/{coded.file_name}"
         if image is not None:
-            self._sink.put(place, image)
+            put_image(self._sink, place, image)
         else:
             self._sink.keep(place)  # the one that an earlier export wrote
             self._missing += 1
             self._named += [place] if len(self._named) < _SHOWN else []
         put = partial(self._sink.put_lines, label_place(place))
-        if labels is None:
-            put(iter(()))
-        else:
-            self._lines.finish(labels, put)
+        self.coder.lines.finish(coded.objects, put)
 
     def _folder_of(self, subset: str) -> str:
         """Return the folder of a subset: of its split if that was chosen, else of its own name."""
@@ -123,7 +139,7 @@ class YoloWriter:
 
     def finish(self) -> None:
         """Write ``data.yaml``, and say what it does not name and what is missing."""
-        self._lines.flush()
+        self.coder.lines.flush()
         self._discard_caches()
         splits = split_subsets(self._subsets, self._split_of)
         folders = {
@@ -208,39 +224,6 @@ def record_of(root: str) -> Record:
             return False
 
     return Record(NAME, was_ours, IMAGES)  # one label file would serve two pictures
-
-
-class LabelLines:
-    """The lines of label files, which come image by image."""
-
-    def __init__(self) -> None:
-        self._batches = Batches(center_rings)
-
-    def start(self, objects: Sequence[Instance], size: Size) -> Labels:
-        """Begin with the objects of an image of this size.
-
-        Raises MaskLimitError for masks that are not traced.
-        """
-        texts = [instance.counts for instance in objects]
-        # A pixel has four edges, each of two points at most, and two ways to a hole lead over it.
-        alone = any(10 * instance.area > MAX_LENGTH for instance in objects)
-        return Labels(objects, self._batches.start(texts, size, alone=alone))
-
-    def finish(self, labels: Labels, write: Callable[[Iterator[str]], None]) -> None:
-        """Let ``write`` have the lines of an image: now, or later."""
-        objects, job = labels
-        self._batches.finish(job, lambda rings: write(label_lines(objects, job.size, rings)))
-
-    def flush(self) -> None:
-        """Let all have their lines that were to have them later."""
-        self._batches.flush()
-
-
-class Labels(NamedTuple):
-    """The objects of an image, ready to be written."""
-
-    objects: Sequence[Instance]
-    job: Job[Ring]
 
 
 def label_lines(

@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import inspect
 import os
-import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache, wraps
@@ -41,8 +40,8 @@ from datumaro.util.image import (
     decode_image,
 )
 from numpy.typing import DTypeLike, NDArray
-from tqdm import tqdm
 
+from .. import progress
 from ..errors import (
     LabelMapError,
     MaskLimitError,
@@ -352,54 +351,18 @@ class FormatCli(CliPlugin):
 
 # Progress
 
-_DELAY = 1.0  # seconds: what takes no longer needs no bar
-
 
 def track(
     items: Iterable[T], reporter: ProgressReporter, desc: str, total: int | None
 ) -> Iterator[T]:
     """Yield the items and report how many have been; ``total`` is None where that is not known.
 
-    ``datum`` passes no reporter. So where Datumaro's silent default is all there is and the
-    messages go to a terminal, a tqdm bar appears after a second, and log lines are printed above
-    it. An import runs inside the export that asks for its items, and one bar is enough.
+    ``datum`` passes no reporter. So where Datumaro's silent default is all there is, our own bar
+    shows it (`progress`).
     """
-    if not isinstance(reporter, NullProgressReporter):
-        yield from reporter.iter(items, total=total, desc=desc)
-        return
-    if getattr(tqdm, "_instances", None) or not _is_watched():
-        yield from items
-        return
-    from tqdm.auto import tqdm as bar
-    from tqdm.contrib.logging import logging_redirect_tqdm
-
-    with logging_redirect_tqdm():
-        yield from bar(
-            items,
-            desc=desc,
-            total=total,
-            unit=" items",
-            delay=_DELAY,
-            leave=False,
-            file=sys.stderr,
-            **_screen(),
-        )
-
-
-def _is_watched() -> bool:
-    """Tell whether someone sees a bar: on a terminal, or in a notebook."""
-    if os.environ.get("TQDM_DISABLE"):  # tqdm's own switch, and that of --quiet
-        return False
-    return sys.stderr.isatty() or "ipykernel" in sys.modules
-
-
-def _screen() -> dict[str, int]:
-    """Return a size for terminals that have none, as under ``script``: tqdm would draw nothing."""
-    try:
-        known = os.get_terminal_size(sys.stderr.fileno()).columns
-    except (OSError, ValueError, AttributeError):  # no terminal that could be asked
-        return {}
-    return {} if known else {"ncols": 80, "nrows": 24}
+    if isinstance(reporter, NullProgressReporter):
+        return progress.track(items, desc, total)
+    return reporter.iter(items, total=total, desc=desc)  # type: ignore[no-any-return]
 
 
 # Pictures

@@ -11,7 +11,7 @@ from datumaro.components.format_detection import FormatDetectionConfidence, Form
 from datumaro.components.importer import Importer
 
 from .._bridge import EXTENSIONS
-from ..png import MAX_PIXELS
+from ..options import add_reading_options
 from ..rules import open_archive
 from ..storage import absolute, archive_roots, holds_archive, is_alone, layout, url_of
 from .base import ANNOTATIONS, INSTANCES, check_options, check_subsets
@@ -129,22 +129,6 @@ class SegmaskImporter(FormatCli, Importer):
     @property
     def can_stream(self) -> bool:
         return True
-
-
-def add_reading_options(parser: argparse.ArgumentParser) -> None:
-    """Add ``--ignore-index`` and ``--max-pixels``, for what reads masks."""
-    parser.add_argument(
-        "--ignore-index",
-        type=int,
-        help="Value of gray class masks that means 'no annotation', such as 255 "
-        "(default: every value must be a line of the label map)",
-    )
-    parser.add_argument(
-        "--max-pixels",
-        type=int,
-        default=MAX_PIXELS,
-        help="Refuse masks with more pixels (default: %(default)s)",
-    )
 
 
 def add_import_options(parser: argparse.ArgumentParser) -> None:

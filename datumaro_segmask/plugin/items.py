@@ -156,28 +156,28 @@ class _Member:
 
 
 class ObjectMaker:
-    """Makes items of objects, each by itself; what is left out is counted in ``left_out``.
+    """Makes items of objects, each by itself; can be pickled.
 
     ``stuff`` is one of `STUFF`. The labels of the instances are those of the dataset.
     """
 
-    def __init__(self, classes: Classes, stuff: str, left_out: Counter[str]) -> None:
+    def __init__(self, classes: Classes, stuff: str) -> None:
         self._classes = classes
         self._stuff = stuff
-        self._left_out = left_out
 
-    def item(self, item: DatasetItem, report: Report = stop) -> Item:
+    def item(self, item: DatasetItem, left_out: Counter[str], report: Report = stop) -> Item:
         """Return an item with one instance for each pair of instance and label.
 
-        An annotation that cannot be an object goes to ``report`` and, if that returns, is left
-        out. What masks, polygons, boxes and ellipses cover: docs/format.md, section 5. But nothing
-        covers anything else. Raises SegmaskExportError for an item with annotations and no size.
+        What is left out is counted in ``left_out``. An annotation that cannot be an object goes to
+        ``report`` and, if that returns, is left out. What masks, polygons, boxes and ellipses
+        cover: docs/format.md, section 5. But nothing covers anything else. Raises
+        SegmaskExportError for an item with annotations and no size.
         """
         size = size_of(item) if item.annotations else _size_if_known(item)
         image, where = image_place(item), place_of(item)
         if size is None:
             return Item(item.id, None, image, [])
-        pairs = self._pairs(item.annotations, where, report)
+        pairs = self._pairs(item.annotations, where, report, left_out)
         found: dict[_Pair, Instance] = {}
         others: dict[_Pair, list[_Member]] = {}
         for pair, members in pairs.items():
@@ -188,7 +188,7 @@ class ObjectMaker:
                 found[pair] = instance
         if others:
             found |= _covered(others, size, report)
-        self._left_out[WITHOUT_PIXELS] += len(pairs) - len(found)
+        left_out[WITHOUT_PIXELS] += len(pairs) - len(found)
         return Item(item.id, size, image, [found[pair] for pair in pairs if pair in found])
 
     def _pairs(
@@ -196,24 +196,25 @@ class ObjectMaker:
         annotations: Sequence[Annotation],
         where: str,
         report: Report,
+        left_out: Counter[str],
     ) -> dict[_Pair, list[_Member]]:
         pairs: dict[_Pair, list[_Member]] = {}
-        for i, annotation in in_paint_order(annotations, self._left_out):
+        for i, annotation in in_paint_order(annotations, left_out):
             place = place_of_annotation(where, i, annotation)
             is_crowd = bool(annotation.attributes.get("is_crowd"))
             if is_stuff(annotation):
                 is_crowd |= self._stuff == CROWD
                 if self._stuff == SKIP:
-                    self._left_out[OF_STUFF] += 1
+                    left_out[OF_STUFF] += 1
                     continue
             if annotation.label is None:
-                self._left_out[WITHOUT_LABEL] += 1
+                left_out[WITHOUT_LABEL] += 1
                 continue
             if not 0 <= annotation.label < len(self._classes.positions):
                 report(label_error(f"its label is {annotation.label}", place))
                 continue
             if self._classes.positions[annotation.label] is None:
-                self._left_out[OF_BACKGROUND] += 1
+                left_out[OF_BACKGROUND] += 1
                 continue
             pair = _Pair(annotation.group or ("alone", i), annotation.label, is_crowd)
             pairs.setdefault(pair, []).append(_Member(annotation, place))

@@ -10,7 +10,6 @@ from typing import Any
 
 import cv2
 import numpy as np
-import PIL.Image
 
 from ..arrays import Bytes
 from ..colors import voc_color
@@ -56,6 +55,8 @@ def gray(text: str, times: int = 1, dtype: Any = np.uint8, scale: int = _SCALE) 
 
 def pillow(mode: str, pixels: Bytes, palette: Sequence[int] = (), **options: Any) -> bytes:
     """Encode by Pillow: ``P`` with a palette, ``1`` of one bit, ``LA``."""
+    import PIL.Image
+
     file = io.BytesIO()
     if mode == "LA":
         image = PIL.Image.merge("LA", [PIL.Image.fromarray(pixels)] * 2)
@@ -71,6 +72,8 @@ def pillow(mode: str, pixels: Bytes, palette: Sequence[int] = (), **options: Any
 
 def picture(height: int = 6, width: int = 12, **options: Any) -> bytes:
     """Make a photograph of one colour, as a JPEG."""
+    import PIL.Image
+
     file = io.BytesIO()
     PIL.Image.new("RGB", (width, height), (90, 90, 90)).save(file, "JPEG", **options)
     return file.getvalue()

@@ -16,7 +16,7 @@ from .open import (
 from .plain import open_plain
 from .plan import Listing, Plan, plan_save
 from .read import MAX_FILE_BYTES, Entry, FolderStorage, Storage, image_rank
-from .record import Record, is_recorded
+from .record import Aside, Record, is_recorded
 from .remote.file import files_at
 from .remote.store import Store, is_url, shown, url_of
 from .strangers import unreadable
@@ -24,10 +24,10 @@ from .write import ZIP_DATE, FolderSink, Sink, SubsetLists, ZipSink, check_on_di
 from .zip.archive import ZipStorage
 
 __all__ = [
-    "LABEL_MAP", "MAX_FILE_BYTES", "ZIP_DATE", "Entry", "FolderSink", "FolderStorage", "Hashes",
-    "Listing", "Plan", "Record", "Sink", "Storage", "Store", "StoredLists", "SubsetLists",
-    "WriteLock", "ZipSink", "ZipStorage", "absolute", "archive_roots", "at", "check_on_disk",
-    "entries", "files_at", "fitting", "folder_roots", "holds_archive", "image_rank", "is_alone",
-    "is_inside", "is_recorded", "is_url", "open_plain", "open_storage", "plan_save", "recover",
-    "shown", "stagings", "unreadable", "url_of",
+    "LABEL_MAP", "MAX_FILE_BYTES", "ZIP_DATE", "Aside", "Entry", "FolderSink", "FolderStorage",
+    "Hashes", "Listing", "Plan", "Record", "Sink", "Storage", "Store", "StoredLists",
+    "SubsetLists", "WriteLock", "ZipSink", "ZipStorage", "absolute", "archive_roots", "at",
+    "check_on_disk", "entries", "files_at", "fitting", "folder_roots", "holds_archive",
+    "image_rank", "is_alone", "is_inside", "is_recorded", "is_url", "open_plain",
+    "open_storage", "plan_save", "recover", "shown", "stagings", "unreadable", "url_of",
 ]  # fmt: skip

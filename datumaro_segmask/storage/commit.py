@@ -22,7 +22,7 @@ import tempfile
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from itertools import chain, islice
 from typing import IO
 
@@ -43,7 +43,7 @@ from .journal import (
     lock_folder,
 )
 from .lock import not_writable
-from .record import Record, Written
+from .record import Aside, Record, Written
 from .tree import is_link
 
 log = logging.getLogger(__name__)
@@ -112,6 +112,20 @@ class Commit:
             else:
                 self._record.add(Written.by_writing(name, file, parts))
 
+    def aside(self) -> str:
+        """Return a folder for files that `take` may get, which goes with what waits here."""
+        folder = os.path.join(self._staging, "aside")
+        os.makedirs(folder, exist_ok=True)
+        return folder
+
+    def take(self, name: str, aside: Aside) -> None:
+        """Let a file that another process wrote into the folder `aside` be a new file."""
+        path = self._place_of(name)
+        with _clashes(at(self.root, name)):
+            os.replace(aside.path, path)
+        if self._record is not None:
+            self._record.add(Written(name, *aside[1:]))
+
     def remove(self, name: str) -> None:
         """Note a file of the folder for removal; one of its name that is put takes its place.
 
@@ -165,6 +179,13 @@ class Commit:
 
     def open(self, name: str) -> IO[bytes]:
         """Open a new file to write, which is on the disk when `run` goes on."""
+        path = self._place_of(name)
+        with _clashes(at(self.root, name)):
+            # Not by pathlib, which keeps room for the name of every file in a table of Python's.
+            return open(path, "wb")
+
+    def _place_of(self, name: str) -> str:
+        """Return where a new file waits, in a folder that is there."""
         problem = layout.problem_of_name(name)
         if problem or name.startswith(layout.STAGING):
             raise SegmaskExportError(
@@ -175,20 +196,12 @@ class Commit:
             )
         path = at(self._staging, NEW, name)
         folder = os.path.dirname(path)
-        try:
-            if folder not in self._folders:
+        if folder not in self._folders:
+            with _clashes(at(self.root, name)):
                 self._check_real(name.rpartition("/")[0])
                 os.makedirs(folder, exist_ok=True)
-                self._folders.add(folder)
-            # Not by pathlib, which keeps room for the name of every file in a table of Python's.
-            return open(path, "wb")
-        except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
-            raise SegmaskExportError(
-                "it needs a file where another item needs a folder, or the other way round",
-                at(self.root, name),
-                "ids such as 'a' and 'b/c', not 'a' beside 'a.png/c'",
-                "rename one of the items",
-            ) from error
+            self._folders.add(folder)
+        return path
 
     def _check_real(self, folder: str) -> None:
         """Raise SegmaskExportError where a folder of the target is a link, or lies below one."""
@@ -302,6 +315,20 @@ class Commit:
                 "all folders of the dataset on one disk, so that files can be moved in one step",
                 "export into another folder",
             )
+
+
+@contextmanager
+def _clashes(place: str) -> Iterator[None]:
+    """Say what it means that a file cannot be where another item needs a folder."""
+    try:
+        yield
+    except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
+        raise SegmaskExportError(
+            "it needs a file where another item needs a folder, or the other way round",
+            place,
+            "ids such as 'a' and 'b/c', not 'a' beside 'a.png/c'",
+            "rename one of the items",
+        ) from error
 
 
 def _rank(entry: os.DirEntry[str]) -> int:

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-import socket
 import time
 from contextlib import suppress
-
-from filelock import FileLock, Timeout
 
 from ..errors import SegmaskExportError
 
@@ -27,6 +24,10 @@ class WriteLock:
     """
 
     def __init__(self, path: str, target: str, *, wait: bool = False) -> None:
+        import socket
+
+        from filelock import FileLock, Timeout
+
         self._path = path
         self._lock = FileLock(path, thread_local=False)
         self._who = f"{path[: -len('.lock')]}.writer"

@@ -63,6 +63,22 @@ class Written(NamedTuple):
         return status.st_mtime_ns == self.time or _crc_of(path) == self.crc
 
 
+class Aside(NamedTuple):
+    """A file that a process has written for the export of another one, which gives it its place."""
+
+    path: str
+    size: int
+    time: int
+    crc: int
+
+    @classmethod
+    def of(cls, path: str, data: bytes) -> Aside:
+        """Write a file with this content."""
+        with open(path, "wb") as file:
+            written = Written.by_writing(path, file, [data])
+        return cls(*written)
+
+
 def never(name: str) -> bool:
     """Tell that no older version has written a file."""
     return False

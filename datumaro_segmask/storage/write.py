@@ -23,7 +23,7 @@ from .journal import entries, flush_folder, in_the_way
 from .lock import WriteLock, not_writable
 from .open import open_zip
 from .read import FolderStorage, Storage, read_at
-from .record import Record
+from .record import Aside, Record
 from .remote.store import shown, url_of
 from .zip.archive import ZipStorage
 from .zip.carry import carry_over, stub
@@ -96,6 +96,14 @@ class FolderSink:
 
     def put_lines(self, name: str, lines: Iterable[str]) -> None:
         self._commit.write(name, (f"{line}\n".encode() for line in lines))
+
+    def aside(self) -> str:
+        """Return a folder where other processes may write files for `take` (see `Aside`)."""
+        return self._commit.aside()
+
+    def take(self, name: str, aside: Aside) -> None:
+        """Write a file by moving one from the folder `aside`."""
+        self._commit.take(name, aside)
 
     def copy(self, name: str, source: str) -> None:
         """Write a copy of the file at ``source``.

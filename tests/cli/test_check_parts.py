@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from datumaro_segmask.__main__ import main
+from datumaro_segmask.cli import parallel
 from datumaro_segmask.cli.check import parts
 from datumaro_segmask.cli.check.survey import check
-from datumaro_segmask.cli.preview import parallel
 
 from ..archives import CONTAINERS, archive, as_folder, as_zip, gray, jpeg, rgb
 from ..sharding.makes import random_files

@@ -63,7 +63,7 @@ def test_all_commands_are_listed(args: list[str], capsys) -> None:
 def test_commands_without_what_datum_needs(
     error: Exception, monkeypatch: pytest.MonkeyPatch, capsys
 ) -> None:
-    """Without the extra `cli` ours work, and the help says what is missing."""
+    """Without the extra `cli` ours work, and a command says what is missing, as the help does."""
 
     def make_parser() -> None:
         raise error
@@ -293,7 +293,7 @@ def test_output_that_cannot_be_written_is_told_before_the_work(
     folder.mkdir(mode=0o500)
     if os.access(folder, os.W_OK):  # as for root, and on Windows
         error = PermissionError(errno.EACCES, "no", str(folder))
-        monkeypatch.setattr("datumaro_segmask.cli.tempfile.TemporaryFile", raising(error))
+        monkeypatch.setattr("tempfile.TemporaryFile", raising(error))
     for work in ("preview.page.make_items", "from_masks._AllOrNone", "example.write_whole"):
         monkeypatch.setattr(f"datumaro_segmask.cli.{work}", raising(AssertionError("work")))
     assert main([command, *args[command]]) == 2
@@ -363,11 +363,11 @@ def test_explain_a_kind_by_the_name_that_check_prints(kind: str, capsys) -> None
     """With its severities, its text, an example, and what `check` says of that."""
     assert main(["explain", kind]) == 0
     said = capsys.readouterr().out
-    assert said.startswith(f"{kind}: {RULES[kind].title}\n")
-    for part in ("segmask  ", "CVAT  ", f"explain {RULES[kind].section}'", "Example:"):
+    assert said.startswith(f"{kind}\n\n{RULES[kind].title[0].upper()}{RULES[kind].title[1:]}.\n")
+    for part in ("segmask  ", "CVAT  ", f"explain {RULES[kind].section}\n", "Example:"):
         assert part in said
     severity = RULES[kind].severity or RULES[kind].for_cvat
-    assert f"\n  {severity}: " in said.partition("says of it:")[2]
+    assert f"\n{severity}: " in said.partition("says of it:")[2]
 
 
 def test_explain_names_the_kind_that_may_be_meant(capsys) -> None:

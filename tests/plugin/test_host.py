@@ -22,8 +22,7 @@ from datumaro.components.errors import (
 from datumaro.components.progress_reporting import NullProgressReporter, ProgressReporter
 
 import datumaro_segmask
-from datumaro_segmask import errors
-from datumaro_segmask.plugin import host
+from datumaro_segmask import errors, progress
 from datumaro_segmask.plugin.host import as_datumaros, border, track
 
 from ..archives import archive, as_folder, as_zip, rgb
@@ -145,8 +144,8 @@ def test_export_tells_the_reporter_each_item(source: str, tmp_path: Path) -> Non
 @pytest.fixture
 def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
     screen = Terminal()
-    monkeypatch.setattr(host, "sys", SimpleNamespace(stderr=screen, modules={}))
-    monkeypatch.setattr(host, "_DELAY", 0.0)
+    monkeypatch.setattr(progress, "sys", SimpleNamespace(stderr=screen, modules={}))
+    monkeypatch.setattr(progress, "_DELAY", 0.0)
     return screen
 
 
@@ -184,8 +183,8 @@ def test_log_lines_stay_whole_beside_the_bar(
 
 def test_pipe_shows_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     pipe = io.StringIO()
-    monkeypatch.setattr(host, "sys", SimpleNamespace(stderr=pipe, modules={}))
-    monkeypatch.setattr(host, "_DELAY", 0.0)
+    monkeypatch.setattr(progress, "sys", SimpleNamespace(stderr=pipe, modules={}))
+    monkeypatch.setattr(progress, "_DELAY", 0.0)
     assert list(track(range(3), NullProgressReporter(), "work", 3)) == [0, 1, 2]
     assert pipe.getvalue() == ""
 
@@ -199,8 +198,8 @@ def test_switch_of_tqdm_hides_the_bar(terminal: Terminal, monkeypatch: pytest.Mo
 
 def test_notebook_shows_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     cell = io.StringIO()
-    monkeypatch.setattr(host, "sys", SimpleNamespace(stderr=cell, modules={"ipykernel": None}))
-    monkeypatch.setattr(host, "_DELAY", 0.0)
+    monkeypatch.setattr(progress, "sys", SimpleNamespace(stderr=cell, modules={"ipykernel": None}))
+    monkeypatch.setattr(progress, "_DELAY", 0.0)
     list(track(range(3), NullProgressReporter(), "work", 3))
     assert "work" in cell.getvalue()
 
@@ -210,8 +209,8 @@ def test_terminal_without_a_size_shows_a_bar(monkeypatch: pytest.MonkeyPatch) ->
     """As under `script`, which tells none to what it runs."""
     mine, theirs = os.openpty()
     with os.fdopen(theirs, "w") as screen:
-        monkeypatch.setattr(host, "sys", SimpleNamespace(stderr=screen, modules={}))
-        monkeypatch.setattr(host, "_DELAY", 0.0)
+        monkeypatch.setattr(progress, "sys", SimpleNamespace(stderr=screen, modules={}))
+        monkeypatch.setattr(progress, "_DELAY", 0.0)
         list(track(range(3), NullProgressReporter(), "work", 3))
         shown = os.read(mine, 4096).decode()
     os.close(mine)

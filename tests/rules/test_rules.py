@@ -12,12 +12,15 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from datumaro.components.dataset import Dataset
+from datumaro.util.mask_tools import mask_to_polygons
 
 from datumaro_segmask.__main__ import main
 from datumaro_segmask.cli.check.survey import check
 from datumaro_segmask.rules import RULES, SEVERITIES, Finding, severity_of, write_example
+from datumaro_segmask.rules.cvat import polygons_of_cvat
 from datumaro_segmask.storage import layout
 
 from ..archives import LABELS, Files, archive, as_folder, jpeg, rgb
@@ -270,6 +273,17 @@ def test_folders_of_fiftyone_become_an_archive_by_the_command(
     assert main(shlex.split(command)) == 0
     assert "2 objects" in capsys.readouterr().out
     assert "JPEGImages/a.jpg" in zipfile.ZipFile("task.zip").namelist()
+
+
+def test_polygons_of_cvat_are_those_that_datumaro_makes() -> None:
+    random = np.random.default_rng(5)
+    seen = 0
+    for density in (0.3, 0.5, 0.7, 0.9) * 25:
+        pixels = np.pad(random.random((9, 12)) < density, 1).astype(np.uint8)
+        ours, theirs = polygons_of_cvat(pixels), mask_to_polygons(pixels)
+        assert [ring.tolist() for ring in ours] == [ring.tolist() for ring in theirs]
+        seen += len(theirs)
+    assert seen > 100
 
 
 @pytest.mark.parametrize("suffix", [".avif", ".HEIC", ".dcm", ".nii.gz", ".npy", ".dng"])

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from contextlib import closing
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
 
+from datumaro_segmask.archive import Item
 from datumaro_segmask.arrays import Size
 from datumaro_segmask.errors import MaskLimitError
+from datumaro_segmask.formats import Classes
 from datumaro_segmask.formats import yolo as yolo_module
-from datumaro_segmask.formats.coco import CocoText, annotation_lines
-from datumaro_segmask.formats.yolo import LabelLines, label_lines
+from datumaro_segmask.formats.coco import CocoCoder, CocoText, annotation_lines
+from datumaro_segmask.formats.yolo import YoloCoder, label_lines
 from datumaro_segmask.regions import Instance, outlines
 from datumaro_segmask.training import batches as batches_module
 from datumaro_segmask.training.batches import ENOUGH, Batches
@@ -25,6 +29,7 @@ from .scenes import instance_of, random_scenes
 
 center_rings_module = sys.modules["datumaro_segmask.training.center_rings"]  # not the function
 SMALL, OTHER = Size(3, 4), Size(5, 6)
+CLASSES = Classes.of([f"label {i}" for i in range(9)], None)
 
 
 class Passes:
@@ -115,11 +120,15 @@ def scenes() -> list[tuple[list[Instance], Size]]:
 
 
 def coco_lines(images: list[tuple[list[Instance], Size]]) -> list[dict[str, Any]]:
-    with closing(CocoText("polygons")) as text:
-        first_id = 1
+    first_id = 1
+    with closing(CocoText()) as text:
+        coder = CocoCoder(CLASSES, "polygons")
         for image_id, (segments, size) in enumerate(images):
-            text.add(image_id, "a.jpg", text.start(segments, size), first_id)
+            coded = coder.code(Item("a", size, None, segments), Counter())
+            assert coded is not None
+            coder.lines.finish(coded.objects, partial(text.add_objects, image_id, first_id))
             first_id += len(segments)
+        coder.lines.flush()
         return list(json.loads("\n".join(text.lines([])))["annotations"])
 
 
@@ -133,15 +142,12 @@ def test_annotations_are_those_of_images_one_by_one() -> None:
 
 
 def test_lines_of_labels_are_those_of_images_one_by_one() -> None:
-    together: dict[int, list[str]] = {}
-    lines = LabelLines()
+    together: dict[int, Sequence[str]] = {}
+    coder = YoloCoder(CLASSES)
     for number, (segments, size) in enumerate(scenes()):
-
-        def write(its: Iterator[str], number: int = number) -> None:
-            together[number] = [*its]
-
-        lines.finish(lines.start(segments, size), write)
-    lines.flush()
+        coded = coder.code(Item("a", size, None, segments), Counter())
+        coder.lines.finish(coded.objects, partial(together.__setitem__, number))
+    coder.lines.flush()
     assert [*together] == sorted(together)
     assert [*together.values()] == [[*label_lines(*scene)] for scene in scenes()]
 
@@ -169,7 +175,7 @@ def test_length_of_outlines_is_looked_at_an_object(monkeypatch: pytest.MonkeyPat
     for module in (center_rings_module, yolo_module):
         monkeypatch.setattr(module, "MAX_LENGTH", around - 1)
     with pytest.raises(MaskLimitError, match=f"{around} pixels of outline"):
-        LabelLines().start(segments, size)
+        YoloCoder(CLASSES).code(Item("a", size, None, segments), Counter())
 
 
 def test_a_comb_is_one_ring_for_each_reader() -> None:

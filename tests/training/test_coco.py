@@ -20,6 +20,7 @@ from datumaro_segmask.formats.coco import (
     SEGMENTATIONS,
     CocoText,
     annotation_lines,
+    lines_of_objects,
     own_texts,
 )
 from datumaro_segmask.regions import Instance, polygons_to_rle
@@ -44,9 +45,10 @@ SIZE = Size(3, 3)
 
 def text_of(scenes: Iterable[tuple[list[Instance], Size]], segmentation: str) -> str:
     """Return the whole file of some images."""
-    text, count = CocoText(segmentation), 1
+    text, count = CocoText(), 1
     for image_id, (segments, size) in enumerate(scenes, 1):
-        text.add(image_id, f"{image_id}.jpg", text.start(segments, size), count)
+        text.add_image(image_id, f"{image_id}.jpg", size)
+        text.add_objects(image_id, count, [*lines_of_objects(segments, size, segmentation)])
         count += len(segments)
     whole = "\n".join(text.lines([("a", ""), ("b", ""), ("c", "")]))
     text.close()

@@ -18,7 +18,7 @@ from datumaro.components.dataset import Dataset, StreamDataset
 
 import datumaro_segmask
 from datumaro_segmask.__main__ import main
-from datumaro_segmask.cli.preview import parallel
+from datumaro_segmask.cli import parallel
 from datumaro_segmask.errors import SegmaskError
 
 from ..archives import COLORS, archive, as_folder, as_zip, jpeg, png

@@ -9,7 +9,7 @@ from concurrent.futures import BrokenExecutor, Executor
 from contextlib import AbstractContextManager, nullcontext
 
 from ...errors import SegmaskImportError, UsageError
-from ...plugin.importer import add_reading_options
+from ...options import add_reading_options
 from ...rules import ERROR, WARNING
 from ...storage import fitting, shown
 from .. import FAULTS, OK, UNREADABLE

@@ -12,13 +12,11 @@ from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from secrets import token_hex
 
-from datumaro.components.progress_reporting import NullProgressReporter
-
 from ...archive import Archive, LabelMap, Reader
-from ...plugin.host import track
+from ...progress import track
 from ...rules import Finding, judge_item
 from ...storage import Entry, Storage, open_storage
-from ..preview.parallel import in_chunks
+from ..parallel import in_chunks
 from .items import SubsetCount
 
 _PART = 250  # items: a few ranges of a zip in a store
@@ -61,7 +59,7 @@ def check_items(
     """Yield what is known of each item, in the order of the entries, and show the progress."""
     if jobs <= 1 and executor is None:
         checked = _checked(judge, archive.storage, entries)
-        yield from track(checked, NullProgressReporter(), _DESC, len(entries))
+        yield from track(checked, _DESC, len(entries))
         return
     yield from in_chunks(partial(_check_part, judge), entries, _DESC, jobs, executor, _PART)
 

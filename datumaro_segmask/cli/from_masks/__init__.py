@@ -14,11 +14,11 @@ from datumaro.components.dataset_base import DatasetItem
 from datumaro.components.importer import ImportContext
 
 from ...errors import UsageError, counted, printable
+from ...options import add_reading_options
 from ...plugin.base import COMPONENTS, SegmaskBase
 from ...plugin.export.exporter import SegmaskExporter
 from ...plugin.export.in_place import Place, Target
 from ...plugin.host import CollectedErrors
-from ...plugin.importer import add_reading_options
 from ...plugin.transforms import add_component_options
 from ...rules import ERROR, WARNING
 from ...storage import folder_roots, holds_archive, is_inside, layout

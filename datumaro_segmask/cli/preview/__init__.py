@@ -14,16 +14,15 @@ from typing import TypeVar
 
 from ...archive import Archive
 from ...errors import UsageError, counted, printable
-from ...plugin.importer import add_reading_options
+from ...options import add_reading_options
 from ...rules import open_archive
 from ...storage import fitting, is_url, shown
 from .. import FAULTS, OK
+from ..parallel import cores, in_chunks
 from .choice import add_choice_options, choose
 from .drawing import Drawing, Entry, Settings, draw_all, settings_of
 from .page import PageItem, make_items, write_page
-from .parallel import cores, in_chunks
 from .place import claim, page_folder
-from .sheet import write_sheet
 
 _INLINE = 200
 _ON_SHEET = 60
@@ -149,6 +148,8 @@ def _draw_page(
 def _draw_sheet(
     title: str, settings: Settings, entries: list[Entry], options: argparse.Namespace
 ) -> list[str]:
+    from .sheet import write_sheet
+
     faults: list[str] = []
     drawings = in_chunks(partial(draw_all, settings), entries, _WORK, options.workers)
     label_map, noted = settings.label_map, _noting_faults(drawings, faults)

@@ -12,8 +12,8 @@ from itertools import islice
 
 from ...archive import Archive
 from ...errors import SegmaskImportError, UsageError
+from ..parallel import in_chunks
 from .drawing import Entry, Settings, Source, ahead
-from .parallel import in_chunks
 
 
 def add_choice_options(parser: argparse.ArgumentParser, on_sheet: int) -> None:
@@ -69,7 +69,7 @@ def choose(
         if not entries:
             names = " or ".join(map(repr, options.label))
             given = [f"--{name}" for name in ("item", "subset") if getattr(options, name)]
-            of_these = f" that {' and '.join(given)} name" if given else ""
+            of_these = f" chosen by {' and '.join(given)}" if given else ""
             raise UsageError(
                 f"no item{of_these} has an object of {names}",
                 "the option --label",

@@ -20,8 +20,8 @@ from urllib.parse import quote
 from ...archive import Item, Label
 from ...errors import SegmaskImportError
 from .. import write_whole
+from ..parallel import CHUNK
 from .drawing import Entry, Settings, Source, ahead, encode_photo, read
-from .parallel import CHUNK
 from .place import MADE_BY
 
 # In the text of a run-length encoding: what a script would have to escape, and what it never has.

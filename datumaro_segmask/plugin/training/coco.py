@@ -5,14 +5,14 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from datumaro.components.dataset_base import DatasetItem, IDataset
+from datumaro.components.dataset_base import IDataset
 
-from ...archive import Item
 from ...formats import SEGMENTATIONS, CocoWriter, check_choice, make_images_folder
 from ...formats.coco import record_of
 from ...storage import FolderSink, Record
 from ..transforms import add_tolerance_option
 from .exporter import TrainingExporter, Writer
+from .work import Done
 
 
 class CocoSegmentsExporter(TrainingExporter):
@@ -57,11 +57,10 @@ class CocoSegmentsExporter(TrainingExporter):
         super()._apply_impl()
         make_images_folder(self._save_dir)
 
-    def _add(self, writer: Writer, item: DatasetItem, made: Item, image: bytes | None) -> None:
+    def _put(self, writer: Writer, done: Done) -> None:
         assert isinstance(writer, CocoWriter)
         # Datumaro's readers of COCO give the images in the reverse of the file, and keep their ids.
-        source_id = item.attributes.get("id")
-        writer.add((item.id, item.subset), made, image, source_id=source_id)
+        writer.put(done.entry, done.coded, done.image, source_id=done.source_id)
 
     def _record(self) -> Record:
         return record_of(self._save_dir)

@@ -4,27 +4,26 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
 from collections import Counter
-from dataclasses import replace
-from functools import partial
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from typing import Any, ClassVar, TypeAlias
 
 from datumaro.components.dataset_base import DatasetItem, IDataset
-from datumaro.components.media import Image, ImageFromFile
 
-from ...archive import Item
-from ...errors import MaskLimitError, SegmaskExportError, counted
+from ...errors import SegmaskExportError, counted
 from ...formats import CocoWriter, YoloWriter, check_choice, log_left_out
 from ...formats.panoptic import PanopticWriter
-from ...storage import FolderSink, Record, layout
+from ...storage import FolderSink, Record
 from ..export.common import WholeExporter
-from ..export.item_files import check_names, place_of, upright_image
 from ..items import OBJECT, STUFF, ObjectMaker, classes_of
+from .work import Done, Make, Work
 
 log = logging.getLogger(__name__)
 
 Writer: TypeAlias = CocoWriter | YoloWriter | PanopticWriter
+Spread: TypeAlias = Callable[[Work, FolderSink], Iterator[Done]]
+"""Has the work done for all items, wherever, and yields what came of each in their order."""
 
 
 class TrainingExporter(WholeExporter):
@@ -62,27 +61,23 @@ class TrainingExporter(WholeExporter):
         *,
         stuff: str = OBJECT,
         keep_background: bool = False,
+        spread: Spread | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(extractor, save_dir, **kwargs)
         check_choice("stuff", stuff, self.STUFF)
         self._left_out: Counter[str] = Counter()
         self._turned = 0
+        self._spread = spread
         self._classes = classes_of(extractor.categories(), keep_background)
-        self._maker = ObjectMaker(self._classes, stuff, self._left_out)
+        self._make: Make = ObjectMaker(self._classes, stuff).item
 
     def _apply_impl(self) -> None:
         sink = FolderSink(self._save_dir, record=self._record())
         try:
-            with self._make_writer(sink) as writer:
-                for item in self._items("Exporting objects"):
-                    try:
-                        self._export(item, writer)
-                    except SegmaskExportError as error:
-                        self._report_item(error, item)
-                    except MaskLimitError as error:
-                        parts = error.what, place_of(item), error.expected, error.remedy
-                        self._report_item(SegmaskExportError(*parts), item)
+            with self._make_writer(sink) as writer, closing(self._done(writer, sink)) as all_done:
+                for done in all_done:
+                    self._write(done, writer)
                 writer.finish()
             self._end(sink)
         except BaseException:
@@ -104,28 +99,29 @@ class TrainingExporter(WholeExporter):
         """Return how an export knows what earlier ones wrote into the folder."""
         raise NotImplementedError
 
-    def _export(self, item: DatasetItem, writer: Writer) -> None:
-        """Write one item, with its image if that is wanted."""
-        check_names(item, layout.problem_of_new_name(item.id), "it is a part of a file name")
-        made = self._made(item)
-        suffix = self._image_suffix(item)
-        made = replace(made, image=f"{layout.IMAGES}/{item.id}{suffix}")
-        data = None
-        if self._save_media and isinstance(item.media, Image) and item.media.has_data:
-            data, is_turned = upright_image(item, suffix)
-            self._turned += is_turned
-        self._add(writer, item, made, data)
+    def _done(self, writer: Writer, sink: FolderSink) -> Generator[Done]:
+        """Yield what came of each item, in their order: here, or where `spread` has it done."""
+        assert self._default_image_ext is not None
+        media = bool(self._save_media), self._image_ext, self._default_image_ext
+        work = Work(self._make, writer.coder, *media)
+        if self._spread is None:
+            yield from map(work, self._items("Exporting objects"))
+        else:
+            yield from self._spread(work, sink)
 
-    def _made(self, item: DatasetItem) -> Item:
-        """Return what is to be written of an item."""
-        return self._maker.item(item, partial(self._report_annotation, item))
+    def _write(self, done: Done, writer: Writer) -> None:
+        item = DatasetItem(done.entry[0], subset=done.entry[1])
+        self._left_out += done.left_out
+        for unpainted in done.unpainted:
+            self._report_annotation(item, unpainted)
+        if done.error is not None:
+            self._report_item(done.error, item)
+            return
+        self._turned += done.is_turned
+        try:
+            self._put(writer, done)
+        except SegmaskExportError as error:
+            self._report_item(error, item)
 
-    def _add(self, writer: Writer, item: DatasetItem, made: Item, image: bytes | None) -> None:
-        writer.add((item.id, item.subset), made, image)
-
-    def _image_suffix(self, item: DatasetItem) -> str:
-        """Return the suffix of a picture as its file has it, unless ``image_ext`` says another."""
-        path = item.media.path if isinstance(item.media, ImageFromFile) else ""
-        own = layout.split_suffix(os.path.basename(path))[1]
-        suffix: str = self._image_ext or own or self._find_image_ext(item)
-        return suffix
+    def _put(self, writer: Writer, done: Done) -> None:
+        writer.put(done.entry, done.coded, done.image)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import Any, ClassVar
 
-from datumaro.components.dataset_base import DatasetItem, IDataset
+from datumaro.components.dataset_base import IDataset
 
-from ...archive import Item
 from ...formats import Classes
 from ...formats.panoptic import PanopticWriter, record_of
 from ...storage import FolderSink, Record
@@ -30,10 +29,7 @@ class PanopticSegmentsExporter(TrainingExporter):
     def __init__(self, extractor: IDataset, save_dir: str, **kwargs: Any) -> None:
         super().__init__(extractor, save_dir, **kwargs)
         self._labels = make_export_labels(extractor.categories(), SOURCE)
-
-    def _made(self, item: DatasetItem) -> Item:
-        report = partial(self._report_annotation, item)
-        return painted_item(item, self._labels, self._left_out, report)
+        self._make = partial(painted_item, labels=self._labels)
 
     def _record(self) -> Record:
         return record_of()

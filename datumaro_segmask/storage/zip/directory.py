@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from ...arrays import starts_of_runs
 from ...errors import ArchiveError
 from .. import layout
 from ..ids import Index
@@ -97,7 +98,8 @@ class ZipDirectory:
                 self._lists.append(name)
             yield name
         self._index.sort()
-        self._offsets = np.unique(np.frombuffer(offsets.getbuffer(), "<u8"))
+        ordered = np.sort(np.frombuffer(offsets.getbuffer(), "<u8"))
+        self._offsets = ordered[starts_of_runs(ordered)]
 
     def _check_names(self) -> None:
         for places in self._index.repeated():

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent.futures import Executor, Future
 from typing import Any, TypeVar
 
 import cv2
-from datumaro.components.progress_reporting import NullProgressReporter
 
-from ...plugin.host import track
+from ..progress import track
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -44,7 +42,7 @@ def in_chunks(
     else:
         results = _ahead(executor, task, enumerate(chunks), _AHEAD)
     made = (result for chunk in results for result in chunk)
-    return track(made, NullProgressReporter(), desc, len(entries))
+    return track(made, desc, len(entries))
 
 
 def _results(
@@ -63,6 +61,9 @@ def _in_processes(
     chunks: Sequence[tuple[int, Sequence[T]]],
     workers: int,
 ) -> Iterator[list[R]]:
+    import multiprocessing
+    from concurrent.futures import ProcessPoolExecutor
+
     # A copy of this process would have threads of OpenCV that do not run.
     spawn = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(min(workers, len(chunks)), spawn, _begin, (task,))
@@ -96,7 +97,7 @@ _task: Callable[[int, Sequence[Any]], list[Any]]
 
 
 def _begin(task: Callable[[int, Sequence[Any]], list[Any]]) -> None:
-    from ...sharding import end_with_parent  # with pyarrow, of no use to whoever needs no process
+    from ..sharding import end_with_parent  # with pyarrow, of no use to whoever needs no process
 
     global _task
     _task = task

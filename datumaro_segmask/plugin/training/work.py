@@ -1,0 +1,94 @@
+"""What is done for one item of a dataset, before a writer has it: of nothing but the item.
+
+So processes may share it, and hand what comes of it to the one that writes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+from datumaro.components.dataset_base import DatasetItem
+from datumaro.components.media import Image, ImageFromFile
+
+from ...archive import Item
+from ...errors import MaskLimitError, SegmaskExportError, UnpaintableError
+from ...formats.lines import Coder
+from ...storage import Aside, Entry, layout
+from ..export.item_files import check_names, place_of, upright_image
+from ..items import Report
+
+
+@dataclass(frozen=True)
+class Done:
+    """What came of an item: ``coded`` by the `Coder` of a format, or an ``error``."""
+
+    entry: Entry
+    coded: Any = None
+    image: bytes | Aside | None = None
+    is_turned: bool = False
+    source_id: object = None
+    left_out: Counter[str] = field(default_factory=Counter)
+    unpainted: Sequence[UnpaintableError] = ()
+    """Annotations that are left out."""
+    error: SegmaskExportError | None = None
+
+
+class Make(Protocol):
+    """Makes what is written of an item, as `items` does."""
+
+    def __call__(self, item: DatasetItem, *, left_out: Counter[str], report: Report) -> Item: ...
+
+
+@dataclass(frozen=True)
+class Work:
+    """Does for an item what a format needs of it; can be pickled.
+
+    ``image_ext`` and ``default_ext`` are those of Datumaro's exporters.
+    """
+
+    make: Make
+    coder: Coder
+    save_media: bool
+    image_ext: str | None
+    default_ext: str
+
+    def __call__(self, item: DatasetItem) -> Done:
+        entry, left_out = (item.id, item.subset), Counter[str]()
+        unpainted: list[UnpaintableError] = []
+        data, is_turned = None, False
+        error: SegmaskExportError
+        try:
+            check_names(item, layout.problem_of_new_name(item.id), "it is a part of a file name")
+            made = self.make(item, left_out=left_out, report=unpainted.append)
+            suffix = self._image_suffix(item)
+            made = replace(made, image=f"{layout.IMAGES}/{item.id}{suffix}")
+            if self.save_media and isinstance(item.media, Image) and item.media.has_data:
+                data, is_turned = upright_image(item, suffix)
+            coded = self.coder.code(made, left_out)
+        except SegmaskExportError as unwritable:
+            error = unwritable
+        except MaskLimitError as limit:
+            parts = limit.what, place_of(item), limit.expected, limit.remedy
+            error = SegmaskExportError(*parts)
+        else:
+            source_id = item.attributes.get("id")
+            return Done(entry, coded, data, is_turned, source_id, left_out, unpainted)
+        return Done(entry, left_out=left_out, unpainted=unpainted, error=error)
+
+    def end(self, done: Sequence[Done]) -> list[Done]:
+        """Return the same with nothing left to be done, as another process is to have it."""
+        there = [one for one in done if one.coded is not None]
+        coded = iter(self.coder.end([one.coded for one in there]))
+        return [one if one.coded is None else replace(one, coded=next(coded)) for one in done]
+
+    def _image_suffix(self, item: DatasetItem) -> str:
+        """Return the suffix of a picture as its file has it, unless ``image_ext`` says another."""
+        path = item.media.path if isinstance(item.media, ImageFromFile) else ""
+        own = layout.split_suffix(os.path.basename(path))[1]
+        theirs = item.media.ext if isinstance(item.media, Image) else None
+        suffix: str = self.image_ext or own or theirs or self.default_ext
+        return suffix
