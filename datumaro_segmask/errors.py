@@ -16,7 +16,7 @@ from typing import ClassVar, TypeAlias
 
 _OF_IMPORTS = {
     "annotation", "connectivity", "gt", "ignore_index", "images", "instances", "keep_background",
-    "max_pixels", "min_area", "min_score", "names", "num_workers", "tolerance",
+    "max_pixels", "min_area", "min_score", "names", "num_workers", "tolerance", "unknown",
 }  # fmt: skip
 _OF_EXPORTS = {
     "empty_masks", "ignore_label", "image_ext", "label_map", "mask_mode", "number_stuff",

@@ -25,6 +25,7 @@ import datumaro_segmask
 
 from .._bridge import import_with
 from ..errors import SegmaskImportError, UsageError, counted, printable
+from ..plugin.annotations import is_unknown
 from ..plugin.base import COMPONENTS, POLYGON
 from ..plugin.coco_import import CocoSegmentsImporter
 from ..plugin.export.exporter import SegmaskExporter
@@ -233,7 +234,11 @@ class _Counted(ItemTransform):
 
     def transform_item(self, item: DatasetItem) -> DatasetItem:
         self._images[item.subset] += 1
-        pairs = {(a.group or ("alone", i), a.label) for i, a in enumerate(item.annotations)}
+        pairs = {
+            (annotation.group or ("alone", i), annotation.label)
+            for i, annotation in enumerate(item.annotations)
+            if not is_unknown(annotation)
+        }
         self._found[item.subset].update(label for _, label in pairs)
         return item
 

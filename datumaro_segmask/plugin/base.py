@@ -45,6 +45,7 @@ R = TypeVar("R")
 
 MASK, POLYGON = ANNOTATIONS = ("mask", "polygon")
 FROM_MASKS, COMPONENTS = INSTANCES = ("masks", "components")
+SKIP, KEEP = UNKNOWN = ("skip", "keep")
 
 
 class SegmaskBase(DatasetBase):
@@ -59,8 +60,11 @@ class SegmaskBase(DatasetBase):
     ``instances`` is ``masks`` (as the instance masks say) or ``components``: pixels of a class
     that belong to no instance become one for each connected component, of ``connectivity`` 4 or
     8 and at least ``min_area`` pixels. ``keep_background`` makes the background a label like any
-    other, ``ignore_index`` is a value of gray class masks that means "no annotation",
-    ``max_pixels`` the largest mask that is read. ``num_workers`` threads read items ahead.
+    other, ``ignore_index`` is a value of gray class masks that means "no annotation". With
+    ``unknown`` ``keep`` its pixels, and those of VOC's void, are a mask without a label (its
+    attribute ``is_unknown``), which our exports write where their readers look; with ``skip`` they
+    are nothing. ``max_pixels`` is the largest mask that is read. ``num_workers`` threads read items
+    ahead.
 
     Raises SegmaskImportError when made; the errors of single items go to the error policy of
     ``ctx``.
@@ -78,13 +82,19 @@ class SegmaskBase(DatasetBase):
         min_area: int = 0,
         keep_background: bool = False,
         ignore_index: int | None = None,
+        unknown: str = UNKNOWN[0],
         max_pixels: int = MAX_PIXELS,
         num_workers: int = 0,
         stream: bool = False,
         opened: Archive | None = None,
         ctx: ImportContext | None = None,
     ) -> None:
-        check_options(annotation=annotation, instances=instances, connectivity=connectivity)
+        check_options(
+            annotation=annotation,
+            instances=instances,
+            connectivity=connectivity,
+            unknown=unknown,
+        )
         keep_freed_memory()
         if isinstance(path, Archive):
             self._archive = path
@@ -99,7 +109,10 @@ class SegmaskBase(DatasetBase):
         self._tolerance = tolerance
         self._components = (connectivity, min_area) if instances == COMPONENTS else None
         self._reader = self._archive.reader(
-            keep_background=keep_background, ignore_index=ignore_index, max_pixels=max_pixels
+            keep_background=keep_background,
+            ignore_index=ignore_index,
+            keep_unknown=unknown == KEEP,
+            max_pixels=max_pixels,
         )
         self._num_workers = num_workers
         self._stream = stream
@@ -253,7 +266,12 @@ def read_ahead(
             yield ready, future.result
 
 
-_CHOICES = {"annotation": ANNOTATIONS, "instances": INSTANCES, "connectivity": CONNECTIVITIES}
+_CHOICES = {
+    "annotation": ANNOTATIONS,
+    "instances": INSTANCES,
+    "connectivity": CONNECTIVITIES,
+    "unknown": UNKNOWN,
+}
 
 
 def check_options(**options: object) -> None:

@@ -14,7 +14,7 @@ from .._bridge import EXTENSIONS
 from ..options import add_reading_options
 from ..rules import open_archive
 from ..storage import absolute, archive_roots, holds_archive, is_alone, layout, url_of
-from .base import ANNOTATIONS, INSTANCES, check_options, check_subsets
+from .base import ANNOTATIONS, INSTANCES, UNKNOWN, check_options, check_subsets
 from .host import (
     ABOVE_EXTREME_LOW,
     ABOVE_MEDIUM,
@@ -162,3 +162,11 @@ def add_import_options(parser: argparse.ArgumentParser) -> None:
         help="Import the background as objects too (default: its pixels are no annotation)",
     )
     add_reading_options(parser)
+    parser.add_argument(
+        "--unknown",
+        choices=UNKNOWN,
+        default=UNKNOWN[0],
+        help="What becomes of the pixels of --ignore-index and of VOC's void: 'skip' (nothing, as "
+        "if they were background) or 'keep' (a region of their own, which training ignores where "
+        "the format can say so) (default: %(default)s)",
+    )
