@@ -75,6 +75,11 @@ class MaskTable:
             )
         self.label_map = _label_map_of(first, self.place)
 
+    def __repr__(self) -> str:
+        names = [label.name for label in self.label_map.labels]
+        some = ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
+        return f"<MaskTable of {self.place}: {counted(len(names), 'label')} ({some})>"
+
     def _each(self, read: Callable[[pa.Table | pq.ParquetFile], Iterator[T]]) -> Iterator[T]:
         """Yield what ``read`` makes of each file. Raises ArchiveError for one that is not sound."""
         if isinstance(self._source, pa.Table):

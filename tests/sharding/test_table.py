@@ -55,7 +55,9 @@ def test_archive_to_table_to_archive(make: Any, written: bool, tmp_path: Path) -
     if written:
         write_table(path, str(tmp_path / "table"), shard_items=7)
         source = str(tmp_path / "table")
-    assert read_table(source).write_archive(str(tmp_path / "again.zip")) == 50
+    table = read_table(source)
+    assert repr(table) == f"<MaskTable of {table.place}: 3 labels (background, car, road)>"
+    assert table.write_archive(str(tmp_path / "again.zip")) == 50
     again = SegmaskBase(str(tmp_path / "again.zip"))
     before, after = content(SegmaskBase(path)), content(again)
     # Of an item without masks, the size of its picture is in the table, but no picture.
