@@ -14,6 +14,7 @@ from datumaro.components.dataset_storage import DatasetPatch
 
 from ...archive import COLOR, MASK_MODES, MaskEncoder, has_masks, label_map_lines
 from ...errors import SegmaskExportError
+from ...options import number_type
 from ...storage import (
     Entry,
     FolderSink,
@@ -94,7 +95,7 @@ class SegmaskExporter(WholeExporter):
         )
         parser.add_argument(
             "--shard-items",
-            type=int,
+            type=number_type(least=0),
             default=0,
             metavar="N",
             help="Write zips of N items each, every one ready for a CVAT job or task of its own, "
