@@ -98,6 +98,7 @@ def names_of(declared: type) -> list[str]:
 
 MASK, POLYGON = "mask", "polygon"
 FROM_MASKS, COMPONENTS = "masks", "components"
+SKIP, KEEP = "skip", "keep"
 CONNECTIVITIES = {8: "at a corner, too", 4: "at an edge only"}
 MAX_PIXELS = 1 << 30  # 32,768 by 32,768
 
@@ -144,6 +145,14 @@ class ImportOptions:
         least=0,
         most=65_535,
         unset="every value must be a line of the label map",
+    )
+    unknown: str = _option(
+        SKIP,
+        "What becomes of pixels of the ignored value, and of VOC's void",
+        {
+            SKIP: "nothing, as if they were background",
+            KEEP: "a region of their own, which training ignores if the format can say so",
+        },
     )
     max_pixels: int = _option(MAX_PIXELS, "Refuse masks with more pixels", least=1)
     num_workers: int = _option(

@@ -10,6 +10,7 @@ from .encode import (
     format_label_map,
     instance_numbers,
     label_map_lines,
+    unknown_value,
 )
 from .files import (
     ImageHead,
@@ -27,7 +28,7 @@ from .files import (
     right_place,
     several_images,
 )
-from .item import Item, Scan, read_item, scan_item
+from .item import Item, Scan, read_item, scan_item, unknown_of
 from .labelmap import (
     BACKGROUND,
     BLACK,
@@ -69,5 +70,5 @@ __all__ = [
     "masks_of_other_types", "masks_passed_over", "nearest", "open_archive", "parse_label_map",
     "passed_folders", "read_image_head", "read_item", "read_label_map", "read_label_map_file",
     "remedy_of", "right_place", "scan_item", "several_images", "shared_colors", "show_color",
-    "text_of", "unlisted_items", "voc_label_map", "with_own_colors",
+    "text_of", "unknown_of", "unknown_value", "unlisted_items", "voc_label_map", "with_own_colors",
 ]  # fmt: skip

@@ -35,6 +35,11 @@ IGNORED = 255
 _LAST_GRAY = (1 << 16) - 1
 
 
+def unknown_value(label_map: LabelMap) -> int:
+    """Return the value of pixels, in a plane of labels, of which nobody said what they are."""
+    return len(label_map.labels) + 1
+
+
 @dataclass(frozen=True, slots=True)
 class Member:
     """What decides about the number of one shape.
@@ -73,7 +78,8 @@ def instance_numbers(members: Sequence[Member]) -> list[int]:
 class MaskEncoder:
     """Makes the mask files of one export.
 
-    Values of the class mask are positions in the label map, and `background` where no shape is.
+    Values of the class mask are positions in the label map, `background` where no shape is, and
+    `unknown_value` for what is unknown, which becomes VOC's void, and 255 in index masks.
     `label_map` is what to write beside the masks: with ``ignore_label`` that label comes last,
     so that the values of all others are their lines.
 
@@ -88,14 +94,17 @@ class MaskEncoder:
         count = len(label_map.labels)
         # Without a background label, unpainted pixels are black and belong to none.
         self.background = count if label_map.background is None else label_map.background
-        palette = [label.color for label in label_map.labels] + [(0, 0, 0)]
-        self._palette = np.array(palette[: max(count, self.background + 1)], np.uint8)
+        palette = [label.color for label in label_map.labels] + [(0, 0, 0), colors.VOID]
+        self._palette = np.array(palette, np.uint8)
+        self._last = max(count - 1, self.background)
         self._check_mode()
         self._values = np.arange(len(self._palette))
+        self._values[unknown_value(label_map)] = IGNORED
+        self._has_label_of_255 = ignore_label is None and count > IGNORED
         self.label_map = label_map
         if ignore_label is not None:
             ignored = self._ignored(ignore_label)
-            self._values[ignored:] -= 1
+            self._values[ignored:count] -= 1
             self._values[ignored] = IGNORED
             labels = label_map.labels
             labels = (*labels[:ignored], *labels[ignored + 1 :], labels[ignored])
@@ -140,11 +149,20 @@ class MaskEncoder:
 
     def labels(self, plane: Plane) -> bytes:
         """Return the class mask as a PNG."""
+        last = max(self._last, int(plane.values.max()))
         if self._mode == INDEX:
-            bits = 8 if int(self._values.max()) <= IGNORED else 16
+            if last == unknown_value(self._map) and self._has_label_of_255:
+                raise SegmaskExportError(
+                    f"the value {IGNORED} is the index of a label, so what is unknown cannot have "
+                    "it",
+                    self._map.where,
+                    f"at most {IGNORED} labels beside what is unknown",
+                    "leave the option unknown of the import out, or use another mask mode",
+                )
+            bits = 8 if int(self._values[: self._last + 1].max()) <= IGNORED else 16
             return encode_gray(Plane(plane.changes, self._values[plane.values]), bits)
-        if self._mode == PALETTE and len(self._palette) <= 256:
-            return encode_palette(plane, self._palette)
+        if self._mode == PALETTE and last < 256:
+            return encode_palette(plane, self._palette[:256])
         return encode_rgb(plane, self._color_of)
 
     def numbers(self, plane: Plane, where: str) -> bytes:

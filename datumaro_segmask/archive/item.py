@@ -7,13 +7,13 @@ thread or another process may call them alike. Source: docs/format.md, sections 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TypeAlias
 
 import numpy as np
 
-from ..arrays import IntArray, Size, Values
+from ..arrays import BoolArray, IntArray, Size, Values
 from ..colors import color_to_number
 from ..errors import (
     PngError,
@@ -35,7 +35,7 @@ from .files import (
     has_colored_masks,
     read_image_head,
 )
-from .meaning import BY_INDEX, NOTHING, ClassLookup, numbers_of
+from .meaning import BY_INDEX, NOTHING, UNKNOWN, ClassLookup, numbers_of
 
 _Pixels: TypeAlias = tuple[Runs, IntArray, IntArray, str | None]
 Explain: TypeAlias = Callable[[], UndeclaredColorError]
@@ -50,7 +50,8 @@ class Item:
 
     ``size`` is height and width in pixels, None where neither a mask nor an image tells it.
     ``image`` is the place of the image in the archive. ``instances`` is empty for an item without
-    masks; those of an item without a class mask have no label. ``way`` is how the class mask was
+    masks; those of an item without a class mask have no label. What is unknown is the last of them,
+    if it is kept. ``way`` is how the class mask was
     read, one of `meaning.WAYS`, None where it is blank or not there. ``turn`` is the orientation
     (EXIF's, 1 to 8) in which the image lies as its masks do, None where it notes none.
     ``class_mask`` and ``instance_mask`` are their places in the archive, None where there is none.
@@ -103,6 +104,11 @@ class Scan:
         return None if self.head is None else self.head.turn_to_fit(self.size)
 
     @property
+    def usual_places(self) -> tuple[str, str]:
+        """Where an export writes class mask and instance mask, letter by letter."""
+        return layout.class_mask(self.item_id), layout.instance_mask(self.item_id)
+
+    @property
     def has_labels(self) -> bool:
         return self.class_reader is not None
 
@@ -147,7 +153,8 @@ class Scan:
             labels = np.where(self.numbers > 0, 0, NOTHING)
         instances = group_runs(self.runs, self.numbers, labels, first.where)
         if not self.has_labels:
-            instances = [Instance(None, i.number, i.counts, i.area, i.bbox) for i in instances]
+            instances = [replace(instance, label=None) for instance in instances]
+        instances += unknown_of(self.runs, labels == UNKNOWN)
         return Item(
             self.item_id,
             self.size,
@@ -160,6 +167,12 @@ class Scan:
             self.instance_mask if self.has_numbers else None,
             self.stands_alone,
         )
+
+
+def unknown_of(runs: Runs, unknown: BoolArray) -> list[Instance]:
+    """Return the runs that are ``unknown``, (n,), as one region; none if there are none."""
+    found = group_runs(runs, np.zeros_like(runs.begin), np.where(unknown, 0, NOTHING))
+    return [replace(region, label=None, is_unknown=True) for region in found]
 
 
 def read_item(storage: Storage, lookup: ClassLookup, item_id: str, max_pixels: int) -> Item:

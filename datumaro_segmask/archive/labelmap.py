@@ -23,17 +23,18 @@ VOC_LABELS = (
     *("train", "tvmonitor"),
 )
 """The labels of the VOC dataset but for ``ignored``; a test holds them against Datumaro's."""
+_OF_VOID = ("ignored", "ignore", "void", "border", "unlabeled", "unlabelled", "unknown")
 MAX_LABELS = 1 << 16  # as many values as a 16-bit gray mask has
 
 MAX_LINE = 1 << 16  # characters; parts and actions are lists
 _MAX_LINES = 1 << 20
 _SHOWN = 80  # characters of a line in messages
 
-_NUMBER = r"[-+]?[0-9]+(?:_[0-9]+)*"  # what Python, and so CVAT, takes for a number
+_NUMBER = r"[-+]?\d+(?:_\d+)*"  # what Python, and so CVAT, takes for a number
 _COLOR_SHAPE = re.compile(rf"{_NUMBER}\s*,\s*{_NUMBER}\s*,\s*{_NUMBER}")
 _COLOR_FIELD = re.compile(rf":\s*{_COLOR_SHAPE.pattern}\s*(?=:|\s#|$)")
 _LABEL_IN_COMMENT = re.compile(rf"#[^\s#:][^:]*:\s*{_COLOR_SHAPE.pattern}\s*(:.*)?")
-_INTEGER = re.compile(r"\+?[0-9]+(_[0-9]+)*")
+_INTEGER = re.compile(r"\+?\d+(_\d+)*")
 _MAX_DIGITS = 9
 _COMMENT = re.compile(r"\s#")
 _COMMENT_IN_NAME = re.compile(r"\s#(?=\s|$)")
@@ -58,6 +59,11 @@ class Label:
     is_stand_in: bool = False
     has_color: bool = field(default=True, compare=False)
     line: int = field(default=0, compare=False)
+
+    @property
+    def is_void(self) -> bool:
+        """Whether it is VOC's void, as ``ignored``: by its colour, and by a name that says so."""
+        return self.color == VOID and self.name.lower() in _OF_VOID
 
 
 @dataclass(frozen=True)

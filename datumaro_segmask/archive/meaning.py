@@ -21,7 +21,9 @@ from .undeclared import count_values, undeclared_error
 NOTHING = -1
 """Stands for pixels that are no annotation, where otherwise the position of a label stands."""
 _SHARED = -2  # a colour that the background shares with a label: see `settle`
-_UNDECLARED = -3
+UNKNOWN = -3
+"""Stands for pixels of which the annotator did not say what they are, if these are kept apart."""
+_UNDECLARED = -4
 
 BY_COLOR, BY_INDEX = WAYS = ("by colour", "by index")
 """How the pixels of a class mask get their labels."""
@@ -34,15 +36,21 @@ class ClassLookup:
 
     ``keep_background`` makes the background a label like any other. ``ignore_index`` is a value
     of gray masks (and of palette masks that are read by index) that means "no annotation".
+    ``keep_unknown`` makes `UNKNOWN` of it, and of VOC's void, declared or not.
     """
 
     def __init__(
-        self, label_map: LabelMap, keep_background: bool = False, ignore_index: int | None = None
+        self,
+        label_map: LabelMap,
+        keep_background: bool = False,
+        ignore_index: int | None = None,
+        keep_unknown: bool = False,
     ) -> None:
         self._map = label_map
+        unknown = UNKNOWN if keep_unknown else NOTHING
         meanings = {
             colors.BLACK: NOTHING,
-            int(colors.pack(np.array(colors.VOID))): NOTHING,
+            int(colors.pack(np.array(colors.VOID))): unknown,
         }
         by_index = {}
         background = label_map.background
@@ -51,6 +59,8 @@ class ClassLookup:
         self._shared = None
         for position, label in enumerate(label_map.labels):
             meaning = self._ground if position == background else position
+            if keep_unknown and label.is_void:
+                meaning = UNKNOWN
             by_index[label.index] = meaning
             # Of labels of one colour the last has the pixels, as in CVAT.
             if position == background:
@@ -64,7 +74,7 @@ class ClassLookup:
                     f"ignore_index is {ignore_index}, but the values of gray masks go from 0 to "
                     f"{MAX_LABELS - 1:,}"
                 )
-            by_index[ignore_index] = NOTHING
+            by_index[ignore_index] = unknown
         self._colors = np.array(sorted(meanings), np.int64)
         known = [meanings[color] for color in sorted(meanings)]
         self._of_number = np.array([_UNDECLARED, *known], np.int64)
@@ -91,10 +101,11 @@ class ClassLookup:
         return black in (self._ground, _SHARED) and int(self._of_index[0]) != self._ground
 
     def labels_of(self, values: IntArray, reader: MaskReader) -> tuple[IntArray, str] | None:
-        """Return the positions of the labels (or `NOTHING`) for values that ``reader`` gave.
+        """Return the positions of the labels for values that ``reader`` gave.
 
-        And whether that went by colour or by index. None if the label map does not declare all of
-        them. One that could not be read, and so has no labels, is not held against the masks.
+        `NOTHING` and `UNKNOWN` may be among them. And whether that went by colour or by index. None
+        if the label map does not declare all of them. One that could not be read, and so has no
+        labels, is not held against the masks.
         """
         if not self._map.labels:
             return np.full(values.shape, NOTHING), BY_COLOR

@@ -20,7 +20,8 @@ class Reader:
 
     ``keep_background`` makes the background a label like any other, ``ignore_index`` is a value of
     gray class masks that means "no annotation", ``max_pixels`` the largest mask that is read.
-    Raises ValueError for an ``ignore_index`` that no mask can have.
+    ``keep_unknown`` makes a region of it, and of VOC's void, see `ClassLookup`. Raises ValueError
+    for an ``ignore_index`` that no mask can have.
     """
 
     def __init__(
@@ -30,11 +31,12 @@ class Reader:
         *,
         keep_background: bool = False,
         ignore_index: int | None = None,
+        keep_unknown: bool = False,
         max_pixels: int = MAX_PIXELS,
     ) -> None:
         self.storage = storage
         self.label_map = label_map
-        self.lookup = ClassLookup(label_map, keep_background, ignore_index)
+        self.lookup = ClassLookup(label_map, keep_background, ignore_index, keep_unknown)
         self.max_pixels = max_pixels
 
     def read(self, item_id: str) -> Item:

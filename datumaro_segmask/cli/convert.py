@@ -26,6 +26,7 @@ import datumaro_segmask
 from .._bridge import import_with
 from ..errors import SegmaskImportError, UsageError, counted, printable
 from ..options import COMPONENTS, IMPORTS, POLYGON, add_to, names_of, number_type
+from ..plugin.annotations import is_unknown
 from ..plugin.export.exporter import SegmaskExporter
 from ..plugin.export.in_place import Place, Target
 from ..plugin.host import CollectedErrors, CollectedExportErrors, known_archive, without_policy
@@ -226,7 +227,11 @@ class _Counted(ItemTransform):
 
     def transform_item(self, item: DatasetItem) -> DatasetItem:
         self._images[item.subset] += 1
-        pairs = {(a.group or ("alone", i), a.label) for i, a in enumerate(item.annotations)}
+        pairs = {
+            (annotation.group or ("alone", i), annotation.label)
+            for i, annotation in enumerate(item.annotations)
+            if not is_unknown(annotation)
+        }
         self._found[item.subset].update(label for _, label in pairs)
         return item
 

@@ -9,6 +9,7 @@ from .archive import ArchiveWriter, two_of_one_id, usual_places
 from .coco import SEGMENTATIONS, CocoWriter, make_images_folder
 from .common import (
     OF_BACKGROUND,
+    OF_UNKNOWN,
     WITHOUT_IMAGE,
     WITHOUT_LABEL,
     WITHOUT_SIZE,
@@ -20,7 +21,7 @@ from .common import (
 from .yolo import YoloWriter
 
 __all__ = [
-    "OF_BACKGROUND", "SEGMENTATIONS", "WITHOUT_IMAGE", "WITHOUT_LABEL", "WITHOUT_SIZE",
-    "ArchiveWriter", "Classes", "CocoWriter", "YoloWriter", "check_choice", "log_left_out",
-    "make_images_folder", "place_of_entry", "two_of_one_id", "usual_places",
+    "OF_BACKGROUND", "OF_UNKNOWN", "SEGMENTATIONS", "WITHOUT_IMAGE", "WITHOUT_LABEL",
+    "WITHOUT_SIZE", "ArchiveWriter", "Classes", "CocoWriter", "YoloWriter", "check_choice",
+    "log_left_out", "make_images_folder", "place_of_entry", "two_of_one_id", "usual_places",
 ]  # fmt: skip

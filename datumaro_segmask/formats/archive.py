@@ -17,6 +17,7 @@ from ..archive import (
     find_lists,
     label_map_lines,
     read_label_map,
+    unknown_value,
     voc_label_map,
 )
 from ..errors import SegmaskExportError, SegmaskImportError
@@ -97,7 +98,7 @@ class ArchiveWriter:
     def class_mask(self, item: Item) -> dict[str, bytes]:
         """Return the class mask of an item, drawn anew; it is blank without instances."""
         assert item.size is not None
-        planes = paint(_shapes(item), *item.size, self._encoder.background)
+        planes = paint(self._shapes(item), *item.size, self._encoder.background)
         return {layout.class_mask(item.item_id): self._encoder.labels(planes.labels)}
 
     def finish(self) -> None:
@@ -118,7 +119,7 @@ class ArchiveWriter:
     def _masks(self, item: Item) -> dict[str, bytes]:
         if not item.instances or item.size is None:
             return {}
-        planes = paint(_shapes(item), *item.size, self._encoder.background)
+        planes = paint(self._shapes(item), *item.size, self._encoder.background)
         masks = {}
         if item.has_labels:
             masks[layout.class_mask(item.item_id)] = self._encoder.labels(planes.labels)
@@ -128,6 +129,14 @@ class ArchiveWriter:
             place = layout.instance_mask(item.item_id)
             masks[place] = self._encoder.numbers(planes.numbers, f"item {item.item_id!r}")
         return masks
+
+    def _shapes(self, item: Item) -> list[Shape]:
+        assert item.size is not None
+        size, unknown = [*item.size], unknown_value(self._map)
+        return [
+            Shape(Rle(size, i.counts), unknown if i.is_unknown else i.label or 0, i.number)
+            for i in item.instances
+        ]
 
     def _is_new(self, entry: Entry, files: Mapping[str, bytes]) -> bool:
         """Tell whether the files of an item are still to be written: two subsets may share them."""
@@ -153,12 +162,6 @@ def usual_places(item: Item) -> dict[str, str]:
         suffix = layout.split_suffix(item.image)[1]
         places[layout.image(item.item_id, suffix)] = item.image
     return places
-
-
-def _shapes(item: Item) -> list[Shape]:
-    assert item.size is not None
-    size = [*item.size]
-    return [Shape(Rle(size, i.counts), i.label or 0, i.number) for i in item.instances]
 
 
 def two_of_one_id(entry: Entry) -> SegmaskExportError:

@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 WITHOUT_SIZE = "items without image and without masks, whose width and height nobody knows"
 WITHOUT_LABEL = "instances without a label, of which training code can make no class"
 OF_BACKGROUND = "instances of what is the background in another archive"
+OF_UNKNOWN = "pixels of which nobody said what they are, and which no object can have"
 WITHOUT_IMAGE = "images that the dataset does not have"
 
 
@@ -56,6 +57,9 @@ class Classes:
         """Return the instances that have a class, with it for their label; count the others."""
         objects = []
         for instance in instances:
+            if instance.is_unknown:
+                left_out[OF_UNKNOWN] += instance.area
+                continue
             label = None if instance.label is None else self.positions[instance.label]
             if label is None:
                 left_out[WITHOUT_LABEL if instance.label is None else OF_BACKGROUND] += 1

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from pycocotools import mask as mask_utils
 
 from .. import regions
-from ..archive import Member, instance_numbers
+from ..archive import Member, instance_numbers, unknown_value
 from ..errors import UnpaintableError
 from ..regions import Instance, decode_box
 from ..rules import is_thin
@@ -46,6 +46,8 @@ OF_OTHER_LABELS = "annotations whose label the label map does not have"
 WITHOUT_LABEL = "annotations without a label, beside others that have one"
 HIDDEN = "annotations that others cover entirely"
 WITHOUT_PIXELS = "annotations that cover no pixel"
+
+_UNKNOWN = "is_unknown"  # the attribute of such a region, which Datumaro's own formats keep
 
 
 class Known(NamedTuple):
@@ -161,6 +163,8 @@ def make_mask(instance: Instance, height: int, width: int, **fields: Any) -> Seg
 
     ``fields`` are those of Datumaro's annotations, such as ``z_order``.
     """
+    if instance.is_unknown:
+        fields["attributes"] = {_UNKNOWN: True, **fields.get("attributes", {})}
     return SegmaskMask(  # type: ignore[call-arg]  # attrs' fields of an untyped base
         rle={"size": [height, width], "counts": instance.counts},
         label=instance.label,
@@ -175,7 +179,14 @@ def to_instance(mask: Mask) -> tuple[Instance, int, int]:
     known = mask.known if isinstance(mask, SegmaskMask) else None
     if known is None:
         known = _measured(compressed(mask.rle) if isinstance(mask, RleMask) else encode(mask.image))
-    instance = Instance(mask.label, mask.group, known.counts, known.area, known.bbox)
+    instance = Instance(
+        mask.label,
+        mask.group,
+        known.counts,
+        known.area,
+        known.bbox,
+        is_unknown=is_unknown(mask),
+    )
     return instance, known.height, known.width
 
 
@@ -210,6 +221,11 @@ def is_stuff(annotation: Annotation) -> bool:
     )
 
 
+def is_unknown(annotation: Annotation) -> bool:
+    """Tell whether an annotation is a region of which nobody said what it is."""
+    return annotation.label is None and bool(annotation.attributes.get(_UNKNOWN))
+
+
 def is_thin_object(annotation: Annotation) -> bool:
     """Tell whether CVAT may lose an object. Masks of others count as none: it takes decoding."""
     if isinstance(annotation, SegmaskMask):
@@ -230,7 +246,8 @@ def paint_annotations(
     """Paint annotations, given as `in_paint_order` has them, into the two masks of an item.
 
     ``size`` is height and width in pixels, ``background`` the value of unpainted pixels in the
-    class mask, ``where`` names the item in messages. An annotation that cannot be painted goes
+    class mask, where what is unknown has `archive.unknown_value`. ``where`` names the item in
+    messages. An annotation that cannot be painted goes
     to ``report`` and, if that returns, is left out. What else does not show is counted in
     ``left_out``. With ``number_stuff`` every shape is an instance. Returns None where
     nothing is left to paint.
@@ -245,7 +262,11 @@ def paint_annotations(
             continue
         left_out[HIDDEN] += planes.hidden.size
         left_out[WITHOUT_PIXELS] += planes.empty.size
-        return Painted(planes, any(label is not None for _, label in shapes))
+        unknown = unknown_value(labels.label_map)
+        has_labels = any(
+            label is not None or shape.label_value == unknown for shape, label in shapes
+        )
+        return Painted(planes, has_labels)
     return None
 
 
@@ -267,7 +288,7 @@ def _shapes(
         except IndexError:
             report(label_error(f"its label is {annotation.label}", place))
             continue
-        if annotation.label is None and has_labels:
+        if annotation.label is None and has_labels and not is_unknown(annotation):
             left_out[WITHOUT_LABEL] += 1
         elif annotation.label is not None and position is None:
             left_out[OF_OTHER_LABELS] += 1
@@ -280,20 +301,18 @@ def _shapes(
     members = [
         Member(annotation.group, not number_stuff and is_stuff(annotation))
         for _, annotation, position, _ in kept
-        if position is None or position != background
+        if not is_unknown(annotation) and (position is None or position != background)
     ]
     numbers = iter(instance_numbers(members))
     shapes = []
-    for place, _, position, geometry in kept:
-        # Shapes of the background label cut holes in both masks.
-        is_hole = position is not None and position == background
-        shape = regions.Shape(
-            geometry,
-            position or 0,
-            0 if is_hole else next(numbers),
-            place,
-        )
-        shapes.append((shape, position))
+    for place, annotation, position, geometry in kept:
+        if is_unknown(annotation):
+            value, number = unknown_value(labels.label_map), 0
+        else:
+            # Shapes of the background label cut holes in both masks.
+            is_hole = position is not None and position == background
+            value, number = position or 0, 0 if is_hole else next(numbers)
+        shapes.append((regions.Shape(geometry, value, number, place), position))
     return shapes
 
 

@@ -26,7 +26,7 @@ from ..archive import (
     Item,
 )
 from ..errors import SegmaskImportError, StoreError, UnsafePathError, check_options, printable
-from ..options import COMPONENTS, POLYGON, ImportOptions
+from ..options import COMPONENTS, KEEP, POLYGON, ImportOptions
 from ..rules import RULES, WholeFacts, log_findings, open_archive
 from ..storage import Listing, layout
 from .annotations import make_mask
@@ -48,7 +48,9 @@ class SegmaskBase(DatasetBase):
     ``path`` is but its name. Construction reads the lists and the label map; the masks of an item
     are read when it is iterated, and are dropped when its annotations are made.
 
-    ``options`` are those of `ImportOptions`; polygons are those of docs/format.md, section 6.
+    ``options`` are those of `ImportOptions`; polygons are those of docs/format.md, section 6. With
+    ``unknown`` ``keep``, pixels that say nothing are a mask without a label (its attribute
+    ``is_unknown``), which our exports write where their readers look.
 
     Raises SegmaskImportError when made; the errors of single items go to the error policy of
     ``ctx``.
@@ -83,6 +85,7 @@ class SegmaskBase(DatasetBase):
         self._reader = self._archive.reader(
             keep_background=chosen.keep_background,
             ignore_index=chosen.ignore_index,
+            keep_unknown=chosen.unknown == KEEP,
             max_pixels=chosen.max_pixels,
         )
         self._num_workers = chosen.num_workers

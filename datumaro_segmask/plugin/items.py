@@ -22,10 +22,10 @@ from datumaro.components.annotation import (
 from datumaro.components.dataset_base import CategoriesInfo, DatasetItem
 
 from .. import regions
-from ..archive import BLACK, Item, find_background
+from ..archive import BLACK, Item, find_background, unknown_of, unknown_value
 from ..arrays import Size
 from ..errors import SegmaskExportError, UnpaintableError
-from ..formats import Classes
+from ..formats import OF_UNKNOWN, Classes
 from ..regions import Instance, Scanner, group_runs
 from ..storage import layout
 from ..training import cover, dense
@@ -34,6 +34,7 @@ from .annotations import (
     Painted,
     SegmaskMask,
     geometry_of,
+    is_unknown,
     paint_annotations,
     place_of_annotation,
 )
@@ -74,19 +75,27 @@ def painted_item(
     painted = paint_annotations(
         annotations, size, labels, background, where, report, left_out, number_stuff
     )
-    instances = [] if painted is None else _instances(painted, background, where)
+    unknown = unknown_value(label_map)
+    instances = [] if painted is None else _instances(painted, (background, unknown), where)
     return Item(item.id, size, image, instances, painted is None or painted.has_labels)
 
 
-def _instances(painted: Painted, background: int, where: str) -> list[Instance]:
-    """Return what is painted, one instance for each pair of number and label."""
+def _instances(painted: Painted, others: tuple[int, int], where: str) -> list[Instance]:
+    """Return what is painted, one instance for each pair of number and label.
+
+    ``others``: the values of the background and of what is unknown, which is the last of them.
+    """
+    background, unknown = others
     labels, numbers = dense(painted.planes.labels), dense(painted.planes.numbers)
     scanner = Scanner(labels.shape[0], labels.shape[1], where)
     scanner.add((labels + 1).astype(np.uint32), numbers.astype(np.uint32))
     runs = scanner.runs()
     of_label, number = runs.values[0] - 1, runs.values[1]
     if painted.has_labels:
-        return group_runs(runs, number, np.where(of_label == background, _NOTHING, of_label), where)
+        of_label[of_label == background] = _NOTHING
+        labelled = np.where(of_label == unknown, _NOTHING, of_label)
+        found = group_runs(runs, number, labelled, where)
+        return found + unknown_of(runs, of_label == unknown)
     found = group_runs(runs, number, np.where(number > 0, 0, _NOTHING), where)
     return [replace(instance, label=None) for instance in found]
 
@@ -207,6 +216,9 @@ class ObjectMaker:
                 if self._stuff == SKIP:
                     left_out[OF_STUFF] += 1
                     continue
+            if is_unknown(annotation):
+                left_out[OF_UNKNOWN] += int(annotation.get_area())
+                continue
             if annotation.label is None:
                 left_out[WITHOUT_LABEL] += 1
                 continue
@@ -223,7 +235,9 @@ class ObjectMaker:
 
 def is_stuff(annotation: Annotation) -> bool:
     """Tell whether an annotation is what the importer made of class pixels without an instance."""
-    return isinstance(annotation, SegmaskMask) and not annotation.group
+    return (
+        isinstance(annotation, SegmaskMask) and not annotation.group and not is_unknown(annotation)
+    )
 
 
 def _known(members: Sequence[_Member], pair: _Pair, size: Size) -> Instance | None:

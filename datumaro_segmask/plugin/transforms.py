@@ -15,7 +15,7 @@ from datumaro.components.transformer import ItemTransform
 from ..errors import MaskLimitError, check_options
 from ..options import ComponentOptions, PolygonOptions, add_to
 from ..regions import Ring, simplify_shared, split_components, texts_to_polygons
-from .annotations import make_mask, size_of_mask, to_instance
+from .annotations import is_unknown, make_mask, size_of_mask, to_instance
 from .export.item_files import place_of
 from .host import border
 
@@ -165,7 +165,8 @@ def components_of(
     group = _last_group(annotations)
     result: list[Annotation] = []
     for annotation in annotations:
-        if not isinstance(annotation, Mask) or (annotation.group and not grouped):
+        is_whole = is_unknown(annotation) or (annotation.group and not grouped)
+        if not isinstance(annotation, Mask) or is_whole:
             result.append(annotation)
             continue
         instance, height, width = to_instance(annotation)

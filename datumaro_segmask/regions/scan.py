@@ -42,7 +42,8 @@ class Instance:
     the instance number, 0 where there is none. ``counts`` is the compressed string of
     pycocotools, ``area`` is in pixels, ``bbox`` is x, y, width, height in pixels. ``outlines``: the
     polygons that cover exactly these pixels, each a list of x and y in turn, where the object came
-    as such; else None. ``is_crowd``: a region of many objects, in COCO's sense.
+    as such; else None. ``is_crowd``: a region of many objects, in COCO's sense. ``is_unknown``: a
+    region of which nobody said what it is, without label and number.
     """
 
     label: int | None
@@ -52,6 +53,7 @@ class Instance:
     bbox: tuple[int, int, int, int]
     outlines: Sequence[Sequence[float]] | None = None
     is_crowd: bool = False
+    is_unknown: bool = False
 
 
 @dataclass(frozen=True, slots=True)

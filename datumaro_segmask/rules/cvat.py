@@ -271,8 +271,12 @@ def _met_modulo(facts: ItemFacts) -> Iterator[Met]:
 
 
 def _ground(facts: ItemFacts) -> int | None:
-    """Return the pixels without a label of a class mask that stands alone, None of any other."""
-    if not facts.scan.has_labels or facts.scan.has_numbers:
+    """Return the pixels without a label of a class mask that stands alone, None of any other.
+
+    To CVAT it stands alone if the name of the instance mask is not as CVAT writes it.
+    """
+    is_found = facts.scan.class_mask == facts.scan.usual_places[0]
+    if not facts.scan.has_labels or facts.sees_numbers or not is_found:
         return None
     return sum(pixels for _, label, pixels in facts.pairs if label is None)
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from ..archive import LAST_SHARED, Item, LabelMap
+from ..colors import VOID
 from ..errors import as_typed, counted
 from .cvat import is_thin
 from .facts import is_skipped
@@ -26,12 +27,16 @@ class CvatLosses:
     highest: int = 0
     _stuff: int = 0
     _thin: int = 0
+    _unknown: int = 0
     _comments: int = 0
     _subsets: set[str] = field(default_factory=set)
 
-    def add(self, item_id: str, subset: str, *, stuff: int = 0, thin: int = 0) -> None:
-        """Count an item with its numbers of shapes that are stuff, and that are thin."""
+    def add(
+        self, item_id: str, subset: str, *, stuff: int = 0, thin: int = 0, unknown: int = 0
+    ) -> None:
+        """Count an item: its shapes that are stuff, those that are thin, its unknown pixels."""
         self._stuff += stuff
+        self._unknown += unknown
         self._thin += thin
         self._comments += item_id.startswith("#")
         self._subsets.add(subset)
@@ -39,10 +44,12 @@ class CvatLosses:
     def add_item(self, item_id: str, subset: str, item: Item) -> None:
         """Count an item of an archive or a table."""
         numbered = [instance for instance in item.instances if instance.number]
-        stuff = len(item.instances) - len(numbered) if numbered else 0
+        unknown = sum(instance.area for instance in item.instances if instance.is_unknown)
+        loose = [i for i in item.instances if not i.number and not i.is_unknown]
+        stuff = len(loose) if numbered else 0
         thin = sum(is_thin(*instance.bbox[2:]) for instance in numbered)
         self.highest = max([self.highest, *(instance.number for instance in numbered)])
-        self.add(item_id, subset, stuff=stuff, thin=thin)
+        self.add(item_id, subset, stuff=stuff, thin=thin, unknown=unknown)
 
     def log(self) -> None:
         """Log all losses in one warning, if there are any."""
@@ -71,6 +78,11 @@ class CvatLosses:
             yield (
                 f"{counted(self._stuff, 'mask')} of stuff beside instances, which it leaves out "
                 "(with number_stuff=True they are instances)"
+            )
+        if self._unknown and VOID not in {label.color for label in labels}:
+            yield (
+                f"{counted(self._unknown, 'pixel')} in the colour of VOC's void, which no label "
+                "has and for which it refuses the archive"
             )
         if self._comments:
             yield f"{counted(self._comments, 'id')} that begin with '#', which are comments to it"

@@ -130,6 +130,11 @@ class ItemFacts:
     def item_id(self) -> str:
         return self.scan.item_id
 
+    @property
+    def sees_numbers(self) -> bool:
+        """Whether there is an instance mask that CVAT finds, letter by letter."""
+        return self.scan.has_numbers and self.scan.instance_mask == self.scan.usual_places[1]
+
     @cached_property
     def pairs(self) -> list[tuple[int, int | None, int]]:
         """Instance number, position of the label (or None), and how many pixels have both."""
@@ -160,9 +165,10 @@ class WholeFacts:
     """What is known when all items have been read.
 
     ``ways`` has, by how class masks were read (`archive.WAYS`), their places. ``lacks_images``
-    tells whether items that could be read have none.
+    tells whether items that could be read have none. ``used_labels`` are those that masks have.
     """
 
     of_archive: ArchiveFacts | None = None
     ways: Mapping[str, Sequence[str]] = field(default_factory=lambda: dict.fromkeys(WAYS, ()))
     lacks_images: bool = False
+    used_labels: Collection[str] = ()

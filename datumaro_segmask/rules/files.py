@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterator
 from itertools import chain, islice
@@ -26,6 +27,8 @@ from .rule import ARCHIVE, ERROR, NOTE, WARNING, WHOLE, Files, Met, Rule, rule
 
 _LOOKED_AT = 100_000  # files beside the folders of the layout
 _MAC = "__MACOSX"
+_MAC_FOLDERS = (_MAC, "__MSOSX")  # which CVAT passes over
+_GLOB = re.compile(r"[*?[]")  # what CVAT takes for a pattern in folders above the archive
 _MASK_FOLDERS = (layout.CLASS_MASKS, layout.INSTANCE_MASKS)
 _CAR = rgb(BLOCK)
 
@@ -157,6 +160,11 @@ def zip_root(facts: ArchiveFacts) -> Iterator[Met]:
     hidden = next((part for part in folder.split("/") if part.startswith(".")), None)
     if hidden is not None:
         what = f"CVAT does not see the folder {hidden!r}, whose name begins with a dot"
+        yield Met(folder, what, inside)
+        return
+    above = folder.rpartition("/")[0]
+    if any(part in _MAC_FOLDERS for part in folder.split("/")) or _GLOB.search(above):
+        what = f"CVAT does not look into a folder of the name {folder!r}"
         yield Met(folder, what, inside)
         return
     others = sorted({name for name in storage.beside_root() if "/." not in f"/{name}"})

@@ -51,7 +51,7 @@ _LOOK_ALIKE = re.compile(
     r"([._ ~(-](bak|old|orig|copy|backup|save|\d)?[^/]*)?",
     re.I,
 )
-_ODD_NUMBER = re.compile(r"[+_]")
+_ODD_NUMBER = re.compile(r"[+_]|[^\x00-\x7f]")
 _NO_LABELS = {
     BACKGROUND, "void", "unlabeled", "unlabelled", "unknown", "none", "nothing", "other", "ignore"
 }  # fmt: skip
@@ -126,7 +126,8 @@ def duplicate_color(facts: ArchiveFacts) -> Iterator[Met]:
 )  # fmt: skip
 def cvat_label_line(facts: ArchiveFacts) -> Iterator[Met]:
     """CVAT wants exactly four fields in every line, splits it at each colon, and takes a
-    byte-order mark for a part of the first name. It refuses the archive otherwise."""
+    byte-order mark for a part of the first name. Each part needs a name, so there is no comma
+    too many. It refuses the archive otherwise."""
     lines = facts.label_lines
     if not lines or facts.label_text is None:
         return
@@ -148,6 +149,8 @@ def cvat_label_line(facts: ArchiveFacts) -> Iterator[Met]:
             what = f"the line has {counted(len(of), 'field')}, and CVAT wants {_FIELDS}"
         elif of[0] != label.name or not (no_colors or _color(of[1]) == label.color):
             what = f"CVAT reads the name {of[0]!r} and the colour {of[1]!r}"
+        elif of[2] and not all(map(str.strip, of[2].split(","))):
+            what = f"CVAT makes a label of each part, and one of {of[2]!r} has no name"
         if what:
             meant = _meant(label) if label.line in foreign else label
             yield Met(_place(label), what, f"write {_line(meant)!r}")
@@ -181,8 +184,8 @@ def part_is_a_label(facts: ArchiveFacts) -> Iterator[Met]:
     lambda: archive(labels=LABELS.replace("car:128", "car:+128")), is_logged=True,
 )  # fmt: skip
 def odd_color(facts: ArchiveFacts) -> Iterator[Met]:
-    """Python, and so CVAT, takes `+255` and `2_55` for numbers. Other tools do not, and the line is
-    probably a slip."""
+    """Python, and so CVAT, takes `+255`, `2_55` and digits of other scripts for numbers. Other
+    tools do not, and the line is probably a slip."""
     for label in facts.label_map.labels:
         text = facts.label_lines.get(label.line, "") if label.has_color else ""
         fields = [f for f in text.split(":")[1:] if _color(f) == label.color]
@@ -344,33 +347,54 @@ def no_background(facts: ArchiveFacts) -> Iterator[Met]:
 )  # fmt: skip
 def dataset_meta(facts: WholeFacts) -> Iterator[Met]:
     """CVAT takes the labels and colours of dataset_meta.json instead of those of labelmap.txt. If
-    it has no colours, each label gets that of its number."""
+    it has no colours, each label gets that of its number. Labels that no mask uses do no harm."""
     of = facts.of_archive
     if of is None or not of.storage.exists(_META):
         return
-    found = _labels_of_meta(of.storage.read(_META))
-    own = [(label.name, label.color) for label in of.label_map.labels]
-    # In masks in colour the order does not count.
-    if found is None or dict(found) != dict(own) or (facts.ways[BY_INDEX] and found != own):
-        what = "CVAT takes the labels of this file for those of the label map, and it "
-        what += "cannot be read" if found is None else f"has {_shown(found)}"
-        yield Met(_META, what, "remove the file")
-
-
-def _labels_of_meta(data: bytes) -> list[tuple[str, object]] | None:
+    fix = "remove the file"
+    if not of.storage.exists(layout.LABEL_MAP):
+        fix = f"write its labels into {layout.LABEL_MAP}, a line 'name:r,g,b::' each, and {fix}"
     try:
-        meta = json.loads(data)
-        colors = meta.get("segmentation_colors") or []
-        found: dict[str, object] = dict.fromkeys(map(str, meta.get("labels") or []))
-        for key, name in (meta.get("label_map") or {}).items():
-            found[str(name)] = tuple(colors[int(key)]) if any(colors) and colors[int(key)] else None
+        found, parts = _labels_of_meta(of.storage.read(_META))
     except (ValueError, TypeError, KeyError, AttributeError, IndexError):
-        return None
+        what = (
+            "CVAT takes the labels of this file for those of the label map, and it cannot be read"
+        )
+        yield Met(_META, what, fix)
+        return
+    doubled = sorted(parts & {*found})
+    if doubled:
+        what = f"CVAT makes a label of each part in this file, and {doubled[0]!r} is a label too"
+        yield Met(_META, what, fix)
+    label_map = of.label_map
+    own = {label.name: label.color for label in label_map.labels}
+    last = {color: name for name, color in found.items()}  # which gets the pixels of a colour
+    is_same = all(last.get(own[name]) == name for name in own if name in facts.used_labels)
+    ground = label_map.background
+    is_same &= ground is None or label_map.labels[ground].color in last
+    # In masks in colour the order does not count.
+    if not is_same or (facts.ways[BY_INDEX] and [*found.items()] != [*own.items()]):
+        what = "CVAT takes the labels of this file for those of the label map, and it has "
+        yield Met(_META, what + _shown([*found.items()]), fix)
+
+
+def _labels_of_meta(data: bytes) -> tuple[dict[str, Rgb | None], set[str]]:
+    """Return the labels of the file with their colours, and all parts.
+
+    Colours belong to the places in the mapping, whatever its keys are.
+    """
+    meta = json.loads(data.decode("utf-8"))
+    colors = meta.get("segmentation_colors") or []
+    found: dict[str, Rgb | None] = dict.fromkeys(map(str, meta.get("labels") or []))
+    for at, name in enumerate((meta.get("label_map") or {}).values()):
+        color = colors[at] if any(colors) else None
+        found[str(name)] = tuple(color) if color is not None else found.get(str(name))
     if not any(found.values()):
         found = {name: voc_color(index) for index, name in enumerate(found)}
-    return [*found.items()]
+    parts = meta.get("parts") or {}
+    return found, {str(part) for of in parts.values() for part in of}
 
 
-def _shown(labels: list[tuple[str, object]]) -> str:
+def _shown(labels: list[tuple[str, Rgb | None]]) -> str:
     texts = [f"{name!r} {color}" for name, color in labels[:3]]
     return ", ".join(texts) + (" ..." if len(labels) > 3 else "") if texts else "no labels"

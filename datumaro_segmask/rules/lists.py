@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from itertools import combinations
-from xml.etree import ElementTree
 
-from ..archive import has_masks, text_of
+from ..archive import BACKGROUND, has_masks, text_of
 from ..errors import counted
 from ..storage import layout
 from .example import BLOCK, archive, rgb
-from .facts import ArchiveFacts, OtherList, is_skipped
+from .facts import ArchiveFacts, is_skipped
 from .rule import ARCHIVE, ERROR, NOTE, WARNING, Met, Rule, rule
+from .voc_xml import RefusedError, boxes_in
 
 _MARK = "\ufeff"
 _BOXES = "Annotations"
 _MAX_XML_BYTES = 1 << 24
-_PARTS_OF_VOC = {"head", "hand", "foot"}
+_PARTS_OF_VOC = ("head", "hand", "foot")
+_TAG = re.compile(r"(.+?)\s+(-1|0|1)")
 _CAR = rgb(BLOCK)
 _CARS = {"a": _CAR, "b": _CAR}
 _BOX = (
@@ -43,18 +46,27 @@ LIST_LINE = Rule(
     lambda: archive(others={"ImageSets/Segmentation/classes.txt": "car\nroad\n"}), is_logged=True,
 )  # fmt: skip
 def no_list(facts: ArchiveFacts) -> Iterator[Met]:
-    """A list is a .txt file that lies directly in ImageSets/Segmentation. A table of classes
-    beside the lists, or a list by another suffix, is passed over. CVAT takes the lines of a .txt
-    file for items, and refuses what no frame has for a name."""
+    """A table of classes beside the lists is passed over. CVAT takes the lines of a .txt file for
+    items, and refuses what no frame has for a name."""
+    for file, why in facts.archive.passed_lists:
+        if why is not None:
+            what = f"this is no list of items, for {why}, so it is passed over"
+            yield Met(file, what, "move it out of the folder of the lists")
+
+
+@rule(
+    ARCHIVE, "list-name", "files among the lists that are not called as lists", WARNING, WARNING, 1,
+    lambda: archive(others={"ImageSets/Segmentation/val.csv": "a\n"}), is_logged=True,
+)  # fmt: skip
+def list_name(facts: ArchiveFacts) -> Iterator[Met]:
+    """A list is a .txt file that lies directly in ImageSets/Segmentation. One by another suffix, or
+    in a folder below, is passed over, by CVAT too."""
     for file, why in facts.archive.passed_lists:
         if why is None:
             subset = layout.split_suffix(file.rpartition("/")[2])[0]
             what = f"lists are {layout.LIST_SUFFIX} files in {layout.SUBSETS}, "
             fix = f"if it is one, call it {layout.subset_list(subset)}"
             yield Met(file, f"{what}so this one is passed over", fix)
-        else:
-            what = f"this is no list of items, for {why}, so it is passed over"
-            yield Met(file, what, "move it out of the folder of the lists")
 
 
 @rule(
@@ -241,8 +253,9 @@ def numeric_ids(facts: ArchiveFacts) -> Iterator[Met]:
 )  # fmt: skip
 def voc_lists(facts: ArchiveFacts) -> Iterator[Met]:
     """CVAT reads the lists of VOC's other tasks too: ImageSets/Main, Layout and Action. It refuses
-    the archive if a line of them is no item of the task, or if the XML file of an item in them
-    names a label that the label map does not have."""
+    the archive if a line of them is no item of the task, or if it cannot read the XML file of an
+    item in them: a label that the label map does not have, a box that is not whole, a number that
+    is none. So it does for a line of Main/LABEL_SUBSET.txt that is not an id and -1, 0 or 1."""
     for of in facts.other_lists:
         for number, item_id in of.ids:
             if not (facts.archive.has_lists and facts.archive.lists(item_id)) and not has_masks(
@@ -251,16 +264,21 @@ def voc_lists(facts: ArchiveFacts) -> Iterator[Met]:
                 what = f"CVAT takes {item_id!r} for an item, which no frame may have for a name"
                 yield Met(f"{of.place}:{number}", what, _take_out(facts))
                 break
-    known = {name for label in facts.label_map.labels for name in (label.name, *label.parts)}
-    known |= set() if facts.storage.exists(layout.LABEL_MAP) else _PARTS_OF_VOC
-    for place in _boxes(facts):
-        names = _names_in(facts, place)
-        if names is None:
-            yield Met(place, "CVAT cannot parse this file", _take_out(facts))
-        elif not known.issuperset(names):
-            name = next(name for name in names if name not in known)
-            what = f"the label map has no label {name!r}, which this file names"
+    for place, tasks in _boxes(facts).items():
+        try:
+            _shapes_in(facts, place, tasks)
+        except RefusedError as refused:
+            yield Met(place, str(refused), _take_out(facts))
+    for name, place, ids in _tag_files(facts):
+        if name == BACKGROUND and _is_tagging(facts, place, ids):
+            what = f"this file tags items {name!r}, which is no label of a task"
             yield Met(place, what, _take_out(facts))
+        for number, line in facts.lines_in(place):
+            text = line.strip()
+            if text and not text.startswith("#") and not _TAG.fullmatch(text):
+                what = f"CVAT wants an id and -1, 0 or 1 in each line, and this is {text!r}"
+                yield Met(f"{place}:{number}", what, _take_out(facts))
+                break
 
 
 @rule(
@@ -274,27 +292,30 @@ def voc_lists(facts: ArchiveFacts) -> Iterator[Met]:
 )  # fmt: skip
 def voc_boxes(facts: ArchiveFacts) -> Iterator[Met]:
     """CVAT also imports what VOC's other lists bring along: the boxes of XML files, of whole
-    objects (Main, Action) and of their parts (Layout), and a tag for each line with a 1 in
-    Main/LABEL_SUBSET.txt."""
-    place = next((place for place in _boxes(facts) if _names_in(facts, place)), None)
-    if place is not None:
-        yield Met(place, f"CVAT also imports the boxes of {_BOXES}", _take_out(facts))
+    objects (Main, and Action if the label has actions) and of objects with parts (Layout), and a
+    tag for each line with a 1 in Main/LABEL_SUBSET.txt."""
+    for place, tasks in _boxes(facts).items():
+        with suppress(RefusedError):
+            if _shapes_in(facts, place, tasks):
+                yield Met(place, f"CVAT also imports the boxes of {_BOXES}", _take_out(facts))
+                break
+    for _, place, ids in _tag_files(facts):
+        if _is_tagging(facts, place, ids):
+            yield Met(place, "CVAT also imports the tags of this file", _take_out(facts))
+
+
+def _tag_files(facts: ArchiveFacts) -> Iterator[tuple[str, str, set[str]]]:
+    """Yield label and place of the files that tag items of ``Main``, and the ids of their list."""
     for of in facts.other_lists:
-        tagged = _tagged(facts, of)
-        if tagged is not None:
-            yield Met(tagged, "CVAT also imports the tags of this file", _take_out(facts))
+        for name in _known_names(facts) if of.task == "Main" else ():
+            place = f"ImageSets/Main/{name}_{of.subset}{layout.LIST_SUFFIX}"
+            if facts.storage.exists(place):
+                yield name, place, {item_id for _, item_id in of.ids}
 
 
-def _tagged(facts: ArchiveFacts, of: OtherList) -> str | None:
-    """Return the first file that gives items of a list in ``Main`` tags, None where there is
-    none."""
-    for label in facts.label_map.labels if of.task == "Main" else ():
-        place = f"ImageSets/Main/{label.name}_{of.subset}{layout.LIST_SUFFIX}"
-        if facts.storage.exists(place) and any(
-            line.split()[-1:] == ["1"] for _, line in facts.lines_in(place)
-        ):
-            return place
-    return None
+def _is_tagging(facts: ArchiveFacts, place: str, ids: Collection[str]) -> bool:
+    found = (_TAG.fullmatch(line.strip()) for _, line in facts.lines_in(place))
+    return any(line is not None and line[2] == "1" and line[1] in ids for line in found)
 
 
 def _take_out(facts: ArchiveFacts) -> str:
@@ -304,21 +325,28 @@ def _take_out(facts: ArchiveFacts) -> str:
     return f"take them out of the archive: remove {', '.join(folders)}"
 
 
-def _boxes(facts: ArchiveFacts) -> Iterator[str]:
-    ids = dict.fromkeys(item_id for of in facts.other_lists for _, item_id in of.ids)
-    places = (f"{_BOXES}/{item_id}.xml" for item_id in ids)
-    return (place for place in places if facts.storage.exists(place))
+def _boxes(facts: ArchiveFacts) -> dict[str, set[str]]:
+    """Return the XML files of items in VOC's other lists, with the folders of these lists."""
+    found: dict[str, set[str]] = {}
+    for of in facts.other_lists:
+        for _, item_id in of.ids:
+            place = f"{_BOXES}/{item_id}.xml"
+            if place in found or facts.storage.exists(place):
+                found.setdefault(place, set()).add(of.task)
+    return found
 
 
-def _names_in(facts: ArchiveFacts, place: str) -> list[str] | None:
-    """Return the labels that an XML file gives to objects and parts, None where it is broken."""
-    try:
-        root = ElementTree.fromstring(facts.storage.read(place, _MAX_XML_BYTES))
-    except ElementTree.ParseError:
-        return None
-    objects = root.findall("object")
-    found = [*objects, *(part for each in objects for part in each.findall("part"))]
-    return [(element.findtext("name") or "").strip() for element in found]
+def _known_names(facts: ArchiveFacts) -> list[str]:
+    """Return all that CVAT makes labels of."""
+    names = [name for label in facts.label_map.labels for name in (label.name, *label.parts)]
+    return names if facts.storage.exists(layout.LABEL_MAP) else [*names, *_PARTS_OF_VOC]
+
+
+def _shapes_in(facts: ArchiveFacts, place: str, tasks: Collection[str]) -> int:
+    """Return how many boxes CVAT makes of an XML file. Raises RefusedError."""
+    has_actions = {label.name: bool(label.actions) for label in facts.label_map.labels}
+    data = facts.storage.read(place, _MAX_XML_BYTES)
+    return boxes_in(data, tasks, {*_known_names(facts)}, has_actions)
 
 
 @rule(

@@ -91,10 +91,16 @@ def listed_without_masks(facts: ItemFacts) -> Iterator[Met]:
     lambda: archive(instances=_CAR),
 )  # fmt: skip
 def missing_class_mask(facts: ItemFacts) -> Iterator[Met]:
-    """The class mask gives the instances their labels. Without it they have none."""
-    if facts.scan.has_numbers and not facts.scan.has_labels:
-        what = "its instances have no label"
-        yield Met(facts.scan.class_mask, what, "add the class mask", facts.item_id)
+    """The class mask gives the instances their labels. Without it they have none. CVAT does not
+    find a class mask whose suffix is in capitals, either, and refuses the archive."""
+    scan, usual = facts.scan, facts.scan.usual_places[0]
+    if scan.has_numbers and not scan.has_labels:
+        yield Met(
+            scan.class_mask, "its instances have no label", "add the class mask", scan.item_id
+        )
+    elif facts.for_cvat and scan.class_mask != usual and facts.sees_numbers:
+        what = "CVAT does not find this file, so the instances have no label"
+        yield Met(scan.class_mask, what, f"rename the file to {usual!r}", scan.item_id)
 
 
 UNDECLARED_COLOR = Rule(

@@ -96,7 +96,7 @@ BAD: dict[str, tuple[str, str, list[str]]] = {
     "past-255": ("b:256,0,0::\n", ":1", ["'256,0,0'", "past 255"]),
     "far-past-255": ("b:70000,0,0::\n", ":1", ["'70000,0,0'", "past 255"]),
     "digits-without-end": ("b:" + "9" * 5000 + ",0,0::\n", ":1", ["is no colour"]),
-    "other-digits": ("b:١,٢,٣::\n", ":1", ["is no colour"]),
+    "other-digits": ("b:²,٢,٣::\n", ":1", ["is no colour"]),
     "name-twice": ("a:1,1,1::\n\nb::\na:2,2,2::\n", ":4", ["'a'", "twice", "in line 1", "rename"]),
     "too-many-lines": ("\n" * (1 << 20) + "\na:1,2,3::", "", ["1,048,576 lines", "65,536"]),
     "no-name": ("a:1,1,1::\n:1,2,3::\n", ":2", ["no label name", "before the first colon"]),

@@ -109,7 +109,7 @@ CVAT_FINDS = SEGMASK_FINDS | {
     "suffixes-in-any-case": {"mask-name"},
     "two-labels-of-one-colour": {"duplicate-color", "no-background", "undeclared-nothing"},
     "suffixes-in-any-case-without-lists": {"no-lists", "mask-name"},
-    "accents-apart": {"mask-name"},
+    "accents-apart": {"mask-name", "missing-class-mask"},
     "label-map-as-people-write-it": {"cvat-label-line"},
     "background-by-name-not-by-line": {"undeclared-nothing"},
     "background-in-any-case": {"undeclared-nothing"},
@@ -122,6 +122,7 @@ CVAT_FINDS = SEGMASK_FINDS | {
 }
 # What CVAT refuses, where we do not; all else it takes, if with losses.
 CVAT_REFUSES = {
+    "accents-apart",
     "no-lists",
     "two-labels-of-one-colour",
     "suffixes-in-any-case-without-lists",
@@ -459,7 +460,7 @@ NOTES: dict[str, tuple[Files, list[tuple[str, str, int | None]], str]] = {
     ),
     "list-by-another-name": (
         archive({"a": rgb("1")}) | {f"{LISTS}/{n}": b"b\n" for n in ("t.TXT", "u.csv", "x/v.txt")},
-        [("no-list", f"{LISTS}/{n}", None) for n in ("t.TXT", "u.csv", "x/v.txt")],
+        [("list-name", f"{LISTS}/{n}", None) for n in ("t.TXT", "u.csv", "x/v.txt")],
         "lists are .txt files in ImageSets/Segmentation",
     ),
     "label-map-in-a-folder": (

@@ -60,8 +60,9 @@ ONE_BIT = raw_png(large(plane("01"))[..., None], 1)
 FOUR_BITS = raw_png(large(plane("02"))[..., None], 4)
 LINES = "".join(f"l{i}:{i},{255 - i},7::\n" for i in range(35))
 MAIN = {"ImageSets/Main/default.txt": b"a\n", "Annotations/a.xml": b"<annotation/>"}
-BOXES = b"<annotation><object><name>car</name></object></annotation>"
-PARTS = BOXES.replace(b"</object>", b"<part><name>wheel</name></part></object>")
+BOX = b"<bndbox><xmin>0</xmin><xmax>2.5</xmax><ymin>0</ymin><ymax>2</ymax></bndbox>"
+BOXES = b"<annotation><object><name>car</name>" + BOX + b"</object></annotation>"
+PARTS = BOXES.replace(b"</object>", b"<part><name>wheel</name>" + BOX + b"</part></object>")
 META = b'{"label_map": {"0": "background", "1": "car", "2": "road"}}'
 
 ROWS: dict[str, Row] = {
@@ -159,11 +160,36 @@ ROWS: dict[str, Row] = {
     ),
     "voc-boxes-of-a-part-that-is-not-there": Row(
         sound() | {"ImageSets/Layout/default.txt": b"a\n", "Annotations/a.xml": PARTS},
-        error={"voc-lists"}, warning={"voc-boxes"},
+        error={"voc-lists"},
     ),
     "voc-boxes-of-a-label-that-is-not-there": Row(
         sound() | MAIN | {"Annotations/a.xml": BOXES.replace(b"car", b"lorry")},
+        error={"voc-lists"},
+    ),
+    "voc-boxes-of-the-background": Row(
+        sound() | MAIN | {"Annotations/a.xml": BOXES.replace(b"car", b"background")},
+        error={"voc-lists"},
+    ),
+    "voc-layout-of-objects-without-parts": Row(
+        sound() | {"ImageSets/Layout/default.txt": b"a 1\n", "Annotations/a.xml": BOXES}
+    ),
+    "voc-action-of-a-label-without-actions": Row(
+        sound() | {"ImageSets/Action/default.txt": b"a\n", "Annotations/a.xml": BOXES}
+    ),
+    "voc-action-of-a-label-with-actions": Row(
+        sound(labels=LABELS.replace("car:128,0,0::", "car:128,0,0::runs"))
+        | {"ImageSets/Action/default.txt": b"a\n", "Annotations/a.xml": BOXES},
+        warning={"voc-boxes"},
+    ),
+    "voc-tags-in-a-line-that-is-none": Row(
+        sound() | MAIN | {"ImageSets/Main/car_default.txt": b"a 2\n"}, error={"voc-lists"}
+    ),
+    "voc-tags-of-the-background": Row(
+        sound() | MAIN | {"ImageSets/Main/background_default.txt": b"a 1\n"},
         error={"voc-lists"}, warning={"voc-boxes"},
+    ),
+    "voc-tags-of-other-items": Row(
+        sound() | MAIN | {"ImageSets/Main/car_default.txt": b"b 1\n"}
     ),
     "voc-tags": Row(
         sound() | MAIN | {"ImageSets/Main/car_default.txt": b"a  1\n"}, warning={"voc-boxes"}
@@ -180,11 +206,18 @@ ROWS: dict[str, Row] = {
         sound(labels=LABELS.replace("car:128,0,0:", "car:128,0,0:road")),
         error={"part-is-a-label"},
     ),
+    "part-without-a-name": Row(
+        sound(labels=LABELS.replace("car:128,0,0:", "car:128,0,0:wheel,")),
+        error={"cvat-label-line"},
+    ),
     "one-part-of-two-labels": Row(sound(labels=LABELS.replace("0::", "0:wheel:"))),
     "five-fields": Row(
         sound(labels=LABELS.replace("car:128,0,0::", "car:128,0,0:::")), error={"cvat-label-line"}
     ),
     "colour-with-a-plus": Row(sound(labels=LABELS.replace("128,0,0", "+128,0,0"))),
+    "colour-in-digits-of-another-script": Row(
+        sound(labels=LABELS.replace("128,0,0", "\uff11\uff12\uff18,0,0"))
+    ),
     "colour-with-an-underscore": Row(sound(labels=LABELS.replace("128,0,0", "1_28,0,0"))),
     "gray-of-no-line-where-no-instance-is": Row(
         sound(classes={"a": gray("999222 999222 999222")},
@@ -220,10 +253,35 @@ ROWS: dict[str, Row] = {
     ),
     "meta-without-colours-where-those-of-voc-are-others": Row(
         sound(labels=LABELS.replace("0,128,0", "1,1,1"),
-              classes={"a": rgb("111111 111111 111111")})
+              classes={"a": png(np.full((3, 3, 3), 1, np.uint8))},
+              instances={"a": rgb("111 111 111")})
         | {"dataset_meta.json": META}, error={"dataset-meta"}
     ),
     "meta-with-the-same-labels": Row(sound() | {"dataset_meta.json": META}),
+    "meta-with-the-same-labels-in-another-order": Row(
+        sound() | {"dataset_meta.json": b'{"label_map": {"0": "background", "2": "road", "1": "car"'
+                   b'}, "segmentation_colors": [[0, 0, 0], [0, 128, 0], [128, 0, 0]]}'}
+    ),
+    "meta-with-more-labels-that-no-mask-uses": Row(
+        sound() | {"dataset_meta.json": META.replace(b"}", b', "3": "bus"}')}
+    ),
+    "meta-with-another-background-of-the-same-colour": Row(
+        sound() | {"dataset_meta.json": META.replace(b"background", b"void")}
+    ),
+    "meta-without-the-colour-of-the-background": Row(
+        sound() | {"dataset_meta.json": b'{"label_map": {"1": "car", "2": "road"}, '
+                   b'"segmentation_colors": [[128, 0, 0], [0, 128, 0]]}'}, error={"dataset-meta"}
+    ),
+    "meta-with-a-part-named-as-a-label": Row(
+        sound() | {"dataset_meta.json": META[:-1] + b', "parts": {"1": ["road"]}}'},
+        error={"dataset-meta"},
+    ),
+    "meta-with-a-byte-order-mark": Row(
+        sound() | {"dataset_meta.json": b"\xef\xbb\xbf" + META}, error={"dataset-meta"}
+    ),
+    "table-beside-the-lists": Row(
+        sound() | {"ImageSets/Segmentation/x.csv": b"a"}, warning={"list-name"}
+    ),
     "one-subset-with-underscore": Row(
         sound(lists={"a": "a\n", "a_b": ""}), warning={"subset-name"}
     ),
@@ -287,9 +345,22 @@ ROWS: dict[str, Row] = {
         error=set(),
         warning={"thin-objects"},
     ),
-    "capital-suffix": Row(
-        {name.replace("Object/a.png", "Object/a.PNG"): data for name, data in sound().items()},
+    "capital-suffixes": Row(
+        {name.replace(".png", ".PNG"): data for name, data in sound().items()},
         warning={"mask-name"},
+    ),
+    "capital-suffix-of-instances": Row(
+        {name.replace("Object/a.png", "Object/a.PNG"): data for name, data in sound().items()},
+        warning={"mask-name"}, note={"no-instance-mask"},
+    ),
+    "capital-suffix-of-instances-beside-background": Row(
+        {name.replace("Object/a.png", "Object/a.PNG"): data for name, data in
+         archive({"a": rgb("000111 000111 000111")}, {"a": rgb("000111 000111 000111")}).items()},
+        warning={"mask-name"}, error={"missing-instance-mask"},
+    ),
+    "capital-suffix-of-classes": Row(
+        {name.replace("Class/a.png", "Class/a.PNG"): data for name, data in sound().items()},
+        warning={"mask-name"}, error={"missing-class-mask"},
     ),
     "two-labels-of-one-colour": Row(
         sound(labels=LABELS + "van:128,0,0::\n"), warning={"duplicate-color"}
@@ -341,6 +412,33 @@ def test_backslashes_in_a_zip(tmp_path: Path) -> None:
     assert not check(str(tmp_path / "task.zip")).findings
 
 
+XML_FAULTS = {
+    "other-root": (b"annotation", b"boxes"),
+    "size": (b"<object>", b"<size><width>3.5</width></size><object>"),
+    "file-name": (b"<object>", b"<filename/><object>"),
+    "no-label": (b"<name>car</name>", b""),
+    "spaces": (b">car<", b"> car<"),
+    "no-box": (BOX, b""),
+    "empty-box": (BOX, b"<bndbox/>"),
+    "half-a-box": (b"<ymax>2</ymax>", b""),
+    "number": (b"2.5", b"2,5"),
+    "flag": (BOX, BOX + b"<difficult>yes</difficult>"),
+    "point": (BOX, BOX + b"<point><x>1</x></point>"),
+    "action": (BOX, BOX + b"<actions><runs>2</runs></actions>"),
+    "part": (BOX, BOX + b"<part><name>hub</name>" + BOX + b"</part>"),
+    "attribute": (BOX, BOX + b"<attributes><attribute><name>x</name></attribute></attributes>"),
+    "no-xml": (b"</annotation>", b""),
+}
+
+
+@pytest.mark.parametrize("name", XML_FAULTS)
+def test_xml_for_which_cvat_refuses_the_archive(name: str, tmp_path: Path) -> None:
+    old, new = XML_FAULTS[name]
+    files = sound() | MAIN | {"Annotations/a.xml": BOXES.replace(old, new)}
+    found = check(str(CONTAINERS["zip"](files, tmp_path / "task")), for_cvat=True).findings
+    assert [(f.kind, f.file) for f in found] == [("voc-lists", "Annotations/a.xml")]
+
+
 def test_thin_objects_are_those_of_which_no_polygon_comes(tmp_path: Path) -> None:
     """Diagonal ones too; Datumaro's own function is the judge, as in CVAT."""
     numbers = np.zeros((60, 60), np.uint8)
@@ -373,6 +471,9 @@ IN_ZIPS = {
     "folder-beside": (("x/", "notes/"), {"zip-root"}),
     "beside-a-folder-in-between": (("x/y/", "x/README.md"), {"zip-root"}),
     "hidden-folder": ((".task/",), {"zip-root"}),
+    "folder-of-macs": (("__MSOSX/",), {"zip-root"}),
+    "pattern-above": (("t[ab]/x/",), {"zip-root"}),
+    "pattern": (("t[ab]/",), set()),
     "hidden-file-beside": (("x/", ".DS_Store", "._x"), set()),
     "beside-the-root": (("", "README.md", "__MACOSX/._a"), set()),
     "three-folders-down": (("x/y/z/",), set()),

@@ -11,8 +11,10 @@ from datumaro.components.dataset import Dataset
 from datumaro.components.errors import DatasetImportError
 
 from datumaro_segmask import read_table, to_table
-from datumaro_segmask.archive import make_label_map
+from datumaro_segmask.archive import Item, make_label_map
 from datumaro_segmask.archive.labelmap import Label
+from datumaro_segmask.arrays import Size
+from datumaro_segmask.regions import Instance
 from datumaro_segmask.rules import CvatLosses, is_thin, open_archive
 
 from ..archives import archive, as_folder, rgb
@@ -55,6 +57,17 @@ def test_losses_in_cvat() -> None:
     assert "number_stuff" in lines[0]
     assert "'train_v2'" in lines[2]
     assert list(CvatLosses(many(256), highest=255).lines()) == []
+
+
+@pytest.mark.parametrize(("color", "says"), [((9, 9, 9), True), ((224, 224, 192), False)])
+def test_void_that_no_label_has(color: Any, says: bool) -> None:
+    void = Instance(None, 0, b"03", 3, (0, 0, 3, 1), is_unknown=True)
+    car = Instance(0, 1, b"03", 9, (0, 0, 3, 3))
+    losses = CvatLosses(labels(Label("car", (1, 2, 3), 0, line=1), Label("x", color, 1, line=2)))
+    losses.add_item("a", "train", Item("a", Size(3, 3), None, [car, void]))
+    found = [*losses.lines()]
+    assert len(found) == says
+    assert all(line.startswith("3 pixels in the colour of VOC's void") for line in found)
 
 
 @pytest.mark.parametrize(

@@ -87,7 +87,8 @@ def check(
             findings += [replace(finding, subset=subset) for finding in checked.findings]
         seen.add(item_id)
     lacks_images = any(of.images < of.items - of.broken for of in counts.values())
-    findings += judge_whole(WholeFacts(facts, ways, lacks_images), for_cvat)
+    used = {name for of in counts.values() for name in of.labels}
+    findings += judge_whole(WholeFacts(facts, ways, lacks_images, used), for_cvat)
     names = [label.name for label in label_map.labels if not label.is_stand_in]
     ranked = _ranked(findings, for_cvat)
     return Survey(for_cvat, storage.place(), ranked, counts, names)

@@ -36,6 +36,7 @@ from ...training import (
 )
 from ..annotations import (
     geometry_of,
+    is_unknown,
     make_mask,
     place_of_annotation,
 )
@@ -55,27 +56,26 @@ def to_arrays(
     """Return the class indices and the instance numbers of an item, both (height, width).
 
     Whatever the annotations are: masks, polygons, boxes and ellipses are painted as an export does
-    (docs/format.md, section 5). A class index is a position among the labels of the dataset, and
-    ``background`` where nothing is. An instance number is the group of an annotation, or one that
-    no group has; 0 where there is no instance. Raises
-    UnpaintableError, and SegmaskExportError for an item whose size is not known.
+    (docs/format.md, section 5). A class index is a position among the labels of the dataset,
+    ``background`` where nothing is, and -1 for what is unknown. An instance number is the group of
+    an annotation, or one that no group has; 0 where there is no instance. Raises UnpaintableError,
+    and SegmaskExportError for an item whose size is not known.
     """
     size = size_of(item)
     placed = in_paint_order(item.annotations, Counter())
     groups = {annotation.group for _, annotation in placed}
     free = (number for number in count(1) if number not in groups)
     where = place_of(item)
-    shapes = [
-        Shape(
-            geometry_of(annotation, place_of_annotation(where, i, annotation)),
-            background if annotation.label is None else annotation.label,
-            0
-            if annotation.label == background or is_stuff(annotation)
-            else annotation.group or next(free),
-            place_of_annotation(where, i, annotation),
-        )
-        for i, annotation in placed
-    ]
+    shapes = []
+    for i, annotation in placed:
+        place = place_of_annotation(where, i, annotation)
+        value = background if annotation.label is None else annotation.label
+        number = 0
+        if is_unknown(annotation):
+            value = NOTHING
+        elif annotation.label != background and not is_stuff(annotation):
+            number = annotation.group or next(free)
+        shapes.append(Shape(geometry_of(annotation, place), value, number, place))
     planes = paint(shapes, *size, background)
     return dense(planes.labels), dense(planes.numbers)
 
