@@ -88,9 +88,7 @@ def test_who_knows_where_a_mask_lies() -> None:
 OF_OTHERS = {
     "cli/check/survey.py",
     "cli/from_masks/folder.py",
-    "plugin/export/exporter.py",
     "plugin/export/in_place.py",
-    "plugin/export/item_files.py",
     "rules/cvat.py",
     "rules/example.py",
     "rules/judge.py",

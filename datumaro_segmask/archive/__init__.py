@@ -1,17 +1,5 @@
 """What an archive says: label map, lists, the masks of an item; knows no Datumaro."""
 
-from .encode import (
-    COLOR,
-    LAST_SHARED,
-    MASK_MODES,
-    MaskEncoder,
-    Member,
-    check_colors,
-    format_label_map,
-    instance_numbers,
-    label_map_lines,
-    unknown_value,
-)
 from .files import (
     ImageHead,
     PassedFolder,
@@ -61,12 +49,11 @@ from .subset_lists import text_of
 from .undeclared import cause_of, nearest, remedy_of
 
 __all__ = [
-    "BACKGROUND", "BLACK", "BY_COLOR", "BY_INDEX", "COLOR", "LAST_SHARED", "MASK_MODES",
-    "MAX_LABELS", "MAX_LIST_BYTES", "VOC_LABELS", "WAYS", "Archive", "ClassLookup", "ImageHead",
-    "Item", "Label", "LabelMap", "MaskEncoder", "Member", "PassedFolder", "Reader", "Scan",
-    "as_png", "cause_of", "check_colors", "find_background", "find_lists", "format_label_map",
-    "has_masks", "image_head", "inner_archives", "instance_numbers", "join_label_maps",
-    "label_map_lines", "lines_of", "make_label_map", "masked_ids", "masks_in",
+    "BACKGROUND", "BLACK", "BY_COLOR", "BY_INDEX", "MAX_LABELS", "MAX_LIST_BYTES", "VOC_LABELS",
+    "WAYS", "Archive", "ClassLookup", "ImageHead", "Item", "Label", "LabelMap", "PassedFolder",
+    "Reader", "Scan", "as_png", "cause_of", "find_background", "find_lists", "has_masks",
+    "image_head", "inner_archives", "join_label_maps", "lines_of", "make_label_map", "masked_ids",
+    "masks_in",
     "masks_of_other_types", "masks_passed_over", "nearest", "open_archive", "parse_label_map",
     "passed_folders", "read_image_head", "read_item", "read_label_map", "read_label_map_file",
     "remedy_of", "right_place", "scan_item", "several_images", "shared_colors", "show_color",

@@ -16,8 +16,8 @@ from ..errors import MaskLimitError, check_options
 from ..options import ComponentOptions, PolygonOptions, add_to
 from ..regions import Ring, simplify_shared, split_components, texts_to_polygons
 from .annotations import is_unknown, make_mask, size_of_mask, to_instance
-from .export.item_files import place_of
 from .host import border
+from .media import place_of
 
 
 class MasksToExactPolygons(ItemTransform, CliPlugin):
