@@ -14,8 +14,8 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1] / "datumaro_segmask"
 WINGS = [
-    "errors", "progress", "arrays", "colors", "signatures", "png", "storage", "regions", "archive",
-    "rules", "training", "formats", "options", "sharding", "plugin", "cli",
+    "options", "errors", "progress", "arrays", "colors", "signatures", "png", "storage", "regions",
+    "archive", "rules", "training", "formats", "sharding", "plugin", "cli",
 ]  # fmt: skip
 """The order of the house; `_bridge`, `_startup`, `__main__` and `__init__` are its doors."""
 

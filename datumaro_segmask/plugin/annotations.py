@@ -226,7 +226,8 @@ def is_stuff(annotation: Annotation) -> bool:
 
 def is_unknown(annotation: Annotation) -> bool:
     """Tell whether an annotation is a region of which nobody said what it is."""
-    return annotation.label is None and bool(annotation.attributes.get(_UNKNOWN))
+    has_label = getattr(annotation, "label", 0) is not None  # some kinds never have one
+    return not has_label and bool(annotation.attributes.get(_UNKNOWN))
 
 
 def is_thin_object(annotation: Annotation) -> bool:

@@ -19,6 +19,7 @@ from datumaro.components.dataset_storage import DatasetPatch
 from ...archive import has_masks
 from ...errors import SegmaskExportError
 from ...formats import COLOR, MASK_MODES, ArchiveWriter, Standing
+from ...options import number_type
 from ...regions import paint
 from ...storage import Entry, FolderSink, FolderStorage, Listing, Sink, Storage, ZipSink, plan_save
 from ..annotations import in_paint_order, is_stuff, is_thin_object, is_unknown, paint_annotations
@@ -89,7 +90,7 @@ class SegmaskExporter(WholeExporter):
         )
         parser.add_argument(
             "--shard-items",
-            type=int,
+            type=number_type(least=0),
             default=0,
             metavar="N",
             help="Write zips of N items each, every one ready for a CVAT job or task of its own, "
