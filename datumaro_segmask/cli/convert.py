@@ -28,8 +28,8 @@ import datumaro_segmask
 
 from .._bridge import import_with
 from ..errors import SegmaskImportError, UsageError, counted, printable
-from ..plugin.base import COMPONENTS, POLYGON, SegmaskBase
-from ..plugin.coco_import import CocoSegmentsImporter
+from ..options import COMPONENTS, IMPORTS, POLYGON, add_to, names_of, number_type
+from ..plugin.base import SegmaskBase
 from ..plugin.export.exporter import SegmaskExporter
 from ..plugin.export.in_place import Place, Target
 from ..plugin.host import (
@@ -39,9 +39,8 @@ from ..plugin.host import (
     source_of,
     without_policy,
 )
-from ..plugin.importer import NAME, add_import_options
+from ..plugin.importer import NAME
 from ..plugin.training.exporter import TrainingExporter
-from ..plugin.yolo_import import YoloSegmentsImporter
 from ..processes import cores
 from ..rules import open_archive
 from ..storage import absolute
@@ -68,10 +67,8 @@ examples:
 TAKES_ARGUMENTS = True
 """Its options depend on the format that is named among its arguments."""
 
-OTHERS = (YoloSegmentsImporter, CocoSegmentsImporter)
-"""The importers of other formats than ``segmask``."""
-
 _OF_DATUM = {"filter": "-e", "filter_mode": "--filter-mode"}
+_OPTIONS_OF = {name: names_of(declared) for name, declared in IMPORTS.items()}
 _HASH_BYTES = 8
 
 
@@ -102,7 +99,10 @@ def add_options(parser: argparse.ArgumentParser, args: Sequence[str] = ()) -> No
         "same split",
     )
     parser.add_argument(
-        "--seed", type=int, default=0, help="Another split for another number (default: 0)"
+        "--seed",
+        type=number_type(),
+        default=0,
+        help="Another split for another number (default: 0)",
     )
     parser.add_argument(
         "--save-media",
@@ -116,7 +116,7 @@ def add_options(parser: argparse.ArgumentParser, args: Sequence[str] = ()) -> No
     )
     parser.add_argument(
         "--jobs",
-        type=int,
+        type=number_type(least=1),
         default=cores(),
         metavar="N",
         help="Processes that work on an archive, once there is much to do; what is written is the "
@@ -125,11 +125,7 @@ def add_options(parser: argparse.ArgumentParser, args: Sequence[str] = ()) -> No
     parser.add_argument(
         "--dask", metavar="ADDRESS", help="Scheduler of a Dask cluster, such as tcp://host:8786"
     )
-    add_import_options(parser)
-    known: set[str] = set()
-    for other in OTHERS:
-        other.add_options(parser, but=known)
-        known |= _names(other.add_options)
+    _add_import_options(parser)
     own = _exporter(_format_in(args))
     if own is not None:
         group = parser.add_argument_group(f"options of the format {own.NAME}")
@@ -207,11 +203,9 @@ class _Conversion:
 
     def _open(self) -> Dataset:
         found = self._options.input_format or _detected(self._path)
-        options_of = {NAME: _names(add_import_options)}
-        options_of |= {other.NAME: _names(other.add_options) for other in OTHERS}
-        if not self._import_options.keys() <= {*options_of.get(found, ())}:
-            raise _refuse(self._import_options, options_of, found)
-        kind = StreamDataset if found in options_of else Dataset
+        if not self._import_options.keys() <= {*_OPTIONS_OF.get(found, ())}:
+            raise _refuse(self._import_options, found)
+        kind = StreamDataset if found in _OPTIONS_OF else Dataset
         policy = {"error_policy": self._broken} if self._options.skip_broken else {}
         dataset: Dataset = kind.import_from(self._path, found, **policy, **self._import_options)
         return dataset
@@ -462,20 +456,14 @@ def _by_datumaro(options: argparse.Namespace, chosen: dict[str, Any]) -> int:
     exporter = _exporter(options.output_format)
     if exporter is not None and issubclass(exporter, TrainingExporter):
         rest += ["--keep-background"] if "keep_background" in chosen else []
-    options_of = {NAME: _names(add_import_options)}
-    options_of |= {other.NAME: _names(other.add_options) for other in OTHERS}
-    with import_with(chosen, options_of, partial(_refuse, chosen, options_of)):
+    with import_with(chosen, _OPTIONS_OF, partial(_refuse, chosen)):
         return run_datum(["convert", *args, *(["--", *rest] if rest else [])])
 
 
 def _chosen(options: argparse.Namespace) -> dict[str, Any]:
     """Return the options of the import that were given, and what they mean nothing without."""
     parser = argparse.ArgumentParser()
-    add_import_options(parser)
-    known: set[str] = set()
-    for other in OTHERS:
-        other.add_options(parser, but=known)
-        known |= _names(other.add_options)
+    _add_import_options(parser)
     defaults = vars(parser.parse_args([]))
     chosen = {
         name: getattr(options, name)
@@ -489,19 +477,18 @@ def _chosen(options: argparse.Namespace) -> dict[str, Any]:
     return chosen
 
 
-def _names(add: Callable[[argparse.ArgumentParser], None]) -> set[str]:
-    """Return the names of the options that a function adds."""
-    parser = argparse.ArgumentParser()
-    add(parser)
-    return {*vars(parser.parse_args([]))}
+def _add_import_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the imports, each once."""
+    known: set[str] = set()
+    for declared in IMPORTS.values():
+        add_to(parser, declared, but=known)
+        known |= {*names_of(declared)}
 
 
-def _refuse(
-    chosen: Collection[str], options_of: Mapping[str, Collection[str]], found: str
-) -> SegmaskImportError:
-    able = [repr(name) for name, known in options_of.items() if {*chosen} <= {*known}]
-    lacking = sorted({*chosen} - {*options_of.get(found, ())})
-    which = f"not the option {lacking[0]}" if found in options_of else (
+def _refuse(chosen: Collection[str], found: str) -> SegmaskImportError:
+    able = [repr(name) for name, known in _OPTIONS_OF.items() if {*chosen} <= {*known}]
+    lacking = sorted({*chosen} - {*_OPTIONS_OF.get(found, ())})
+    which = f"not the option {lacking[0]}" if found in _OPTIONS_OF else (
         "none of the options of an import that were given"
     )  # fmt: skip
     return SegmaskImportError(

@@ -6,6 +6,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import yaml
 
@@ -21,6 +22,7 @@ WITHOUT_LABEL = "instances without a label, of which training code can make no c
 OF_BACKGROUND = "instances of what is the background in another archive"
 OF_UNKNOWN = "pixels of which nobody said what they are, and which no object can have"
 WITHOUT_IMAGE = "images that the dataset does not have"
+_problem_of_subset = lru_cache(maxsize=64)(layout.problem_of_new_subset)  # there are few of them
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,29 @@ def place_of_entry(entry: Entry) -> str:
     """Return how to call an item in a message."""
     item_id, subset = entry
     return f"item {item_id!r} of subset {subset!r}"
+
+
+def check_names(entry: Entry, problem: str | None, nested: str) -> None:
+    """Raise SegmaskExportError for an item whose id or subset cannot be written.
+
+    ``problem`` is what is known of the id, ``nested`` why a subset cannot have folders.
+    """
+    if problem:
+        raise unwritable("id", problem, entry)
+    subset = entry[1]
+    problem = _problem_of_subset(subset) or (nested if "/" in subset else None)
+    if problem:
+        raise unwritable("subset", problem, entry)
+
+
+def unwritable(name: str, problem: str, entry: Entry) -> SegmaskExportError:
+    """Make the error of an item whose id or subset, called ``name``, cannot be written."""
+    return SegmaskExportError(
+        f"its {name} cannot be written: {problem}",
+        place_of_entry(entry),
+        "ids and subsets that can be file names and lines of a list",
+        f"rename the {name}, for instance with 'datum transform -t rename'",
+    )
 
 
 def file_name_of(item: Item) -> str:

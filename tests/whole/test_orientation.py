@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from datumaro_segmask import Masks
-from datumaro_segmask.archive import ClassLookup, open_archive, read_item
+from datumaro_segmask.archive import ClassLookup, open_archive
+from datumaro_segmask.archive.item import read_item
 from datumaro_segmask.arrays import turn
 from datumaro_segmask.cli import main
 from datumaro_segmask.cli.check.survey import check

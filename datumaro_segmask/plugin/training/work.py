@@ -16,10 +16,11 @@ from datumaro.components.media import Image, ImageFromFile
 
 from ...archive import Item
 from ...errors import MaskLimitError, SegmaskExportError, UnpaintableError
+from ...formats import check_names
 from ...formats.lines import Coder
 from ...storage import Aside, Entry, layout
-from ..export.item_files import check_names, place_of, upright_image
 from ..items import Report
+from ..media import place_of, upright_image
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,8 @@ class Work:
         data, is_turned = None, False
         error: SegmaskExportError
         try:
-            check_names(item, layout.problem_of_new_name(item.id), "it is a part of a file name")
+            problem = layout.problem_of_new_name(item.id)
+            check_names(entry, problem, "it is a part of a file name")
             made = self.make(item, left_out=left_out, report=unpainted.append)
             suffix = self._image_suffix(item)
             made = replace(made, image=f"{layout.IMAGES}/{item.id}{suffix}")
