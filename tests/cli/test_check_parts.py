@@ -17,7 +17,7 @@ from datumaro_segmask.cli.check import parts
 from datumaro_segmask.cli.check.survey import check
 
 from ..archives import CONTAINERS, archive, as_folder, as_zip, gray, jpeg, rgb
-from ..processes import help_at_once
+from ..processes import do_nothing_here, help_at_once
 from ..sharding.makes import random_files
 
 
@@ -78,7 +78,7 @@ def _die(*_: object) -> None:
 
 def test_process_that_dies(tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     path = str(as_folder(faulty_files(), tmp_path / "x"))
-    help_at_once(monkeypatch)
+    do_nothing_here(monkeypatch)
     monkeypatch.setattr(parts, "_PART", 5)
     monkeypatch.setattr(parts, "_check_part", _die)
     assert main(["check", path, "--jobs", "2"]) == 2

@@ -23,7 +23,7 @@ from datumaro_segmask.storage import open_storage
 
 from ..archives import Files, as_folder, as_zip, gray, png
 from ..interrupts import start
-from ..processes import help_at_once
+from ..processes import do_nothing_here, help_at_once
 from ..sharding.makes import random_files
 from ..whole.test_orientation import file_of, photo
 
@@ -185,8 +185,7 @@ def test_process_that_dies_is_replaced(tmp_path: Path, monkeypatch: pytest.Monke
     path = as_zip(task(), tmp_path / "x")
     one = convert(path, tmp_path / "out", *YOLO, "--jobs", "1")
     monkeypatch.setattr(convert_parts, "do_part", die_once)
-    monkeypatch.setattr(parallel._Chunks, "do", lambda *_: time.sleep(60))  # none is done here
-    monkeypatch.setattr(parallel, "_KEPT", 0)
+    do_nothing_here(monkeypatch)
     assert convert(path, tmp_path / "out", *YOLO, "--jobs", "2") == one
     assert (tmp_path / "mark").exists()
 
@@ -199,7 +198,7 @@ def test_processes_that_die_again_and_again(
     tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(convert_parts, "do_part", always_die)
-    monkeypatch.setattr(parallel, "_KEPT", 0)
+    do_nothing_here(monkeypatch)
     args = ["convert", str(as_zip(task(), tmp_path / "x")), "-o", str(tmp_path / "out")]
     assert main([*args, *COCO, "--jobs", "2"]) == 2
     assert "give fewer --jobs" in capsys.readouterr().err
@@ -212,7 +211,7 @@ def full(*_: Any) -> None:
 
 def test_full_disk(tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(convert_parts, "do_part", full)
-    monkeypatch.setattr(parallel, "_KEPT", 0)
+    do_nothing_here(monkeypatch)
     args = ["convert", str(as_zip(task(), tmp_path / "x")), "-o", str(tmp_path / "out")]
     assert main([*args, *YOLO, "--jobs", "2"]) != 0
     assert "no space left" in capsys.readouterr().err
