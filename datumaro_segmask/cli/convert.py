@@ -7,9 +7,9 @@ from __future__ import annotations
 import argparse
 import hashlib
 import os
+import re
 import shlex
-from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -28,6 +28,7 @@ import datumaro_segmask
 
 from .._bridge import import_with
 from ..errors import SegmaskImportError, UsageError, counted, printable
+from ..formats.semantic import NNUNET, ULTRALYTICS
 from ..options import COMPONENTS, IMPORTS, POLYGON, add_to, names_of, number_type
 from ..plugin.base import SegmaskBase
 from ..plugin.export.exporter import SegmaskExporter
@@ -46,7 +47,7 @@ from ..rules import open_archive
 from ..storage import absolute
 from ..training import TRAIN, split_subsets
 from . import FAULTS, OK, run_datum
-from .convert_parts import Parts, Source, labels_of
+from .convert_parts import Counts, Parts, Source, labels_of
 
 EPILOG = """\
 Options of the format that -f names may be given, too, here or after '--':
@@ -165,8 +166,7 @@ class _Conversion:
         self._options = options
         self._import_options = import_options
         self._out: str = options.output_dir or f"{os.path.basename(path)}-{exporter.NAME}"
-        self._found: defaultdict[str, Counter[int | None]] = defaultdict(Counter)
-        self._images: Counter[str] = Counter()
+        self._counts = Counts()
         self._broken, self._unwritten = CollectedErrors(), CollectedExportErrors()
 
     def run(self) -> int:
@@ -179,7 +179,7 @@ class _Conversion:
         if splits:
             split_of = _Splitter.of(dataset, splits, self._options.seed)
             dataset.transform(_InSplits, split_of=split_of)
-        dataset.transform(_Counted, count=self._count)
+        dataset.transform(_Counted, counts=self._counts)
         options = self._export_options()
         with ExitStack() as stack:
             parts = self._parts(base, split_of, stack)
@@ -187,18 +187,21 @@ class _Conversion:
                 _write_zip(dataset, self._out, options)
             else:
                 policy = self._unwritten if self._options.skip_broken else None
-                options |= {"spread": parts} if parts else {}
+                spread = {"spread": parts} if parts else {}
                 try:
-                    dataset.export(self._out, self._exporter.NAME, error_policy=policy, **options)
+                    dataset.export(
+                        self._out, self._exporter.NAME, error_policy=policy, **options, **spread
+                    )
                 except BrokenExecutor as broken:
                     raise UsageError(
                         "the processes that convert die, again and again", printable(self._path),
                         "enough memory for each of them", "give fewer --jobs",
                     ) from broken  # fmt: skip
-        self._say(dataset)
-        errors = [*self._broken.errors, *self._unwritten.errors]
+        self._say(options.get("layout"))
+        # Each once, though an export may have looked at all items twice.
+        errors = dict.fromkeys(map(str, [*self._broken.errors, *self._unwritten.errors]))
         for error in errors:
-            print(f"left out: {printable(str(error))}")
+            print(f"left out: {printable(error)}")
         return FAULTS if errors else OK
 
     def _open(self) -> Dataset:
@@ -210,9 +213,7 @@ class _Conversion:
         dataset: Dataset = kind.import_from(self._path, found, **policy, **self._import_options)
         return dataset
 
-    def _parts(
-        self, base: object, split_of: Callable[[str], str] | None, stack: ExitStack
-    ) -> Parts | None:
+    def _parts(self, base: object, split_of: _Splitter | None, stack: ExitStack) -> Parts | None:
         """Return what does the items of an archive in parts, None where the export goes by them."""
         address = self._options.dask
         if not isinstance(base, SegmaskBase) or not issubclass(self._exporter, TrainingExporter):
@@ -229,12 +230,7 @@ class _Conversion:
             executor = stack.enter_context(dask_cluster(address))
         source = Source(absolute(self._path), self._import_options, base, split_of)
         broken = self._broken if self._options.skip_broken else None
-        return Parts(source, self._options.jobs, executor, self._count, broken)
-
-    def _count(self, subset: str, labels: Iterable[int | None]) -> None:
-        """Count an item that is to be written, and its objects by their labels."""
-        self._images[subset] += 1
-        self._found[subset].update(labels)
+        return Parts(source, self._options.jobs, executor, self._counts, broken)
 
     def _export_options(self) -> dict[str, Any]:
         parser = self._exporter.build_cmdline_parser()
@@ -248,17 +244,17 @@ class _Conversion:
             found["save_media"] = issubclass(self._exporter, TrainingExporter)
         return found
 
-    def _say(self, dataset: Dataset) -> None:
+    def _say(self, layout: str | None) -> None:
         print(f"{printable(self._out)}: {self._exporter.NAME}")
-        width = max(map(len, self._images), default=0)
-        for subset, images in self._images.items():
-            labels = self._found[subset]
+        width = max(map(len, self._counts.images), default=0)
+        for subset, images in self._counts.images.items():
+            labels = self._counts.labels[subset]
             classes = "1 class" if len(labels) == 1 else f"{len(labels):,} classes"
             print(
                 f"  {printable(subset):{width}}  {counted(images, 'image')}, "
                 f"{counted(labels.total(), 'object')} of {classes}"
             )
-        following = _next_command(self._exporter.NAME, self._out, [*self._images])
+        following = _next_command(self._exporter.NAME, self._out, [*self._counts.images], layout)
         if following:
             print(f"next: {following}")
 
@@ -266,7 +262,7 @@ class _Conversion:
 class _InSplits(ItemTransform):
     """Puts each item into its split."""
 
-    def __init__(self, extractor: IDataset, split_of: Callable[[str], str]) -> None:
+    def __init__(self, extractor: IDataset, split_of: _Splitter) -> None:
         super().__init__(extractor)
         self._split_of = split_of
 
@@ -275,16 +271,18 @@ class _InSplits(ItemTransform):
 
 
 class _Counted(ItemTransform):
-    """Counts what is written of each subset: ``count`` gets it, and the labels of each item."""
+    """Counts what is written of each subset."""
 
-    def __init__(
-        self, extractor: IDataset, count: Callable[[str, Iterable[int | None]], None]
-    ) -> None:
+    def __init__(self, extractor: IDataset, counts: Counts) -> None:
         super().__init__(extractor)
-        self._count = count
+        self._counts = counts
+
+    def __iter__(self) -> Iterator[DatasetItem]:
+        self._counts.clear()  # an export may look at all pictures first
+        yield from super().__iter__()
 
     def transform_item(self, item: DatasetItem) -> DatasetItem:
-        self._count(item.subset, labels_of(item))
+        self._counts.add(item.subset, labels_of(item))
         return item
 
 
@@ -349,12 +347,19 @@ def _hash(item_id: str, seed: int) -> int:
     return int.from_bytes(hashlib.blake2b(data, digest_size=_HASH_BYTES).digest(), "big")
 
 
-def _next_command(name: str, out: str, subsets: Sequence[str]) -> str:
+def _next_command(name: str, out: str, subsets: Sequence[str], layout: str | None) -> str:
     """Return what to type next, with the names of what was written."""
     quoted = shlex.quote(out)
+    data = shlex.quote(f"data={os.path.join(out, 'data.yaml')}")
     if name == "yolo_segments":
-        data = shlex.quote(f"data={os.path.join(out, 'data.yaml')}")
         return f"yolo segment train {data} model=yolo11n-seg.pt"
+    if layout == ULTRALYTICS:
+        return f"yolo semantic train {data} model=yolo26n-sem.pt"
+    if layout == NNUNET:
+        number = re.match(r"Dataset(\d{3})_", os.path.basename(os.path.abspath(out)))
+        return f"nnUNetv2_plan_and_preprocess -d {int(number[1])}" if number else (
+            f"nnU-Net looks for a folder such as nnUNet_raw/Dataset001_Mine: move {quoted} there"
+        )  # fmt: skip
     if name == "coco_segments":
         train = [*split_subsets(subsets).subsets[TRAIN], *subsets]
         if not train:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
@@ -108,20 +109,39 @@ class _Noted(ImportErrorPolicy):
         self._parts.append(Part(None, error=error.__cause__ or error))
 
 
+class Counts:
+    """What is written of each subset: ``images``, and objects by their ``labels``."""
+
+    def __init__(self) -> None:
+        self.images: Counter[str] = Counter()
+        self.labels: defaultdict[str, Counter[int | None]] = defaultdict(Counter)
+
+    def add(self, subset: str, labels: Iterable[int | None]) -> None:
+        """Count an item, and its objects."""
+        self.images[subset] += 1
+        self.labels[subset].update(labels)
+
+    def clear(self) -> None:
+        """Begin again."""
+        self.images.clear()
+        self.labels.clear()
+
+
 @dataclass
 class Parts:
-    """Has the items of an archive done in parts, and tells ``count`` of each."""
+    """Has the items of an archive done in parts."""
 
     source: Source
     jobs: int
     executor: Executor | None
-    count: Callable[[str, Iterable[int | None]], None]
+    counts: Counts
     broken: CollectedErrors | None
     """Takes what cannot be read; None to end there."""
 
     def __call__(self, work: Work, sink: FolderSink) -> Iterator[Done]:
         """Yield what came of each item, in their order; raises as `WholeExporter` does."""
         task = partial(do_part, self.source, work, sink.aside())
+        self.counts.clear()
         before = version(self.source.path)
         base = self.source.base()
         remarks = Remarks(base.place)
@@ -139,7 +159,7 @@ class Parts:
             assert part.done is not None
             if part.remark is not None:
                 remarks.add(part.remark)
-            self.count(part.done.entry[1], part.labels)
+            self.counts.add(part.done.entry[1], part.labels)
             yield part.done
         if version(self.source.path) != before:
             raise SegmaskExportError(

@@ -31,8 +31,9 @@ COUNT = 40
 
 
 def task() -> Files:
-    """Every kind of item; some turned pictures; masks without labels, and of both kinds."""
+    """Every kind of item; some turned pictures; masks of both kinds; an item of two subsets."""
     files = random_files(COUNT)
+    files["ImageSets/Segmentation/extra.txt"] = b"d0/item 0"
     files["SegmentationClass/d0/item 3.png"] = gray("012 012 110")
     files["SegmentationObject/d0/item 3.png"] = gray("012 012 110")
     turned = file_of(photo(11, 9), "jpeg", 6)
@@ -54,6 +55,8 @@ FORMATS = {
     "--keep-background",
     "yolo": "-f yolo_segments",
     "panoptic": "-f panoptic_segments",
+    "semantic": "-f semantic_masks --layout mmsegmentation --flat-names --split extra=train",
+    "nnunet": "-f semantic_masks --layout nnunet --no-save-media",
 }
 COCO, YOLO = FORMATS["coco"].split(), FORMATS["yolo"].split()
 
