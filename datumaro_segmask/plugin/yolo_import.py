@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 from datumaro.components.media import Image
 
 from ..arrays import Size
 from ..errors import SegmaskImportError
 from ..formats.read_yolo import Picture, YoloDataset, has_segments, open_yolo, read_labels
+from ..options import YoloImportOptions
 from .host import ABOVE_MEDIUM
 from .media import image_in_file
 from .reading import REPEATED, WITHOUT_PIXELS, Found, SourceBase, SourceImporter, head_of
@@ -64,10 +65,7 @@ class YoloSegmentsImporter(SourceImporter):
     # Datumaro's "yolo" and "roboflow_yolo" take a set for theirs if one label file begins with a
     # box, with what counts as MEDIUM, and then pass over all segments.
     DETECT_CONFIDENCE = ABOVE_MEDIUM
-    PATHS: ClassVar[dict[str, str]] = {
-        "images": "Folder of the pictures, for predicted labels (default: found beside the labels)",
-        "names": "Data file, or text with a name a line (default: found beside the labels)",
-    }
+    OPTIONS = YoloImportOptions
 
     @classmethod
     def get_file_extensions(cls) -> list[str]:
