@@ -7,9 +7,10 @@ from __future__ import annotations
 import argparse
 import hashlib
 import os
+import re
 import shlex
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from fractions import Fraction
 from functools import partial
@@ -25,15 +26,14 @@ import datumaro_segmask
 
 from .._bridge import import_with
 from ..errors import SegmaskImportError, UsageError, counted, printable
+from ..formats.semantic import NNUNET, ULTRALYTICS
+from ..options import COMPONENTS, IMPORTS, POLYGON, add_to, names_of, number_type
 from ..plugin.annotations import is_unknown
-from ..plugin.base import COMPONENTS, POLYGON
-from ..plugin.coco_import import CocoSegmentsImporter
 from ..plugin.export.exporter import SegmaskExporter
 from ..plugin.export.in_place import Place, Target
 from ..plugin.host import CollectedErrors, CollectedExportErrors, known_archive, without_policy
-from ..plugin.importer import NAME, add_import_options
+from ..plugin.importer import NAME
 from ..plugin.training.exporter import TrainingExporter
-from ..plugin.yolo_import import YoloSegmentsImporter
 from ..rules import open_archive
 from ..training import TRAIN, split_subsets
 from . import FAULTS, OK, run_datum
@@ -57,10 +57,8 @@ examples:
 TAKES_ARGUMENTS = True
 """Its options depend on the format that is named among its arguments."""
 
-OTHERS = (YoloSegmentsImporter, CocoSegmentsImporter)
-"""The importers of other formats than ``segmask``."""
-
 _OF_DATUM = {"filter": "-e", "filter_mode": "--filter-mode"}
+_OPTIONS_OF = {name: names_of(declared) for name, declared in IMPORTS.items()}
 _HASH_BYTES = 8
 
 
@@ -91,7 +89,10 @@ def add_options(parser: argparse.ArgumentParser, args: Sequence[str] = ()) -> No
         "same split",
     )
     parser.add_argument(
-        "--seed", type=int, default=0, help="Another split for another number (default: 0)"
+        "--seed",
+        type=number_type(),
+        default=0,
+        help="Another split for another number (default: 0)",
     )
     parser.add_argument(
         "--save-media",
@@ -103,11 +104,7 @@ def add_options(parser: argparse.ArgumentParser, args: Sequence[str] = ()) -> No
         action="store_true",
         help="Convert the rest, list the items that cannot be, and end with status 1",
     )
-    add_import_options(parser)
-    known: set[str] = set()
-    for other in OTHERS:
-        other.add_options(parser, but=known)
-        known |= _names(other.add_options)
+    _add_import_options(parser)
     own = _exporter(_format_in(args))
     if own is not None:
         group = parser.add_argument_group(f"options of the format {own.NAME}")
@@ -165,19 +162,19 @@ class _Conversion:
         else:
             policy = self._unwritten if self._options.skip_broken else None
             dataset.export(self._out, self._exporter.NAME, error_policy=policy, **options)
-        self._say(dataset)
-        errors = [*self._broken.errors, *self._unwritten.errors]
+        self._say(options.get("layout"))
+        # Each once, though an export may have looked at all items twice.
+        errors = dict.fromkeys(map(str, [*self._broken.errors, *self._unwritten.errors]))
         for error in errors:
-            print(f"left out: {printable(str(error))}")
+            print(f"left out: {printable(error)}")
         return FAULTS if errors else OK
 
     def _open(self) -> Dataset:
         found = self._options.input_format or _detected(self._path)
-        options_of = {NAME: _names(add_import_options)}
-        options_of |= {other.NAME: _names(other.add_options) for other in OTHERS}
-        if not self._import_options.keys() <= {*options_of.get(found, ())}:
-            raise _refuse(self._import_options, options_of, found)
-        kind = StreamDataset if found in options_of else Dataset
+        _check_format(found, DEFAULT_ENVIRONMENT.importers, "-if", "reads")
+        if not self._import_options.keys() <= {*_OPTIONS_OF.get(found, ())}:
+            raise _refuse(self._import_options, found)
+        kind = StreamDataset if found in _OPTIONS_OF else Dataset
         policy = {"error_policy": self._broken} if self._options.skip_broken else {}
         dataset: Dataset = kind.import_from(self._path, found, **policy, **self._import_options)
         return dataset
@@ -194,7 +191,7 @@ class _Conversion:
             found["save_media"] = issubclass(self._exporter, TrainingExporter)
         return found
 
-    def _say(self, dataset: Dataset) -> None:
+    def _say(self, layout: str | None) -> None:
         print(f"{printable(self._out)}: {self._exporter.NAME}")
         width = max(map(len, self._images), default=0)
         for subset, images in self._images.items():
@@ -204,7 +201,7 @@ class _Conversion:
                 f"  {printable(subset):{width}}  {counted(images, 'image')}, "
                 f"{counted(labels.total(), 'object')} of {classes}"
             )
-        following = _next_command(self._exporter.NAME, self._out, [*self._images])
+        following = _next_command(self._exporter.NAME, self._out, [*self._images], layout)
         if following:
             print(f"next: {following}")
 
@@ -227,10 +224,15 @@ class _Counted(ItemTransform):
         self,
         extractor: IDataset,
         images: Counter[str],
-        found: Mapping[str, Counter[int | None]],
+        found: defaultdict[str, Counter[int | None]],
     ) -> None:
         super().__init__(extractor)
         self._images, self._found = images, found
+
+    def __iter__(self) -> Iterator[DatasetItem]:
+        self._images.clear()  # an export may look at all pictures first
+        self._found.clear()
+        yield from super().__iter__()
 
     def transform_item(self, item: DatasetItem) -> DatasetItem:
         self._images[item.subset] += 1
@@ -296,12 +298,19 @@ def _hash(item_id: str, seed: int) -> int:
     return int.from_bytes(hashlib.blake2b(data, digest_size=_HASH_BYTES).digest(), "big")
 
 
-def _next_command(name: str, out: str, subsets: Sequence[str]) -> str:
+def _next_command(name: str, out: str, subsets: Sequence[str], layout: str | None) -> str:
     """Return what to type next, with the names of what was written."""
     quoted = shlex.quote(out)
+    data = shlex.quote(f"data={os.path.join(out, 'data.yaml')}")
     if name == "yolo_segments":
-        data = shlex.quote(f"data={os.path.join(out, 'data.yaml')}")
         return f"yolo segment train {data} model=yolo11n-seg.pt"
+    if layout == ULTRALYTICS:
+        return f"yolo semantic train {data} model=yolo26n-sem.pt"
+    if layout == NNUNET:
+        number = re.match(r"Dataset(\d{3})_", os.path.basename(os.path.abspath(out)))
+        return f"nnUNetv2_plan_and_preprocess -d {int(number[1])}" if number else (
+            f"nnU-Net looks for a folder such as nnUNet_raw/Dataset001_Mine: move {quoted} there"
+        )  # fmt: skip
     if name == "coco_segments":
         train = [*split_subsets(subsets).subsets[TRAIN], *subsets]
         if not train:
@@ -356,20 +365,29 @@ def _format_in(args: Sequence[str]) -> str | None:
     return found
 
 
+def _check_format(name: str, known: Iterable[str], option: str, does: str) -> None:
+    """Refuse a name of a format that Datumaro does not know, and tell the one that is meant."""
+    names = {each.lower().replace("-", "_"): each for each in known}
+    if name in names.values():
+        return
+    text = name.lower().replace("-", "_")
+    near = get_close_matches(text, names, 1)
+    if text.startswith("segmentation mask"):  # as CVAT calls it
+        near = [NAME]
+    raise UsageError(
+        "there is no such format",
+        name,
+        f"a format that Datumaro {does}",
+        f"type '{option} {names[near[0]]}'" if near else "'datum format' lists them",
+    )
+
+
 def _exporter(name: str | None) -> type[Exporter] | None:
     """Return the exporter of a format of ours, None for one of Datumaro's."""
     if name is None:
         return None
     exporters = DEFAULT_ENVIRONMENT.exporters
-    if name not in exporters:
-        folded = {known.lower().replace("-", "_"): known for known in exporters}
-        near = get_close_matches(name.lower().replace("-", "_"), folded, 1)
-        raise UsageError(
-            "there is no such format",
-            name,
-            "a format that Datumaro writes",
-            f"type '-f {folded[near[0]]}'" if near else "'datum format' lists them",
-        )
+    _check_format(name, exporters, "-f", "writes")
     found = exporters[name]
     found = getattr(found, "get_plugin_cls", lambda: found)()
     return found if found.__module__.startswith(f"{__package__.partition('.')[0]}.") else None
@@ -403,20 +421,16 @@ def _by_datumaro(options: argparse.Namespace, chosen: dict[str, Any]) -> int:
     exporter = _exporter(options.output_format)
     if exporter is not None and issubclass(exporter, TrainingExporter):
         rest += ["--keep-background"] if "keep_background" in chosen else []
-    options_of = {NAME: _names(add_import_options)}
-    options_of |= {other.NAME: _names(other.add_options) for other in OTHERS}
-    with import_with(chosen, options_of, partial(_refuse, chosen, options_of)):
+    if options.input_format is not None:
+        _check_format(options.input_format, DEFAULT_ENVIRONMENT.importers, "-if", "reads")
+    with import_with(chosen, _OPTIONS_OF, partial(_refuse, chosen)):
         return run_datum(["convert", *args, *(["--", *rest] if rest else [])])
 
 
 def _chosen(options: argparse.Namespace) -> dict[str, Any]:
     """Return the options of the import that were given, and what they mean nothing without."""
     parser = argparse.ArgumentParser()
-    add_import_options(parser)
-    known: set[str] = set()
-    for other in OTHERS:
-        other.add_options(parser, but=known)
-        known |= _names(other.add_options)
+    _add_import_options(parser)
     defaults = vars(parser.parse_args([]))
     chosen = {
         name: getattr(options, name)
@@ -430,19 +444,18 @@ def _chosen(options: argparse.Namespace) -> dict[str, Any]:
     return chosen
 
 
-def _names(add: Callable[[argparse.ArgumentParser], None]) -> set[str]:
-    """Return the names of the options that a function adds."""
-    parser = argparse.ArgumentParser()
-    add(parser)
-    return {*vars(parser.parse_args([]))}
+def _add_import_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the imports, each once."""
+    known: set[str] = set()
+    for declared in IMPORTS.values():
+        add_to(parser, declared, but=known)
+        known |= {*names_of(declared)}
 
 
-def _refuse(
-    chosen: Collection[str], options_of: Mapping[str, Collection[str]], found: str
-) -> SegmaskImportError:
-    able = [repr(name) for name, known in options_of.items() if {*chosen} <= {*known}]
-    lacking = sorted({*chosen} - {*options_of.get(found, ())})
-    which = f"not the option {lacking[0]}" if found in options_of else (
+def _refuse(chosen: Collection[str], found: str) -> SegmaskImportError:
+    able = [repr(name) for name, known in _OPTIONS_OF.items() if {*chosen} <= {*known}]
+    lacking = sorted({*chosen} - {*_OPTIONS_OF.get(found, ())})
+    which = f"not the option {lacking[0]}" if found in _OPTIONS_OF else (
         "none of the options of an import that were given"
     )  # fmt: skip
     return SegmaskImportError(

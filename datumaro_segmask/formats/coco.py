@@ -105,7 +105,7 @@ class CocoWriter:
         self._file_of = file_of
         self._next_id = first_id
         self._texts: dict[str, CocoText] = {}
-        self._source_ids: Hashes | None = Hashes()  # of the images; None if they are not unique
+        self._source_ids = SourceIds()  # of the images
         self.left_out: Counter[str] = Counter()
         self.images = self.annotations = 0
 
@@ -156,24 +156,17 @@ class CocoWriter:
             self.left_out[WITHOUT_IMAGE] += 1
         self.images += 1
         number = self.images if image_id is None else image_id
-        source, text, first_id = self._source_id(source_id), self._text(entry[1]), self._next_id
+        source, text, first_id = (
+            self._source_ids.take(source_id),
+            self._text(entry[1]),
+            self._next_id,
+        )
         text.add_image(number, file_name, size, source)
         self.annotations += objects.count
         self._next_id += objects.count
         self.coder.lines.finish(
             objects, lambda lines: text.add_objects(number, first_id, lines, source)
         )
-
-    def _source_id(self, source_id: object) -> int | None:
-        ids = self._source_ids
-        if ids is None or type(source_id) is not int or source_id in ids:
-            self._source_ids = None
-            return None
-        if source_id.bit_length() > 63:
-            self._source_ids = None
-            return None
-        ids.add(source_id)
-        return source_id
 
     def finish(self, *, empty: str | None = layout.DEFAULT_SUBSET) -> None:
         """Write the files; without items one of the subset ``empty``."""
@@ -183,7 +176,7 @@ class CocoWriter:
         categories = list(zip(self._classes.names, self._classes.parents, strict=True))
         first_id = 1
         for subset, text in self._texts.items():
-            lines = text.lines(categories, None if self._source_ids is None else first_id)
+            lines = text.lines(categories, first_id if self._source_ids.are_unique else None)
             self._sink.put_lines(self._file_of(subset), lines)
             first_id += text.annotations
 
@@ -191,6 +184,29 @@ class CocoWriter:
         if subset not in self._texts:
             self._texts[subset] = CocoText()
         return self._texts[subset]
+
+
+class SourceIds:
+    """The ids of images where they come from, as long as each has one of its own."""
+
+    def __init__(self) -> None:
+        self._seen = Hashes()
+        self.are_unique = True
+
+    def take(self, source_id: object) -> int | None:
+        """Return the id of the next image if it has one of its own, as all before it."""
+        is_own = (
+            self.are_unique
+            and type(source_id) is int
+            and source_id.bit_length() < 64
+            and source_id not in self._seen
+        )
+        if not is_own:
+            self.are_unique, self._seen = False, Hashes()
+            return None
+        assert isinstance(source_id, int)
+        self._seen.add(source_id)
+        return source_id
 
 
 def record_of(root: str) -> Record:
@@ -345,26 +361,15 @@ class CocoText:
         yield "]}"
 
     def _as_in_source(self, first_id: int) -> tuple[Iterator[str], Iterator[str]]:
-        marks = np.column_stack((np.reshape(self._marks, (-1, 2)), self._begins))
-        ends = np.roll(marks, -1, axis=0)
-        ends[-1:, 1:] = _end(self._images), _end(self._annotations)
-        order = marks[:, 0].argsort(kind="stable")
-        ids = marks[order, 0].tolist()
-
-        def lines(file: IO[bytes], column: int) -> Iterator[tuple[int, str]]:
-            places = zip(ids, marks[order, column], ends[order, column], strict=True)
-            for image_id, begin, end in places:
-                file.seek(begin)
-                text = file.read(end - begin).decode()
-                yield from ((image_id, line) for line in text.split("\n")[:-1])
-
+        ids, begins = self._marks[::2], self._marks[1::2]
         images = (
             f'{{"id":{image_id},{line.split(",", 1)[1]}'
-            for image_id, line in lines(self._images, 1)
+            for image_id, line in lines_by_id(self._images, ids, begins)
         )
+        lines = lines_by_id(self._annotations, ids, self._begins)
         annotations = (
             f'{{"id":{number},"image_id":{image_id},{line.split(",", 2)[2]}'
-            for number, (image_id, line) in enumerate(lines(self._annotations, 2), first_id)
+            for number, (image_id, line) in enumerate(lines, first_id)
         )
         return images, annotations
 
@@ -398,13 +403,21 @@ def temporary() -> IO[bytes]:
     return tempfile.TemporaryFile()
 
 
-def _end(file: IO[bytes]) -> int:
-    return file.seek(0, os.SEEK_END)
-
-
 def lines_of(file: IO[bytes]) -> Iterator[str]:
     file.seek(0)
     return (line.decode().removesuffix("\n") for line in file)
+
+
+def lines_by_id(
+    file: IO[bytes], ids: Sequence[int], begins: Sequence[int]
+) -> Iterator[tuple[int, str]]:
+    """Yield each line with the id of its image, by these; ``begins``: where its lines begin."""
+    places = np.array(begins, np.int64)
+    ends = np.append(places[1:], file.seek(0, os.SEEK_END))
+    for i in np.argsort(ids, kind="stable").tolist():
+        file.seek(places[i])
+        text = file.read(ends[i] - places[i]).decode()
+        yield from ((ids[i], line) for line in text.split("\n")[:-1])
 
 
 def listed(entries: Iterator[str]) -> Iterator[str]:

@@ -8,9 +8,10 @@ https://cocodataset.org/#format-data, "Panoptic Segmentation".
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -20,7 +21,16 @@ from ..archive import Item
 from ..arrays import Size
 from ..regions import Instance
 from ..storage import Aside, Entry, FolderSink, Record, layout
-from .coco import IMAGES, encode, image_line, lines_of, listed, temporary
+from .coco import (
+    IMAGES,
+    SourceIds,
+    encode,
+    image_line,
+    lines_by_id,
+    lines_of,
+    listed,
+    temporary,
+)
 from .common import WITHOUT_IMAGE, WITHOUT_SIZE, Classes, file_name_of, put_image
 from .planes import plane_of
 
@@ -71,7 +81,8 @@ class PanopticWriter:
         self._classes = classes
         self.coder = PanopticCoder(classes)
         self._has_images = has_images
-        self._texts: dict[str, tuple[IO[bytes], IO[bytes]]] = {}
+        self._texts: dict[str, _Text] = {}
+        self._source_ids = SourceIds()
         self._things: set[int] = set()
         self._images = 0
         self.left_out: Counter[str] = Counter()
@@ -80,18 +91,25 @@ class PanopticWriter:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for files in self._texts.values():
-            for file in files:
-                file.close()
+        for text in self._texts.values():
+            text.close()
 
     def add(self, entry: Entry, item: Item, image: bytes | None = None) -> None:
         """Write the PNG of an item, and its image if it is given."""
         self.put(entry, self.coder.code(item, self.left_out), image)
 
     def put(
-        self, entry: Entry, coded: PanopticImage | None, image: bytes | Aside | None = None
+        self,
+        entry: Entry,
+        coded: PanopticImage | None,
+        image: bytes | Aside | None = None,
+        *,
+        source_id: object = None,
     ) -> None:
-        """Write what `coder` made of an item; nothing for None."""
+        """Write what `coder` made of an item; nothing for None.
+
+        ``source_id``: the id that the image has where it comes from, as in `CocoWriter.put`.
+        """
         if coded is None:
             return
         item_id, subset = entry
@@ -109,22 +127,22 @@ class PanopticWriter:
             "file_name": f"{item_id}.png",
             "segments_info": coded.segments,
         }
-        images, annotations = self._text(subset)
-        images.write(f"{image_line(self._images, coded.file_name, coded.size)}\n".encode())
-        annotations.write(f"{encode(annotation)}\n".encode())
+        image_text = image_line(self._images, coded.file_name, coded.size)
+        self._text(subset).add(image_text, encode(annotation), self._source_ids.take(source_id))
 
-    def _text(self, subset: str) -> tuple[IO[bytes], IO[bytes]]:
+    def _text(self, subset: str) -> _Text:
         if subset not in self._texts:
-            self._texts[subset] = temporary(), temporary()
+            self._texts[subset] = _Text()
         return self._texts[subset]
 
     def finish(self) -> None:
         """Write the JSON of each subset; without items that of the subset ``default``."""
         if not self._texts:
             self._text(layout.DEFAULT_SUBSET)
-        for subset, files in self._texts.items():
+        for subset, text in self._texts.items():
             place = f"{ANNOTATIONS}/panoptic_{subset}.json"
-            self._sink.put_lines(place, self._lines(*map(lines_of, files)))
+            parts = text.as_in_source() if self._source_ids.are_unique else text.as_it_came()
+            self._sink.put_lines(place, self._lines(*parts))
 
     def _lines(self, images: Iterator[str], annotations: Iterator[str]) -> Iterator[str]:
         names = zip(self._classes.names, self._classes.parents, strict=True)
@@ -149,6 +167,41 @@ class PanopticWriter:
         yield "]}"
 
 
+class _Text:
+    """The lines of one JSON, which lie on the disk until all have come; 24 bytes an image."""
+
+    def __init__(self) -> None:
+        self._images, self._annotations = self._files = temporary(), temporary()
+        self._ids, self._begins, self._others = array("q"), array("q"), array("q")
+
+    def add(self, image: str, annotation: str, source_id: int | None) -> None:
+        """Append an image, and what is on it. ``source_id`` as in `CocoText.add`."""
+        if source_id is not None:
+            self._ids.append(source_id)
+            self._begins.append(self._images.tell())
+            self._others.append(self._annotations.tell())
+        self._images.write(f"{image}\n".encode())
+        self._annotations.write(f"{annotation}\n".encode())
+
+    def as_it_came(self) -> tuple[Iterator[str], Iterator[str]]:
+        """Return the lines of the images and those of the annotations."""
+        return lines_of(self._images), lines_of(self._annotations)
+
+    def as_in_source(self) -> tuple[Iterator[str], Iterator[str]]:
+        """Return the same with the ids that the images have in the source, and in its order."""
+        images = lines_by_id(self._images, self._ids, self._begins)
+        others = lines_by_id(self._annotations, self._ids, self._others)
+        return (
+            (f'{{"id":{number},{line.split(",", 1)[1]}' for number, line in images),
+            (f'{{"image_id":{number},{line.split(",", 1)[1]}' for number, line in others),
+        )
+
+    def close(self) -> None:
+        """Forget all that was added."""
+        for file in self._files:
+            file.close()
+
+
 def record_of() -> Record:
     """Return how exports into a folder know what earlier ones wrote."""
     return Record(NAME, lambda _: False)
@@ -170,5 +223,5 @@ def segments_info(segments: Sequence[Instance]) -> Iterator[dict[str, Any]]:
             "category_id": one.label + 1,
             "area": int(one.area),
             "bbox": [*map(int, one.bbox)],
-            "iscrowd": 0,
+            "iscrowd": int(one.is_crowd),
         }

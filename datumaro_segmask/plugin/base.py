@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import copy
-import inspect
 import logging
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
-from difflib import get_close_matches
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from datumaro.components.annotation import (
     Annotation,
@@ -27,9 +25,8 @@ from ..archive import (
     Archive,
     Item,
 )
-from ..errors import OptionError, SegmaskImportError, StoreError, UnsafePathError, printable
-from ..png import MAX_PIXELS
-from ..regions import CONNECTIVITIES
+from ..errors import SegmaskImportError, StoreError, UnsafePathError, check_options, printable
+from ..options import COMPONENTS, KEEP, POLYGON, ImportOptions
 from ..rules import RULES, WholeFacts, log_findings, open_archive
 from ..storage import Listing, layout
 from .annotations import make_mask
@@ -43,10 +40,6 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 R = TypeVar("R")
 
-MASK, POLYGON = ANNOTATIONS = ("mask", "polygon")
-FROM_MASKS, COMPONENTS = INSTANCES = ("masks", "components")
-SKIP, KEEP = UNKNOWN = ("skip", "keep")
-
 
 class SegmaskBase(DatasetBase):
     """The items of one archive, subset by subset, in the order of the lists.
@@ -55,16 +48,9 @@ class SegmaskBase(DatasetBase):
     ``path`` is but its name. Construction reads the lists and the label map; the masks of an item
     are read when it is iterated, and are dropped when its annotations are made.
 
-    ``annotation`` is ``mask`` or ``polygon`` (docs/format.md, section 6), exact or simplified by
-    ``tolerance`` pixels.
-    ``instances`` is ``masks`` (as the instance masks say) or ``components``: pixels of a class
-    that belong to no instance become one for each connected component, of ``connectivity`` 4 or
-    8 and at least ``min_area`` pixels. ``keep_background`` makes the background a label like any
-    other, ``ignore_index`` is a value of gray class masks that means "no annotation". With
-    ``unknown`` ``keep`` its pixels, and those of VOC's void, are a mask without a label (its
-    attribute ``is_unknown``), which our exports write where their readers look; with ``skip`` they
-    are nothing. ``max_pixels`` is the largest mask that is read. ``num_workers`` threads read items
-    ahead.
+    ``options`` are those of `ImportOptions`; polygons are those of docs/format.md, section 6. With
+    ``unknown`` ``keep``, pixels that say nothing are a mask without a label (its attribute
+    ``is_unknown``), which our exports write where their readers look.
 
     Raises SegmaskImportError when made; the errors of single items go to the error policy of
     ``ctx``.
@@ -75,46 +61,34 @@ class SegmaskBase(DatasetBase):
         self,
         path: str | os.PathLike[str] | Archive,
         *,
-        annotation: str = ANNOTATIONS[0],
-        tolerance: float = 0.0,
-        instances: str = INSTANCES[0],
-        connectivity: int = CONNECTIVITIES[0],
-        min_area: int = 0,
-        keep_background: bool = False,
-        ignore_index: int | None = None,
-        unknown: str = UNKNOWN[0],
-        max_pixels: int = MAX_PIXELS,
-        num_workers: int = 0,
         stream: bool = False,
         opened: Archive | None = None,
         ctx: ImportContext | None = None,
+        **options: Any,
     ) -> None:
-        check_options(
-            annotation=annotation,
-            instances=instances,
-            connectivity=connectivity,
-            unknown=unknown,
-        )
+        chosen = check_options(ImportOptions, options)
         keep_freed_memory()
         if isinstance(path, Archive):
             self._archive = path
         else:
             self._archive = opened or open_archive(path, stream)
         check_subsets(self._archive)
-        self.listing = Listing(
-            os.path.realpath(self._archive.storage.place()), self._archive.subsets
-        )
+        reading = {
+            "keep_background": chosen.keep_background,
+            "ignore_index": chosen.ignore_index,
+            "keep_unknown": chosen.unknown == KEEP,
+            "max_pixels": chosen.max_pixels,
+        }
+        self._reader = self._archive.reader(**reading)
+        place = os.path.realpath(self._archive.storage.place())
+        self.listing = Listing(place, self._archive.subsets, reading=reading)
         """What saves need to know of this archive later: which items could not be read."""
-        self._as_polygons = annotation == POLYGON
-        self._tolerance = tolerance
-        self._components = (connectivity, min_area) if instances == COMPONENTS else None
-        self._reader = self._archive.reader(
-            keep_background=keep_background,
-            ignore_index=ignore_index,
-            keep_unknown=unknown == KEEP,
-            max_pixels=max_pixels,
+        self._as_polygons = chosen.annotation == POLYGON
+        self._tolerance = chosen.tolerance
+        self._components = (
+            (chosen.connectivity, chosen.min_area) if chosen.instances == COMPONENTS else None
         )
-        self._num_workers = num_workers
+        self._num_workers = chosen.num_workers
         self._stream = stream
         self._warned_of_labels = False
         self._ways: dict[str, str] = {}  # that class masks were read, and the first of each
@@ -264,29 +238,3 @@ def read_ahead(
                 yield ready, future.result
         for ready, future in pending:
             yield ready, future.result
-
-
-_CHOICES = {
-    "annotation": ANNOTATIONS,
-    "instances": INSTANCES,
-    "connectivity": CONNECTIVITIES,
-    "unknown": UNKNOWN,
-}
-
-
-def check_options(**options: object) -> None:
-    """Raise OptionError for what is no option of the import, or no value of one."""
-    known = [*inspect.signature(SegmaskBase).parameters][1:]
-    for name, value in options.items():
-        if name not in known:
-            meant = get_close_matches(name, known, 1)
-            remedy = f"type {meant[0]!r}" if meant else "leave it out"
-            names = ", ".join(sorted(set(known) - {"ctx", "stream"}))
-            raise OptionError(
-                f"there is no option {name!r}", "the import", f"one of {names}", remedy
-            )
-        choices = _CHOICES.get(name, (value,))
-        if value not in choices:
-            expected = f"one of {', '.join(map(repr, choices))}"
-            what = f"the option {name} is {value!r}"
-            raise OptionError(what, "the import", expected, "choose one of them")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 from datumaro.components.format_detection import FormatDetectionConfidence
 from datumaro.components.media import Image
@@ -20,6 +20,7 @@ from ..formats.read_coco import (
     picture_of,
     read_objects,
 )
+from ..options import CocoImportOptions
 from .host import ABOVE_MEDIUM
 from .media import MissingImage, as_masks_lie
 from .reading import Found, SourceBase, SourceImporter, head_of
@@ -90,10 +91,7 @@ class CocoSegmentsImporter(SourceImporter):
 
     NAME = "coco_segments"
     BASE = CocoSegmentsBase
-    PATHS: ClassVar[dict[str, str]] = {
-        "images": "Folder of the pictures (default: found beside the JSON)",
-        "gt": "JSON of the data set that results belong to (default: found beside them)",
-    }
+    OPTIONS = CocoImportOptions
 
     @classmethod
     def get_file_extensions(cls) -> list[str]:

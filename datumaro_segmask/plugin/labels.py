@@ -18,13 +18,13 @@ from ..archive import (
     BLACK,
     Label,
     LabelMap,
-    check_colors,
     find_background,
     read_label_map_file,
     voc_label_map,
 )
 from ..colors import Rgb, voc_color
 from ..errors import SegmaskExportError, UnpaintableError
+from ..formats import check_colors
 from ..rules import log_background
 
 log = logging.getLogger(__name__)
@@ -49,8 +49,10 @@ class ExportLabels:
         return self.positions[label]
 
 
-def make_export_labels(categories: CategoriesInfo, label_map: str) -> ExportLabels:
-    """Return the labels of an export.
+def make_export_labels(
+    categories: CategoriesInfo, label_map: str, *, is_logged: bool = True
+) -> ExportLabels:
+    """Return the labels of an export, and log what is odd about them if ``is_logged``.
 
     ``label_map`` is ``source`` (the labels of the dataset in their order, led by ``background``
     where the dataset has none), ``voc``, or the path of a label map file. Labels are matched by
@@ -59,7 +61,7 @@ def make_export_labels(categories: CategoriesInfo, label_map: str) -> ExportLabe
     source = categories.get(AnnotationType.label, LabelCategories())
     if label_map == SOURCE:
         colors = categories.get(AnnotationType.mask, MaskCategories()).colormap
-        target = _label_map_of(source, dict(colors))
+        target = _label_map_of(source, dict(colors), is_logged)
     elif label_map == VOC:
         target = voc_label_map()
     elif os.path.isfile(label_map):
@@ -72,11 +74,12 @@ def make_export_labels(categories: CategoriesInfo, label_map: str) -> ExportLabe
             f"'{SOURCE}', '{VOC}' or the path of a label map",
             "check the path",
         )
-    log_background(target)
+    if is_logged:
+        log_background(target)
     return ExportLabels(target, tuple(target.position(label.name) for label in source.items))
 
 
-def _label_map_of(source: LabelCategories, colormap: dict[int, Rgb]) -> LabelMap:
+def _label_map_of(source: LabelCategories, colormap: dict[int, Rgb], is_logged: bool) -> LabelMap:
     """Make a label map of a dataset's labels: in their order, each with a colour of its own."""
     colors: list[Rgb | None] = []
     recolored = []
@@ -89,7 +92,7 @@ def _label_map_of(source: LabelCategories, colormap: dict[int, Rgb]) -> LabelMap
         colors.append(rgb)
         if rgb is not None:
             taken.add(rgb)
-    if recolored:
+    if recolored and is_logged:
         log.warning(
             "%d labels have the colour of a label before them and get another one (such as %r). "
             "Give an own label map with the option label_map to choose their colours.",

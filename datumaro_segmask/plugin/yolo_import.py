@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 from datumaro.components.format_detection import FormatDetectionConfidence
 from datumaro.components.media import Image
@@ -13,6 +13,7 @@ from datumaro.components.media import Image
 from ..arrays import Size
 from ..errors import SegmaskImportError
 from ..formats.read_yolo import Picture, YoloDataset, has_segments, open_yolo, read_labels
+from ..options import YoloImportOptions
 from .host import ABOVE_MEDIUM
 from .media import image_in_file
 from .reading import REPEATED, WITHOUT_PIXELS, Found, SourceBase, SourceImporter, head_of
@@ -62,10 +63,7 @@ class YoloSegmentsImporter(SourceImporter):
 
     NAME = "yolo_segments"
     BASE = YoloSegmentsBase
-    PATHS: ClassVar[dict[str, str]] = {
-        "images": "Folder of the pictures, for predicted labels (default: found beside the labels)",
-        "names": "Data file, or text with a name a line (default: found beside the labels)",
-    }
+    OPTIONS = YoloImportOptions
 
     @classmethod
     def get_file_extensions(cls) -> list[str]:

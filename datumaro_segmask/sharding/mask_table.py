@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..archive import Item, Label, LabelMap, format_label_map, with_own_colors
+from ..archive import Item, Label, LabelMap, with_own_colors
 from ..arrays import Size
 from ..colors import COLORS
 from ..errors import ArchiveError, SegmaskExportError, UnpaintableError, counted
@@ -25,6 +25,7 @@ from ..formats import (
     Classes,
     CocoWriter,
     check_choice,
+    format_label_map,
     log_left_out,
     make_images_folder,
     two_of_one_id,
@@ -73,6 +74,11 @@ class MaskTable:
                 "no Parquet file is here", self.place, "a table of masks", "check the path"
             )
         self.label_map = _label_map_of(first, self.place)
+
+    def __repr__(self) -> str:
+        names = [label.name for label in self.label_map.labels]
+        some = ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
+        return f"<MaskTable of {self.place}: {counted(len(names), 'label')} ({some})>"
 
     def _each(self, read: Callable[[pa.Table | pq.ParquetFile], Iterator[T]]) -> Iterator[T]:
         """Yield what ``read`` makes of each file. Raises ArchiveError for one that is not sound."""
@@ -130,7 +136,7 @@ class MaskTable:
         ):
             for entry, item in self:
                 if (listed := hash(entry)) in seen:
-                    raise two_of_one_id(entry)
+                    raise two_of_one_id(entry, "its")
                 seen.add(listed)
                 writer.add(entry, item)
             writer.finish()
@@ -149,7 +155,8 @@ class MaskTable:
         label_map = with_own_colors(self.label_map.labels, self.label_map.where)
         as_zip = out.lower().endswith(".zip")
         target: Sink = ZipSink(out) if as_zip else FolderSink(out)
-        with sinking(target) as sink, ArchiveWriter(sink, label_map) as writer:
+        writer = ArchiveWriter(label_map)
+        with sinking(target) as sink, writer.into(sink):
             for entry, item in self:
                 writer.add(entry, item)
             writer.finish()

@@ -242,3 +242,26 @@ def test_the_rest_is_converted_without_the_broken_lines_of_labels(tmp_path: Path
     assert (status, said.count("left out: ")) == (1, 2)
     assert "labels/train/a.txt:1: 'A' is no number" in said
     assert "train  2 images, 1 object" in said
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("SEGMASK", "segmask"),
+        ("seg_mask", "segmask"),
+        ("Segmentation mask 1.1", "segmask"),
+        ("yolo-segments", "yolo_segments"),
+        ("yolov8-seg", "yolo_segments"),
+        ("COCO-segments", "coco_segments"),
+    ],
+)
+def test_nearly_the_name_of_a_format(written: str, meant: str, tmp_path: Path, capsys) -> None:
+    out = tmp_path / "out"
+    for options, remedy in (
+        (["-f", written], f"type '-f {meant}'"),
+        (["-if", written, "-f", "segmask"], f"type '-if {meant}'"),
+        (["-if", written, "-f", "coco_instances"], f"type '-if {meant}'"),
+    ):
+        status, _, said = call(capsys, STREET, *options, "-o", out)
+        assert (status, remedy in said) == (2, True), said
+    assert not out.exists()

@@ -23,7 +23,7 @@ from datumaro_segmask.__main__ import main
 from datumaro_segmask.archive.lists import open_archive
 from datumaro_segmask.cli import parallel
 from datumaro_segmask.cli.preview import lettering
-from datumaro_segmask.cli.preview.drawing import Drawing, Settings, draw, read
+from datumaro_segmask.cli.preview.drawing import Drawing, Settings, Source, draw, read
 from datumaro_segmask.cli.preview.lettering import Pen, Text
 from datumaro_segmask.cli.preview.sheet import draw_card
 
@@ -119,7 +119,8 @@ def preview(files: Files, folder: Path, *options: str, out: str = "out.html") ->
 
 def drawn(files: Files, folder: Path, side: int = 100, item_id: str = "a") -> Drawing:
     opened = open_archive(str(as_folder(files, folder / "task")))
-    return draw(Settings(opened.reader(), side), item_id, "default")
+    settings = Settings((Source(opened.reader()),), opened.label_map, side)
+    return draw(settings, settings.sources[0], item_id, "default")
 
 
 MANY = archive(
@@ -393,10 +394,10 @@ def test_two_previews_at_once_have_one_writer(
     args = ["preview", str(path), "-o", str(tmp_path / "out.html"), "--inline", "1"]
     ends: list[int] = []
 
-    def read_while_another_begins(settings: Settings, item_id: str):
+    def read_while_another_begins(source: Source, item_id: str):
         if not ends:
             ends.append(main(args))
-        return read(settings, item_id)
+        return read(source, item_id)
 
     monkeypatch.setattr("datumaro_segmask.cli.preview.page.read", read_while_another_begins)
     assert main(args) == 0
@@ -479,11 +480,99 @@ def test_choice_of_what_is_not_there(
     assert not out.exists()
 
 
-def test_choice_of_nothing(tmp_path: Path, capsys) -> None:
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (
+            "--item 00 --subset val",
+            "the options --item and --subset: no item of 'val' is called '00'. Expected an item of "
+            "these subsets; '00' is in 'train'. To fix it: type --subset train, or leave --subset "
+            "out.",
+        ),
+        ("--item 40 --item 00 --subset val", "no item of 'val' is called '00'"),
+        ("--item 40 --item zz", "no item of the archive is called 'zz'"),
+        (
+            "--item 00 --label background",
+            "the option --label: no item chosen by --item has an object of 'background'. To fix "
+            "it: choose another label, or leave out --item.",
+        ),
+        ("--label background", "no item has an object of 'background'. To fix it: choose another"),
+    ],
+)
+def test_choice_of_nothing(options: str, said: str, tmp_path: Path, capsys) -> None:
     args = ["preview", str(as_folder(MANY, tmp_path / "task")), "-o", str(tmp_path / "out.html")]
-    for options in (["--item", "00", "--subset", "val"], ["--item", "00", "--label", "background"]):
-        assert main([*args, *options]) == 2
-    assert "leave one of them out" in capsys.readouterr().err
+    assert main([*args, *options.split()]) == 2
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "out.html").exists()
+
+
+# Several archives
+
+
+def page_data(page: Path) -> dict[str, Any]:
+    data = re.search(r'<script id="data" type="application/json">(.*?)</script>', page.read_text())
+    assert data
+    found: dict[str, Any] = json.loads(data[1])
+    return found
+
+
+@pytest.fixture
+def tasks(tmp_path: Path) -> Path:
+    files = archive({"a": rgb("12")}, {"a": rgb("12")})
+    as_folder(files, tmp_path / "tasks/one")
+    labels = "background:0,0,0::\nbus:128,0,0::\ncar:0,128,0::\n"
+    as_folder(archive({"a": rgb("12")}, {"a": rgb("12")}, labels=labels), tmp_path / "tasks/two")
+    return tmp_path / "tasks"
+
+
+@pytest.mark.parametrize("inline", ["200", "1"], ids=["one-file", "folder"])
+def test_several_archives_on_one_page(inline: str, tasks: Path, tmp_path: Path, capsys) -> None:
+    out = tmp_path / "out.html"
+    args = ["preview", str(tasks / "*"), "-o", str(out), "--inline", inline]
+    assert main(args) == 0
+    data = page_data(out)
+    assert data["title"] == "2 archives"
+    assert [item[:2] for item in data["items"]] == [["a", "one · default"], ["a", "two · default"]]
+    names = [name for name, _ in data["labels"]]
+    assert names == ["background", "car", "road", "bus"]
+    assert len({color for _, color in data["labels"]}) == 4
+    labels = [{names[int(key)] for key in item[5]} for item in data["items"]]
+    assert labels == [{"car", "road"}, {"bus", "car"}]
+    assert main([*args, "--overwrite", "--label", "bus"]) == 0
+    assert [item[1] for item in page_data(out)["items"]] == ["two · default"]
+    assert main([*args, "--overwrite", "--subset", "default", "--max-items", "1"]) == 0
+    assert "1 item, 1 more are left out" in capsys.readouterr().out
+
+
+def test_several_archives_as_a_picture(tasks: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.png"
+    assert main(["preview", str(tasks / "one"), str(tasks / "two"), "-o", str(out)]) == 0
+    found = {color for _, color in Image.open(out).getcolors(1 << 24) or []}
+    assert {(128, 0, 0), (0, 128, 0)} <= found
+
+
+def test_archives_of_one_name_are_called_by_their_paths(
+    tasks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tasks / "two").rename(tmp_path / "one")
+    assert main(["preview", "tasks/one", "one", "-o", "out.html"]) == 0
+    subsets = [item[1] for item in page_data(tmp_path / "out.html")["items"]]
+    assert subsets == ["tasks/one · default", "one · default"]
+
+
+@pytest.mark.parametrize("opens", [True, False])
+def test_open(opens: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    shown: list[str] = []
+
+    def show(address: str) -> bool:
+        shown.append(address)
+        return opens
+
+    monkeypatch.setattr("webbrowser.open", show)
+    page = preview(archive({"a": rgb("1")}), tmp_path, "--open", out="a page.html")
+    assert shown == [page.as_uri()]
+    assert ("open the file yourself" in capsys.readouterr().err) != opens
 
 
 def test_images_that_fit_stay_as_they_are(tmp_path: Path) -> None:

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from datumaro.components.annotation import Bbox, Mask, Polygon
+from datumaro.components.annotation import (
+    AnnotationType,
+    Bbox,
+    LabelCategories,
+    Mask,
+    MaskCategories,
+    Polygon,
+)
 from datumaro.components.dataset import Dataset
 from datumaro.components.dataset_base import DatasetItem
 from datumaro.components.media import Image
@@ -54,6 +62,46 @@ def test_any_annotations() -> None:
 def test_item_without_masks() -> None:
     item = DatasetItem("a", media=Image.from_numpy(np.full((20, 40, 3), 7, np.uint8)))
     assert (7, 7, 7) in colors(datumaro_segmask.show(item))
+
+
+def test_nothing_is_said_of_cvat_and_options_of_exports(
+    caplog: pytest.LogCaptureFixture, registered: None
+) -> None:
+    """The labels share a colour, and black is another one than the background."""
+    labels = LabelCategories.from_iterable(["background", "sky", "car"])
+    colors = MaskCategories({0: (1, 2, 3), 1: (0, 0, 0), 2: (1, 2, 3)})
+    dataset = Dataset.from_iterable(
+        [DatasetItem("a", annotations=[Mask(np.eye(9, dtype=bool), label=2)])],
+        categories={AnnotationType.label: labels, AnnotationType.mask: colors},
+    )
+    datumaro_segmask.show(next(iter(dataset)), dataset)
+    assert not caplog.records
+
+
+def test_image_that_cannot_be_drawn() -> None:
+    media = Image.from_numpy(np.zeros((9, 9, 5), np.uint8))
+    item = DatasetItem("a", media=media, annotations=[Mask(np.eye(9, dtype=bool), label=2)])
+    with pytest.raises(SegmaskExportError, match="cannot be drawn") as raised:
+        datumaro_segmask.show(item)
+    assert "save_media" not in str(raised.value)
+
+
+def test_nothing_is_said_of_temporary_folders(tmp_path: Path) -> None:
+    """Where Matplotlib, which writes the letters, cannot keep its list of fonts."""
+    code = """if True:
+        import numpy as np
+        import datumaro_segmask
+        from datumaro.components.annotation import Mask
+        from datumaro.components.dataset_base import DatasetItem
+        item = DatasetItem("a", annotations=[Mask(np.eye(9, dtype=bool), label=0)])
+        datumaro_segmask.show(item)
+    """
+    (tmp_path / "file").touch()
+    environment = {**os.environ, "MPLCONFIGDIR": str(tmp_path / "file/below"),
+                   "PYTHONPATH": str(STREET.parents[1])}  # fmt: skip
+    run = [sys.executable, "-c", code]
+    done = subprocess.run(run, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout + done.stderr == ""
 
 
 def test_item_of_unknown_size() -> None:

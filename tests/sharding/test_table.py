@@ -55,7 +55,9 @@ def test_archive_to_table_to_archive(make: Any, written: bool, tmp_path: Path) -
     if written:
         write_table(path, str(tmp_path / "table"), shard_items=7)
         source = str(tmp_path / "table")
-    assert read_table(source).write_archive(str(tmp_path / "again.zip")) == 50
+    table = read_table(source)
+    assert repr(table) == f"<MaskTable of {table.place}: 3 labels (background, car, road)>"
+    assert table.write_archive(str(tmp_path / "again.zip")) == 50
     again = SegmaskBase(str(tmp_path / "again.zip"))
     before, after = content(SegmaskBase(path)), content(again)
     # Of an item without masks, the size of its picture is in the table, but no picture.
@@ -191,7 +193,7 @@ def test_two_items_of_one_id(tmp_path: Path) -> None:
     for name, mask in (("one", "12"), ("two", "21")):
         as_zip(archive({"a": gray(mask)}), tmp_path / "in" / name)
     table = read_table(to_table(str(tmp_path / "in" / "*.zip")))
-    with pytest.raises(SegmaskExportError, match="another item of this id"):
+    with pytest.raises(SegmaskExportError, match="has an item of this id"):
         table.write_archive(str(tmp_path / "both.zip"))
     assert not (tmp_path / "both.zip").exists()
 

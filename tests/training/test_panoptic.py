@@ -14,6 +14,7 @@ from datumaro.components.dataset import Dataset, StreamDataset
 from datumaro_segmask import to_segments
 
 from ..archives import archive, as_folder, jpeg, rgb
+from ..export_cases import dataset, item, mask
 
 pytestmark = pytest.mark.usefixtures("registered")
 
@@ -79,3 +80,83 @@ def test_to_segments_loses_no_stuff(task: str) -> None:
     assert ids.shape == (2, 5)
     assert segments == {1: (1, 1), 2: (1, 2), 3: (2, 0)}
     assert ids.tolist() == [[1, 2, 3, 3, 0], [1, 2, 0, 3, 3]]
+
+
+@pytest.mark.parametrize(
+    ("stuff", "found"),
+    [("object", [("car", 0), ("car", 0), ("road", 0)]), ("skip", [("car", 0), ("car", 0)]),
+     ("crowd", [("car", 0), ("car", 0), ("road", 1)])],
+)  # fmt: skip
+def test_stuff_becomes_what_the_option_says(
+    stuff: str, found: list[tuple[str, int]], task: str, tmp_path: Path, caplog: Any
+) -> None:
+    out = tmp_path / "out"
+    Dataset.import_from(task, "segmask").export(str(out), "panoptic_segments", stuff=stuff)
+    about, [plane] = read(out, "Train")
+    names = {category["id"]: category["name"] for category in about["categories"]}
+    segments = about["annotations"][0]["segments_info"]
+    assert sorted((names[one["category_id"]], one["iscrowd"]) for one in segments) == found
+    assert any(name == "road" for row in plane for name, _ in row) == (stuff != "skip")
+    assert ("masks without an instance" in caplog.text) == (stuff == "skip")
+
+
+@pytest.mark.parametrize("keeps", [False, True])
+def test_background_is_a_class_on_demand(keeps: bool, task: str, tmp_path: Path) -> None:
+    source = Dataset.import_from(task, "segmask", keep_background=True)
+    source.export(str(tmp_path / "out"), "panoptic_segments", keep_background=keeps)
+    about, [plane] = read(tmp_path / "out", "Train")
+    names = ["background", "car", "road"][not keeps :]
+    assert [c["name"] for c in about["categories"]] == names
+    assert [c["id"] for c in about["categories"]] == [*range(1, len(names) + 1)]
+    ground = "background" if keeps else ""
+    rows = [[name for name, _ in row] for row in plane]
+    assert rows == [["car", "car", "road", "road", ground], ["car", "car", ground, "road", "road"]]
+
+
+def test_a_data_set_without_a_background_gets_none(tmp_path: Path) -> None:
+    source = dataset([item(mask("1000 0000", label=0))], ["cat", "dog"])
+    source.export(str(tmp_path / "out"), "panoptic_segments", keep_background=True)
+    about, _ = read(tmp_path / "out", "default")
+    assert [c["name"] for c in about["categories"]] == ["cat", "dog"]
+
+
+@pytest.mark.parametrize(
+    ("ids", "written"),
+    [([7, 3], [3, 7]), ([7, 7], [1, 2]), ([7, None], [1, 2]), ([7, 1 << 64], [1, 2])],
+)
+def test_images_keep_the_ids_and_the_order_of_the_source(
+    ids: list[int | None], written: list[int], tmp_path: Path
+) -> None:
+    items = [item(mask("1000 0000"), id=f"{i}{number}") for i, number in enumerate(ids)]
+    for found, number in zip(items, ids, strict=True):
+        found.attributes = {} if number is None else {"id": number}
+    dataset(items).export(str(tmp_path / "out"), "panoptic_segments")
+    about, _ = read(tmp_path / "out", "default")
+    assert [image["id"] for image in about["images"]] == written
+    assert [one["image_id"] for one in about["annotations"]] == written
+    for image, one in zip(about["images"], about["annotations"], strict=True):
+        assert image["file_name"].partition(".")[0] == one["file_name"].partition(".")[0]
+    if written == [3, 7]:
+        assert [image["file_name"] for image in about["images"]] == ["13.jpg", "07.jpg"]
+
+
+def test_one_folder_with_coco_segments(task: str, tmp_path: Path) -> None:
+    source = Dataset.import_from(task, "segmask")
+    out = tmp_path / "out"
+    for form in ("coco_segments", "panoptic_segments") * 2:
+        source.export(str(out), form, save_media=True)
+    files = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
+    assert {name for name in files if name.startswith("images/")} == {
+        "images/Train/a.jpg",
+        "images/val/b/c.png",
+    }
+    for form in ("coco_segments", "coco"):
+        back = Dataset.import_from(str(out), form)
+        assert {found.id for found in back} == {"a", "b/c"}
+    source.remove("b/c", "val")
+    source.export(str(out), "panoptic_segments", save_media=True)
+    assert not (out / "annotations/panoptic_val.json").exists()
+    assert not (out / "annotations/panoptic_val/b/c.png").exists()
+    assert (out / "images/val/b/c.png").exists()  # of coco_segments, too
+    source.export(str(out), "coco_segments", save_media=True)
+    assert not (out / "images/val/b/c.png").exists()

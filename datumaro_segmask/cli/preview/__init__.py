@@ -1,26 +1,27 @@
-"""Draw a contact sheet of an archive: of each item the image, the class mask, and the instances
-with their outlines and numbers; and a legend with the labels' colours and counts."""
+"""Draw a contact sheet of one or several archives: for each item the image, the class mask, and the
+instances with their outlines and numbers; and a legend with the labels' colours and counts."""
 
 from __future__ import annotations
 
 import argparse
 import os
 import sys
+import webbrowser
 from collections.abc import Iterable, Iterator
 from functools import partial
+from pathlib import Path
 from typing import TypeVar
 
 from ...archive import Archive
-from ...errors import UsageError
-from ...options import add_reading_options
+from ...errors import UsageError, counted, printable
+from ...options import READING, ImportOptions, add_to, number_type
 from ...rules import open_archive
-from ...storage import is_url, shown
+from ...storage import fitting, is_url, shown
 from .. import FAULTS, OK
-from ..check.report import printable
 from ..parallel import cores, in_chunks
 from .choice import add_choice_options, choose
-from .drawing import Drawing, Settings, draw_all
-from .page import Entry, PageItem, make_items, write_page
+from .drawing import Drawing, Entry, Settings, draw_all, settings_of
+from .page import PageItem, make_items, write_page
 from .place import claim, page_folder
 
 _INLINE = 200
@@ -48,42 +49,48 @@ exit status:
 
 examples:
   datumaro-segmask preview task.zip -o task.html
+  datumaro-segmask preview tasks/*.zip -o tasks.html --open
   datumaro-segmask preview task.zip -o cars.png --subset val --label car --max-items 20
 """
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("path", metavar="PATH", help="Archive: a folder or a zip")
+    parser.add_argument(
+        "path", metavar="PATH", nargs="+", help="Archives: folders, zips, URLs, or patterns of such"
+    )
     parser.add_argument(
         "-o", "--output", required=True, metavar="OUT", help="Sheet to write: .html or .png"
     )
     parser.add_argument(
         "--inline",
-        type=int,
+        type=number_type(least=0),
         default=_INLINE,
         metavar="N",
         help="Items up to which a page is one file (default: %(default)s)",
     )
     parser.add_argument(
         "--side",
-        type=int,
+        type=number_type(least=1),
         default=960,
         metavar="N",
         help="Pixels of the longer side of images on a page (default: %(default)s)",
     )
     parser.add_argument(
         "--workers",
-        type=int,
+        type=number_type(least=1),
         default=cores(),
         metavar="N",
         help="Processes that draw (default: one a core, here %(default)s)",
     )
     add_choice_options(parser, _ON_SHEET)
-    add_reading_options(parser)
+    add_to(parser, ImportOptions, READING)
     parser.add_argument(
         "--overwrite",
         action="store_true",
         help="Replace OUT when the new sheet is whole, if it is a sheet (default: stop)",
+    )
+    parser.add_argument(
+        "--open", action="store_true", help="Show the sheet in a browser when it is drawn"
     )
 
 
@@ -98,63 +105,56 @@ def run(options: argparse.Namespace) -> int:
             "choose one of them",
         )
     as_page = suffix != ".png"
-    archive = open_archive(options.path)
+    archives = _named({path: open_archive(path) for path in fitting(options.path)})
     claim(options.output, options.overwrite)  # before items are looked for
     side = options.side if as_page else _SHEET_SIDE
-    reading = {"ignore_index": options.ignore_index, "max_pixels": options.max_pixels}
-    settings = Settings(archive.reader(**reading), side)
+    settings = settings_of(archives, side, options.ignore_index, options.max_pixels)
     limit = options.max_items or (None if as_page else _ON_SHEET)
-    entries, left_out = choose(archive, settings, options, limit)
+    entries, left_out = choose([*archives.values()], settings, options, limit)
+    title = next(iter(archives)) if len(archives) == 1 else f"{len(archives):,} archives"
     draw = _draw_page if as_page else _draw_sheet
-    faults = draw(archive, settings, entries, options)
+    faults = draw(title, settings, entries, options)
     rest = f", {left_out:,} more are left out (option --max-items)" if left_out else ""
-    print(f"{printable(options.output)}: {len(entries):,} items{rest}")
+    print(f"{printable(options.output)}: {counted(len(entries), 'item')}{rest}")
     for fault in faults[:10]:
         print(f"error: {printable(fault)}", file=sys.stderr)
     if len(faults) > 10:
         print(f"... and {len(faults) - 10:,} more; 'check' tells of all", file=sys.stderr)
+    if options.open and not webbrowser.open(Path(options.output).absolute().as_uri()):
+        print("no browser is here; open the file yourself", file=sys.stderr)
     return FAULTS if faults else OK
 
 
+def _named(archives: dict[str, Archive]) -> dict[str, Archive]:
+    """Return archives by their names: those of their files, or the paths if two share one."""
+    names = [os.path.basename(shown(p) if is_url(p) else os.path.abspath(p)) for p in archives]
+    if len(set(names)) < len(names):
+        names = [shown(path) for path in archives]
+    return dict(zip(names, archives.values(), strict=True))
+
+
 def _draw_page(
-    archive: Archive, settings: Settings, entries: list[Entry], options: argparse.Namespace
+    title: str, settings: Settings, entries: list[Entry], options: argparse.Namespace
 ) -> list[str]:
     faults: list[str] = []
     is_large = len(entries) > options.inline
     with page_folder(options.output, is_large, options.overwrite) as folder:
         items = in_chunks(partial(make_items, settings, folder), entries, _WORK, options.workers)
-        label_map = archive.label_map
-        write_page(
-            options.output,
-            _title(options.path),
-            label_map.labels,
-            label_map.background,
-            _noting_faults(items, faults),
-            folder,
-        )
+        label_map, noted = settings.label_map, _noting_faults(items, faults)
+        write_page(options.output, title, label_map.labels, label_map.background, noted, folder)
     return faults
 
 
 def _draw_sheet(
-    archive: Archive, settings: Settings, entries: list[Entry], options: argparse.Namespace
+    title: str, settings: Settings, entries: list[Entry], options: argparse.Namespace
 ) -> list[str]:
     from .sheet import write_sheet
 
     faults: list[str] = []
     drawings = in_chunks(partial(draw_all, settings), entries, _WORK, options.workers)
-    label_map = archive.label_map
-    write_sheet(
-        options.output,
-        _title(options.path),
-        label_map.labels,
-        label_map.background,
-        _noting_faults(drawings, faults),
-    )
+    label_map, noted = settings.label_map, _noting_faults(drawings, faults)
+    write_sheet(options.output, title, label_map.labels, label_map.background, noted)
     return faults
-
-
-def _title(path: str) -> str:
-    return os.path.basename(shown(path) if is_url(path) else os.path.abspath(path))
 
 
 def _noting_faults(made: Iterable[T], faults: list[str]) -> Iterator[T]:

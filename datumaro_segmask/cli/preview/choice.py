@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from collections.abc import Collection, Iterator, Sequence
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
@@ -11,9 +12,9 @@ from itertools import islice
 
 from ...archive import Archive
 from ...errors import SegmaskImportError, UsageError
+from ...options import number_type
 from ..parallel import in_chunks
-from .drawing import Settings
-from .page import Entry
+from .drawing import Entry, Settings, Source, ahead
 
 
 def add_choice_options(parser: argparse.ArgumentParser, on_sheet: int) -> None:
@@ -33,45 +34,67 @@ def add_choice_options(parser: argparse.ArgumentParser, on_sheet: int) -> None:
     )
     chosen.add_argument(
         "--max-items",
-        type=int,
+        type=number_type(least=1),
         metavar="N",
         help=f"Draw the first N of them only (default: all on a page, {on_sheet} in a PNG)",
     )
 
 
 def choose(
-    archive: Archive, settings: Settings, options: argparse.Namespace, limit: int | None
+    archives: Sequence[Archive], settings: Settings, options: argparse.Namespace, limit: int | None
 ) -> tuple[list[Entry], int]:
     """Return the items to draw, and how many more were chosen but are past the limit.
 
-    Raises UsageError for what is not in the archive.
+    Raises UsageError for what is not in the archives.
     """
-    labels = [label.name for label in archive.label_map.labels]
-    _check("subset", options.subset, archive.subsets)
+    labels = [label.name for label in settings.label_map.labels]
+    _check("subset", options.subset, {name for archive in archives for name in archive.subsets})
     _check("label", options.label, labels)
-    entries = [
-        (item_id, subset)
+    everything = [
+        Entry(number, item_id, subset)
+        for number, archive in enumerate(archives)
         for subset, ids in archive.subsets.items()
-        if not options.subset or subset in options.subset
         for item_id in ids
-        if not options.item or any(_is_meant(item_id, wanted) for wanted in options.item)
     ]
-    if not entries and options.item:
-        _check("item", options.item, [i for ids in archive.subsets.values() for i in ids])
+    for wanted in options.item or []:
+        _check_item(wanted, everything, options.subset)
+    entries = [
+        entry
+        for entry in everything
+        if (not options.subset or entry.subset in options.subset)
+        and (not options.item or any(_is_meant(entry.item_id, wanted) for wanted in options.item))
+    ]
     if options.label:
-        wanted = {labels.index(name) for name in options.label}
-        entries = list(_with_labels(settings, entries, wanted, options.workers))
-    if not entries and (options.item or options.subset or options.label):
-        raise UsageError(
-            "no item has all that the options ask for",
-            "the options --item, --subset and --label",
-            remedy="leave one of them out",
-        )
+        positions = {labels.index(name) for name in options.label}
+        entries = list(_with_labels(settings, entries, positions, options.workers))
+        if not entries:
+            names = " or ".join(map(repr, options.label))
+            given = [f"--{name}" for name in ("item", "subset") if getattr(options, name)]
+            of_these = f" chosen by {' and '.join(given)}" if given else ""
+            raise UsageError(
+                f"no item{of_these} has an object of {names}",
+                "the option --label",
+                remedy="choose another label" + (f", or leave out {given[-1]}" if given else ""),
+            )
     return list(islice(entries, limit)), max(0, len(entries) - (limit or len(entries)))
 
 
 def _is_meant(item_id: str, wanted: str) -> bool:
     return item_id == wanted or fnmatchcase(item_id, wanted)
+
+
+def _check_item(wanted: str, entries: Sequence[Entry], subsets: Sequence[str] | None) -> None:
+    """Raise UsageError for an id or a pattern that no item has, or none of these subsets."""
+    found = {entry.subset for entry in entries if _is_meant(entry.item_id, wanted)}
+    if not found:
+        _check("item", [wanted], list(dict.fromkeys(entry.item_id for entry in entries)))
+    if subsets and not found.intersection(subsets):
+        raise UsageError(
+            f"no item of {' or '.join(map(repr, subsets))} is called {wanted!r}",
+            "the options --item and --subset",
+            f"an item of these subsets; {wanted!r} is in {', '.join(map(repr, sorted(found)))}",
+            f"type --subset {shlex.quote(min(found))}, or leave --subset out",
+        )
 
 
 def _check(kind: str, wanted: Sequence[str] | None, there: Collection[str]) -> None:
@@ -97,13 +120,12 @@ def _with_labels(
 def _have_labels(
     settings: Settings, wanted: set[int], number: int, entries: Sequence[Entry]
 ) -> list[bool]:
-    ahead = settings.reader.storage.ahead(entries)
-    return [_has_label(settings, item_id, wanted) for item_id, _ in ahead]
+    return [_has_label(source, item_id, wanted) for source, item_id, _ in ahead(settings, entries)]
 
 
-def _has_label(settings: Settings, item_id: str, wanted: set[int]) -> bool:
+def _has_label(source: Source, item_id: str, wanted: set[int]) -> bool:
     try:
-        item = settings.reader.read(item_id)
+        item = source.read(item_id)
     except SegmaskImportError:  # nobody knows which labels it has, and the sheet says why
         return True
     return any(instance.label in wanted for instance in item.instances)

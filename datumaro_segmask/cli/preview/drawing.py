@@ -7,15 +7,18 @@ plane.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+from operator import attrgetter
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from ... import colors
-from ...archive import Item, Reader
+from ...archive import Archive, Item, LabelMap, Reader, join_label_maps
 from ...arrays import turn
 from ...errors import SegmaskImportError, printable
 from ...png import MaskReader, block_rows
@@ -37,11 +40,61 @@ _REDUCED = {
 
 
 @dataclass(frozen=True)
-class Settings:
-    """What all items are drawn with: what reads them, and the longer side in pixels."""
+class Source:
+    """An archive that is drawn.
+
+    ``name`` stands before its subsets, and is empty for an archive that is the only one. ``labels``
+    has the position of each of its labels among those of the sheet.
+    """
 
     reader: Reader
+    name: str = ""
+    labels: tuple[int, ...] = ()
+
+    def read(self, item_id: str) -> Item:
+        """Read an item, with the labels of the sheet. Raises SegmaskImportError."""
+        item = self.reader.read(item_id)
+        if not self.name:
+            return item
+        of_sheet = [
+            i if i.label is None else replace(i, label=self.labels[i.label]) for i in item.instances
+        ]
+        return replace(item, instances=of_sheet)
+
+    def subset(self, name: str) -> str:
+        """Return how the sheet calls one of its subsets."""
+        return f"{self.name} · {name}" if self.name else name
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What all items are drawn with: what reads them, the labels, and the longer side in pixels."""
+
+    sources: tuple[Source, ...]
+    label_map: LabelMap
     side: int
+
+
+def settings_of(
+    archives: Mapping[str, Archive], side: int, ignore_index: int | None, max_pixels: int
+) -> Settings:
+    """Return what the items of archives, by their names, are drawn with on one sheet."""
+    label_map = join_label_maps([archive.label_map for archive in archives.values()])
+    positions = {label.name: i for i, label in enumerate(label_map.labels)}
+    sources = []
+    for name, archive in archives.items():
+        reader = archive.reader(ignore_index=ignore_index, max_pixels=max_pixels)
+        labels = tuple(positions[label.name] for label in archive.label_map.labels)
+        sources.append(Source(reader, name if len(archives) > 1 else "", labels))
+    return Settings(tuple(sources), label_map, side)
+
+
+class Entry(NamedTuple):
+    """An item that is drawn: the number of its source, its id and its subset."""
+
+    source: int
+    item_id: str
+    subset: str
 
 
 @dataclass(frozen=True)
@@ -76,21 +129,33 @@ class Drawing:
         return len({shape.number for shape in self.shapes if shape.number})
 
 
-def read(settings: Settings, item_id: str) -> tuple[Item, bytes | None]:
+def ahead(settings: Settings, entries: Iterable[Entry]) -> Iterator[tuple[Source, str, str]]:
+    """Yield the source of each item, its id, and its subset as the sheet has it.
+
+    The files of the next few are on their way then.
+    """
+    for number, group in groupby(entries, key=attrgetter("source")):
+        source = settings.sources[number]
+        pairs = [(entry.item_id, entry.subset) for entry in group]
+        for item_id, subset in source.reader.storage.ahead(pairs):
+            yield source, item_id, source.subset(subset)
+
+
+def read(source: Source, item_id: str) -> tuple[Item, bytes | None]:
     """Return an item, and its image as it is stored. Raises SegmaskImportError."""
-    item = settings.reader.read(item_id)
-    return item, settings.reader.image(item)
+    item = source.read(item_id)
+    return item, source.reader.image(item)
 
 
-def draw_all(settings: Settings, number: int, entries: Sequence[tuple[str, str]]) -> list[Drawing]:
+def draw_all(settings: Settings, number: int, entries: Sequence[Entry]) -> list[Drawing]:
     """Draw a chunk of items, whatever its number."""
-    return [draw(settings, *entry) for entry in settings.reader.storage.ahead(entries)]
+    return [draw(settings, *item) for item in ahead(settings, entries)]
 
 
-def draw(settings: Settings, item_id: str, subset: str) -> Drawing:
+def draw(settings: Settings, source: Source, item_id: str, subset: str) -> Drawing:
     """Draw an item so that its longer side has at most ``side`` pixels; never raises for it."""
     try:
-        item, data = read(settings, item_id)
+        item, data = read(source, item_id)
     except SegmaskImportError as error:
         return Drawing(item_id, subset, None, None, np.zeros(_EMPTY_SIZE, np.int32), [], str(error))
     photo = None if data is None else decode_photo(data, item, settings.side)

@@ -7,7 +7,8 @@ taken from the fonts of the system. A letter that no font has is written as its 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -42,9 +43,10 @@ class Pen:
 
     def write(self, picture: Image.Image, texts: Sequence[Text]) -> Image.Image:
         """Return an RGB picture with lines of text on it, each cut where its width ends."""
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-        from matplotlib.transforms import Bbox
+        with _silent_matplotlib():
+            from matplotlib.backends.backend_agg import FigureCanvasAgg
+            from matplotlib.figure import Figure
+            from matplotlib.transforms import Bbox
 
         width, height = picture.size
         # A hair more, so that no rounding takes away a row of pixels.
@@ -85,6 +87,18 @@ class Pen:
                 "font that has them, such as Noto Sans CJK, or draw a page (.html).",
                 " ".join(sorted(self.missing)),
             )
+
+
+@contextmanager
+def _silent_matplotlib() -> Iterator[None]:
+    """Keep back what Matplotlib says when it is loaded, such as where it keeps its fonts."""
+    theirs = logging.getLogger("matplotlib")
+    level = theirs.level
+    theirs.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        theirs.setLevel(level)
 
 
 @cache

@@ -21,11 +21,8 @@ from ...archive import Item, Label
 from ...errors import SegmaskImportError
 from .. import write_whole
 from ..parallel import CHUNK
-from .drawing import Settings, encode_photo, read
+from .drawing import Entry, Settings, Source, ahead, encode_photo, read
 from .place import MADE_BY
-
-Entry = tuple[str, str]
-"""Id and subset of an item."""
 
 # In the text of a run-length encoding: what a script would have to escape, and what it never has.
 _SCRIPT_SAFE = bytes.maketrans(b"<\\", b"pq")
@@ -53,11 +50,11 @@ def make_items(
 ) -> list[PageItem]:
     """Make a chunk of items; with ``folder``, write their masks and images there."""
     if folder is None:
-        made = [_make(settings, *entry) for entry in settings.reader.storage.ahead(entries)]
+        made = [_make(settings, *item) for item in ahead(settings, entries)]
         return [_with_photo(summary, detail, photo) for summary, detail, photo in made]
     summaries, details = [], []
-    for i, entry in enumerate(entries, number * CHUNK):
-        summary, detail, photo = _make(settings, *entry)
+    for i, item in enumerate(ahead(settings, entries), number * CHUNK):
+        summary, detail, photo = _make(settings, *item)
         if photo is not None:
             # Thousands of files in one folder are slow to list on some systems.
             place = f"{i // 1000:03}/{i}.jpg"
@@ -113,10 +110,10 @@ def _address(folder: Path) -> str:
 
 
 def _make(
-    settings: Settings, item_id: str, subset: str
+    settings: Settings, source: Source, item_id: str, subset: str
 ) -> tuple[list[Any], dict[str, Any], bytes | None]:
     try:
-        item, data = read(settings, item_id)
+        item, data = read(source, item_id)
     except SegmaskImportError as error:
         return [item_id, subset, 0, 0, 0, {}, str(error)], {"shapes": []}, None
     shapes = [

@@ -13,10 +13,11 @@ from datumaro.components.dataset_base import CategoriesInfo, DatasetItem
 from PIL import Image as Pillow
 
 from ...archive import image_head
-from ...plugin.export.item_files import image_data
+from ...errors import SegmaskExportError
 from ...plugin.host import border
 from ...plugin.items import painted_item
 from ...plugin.labels import SOURCE, make_export_labels
+from ...plugin.media import image_data
 from ...storage import layout
 from .drawing import decode_photo, draw_item
 from .sheet import draw_card
@@ -36,10 +37,15 @@ def show(item: DatasetItem, dataset: Any = None) -> Pillow.Image:
     Raises SegmaskExportError for an item that cannot be exported.
     """
     categories = dataset.categories() if dataset is not None else _numbered(item)
-    labels = make_export_labels(categories, SOURCE)
+    labels = make_export_labels(categories, SOURCE, is_logged=False)
     made, photo = painted_item(item, labels, Counter()), None
     if made.image is not None:
-        data = image_data(item, layout.split_suffix(made.image)[1])
+        try:
+            data = image_data(item, layout.split_suffix(made.image)[1])
+        except SegmaskExportError as error:
+            raise SegmaskExportError(
+                "its image cannot be drawn", error.where, "an image that can be read", "check it"
+            ) from error
         head = image_head(partial(BytesIO, data))
         made = replace(
             made,

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from functools import partial
-from typing import Any, ClassVar
+from collections import Counter
+from dataclasses import dataclass, replace
+from typing import Any
 
-from datumaro.components.dataset_base import IDataset
+from datumaro.components.dataset_base import DatasetItem, IDataset
 
+from ...archive import Item, LabelMap
 from ...formats import Classes
 from ...formats.panoptic import PanopticWriter, record_of
 from ...storage import FolderSink, Record
-from ..items import OBJECT, STUFF, painted_item
-from ..labels import SOURCE, make_export_labels
-from .exporter import TrainingExporter
+from ..items import CROWD, OBJECT, OF_STUFF, SKIP, Report, painted_item
+from ..labels import SOURCE, ExportLabels, make_export_labels
+from .exporter import TrainingExporter, Writer
+from .work import Done
 
 
 class PanopticSegmentsExporter(TrainingExporter):
@@ -24,12 +27,27 @@ class PanopticSegmentsExporter(TrainingExporter):
     """
 
     NAME = "panoptic_segments"
-    STUFF: ClassVar[dict[str, str]] = {OBJECT: STUFF[OBJECT]}
 
-    def __init__(self, extractor: IDataset, save_dir: str, **kwargs: Any) -> None:
-        super().__init__(extractor, save_dir, **kwargs)
-        self._labels = make_export_labels(extractor.categories(), SOURCE)
-        self._make = partial(painted_item, labels=self._labels)
+    def __init__(
+        self,
+        extractor: IDataset,
+        save_dir: str,
+        *,
+        stuff: str = OBJECT,
+        keep_background: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        options = {"stuff": stuff, "keep_background": keep_background, **kwargs}
+        super().__init__(extractor, save_dir, **options)
+        labels = make_export_labels(extractor.categories(), SOURCE)
+        if keep_background and labels.label_map.background in labels.positions:
+            labels = ExportLabels(_Whole(labels.label_map.labels), labels.positions)
+        self._labels = labels
+        self._make = _Segments(labels, stuff)
+
+    def _put(self, writer: Writer, done: Done) -> None:
+        assert isinstance(writer, PanopticWriter)
+        writer.put(done.entry, done.coded, done.image, source_id=done.source_id)
 
     def _record(self) -> Record:
         return record_of()
@@ -37,3 +55,29 @@ class PanopticSegmentsExporter(TrainingExporter):
     def _make_writer(self, sink: FolderSink) -> PanopticWriter:
         classes = Classes.of_label_map(self._labels.label_map)
         return PanopticWriter(sink, classes, has_images=self._save_media)
+
+
+@dataclass(frozen=True)
+class _Segments:
+    """Makes what is written of an item; ``stuff``: see `TrainingExporter`."""
+
+    labels: ExportLabels
+    stuff: str
+
+    def __call__(self, item: DatasetItem, *, left_out: Counter[str], report: Report) -> Item:
+        made = painted_item(item, self.labels, left_out, report)
+        instances = made.instances
+        if self.stuff == CROWD:
+            instances = [replace(one, is_crowd=not one.number) for one in instances]
+        elif self.stuff == SKIP:
+            instances = [one for one in instances if one.number or one.is_unknown]
+            left_out[OF_STUFF] += len(made.instances) - len(instances)
+        return replace(made, instances=instances)
+
+
+class _Whole(LabelMap):
+    """A label map whose background is a label like any other."""
+
+    @property
+    def background(self) -> None:
+        return None
