@@ -327,10 +327,13 @@ def remember_archive(dataset: Dataset, listing: Listing | None) -> None:
 
 def known_archive(dataset: IDataset) -> Listing | None:
     """Return what is known of the archive that a dataset stands for, None if nothing is."""
-    known = getattr(dataset, _KNOWN, None)
-    if known is None and isinstance(dataset, StreamDataset):
-        known = getattr(dataset._data._source, "listing", None)
-    return known
+    known: Listing | None = getattr(dataset, _KNOWN, None)
+    return known or getattr(source_of(dataset), "listing", None)
+
+
+def source_of(dataset: IDataset) -> Any:
+    """Return what a stream of items is read from; None for what is no stream."""
+    return dataset._data._source if isinstance(dataset, StreamDataset) else None
 
 
 # The command line
