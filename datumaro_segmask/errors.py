@@ -20,8 +20,8 @@ T = TypeVar("T")
 
 _OF_IMPORTS = {name for declared in IMPORTS.values() for name in names_of(declared)}
 _OF_EXPORTS = {
-    "empty_masks", "ignore_label", "image_ext", "label_map", "mask_mode", "number_stuff",
-    "save_media", "segmentation", "shard_items", "split", "stuff", "zip",
+    "empty_masks", "flat_names", "ignore_label", "image_ext", "label_map", "layout", "mask_mode",
+    "number_stuff", "save_media", "segmentation", "shard_items", "split", "stuff", "zip",
 }  # fmt: skip
 OPTIONS = frozenset(_OF_IMPORTS | _OF_EXPORTS)
 """The options of ours that messages name, as Python has them; a test holds them."""

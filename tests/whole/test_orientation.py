@@ -211,7 +211,12 @@ def test_an_archive_keeps_files_as_they_are(write: Callable[..., Path], tmp_path
 @pytest.mark.parametrize("write", [as_folder, as_zip])
 @pytest.mark.parametrize(
     ("name", "place"),
-    [("coco_segments", "images/default/a.jpg"), ("yolo_segments", "images/train/a.jpg")],
+    [
+        ("coco_segments", "images/default/a.jpg"),
+        ("panoptic_segments", "images/default/a.jpg"),
+        ("semantic_masks", "images/train/a.jpg"),
+        ("yolo_segments", "images/train/a.jpg"),
+    ],
 )
 def test_pictures_for_training_are_upright_and_say_so_once(
     name: str, place: str, write: Callable[..., Path], tmp_path: Path, caplog: Any
