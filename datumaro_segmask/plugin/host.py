@@ -163,7 +163,7 @@ def without_policy() -> Iterator[None]:
 
 
 class CollectedErrors(ImportErrorPolicy):
-    """Notes the errors of items instead of ending at the first."""
+    """Notes the errors of items and annotations instead of ending at the first."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -171,6 +171,9 @@ class CollectedErrors(ImportErrorPolicy):
 
     def _handle_item_error(self, error: Exception) -> None:
         # Datumaro wraps the error, and names the item; ours names the file, and what to do.
+        self.errors.append(error.__cause__ or error)
+
+    def _handle_annotation_error(self, error: Exception) -> None:
         self.errors.append(error.__cause__ or error)
 
 
