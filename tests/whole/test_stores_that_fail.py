@@ -289,6 +289,6 @@ def test_pattern_of_urls_takes_all_that_fit_or_is_an_error(tmp_path: Path) -> No
         assert fitting([f"{url}/a.zip?sig=*x"]) == [f"{url}/a.zip?sig=*x"]
     put("memory://tasks", {"x/a.zip": task, "y/a.zip": task})
     assert fitting(["memory://tasks/*/a.zip"]) == [
-        "memory://tasks/x/a.zip",
-        "memory://tasks/y/a.zip",
+        "memory:///tasks/x/a.zip",
+        "memory:///tasks/y/a.zip",
     ]
