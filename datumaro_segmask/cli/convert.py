@@ -34,7 +34,7 @@ from ..plugin.importer import NAME
 from ..plugin.training.exporter import TrainingExporter
 from ..rules import open_archive
 from ..training import TRAIN, split_subsets
-from . import FAULTS, OK, run_datum
+from . import FAULTS, OK, run_datum, unknown_option
 
 EPILOG = """\
 Options of the format that -f names may be given, too, here or after '--':
@@ -181,7 +181,11 @@ class _Conversion:
         found = {name: getattr(self._options, name, value) for name, value in defaults.items()}
         for name in {*found} & {*self._import_options} - {"keep_background"}:
             found[name] = defaults[name]  # of both; here it is the import's
-        after = vars(parser.parse_args(self._options.rest))
+        known, unknown = parser.parse_known_args(self._options.rest)
+        if unknown:
+            command = f"datumaro-segmask convert -f {self._exporter.NAME}"
+            raise unknown_option(parser, unknown, command)
+        after = vars(known)
         found |= {name: value for name, value in after.items() if value != defaults[name]}
         if found.get("save_media") is None:
             found["save_media"] = issubclass(self._exporter, TrainingExporter)
