@@ -112,6 +112,8 @@ MASK_MODES = {
 SOURCE, VOC = "source", "voc"
 OBJECT, CROWD = "object", "crowd"
 STUFF = {OBJECT: "one object a label", CROWD: "a region that trainers ignore", SKIP: "nothing"}
+FOLDERS, MMSEGMENTATION, ULTRALYTICS, NNUNET = "folders", "mmsegmentation", "ultralytics", "nnunet"
+LAYOUTS = {FOLDERS: "for scripts of your own", MMSEGMENTATION: "", ULTRALYTICS: "", NNUNET: ""}
 POLYGONS, RLE = "polygons", "rle"
 SEGMENTATIONS = {
     POLYGONS: "every reader takes them, pycocotools paints the same pixels",
@@ -292,12 +294,25 @@ def _stuff(*values: str) -> Any:
     return _option(OBJECT, "What becomes of pixels of a label without an instance", choices)
 
 
+def _split() -> Any:
+    return _option(
+        "",
+        "Which subset becomes which split, as in 'train2017=train,val2017=val'",
+        unset="by their names, such as Train, valid or test-dev; all others are trained on",
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrainingOptions(ExportOptions):
     """An export for training."""
 
     stuff: str = _stuff(OBJECT, CROWD, SKIP)
     keep_background: bool = _option(False, "Make the background a class, too")
+    flat_names: bool = _option(
+        False,
+        "Write no folders into the names of items: 'a/b' becomes 'a__b', for readers that look at "
+        "the top folder alone",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -313,11 +328,7 @@ class YoloExportOptions(TrainingOptions):
     """An export to ``yolo_segments``."""
 
     stuff: str = _stuff(OBJECT, SKIP)
-    split: str = _option(
-        "",
-        "Which subset becomes which split, as in 'train2017=train,val2017=val'",
-        unset="by their names, such as Train, valid or test-dev; all others are trained on",
-    )
+    split: str = _split()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -325,11 +336,27 @@ class PanopticExportOptions(TrainingOptions):
     """An export to ``panoptic_segments``."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class SemanticExportOptions(TrainingOptions):
+    """An export to ``semantic_masks``."""
+
+    stuff: str = _stuff(OBJECT)
+    layout: str = _option(FOLDERS, "Who is to read it", LAYOUTS)
+    ignore_label: str | None = _option(
+        None,
+        "The label that training ignores, as it ignores unknown pixels; 'background' for scenes "
+        "that are labelled whole",
+        unset="none but VOC's 'ignored'",
+    )
+    split: str = _split()
+
+
 EXPORTS = {
     "segmask": SegmaskExportOptions,
     "coco_segments": CocoExportOptions,
     "yolo_segments": YoloExportOptions,
     "panoptic_segments": PanopticExportOptions,
+    "semantic_masks": SemanticExportOptions,
 }
 """The options of the exports, by the name of the format."""
 

@@ -13,6 +13,7 @@ from datumaro_segmask.plugin.coco_import import CocoSegmentsImporter
 from datumaro_segmask.plugin.export.exporter import SegmaskExporter
 from datumaro_segmask.plugin.importer import SegmaskImporter
 from datumaro_segmask.plugin.training.coco import CocoSegmentsExporter
+from datumaro_segmask.plugin.training.semantic import SemanticMasksExporter
 from datumaro_segmask.plugin.training.yolo import YoloSegmentsExporter
 from datumaro_segmask.plugin.yolo_import import YoloSegmentsImporter
 
@@ -27,6 +28,7 @@ def options_there() -> set[str]:
             SegmaskImporter,
             CocoSegmentsExporter,
             YoloSegmentsExporter,
+            SemanticMasksExporter,
             CocoSegmentsImporter,
             YoloSegmentsImporter,
         )

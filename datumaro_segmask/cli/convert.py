@@ -7,9 +7,10 @@ from __future__ import annotations
 import argparse
 import hashlib
 import os
+import re
 import shlex
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from fractions import Fraction
 from functools import partial
@@ -25,7 +26,16 @@ import datumaro_segmask
 
 from .._bridge import import_with
 from ..errors import SegmaskImportError, UsageError, counted, printable
-from ..options import COMPONENTS, IMPORTS, POLYGON, add_to, names_of, number_type
+from ..options import (
+    COMPONENTS,
+    IMPORTS,
+    NNUNET,
+    POLYGON,
+    ULTRALYTICS,
+    add_to,
+    names_of,
+    number_type,
+)
 from ..plugin.annotations import is_unknown
 from ..plugin.export.exporter import SegmaskExporter
 from ..plugin.export.in_place import Place, Target
@@ -160,10 +170,11 @@ class _Conversion:
         else:
             policy = self._unwritten if self._options.skip_broken else None
             dataset.export(self._out, self._exporter.NAME, error_policy=policy, **options)
-        self._say(dataset)
-        errors = [*self._broken.errors, *self._unwritten.errors]
+        self._say(options.get("layout"))
+        # Each once, though an export may have looked at all items twice.
+        errors = dict.fromkeys(map(str, [*self._broken.errors, *self._unwritten.errors]))
         for error in errors:
-            print(f"left out: {printable(str(error))}")
+            print(f"left out: {printable(error)}")
         return FAULTS if errors else OK
 
     def _open(self) -> Dataset:
@@ -191,7 +202,7 @@ class _Conversion:
             found["save_media"] = issubclass(self._exporter, TrainingExporter)
         return found
 
-    def _say(self, dataset: Dataset) -> None:
+    def _say(self, layout: str | None) -> None:
         print(f"{printable(self._out)}: {self._exporter.NAME}")
         width = max(map(len, self._images), default=0)
         for subset, images in self._images.items():
@@ -201,7 +212,7 @@ class _Conversion:
                 f"  {printable(subset):{width}}  {counted(images, 'image')}, "
                 f"{counted(labels.total(), 'object')} of {classes}"
             )
-        following = _next_command(self._exporter.NAME, self._out, [*self._images])
+        following = _next_command(self._exporter.NAME, self._out, [*self._images], layout)
         if following:
             print(f"next: {following}")
 
@@ -224,10 +235,15 @@ class _Counted(ItemTransform):
         self,
         extractor: IDataset,
         images: Counter[str],
-        found: Mapping[str, Counter[int | None]],
+        found: defaultdict[str, Counter[int | None]],
     ) -> None:
         super().__init__(extractor)
         self._images, self._found = images, found
+
+    def __iter__(self) -> Iterator[DatasetItem]:
+        self._images.clear()  # an export may look at all pictures first
+        self._found.clear()
+        yield from super().__iter__()
 
     def transform_item(self, item: DatasetItem) -> DatasetItem:
         self._images[item.subset] += 1
@@ -293,12 +309,19 @@ def _hash(item_id: str, seed: int) -> int:
     return int.from_bytes(hashlib.blake2b(data, digest_size=_HASH_BYTES).digest(), "big")
 
 
-def _next_command(name: str, out: str, subsets: Sequence[str]) -> str:
+def _next_command(name: str, out: str, subsets: Sequence[str], layout: str | None) -> str:
     """Return what to type next, with the names of what was written."""
     quoted = shlex.quote(out)
+    data = shlex.quote(f"data={os.path.join(out, 'data.yaml')}")
     if name == "yolo_segments":
-        data = shlex.quote(f"data={os.path.join(out, 'data.yaml')}")
         return f"yolo segment train {data} model=yolo11n-seg.pt"
+    if layout == ULTRALYTICS:
+        return f"yolo semantic train {data} model=yolo26n-sem.pt"
+    if layout == NNUNET:
+        number = re.match(r"Dataset(\d{3})_", os.path.basename(os.path.abspath(out)))
+        return f"nnUNetv2_plan_and_preprocess -d {int(number[1])}" if number else (
+            f"nnU-Net looks for a folder such as nnUNet_raw/Dataset001_Mine: move {quoted} there"
+        )  # fmt: skip
     if name == "coco_segments":
         train = [*split_subsets(subsets).subsets[TRAIN], *subsets]
         if not train:

@@ -24,7 +24,8 @@ from ..regions import Instance
 from ..regions.rle import join, runs_of_pixels
 from ..storage import layout, open_plain
 from ..training import unite
-from .yolo import DATA_FILE, IMAGES, LABELS, label_place
+from .data_file import DATA_FILE, IMAGES
+from .yolo import LABELS, label_place
 
 PICTURE_SUFFIXES = {
     *layout.IMAGE_SUFFIXES, ".avif", ".dng", ".heic", ".heif", ".mpo",

@@ -73,20 +73,20 @@ class SegmaskBase(DatasetBase):
         else:
             self._archive = opened or open_archive(path, stream)
         check_subsets(self._archive)
-        self.listing = Listing(
-            os.path.realpath(self._archive.storage.place()), self._archive.subsets
-        )
+        reading = {
+            "keep_background": chosen.keep_background,
+            "ignore_index": chosen.ignore_index,
+            "keep_unknown": chosen.unknown == KEEP,
+            "max_pixels": chosen.max_pixels,
+        }
+        self._reader = self._archive.reader(**reading)
+        place = os.path.realpath(self._archive.storage.place())
+        self.listing = Listing(place, self._archive.subsets, reading=reading)
         """What saves need to know of this archive later: which items could not be read."""
         self._as_polygons = chosen.annotation == POLYGON
         self._tolerance = chosen.tolerance
         self._components = (
             (chosen.connectivity, chosen.min_area) if chosen.instances == COMPONENTS else None
-        )
-        self._reader = self._archive.reader(
-            keep_background=chosen.keep_background,
-            ignore_index=chosen.ignore_index,
-            keep_unknown=chosen.unknown == KEEP,
-            max_pixels=chosen.max_pixels,
         )
         self._num_workers = chosen.num_workers
         self._stream = stream

@@ -364,7 +364,8 @@ class FormatCli(CliPlugin):
     def parse_cmdline(cls, args: list[str] | None = None) -> dict[str, Any]:
         """Return the options; refuses a target before any work is done, as `check_target` does."""
         parser = cls.build_cmdline_parser()
-        unknown = [a for a in parser.parse_known_args(args)[1] if a.startswith("--") and a != "--"]
+        args = args[1:] if args and args[0] == "--" else args
+        unknown = [a for a in parser.parse_known_args(args)[1] if a.startswith("--")]
         meant = option_meant(parser, unknown[0]) if unknown else None
         if meant:
             parser.error(f"there is no option {unknown[0]}: type {meant}")

@@ -60,7 +60,7 @@ def _in_color(facts: ItemFacts) -> dict[int, int] | None:
         return None
     if reader.header.depth == 16:
         return None
-    return facts.lookup.colors_in(facts.scan.pixels_of_values(), reader)
+    return facts.reader.lookup.colors_in(facts.scan.pixels_of_values(), reader)
 
 
 def _packed(label: Label) -> int:
@@ -368,7 +368,7 @@ def thin_objects(facts: ItemFacts) -> Iterator[Met]:
         lines.append(f"thin parts of {counted(parts, 'object')}")
     what = f"{' and '.join(lines)} would vanish when CVAT makes polygons of masks"
     fix = "upload with conv_mask_to_poly=False, see docs/recipes.md, 'To and from a CVAT server'"
-    yield Met(layout.instance_mask(facts.item_id), what, fix, facts.item_id, pixels=pixels)
+    yield Met(facts.scan.instance_mask, what, fix, facts.item_id, pixels=pixels)
 
 
 _SQUARE = np.ones((3, 3), np.uint8)

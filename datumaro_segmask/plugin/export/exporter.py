@@ -111,7 +111,8 @@ class SegmaskExporter(WholeExporter):
             raise
         if isinstance(dataset, Dataset) and self._remembers:
             pictures = self._pictures.settle(place)
-            listing = Listing(place.path, self._listed, self._unread, pictures)
+            reading = {} if known is None else known.reading
+            listing = Listing(place.path, self._listed, self._unread, pictures, reading)
             remember_archive(dataset, listing)
         # Who trains, splits or merges is not told of CVAT.
         self._writer.log_losses(for_cvat=self._as_zip or replace)
@@ -174,7 +175,7 @@ class SegmaskExporter(WholeExporter):
 
     def _save(self, sink: Sink, archive: Storage, known: Listing | None) -> None:
         """Write what has changed in the archive that the dataset was imported from."""
-        before = Before(archive)
+        before = Before(archive, {} if known is None else known.reading)
         updated = self._extractor.get_patch().updated_items
         same_labels = before.label_map.is_like(self._labels.label_map)
         all_changed = self._rewrites or not same_labels

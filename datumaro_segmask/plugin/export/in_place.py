@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from typing import Any
 
 from datumaro.components.annotation import Mask
 from datumaro.components.dataset import Dataset
@@ -113,13 +114,16 @@ def find_target(dataset: IDataset, save_dir: str, as_zip: bool) -> Target:
 
 
 class Before:
-    """The archive that a dataset is saved over: its labels, its items, their masks."""
+    """The archive that a dataset is saved over: its labels, its items, their masks.
 
-    def __init__(self, storage: Storage) -> None:
+    ``reading`` are the options of the `Reader` that gave the dataset its items.
+    """
+
+    def __init__(self, storage: Storage, reading: Mapping[str, Any]) -> None:
         self._storage = storage
         self.has_label_map = storage.exists(layout.LABEL_MAP)
         self.label_map: LabelMap = read_label_map(storage)
-        self._reader = Reader(storage, self.label_map)
+        self._reader = Reader(storage, self.label_map, **reading)
         lists = find_lists(storage, self.label_map)
         self.subsets = {subset: dict.fromkeys(read()) for subset, read in lists.items()}
         if not lists:

@@ -13,15 +13,17 @@ from datumaro.components.dataset_base import DatasetItem, IDataset
 from ...errors import SegmaskExportError, counted
 from ...formats import CocoWriter, YoloWriter, log_left_out
 from ...formats.panoptic import PanopticWriter
+from ...formats.semantic import SemanticWriter
 from ...options import TrainingOptions
 from ...storage import FolderSink, Record
 from ..export.common import WholeExporter
 from ..items import ObjectMaker, classes_of
+from ..media import upright_image
 from .work import Done, Make, Work
 
 log = logging.getLogger(__name__)
 
-Writer: TypeAlias = CocoWriter | YoloWriter | PanopticWriter
+Writer: TypeAlias = CocoWriter | YoloWriter | PanopticWriter | SemanticWriter
 Spread: TypeAlias = Callable[[Work, FolderSink], Iterator[Done]]
 """Has the work done for all items, wherever, and yields what came of each in their order."""
 
@@ -47,6 +49,8 @@ class TrainingExporter(WholeExporter):
         self._left_out: Counter[str] = Counter()
         self._turned = 0
         self._spread = spread
+        self._flat_names = chosen.flat_names
+        self._picture = upright_image
         self._classes = classes_of(extractor.categories(), chosen.keep_background)
         self._make: Make = ObjectMaker(self._classes, chosen.stuff).item
 
@@ -81,7 +85,7 @@ class TrainingExporter(WholeExporter):
         """Yield what came of each item, in their order: here, or where `spread` has it done."""
         assert self._default_image_ext is not None
         media = bool(self._save_media), self._image_ext, self._default_image_ext
-        work = Work(self._make, writer.coder, *media)
+        work = Work(self._make, writer.coder, *media, self._picture, self._flat_names)
         if self._spread is None:
             yield from map(work, self._items("Exporting objects"))
         else:
