@@ -81,6 +81,7 @@ PLUGINS = (
     ),
     _spec("plugin.yolo_import.YoloSegmentsBase", "yolo_segments", "DatasetBase"),
     _spec("plugin.training.panoptic.PanopticSegmentsExporter", "panoptic_segments", "Exporter"),
+    _spec("plugin.training.semantic.SemanticMasksExporter", "semantic_masks", "Exporter"),
     _spec("plugin.transforms.MasksToExactPolygons", "masks_to_exact_polygons", "Transform"),
     _spec("plugin.transforms.SplitComponents", "split_components", "Transform"),
 )

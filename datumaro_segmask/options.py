@@ -1,23 +1,330 @@
-"""Options that several commands have."""
+"""The options that Python and the command line share: type, range, default, and what they do.
+
+An option is declared here and nowhere else, as a field of what has it. Its keyword in Python, its
+place in a parser, the check of its value and its row in docs/options.md come from that.
+"""
 
 from __future__ import annotations
 
-import argparse
+import math
+import operator
+import os
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
+from numbers import Real
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .png import MAX_PIXELS
+if TYPE_CHECKING:
+    import argparse
 
 
-def add_reading_options(parser: argparse.ArgumentParser) -> None:
-    """Add ``--ignore-index`` and ``--max-pixels``, for what reads masks."""
-    parser.add_argument(
-        "--ignore-index",
-        type=int,
-        help="Value of gray class masks that means 'no annotation', such as 255 "
-        "(default: every value must be a line of the label map)",
+class Option(NamedTuple):
+    """One option. ``unset`` says what its default None means; ``choices`` what each value means.
+
+    ``least`` and ``most`` are the smallest and the largest number, ``is_path`` marks what is made
+    absolute when it is typed.
+    """
+
+    name: str
+    kind: type
+    default: Any
+    text: str
+    choices: Mapping[Any, str]
+    least: float | None
+    most: float | None
+    unset: str
+    is_path: bool
+
+    @property
+    def expected(self) -> str:
+        """What a value has to be, as messages say it."""
+        if self.choices:
+            return f"one of {', '.join(map(repr, self.choices))}"
+        return expected(self.kind, self.least, self.most)
+
+    @property
+    def shown_default(self) -> str:
+        """The default, as help texts and pages say it."""
+        if self.default is None or self.kind is bool:
+            return self.unset if self.default is None else "no"
+        if self.kind is str:
+            return str(self.default)
+        return f"{self.default:,}".removesuffix(".0")
+
+    def fits(self, value: object) -> bool:
+        """Whether the option may have this value."""
+        if value is None:
+            return self.default is None
+        if self.choices:
+            return isinstance(value, Hashable) and value in self.choices
+        if self.kind is bool:
+            return isinstance(value, Hashable) and value in (True, False)
+        if self.kind is str:
+            return isinstance(value, (str, os.PathLike))
+        return is_number(value, self.kind, self.least, self.most)
+
+
+def _option(
+    default: Any,
+    text: str,
+    choices: Mapping[Any, str] | None = None,
+    *,
+    least: float | None = None,
+    most: float | None = None,
+    unset: str = "none",
+    is_path: bool = False,
+) -> Any:
+    about = {"text": text, "choices": choices or {}, "least": least, "most": most}
+    return field(default=default, metadata={**about, "unset": unset, "is_path": is_path})
+
+
+_KINDS = {"bool": bool, "int": int, "float": float, "str": str}
+
+
+def options_of(declared: type) -> Iterator[Option]:
+    """Yield the options that a class of this module declares."""
+    for one in fields(declared):
+        kind = _KINDS[str(one.type).removesuffix(" | None")]
+        yield Option(one.name, kind, one.default, **one.metadata)
+
+
+def names_of(declared: type) -> list[str]:
+    """Return the names of the options that a class of this module declares."""
+    return [option.name for option in options_of(declared)]
+
+
+# What is declared
+
+MASK, POLYGON = "mask", "polygon"
+FROM_MASKS, COMPONENTS = "masks", "components"
+SKIP, KEEP = "skip", "keep"
+CONNECTIVITIES = {8: "at a corner, too", 4: "at an edge only"}
+MAX_PIXELS = 1 << 30  # 32,768 by 32,768
+
+
+def _tolerance() -> Any:
+    return _option(
+        0.0,
+        "Pixels by which polygons may be simplified; 0 is exact, and masks that touch still share "
+        "their border",
+        least=0,
     )
+
+
+def _connectivity() -> Any:
+    return _option(8, "Where pixels of one component touch", CONNECTIVITIES)
+
+
+def _min_area() -> Any:
+    return _option(0, "Leave out components of fewer pixels", least=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportOptions:
+    """An import of ``segmask``."""
+
+    annotation: str = _option(
+        MASK, "Kind of the annotations", {MASK: "", POLYGON: "exact, with the very same pixels"}
+    )
+    tolerance: float = _tolerance()
+    instances: str = _option(
+        FROM_MASKS,
+        "Where instances come from",
+        {
+            FROM_MASKS: "the instance masks alone",
+            COMPONENTS: "pixels without an instance become one for each connected component, too",
+        },
+    )
+    connectivity: int = _connectivity()
+    min_area: int = _min_area()
+    keep_background: bool = _option(False, "Make objects of the background, too")
+    ignore_index: int | None = _option(
+        None,
+        'Value of gray class masks that means "no annotation", often 255',
+        least=0,
+        most=65_535,
+        unset="every value must be a line of the label map",
+    )
+    unknown: str = _option(
+        SKIP,
+        "What becomes of pixels of the ignored value, and of VOC's void",
+        {
+            SKIP: "nothing, as if they were background",
+            KEEP: "a region of their own, which training ignores if the format can say so",
+        },
+    )
+    max_pixels: int = _option(MAX_PIXELS, "Refuse masks with more pixels", least=1)
+    num_workers: int = _option(
+        0, "Threads that read items ahead, which pays for large masks", least=0
+    )
+
+
+READING = ("ignore_index", "max_pixels")
+"""The import options of whatever reads masks."""
+OF_COMPONENTS = ("connectivity", "min_area")
+
+
+def _min_score() -> Any:
+    return _option(0.0, "Leave out predictions with a lower score")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CocoImportOptions:
+    """An import of ``coco_segments``."""
+
+    min_score: float = _min_score()
+    images: str | None = _option(
+        None, "Folder of the pictures", unset="found beside the JSON", is_path=True
+    )
+    gt: str | None = _option(
+        None,
+        "JSON of the data set that results belong to",
+        unset="found beside them",
+        is_path=True,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class YoloImportOptions:
+    """An import of ``yolo_segments``."""
+
+    min_score: float = _min_score()
+    images: str | None = _option(
+        None,
+        "Folder of the pictures, for predicted labels",
+        unset="found beside the labels",
+        is_path=True,
+    )
+    names: str | None = _option(
+        None,
+        "Data file, or text with a name a line",
+        unset="found beside the labels",
+        is_path=True,
+    )
+
+
+IMPORTS = {
+    "segmask": ImportOptions,
+    "yolo_segments": YoloImportOptions,
+    "coco_segments": CocoImportOptions,
+}
+"""The options of the imports, by the name of the format."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PolygonOptions:
+    """The transform ``masks_to_exact_polygons``."""
+
+    tolerance: float = _tolerance()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComponentOptions:
+    """The transform ``split_components``."""
+
+    connectivity: int = _connectivity()
+    min_area: int = _min_area()
+    grouped: bool = _option(False, "Split masks that have a group, too")
+
+
+# What is made of it
+
+
+def fault_of(declared: type, given: Mapping[str, object]) -> tuple[str, str, str] | None:
+    """Return what is wrong with options, what would be right, and what to type; None if nothing."""
+    known = {option.name: option for option in options_of(declared)}
+    for name, value in given.items():
+        option = known.get(name)
+        if option is None:
+            near = get_close_matches(name, known, 1)
+            remedy = f"type {near[0]!r}" if near else "leave it out"
+            return f"there is no option {name!r}", f"one of {', '.join(sorted(known))}", remedy
+        if not option.fits(value):
+            remedy = "choose one of them" if option.choices else "choose another value"
+            return f"the option {name} is {value!r}", option.expected, remedy
+    return None
+
+
+def is_number(
+    value: object, kind: type, least: float | None = None, most: float | None = None
+) -> bool:
+    """Whether a value is a number of this kind, ``int`` or ``float``, and within the limits."""
+    if isinstance(value, bool):
+        return False
+    if kind is int:
+        try:
+            number: float = operator.index(value)  # type: ignore[arg-type]
+        except TypeError:
+            return False
+    elif isinstance(value, Real) and math.isfinite(value):
+        number = float(value)
+    else:
+        return False
+    return (least is None or number >= least) and (most is None or number <= most)
+
+
+def expected(kind: type, least: float | None = None, most: float | None = None) -> str:
+    """Return how messages name what is wanted."""
+    if kind in (bool, str):
+        return "True or False" if kind is bool else "a text"
+    what = "a whole number" if kind is int else "a number"
+    if most is not None:
+        return f"{what} from {least:,} to {most:,}"
+    return what if least is None else f"{what}, {least:,} or more"
+
+
+def number_type(
+    kind: type = int, least: float | None = None, most: float | None = None
+) -> Callable[[str], Any]:
+    """Return the ``type`` of a number for `argparse`."""
+
+    def parsed(text: str) -> Any:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = None
+        if not is_number(value, kind, least, most):
+            import argparse
+
+            raise argparse.ArgumentTypeError(f"{text!r} is not {expected(kind, least, most)}")
+        return value
+
+    return parsed
+
+
+def add_to(
+    parser: argparse._ActionsContainer,
+    declared: type,
+    only: Collection[str] = (),
+    but: Collection[str] = (),
+) -> None:
+    """Add options to a parser: all that are declared, or ``only`` some, ``but`` not others."""
+    for option in options_of(declared):
+        if option.name not in but and (not only or option.name in only):
+            _add(parser, option)
+
+
+def _add(parser: argparse._ActionsContainer, option: Option) -> None:
+    flag, text = f"--{option.name.replace('_', '-')}", option.text
+    if option.choices:
+        meanings = (f"{value!r}{what and f' ({what})'}" for value, what in option.choices.items())
+        text += f": {' or '.join(meanings)}"
+    if option.kind is bool:
+        help_text = f"{text} (default: {option.shown_default})"
+        parser.add_argument(flag, action="store_true", help=help_text)
+        return
+    kind: Any = os.path.abspath if option.is_path else str
+    if option.kind in (int, float):
+        kind = number_type(option.kind, option.least, option.most)
+    metavar = "PATH" if option.is_path else None
+    if option.kind in (int, float) and not option.choices:
+        metavar = "N"
     parser.add_argument(
-        "--max-pixels",
-        type=int,
-        default=MAX_PIXELS,
-        help="Refuse masks with more pixels (default: %(default)s)",
+        flag,
+        type=kind,
+        default=option.default,
+        choices=[*option.choices] or None,
+        metavar=metavar,
+        help=f"{text} (default: {option.shown_default})",
     )

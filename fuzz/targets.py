@@ -14,7 +14,6 @@ from datumaro.components.errors import DatasetImportError
 from datumaro.components.importer import ImportErrorPolicy
 
 from datumaro_segmask import register
-from datumaro_segmask.archive.encode import format_label_map
 from datumaro_segmask.archive.labelmap import parse_label_map, voc_label_map
 from datumaro_segmask.archive.lists import find_lists, open_archive, read_label_map
 from datumaro_segmask.errors import (
@@ -22,6 +21,7 @@ from datumaro_segmask.errors import (
     SegmaskExportError,
     SegmaskImportError,
 )
+from datumaro_segmask.formats import format_label_map
 from datumaro_segmask.png import GRAY, RGB, RGBA, MaskReader
 from datumaro_segmask.storage import layout
 from datumaro_segmask.storage.open import open_storage

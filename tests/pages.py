@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 import textwrap
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ import numpy as np
 from datumaro_segmask.cli.check.survey import check
 from datumaro_segmask.cli.explain import sections
 from datumaro_segmask.colors import color_to_number, pack
+from datumaro_segmask.options import IMPORTS, Option, options_of
 from datumaro_segmask.rules import RULES, Rule, write_example
 from datumaro_segmask.storage import layout
 
@@ -131,9 +133,37 @@ def _findings(rule: Rule, for_cvat: bool) -> Iterator[str]:
             )
 
 
+# The tables of options in docs/options.md
+
+
+def with_tables_of_options(page: str) -> str:
+    """Return docs/options.md with its tables as the options are declared."""
+    for name, declared in IMPORTS.items():
+        head = f"| Import of `{name}` | Default | |"
+        rows = (f"| `{o.name}` | {_default(o)} | {_about(o)} |" for o in options_of(declared))
+        page = with_table(page, head, [head, "|---|---|---|", *rows])
+    return page
+
+
+def _default(option: Option) -> str:
+    if option.default is None or option.kind is not str:
+        return option.shown_default
+    return f"`{option.default}`"
+
+
+def _about(option: Option) -> str:
+    """Return the text of an option, with what is typed as code."""
+    text = re.sub(r"(?<!\w)'([^']+)'(?!\w)", r"`\1`", option.text)
+    if option.choices:
+        meanings = (f"`{v}`{what and f' ({what})'}" for v, what in option.choices.items())
+        text += f": {' or '.join(meanings)}"
+    return text
+
+
 PAGES: dict[str, Callable[[str], str]] = {
     "cli.md": with_table_of_kinds,
     "kinds.md": page_of_kinds,
+    "options.md": with_tables_of_options,
 }
 """Pages, and what gives each of them its text anew."""
 

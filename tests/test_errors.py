@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import re
 import sys
 from pathlib import Path
@@ -12,8 +11,9 @@ import pytest
 from datumaro_segmask.errors import OPTIONS, as_typed
 from datumaro_segmask.plugin.coco_import import CocoSegmentsImporter
 from datumaro_segmask.plugin.export.exporter import SegmaskExporter
-from datumaro_segmask.plugin.importer import add_import_options
+from datumaro_segmask.plugin.importer import SegmaskImporter
 from datumaro_segmask.plugin.training.coco import CocoSegmentsExporter
+from datumaro_segmask.plugin.training.semantic import SemanticMasksExporter
 from datumaro_segmask.plugin.training.yolo import YoloSegmentsExporter
 from datumaro_segmask.plugin.yolo_import import YoloSegmentsImporter
 
@@ -21,14 +21,14 @@ PACKAGE = Path(__file__).parents[1] / "datumaro_segmask"
 
 
 def options_there() -> set[str]:
-    imports = argparse.ArgumentParser()
-    add_import_options(imports)
-    parsers = [imports] + [
+    parsers = [
         plugin.build_cmdline_parser()
         for plugin in (
             SegmaskExporter,
+            SegmaskImporter,
             CocoSegmentsExporter,
             YoloSegmentsExporter,
+            SemanticMasksExporter,
             CocoSegmentsImporter,
             YoloSegmentsImporter,
         )

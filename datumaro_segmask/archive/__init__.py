@@ -1,17 +1,5 @@
 """What an archive says: label map, lists, the masks of an item; knows no Datumaro."""
 
-from .encode import (
-    COLOR,
-    LAST_SHARED,
-    MASK_MODES,
-    MaskEncoder,
-    Member,
-    check_colors,
-    format_label_map,
-    instance_numbers,
-    label_map_lines,
-    unknown_value,
-)
 from .files import (
     ImageHead,
     PassedFolder,
@@ -28,7 +16,7 @@ from .files import (
     right_place,
     several_images,
 )
-from .item import Item, Scan, read_item, scan_item, unknown_of
+from .item import Item, Scan, unknown_of, usual_masks
 from .labelmap import (
     BACKGROUND,
     BLACK,
@@ -61,14 +49,12 @@ from .subset_lists import text_of
 from .undeclared import cause_of, nearest, remedy_of
 
 __all__ = [
-    "BACKGROUND", "BLACK", "BY_COLOR", "BY_INDEX", "COLOR", "LAST_SHARED", "MASK_MODES",
-    "MAX_LABELS", "MAX_LIST_BYTES", "VOC_LABELS", "WAYS", "Archive", "ClassLookup", "ImageHead",
-    "Item", "Label", "LabelMap", "MaskEncoder", "Member", "PassedFolder", "Reader", "Scan",
-    "as_png", "cause_of", "check_colors", "find_background", "find_lists", "format_label_map",
-    "has_masks", "image_head", "inner_archives", "instance_numbers", "join_label_maps",
-    "label_map_lines", "lines_of", "make_label_map", "masked_ids", "masks_in",
-    "masks_of_other_types", "masks_passed_over", "nearest", "open_archive", "parse_label_map",
-    "passed_folders", "read_image_head", "read_item", "read_label_map", "read_label_map_file",
-    "remedy_of", "right_place", "scan_item", "several_images", "shared_colors", "show_color",
-    "text_of", "unknown_of", "unknown_value", "unlisted_items", "voc_label_map", "with_own_colors",
+    "BACKGROUND", "BLACK", "BY_COLOR", "BY_INDEX", "MAX_LABELS", "MAX_LIST_BYTES", "VOC_LABELS",
+    "WAYS", "Archive", "ClassLookup", "ImageHead", "Item", "Label", "LabelMap", "PassedFolder",
+    "Reader", "Scan", "as_png", "cause_of", "find_background", "find_lists", "has_masks",
+    "image_head", "inner_archives", "join_label_maps", "lines_of", "make_label_map", "masked_ids",
+    "masks_in", "masks_of_other_types", "masks_passed_over", "nearest", "open_archive",
+    "parse_label_map", "passed_folders", "read_image_head", "read_label_map", "read_label_map_file",
+    "remedy_of", "right_place", "several_images", "shared_colors", "show_color", "text_of",
+    "unknown_of", "unlisted_items", "usual_masks", "voc_label_map", "with_own_colors",
 ]  # fmt: skip

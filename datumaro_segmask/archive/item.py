@@ -106,7 +106,7 @@ class Scan:
     @property
     def usual_places(self) -> tuple[str, str]:
         """Where an export writes class mask and instance mask, letter by letter."""
-        return layout.class_mask(self.item_id), layout.instance_mask(self.item_id)
+        return usual_masks(self.item_id)
 
     @property
     def has_labels(self) -> bool:
@@ -318,3 +318,8 @@ def _blocks(
         broken.append(reader)
         for top in range(done, height, rows):
             yield np.zeros((min(rows, height - top), width), np.uint8)
+
+
+def usual_masks(item_id: str) -> tuple[str, str]:
+    """Return where an archive has the class mask and the instance mask of an item."""
+    return layout.class_mask(item_id), layout.instance_mask(item_id)

@@ -12,6 +12,7 @@ import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from difflib import get_close_matches
+from typing import Any
 
 import datumaro_segmask
 
@@ -117,26 +118,38 @@ def main(args: Sequence[str], prog: str = "datumaro-segmask") -> int:
 def _run(args: list[str], prog: str) -> int:
     if args[0] not in COMMANDS:
         return run_datum(args, prog)
-    command = importlib.import_module(f"{__name__}.{args[0].replace('-', '_')}")
+    command = _module(args[0])
+    cut = args.index("--") if "--" in args else len(args)
+    parser = parser_of(args[0], args[1:cut], prog)
+    options, unknown = parser.parse_known_intermixed_args(args[1:cut])
+    options.rest = args[cut + 1 :]
+    if unknown or (options.rest and not hasattr(command, "TAKES_ARGUMENTS")):
+        raise _unknown(parser, unknown or options.rest, f"{prog} {args[0]}")
+    with _silence() if options.quiet else nullcontext():
+        status: int = command.run(options)
+    return status
+
+
+def parser_of(
+    name: str, args: Sequence[str] = (), prog: str = "datumaro-segmask"
+) -> argparse.ArgumentParser:
+    """Return the parser of one of our commands, whose options may depend on its arguments."""
+    command = _module(name)
     parser = argparse.ArgumentParser(
-        prog=f"{prog} {args[0]}",
+        prog=f"{prog} {name}",
         description=command.__doc__,
         epilog=command.EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    cut = args.index("--") if "--" in args else len(args)
-    takes_arguments = getattr(command, "TAKES_ARGUMENTS", False)
-    command.add_options(*([parser, args[1:cut]] if takes_arguments else [parser]))
+    command.add_options(*([parser, args] if hasattr(command, "TAKES_ARGUMENTS") else [parser]))
     parser.add_argument("--quiet", action="store_true", help="Show no progress and no warnings")
     parser.add_argument("--debug", action="store_true", help="Show the traceback of an error")
-    options, unknown = parser.parse_known_intermixed_args(args[1:cut])
-    options.rest = args[cut + 1 :]
-    if unknown or (options.rest and not takes_arguments):
-        raise _unknown(parser, unknown or options.rest, f"{prog} {args[0]}")
-    with _silence() if options.quiet else nullcontext():
-        status: int = command.run(options)
-    return status
+    return parser
+
+
+def _module(name: str) -> Any:
+    return importlib.import_module(f"{__name__}.{name.replace('-', '_')}")
 
 
 def _unknown(parser: argparse.ArgumentParser, unknown: list[str], command: str) -> UsageError:

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from ..errors import SegmaskExportError, UsageError, printable
 from ..formats import SEGMENTATIONS
-from ..options import add_reading_options
+from ..options import READING, ImportOptions, add_to, number_type
 from ..sharding import (
     PART_ITEMS,
     CocoShards,
@@ -73,13 +73,17 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--shard-items",
-        type=int,
+        type=number_type(least=1),
         default=PART_ITEMS,
         metavar="N",
         help="Items of a shard (default: %(default)s)",
     )
     parser.add_argument(
-        "--jobs", type=int, default=1, metavar="N", help="Processes (default: %(default)s)"
+        "--jobs",
+        type=number_type(least=1),
+        default=1,
+        metavar="N",
+        help="Processes (default: %(default)s)",
     )
     parser.add_argument(
         "--dask", metavar="ADDRESS", help="Scheduler of a Dask cluster, such as tcp://host:8786"
@@ -87,7 +91,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--overwrite", action="store_true", help="Replace the shards of another run (default: stop)"
     )
-    add_reading_options(parser)
+    add_to(parser, ImportOptions, READING)
 
 
 def run(options: argparse.Namespace) -> int:

@@ -5,7 +5,20 @@ to be written), ``finish()`` for what belongs to all of them, and counts in ``le
 place in the format. What it writes goes to a `storage.Sink`, which whoever made it finishes.
 """
 
-from .archive import ArchiveWriter, two_of_one_id, usual_places
+from .archive import (
+    COLOR,
+    MASK_MODES,
+    ArchiveWriter,
+    Member,
+    Standing,
+    check_colors,
+    format_label_map,
+    instance_numbers,
+    lists_in,
+    two_of_one_id,
+    unknown_value,
+    usual_places,
+)
 from .coco import SEGMENTATIONS, CocoWriter, make_images_folder
 from .common import (
     OF_BACKGROUND,
@@ -15,13 +28,16 @@ from .common import (
     WITHOUT_SIZE,
     Classes,
     check_choice,
+    check_names,
     log_left_out,
     place_of_entry,
 )
 from .yolo import YoloWriter
 
 __all__ = [
-    "OF_BACKGROUND", "OF_UNKNOWN", "SEGMENTATIONS", "WITHOUT_IMAGE", "WITHOUT_LABEL",
-    "WITHOUT_SIZE", "ArchiveWriter", "Classes", "CocoWriter", "YoloWriter", "check_choice",
-    "log_left_out", "make_images_folder", "place_of_entry", "two_of_one_id", "usual_places",
+    "COLOR", "MASK_MODES", "OF_BACKGROUND", "OF_UNKNOWN", "SEGMENTATIONS", "WITHOUT_IMAGE",
+    "WITHOUT_LABEL", "WITHOUT_SIZE", "ArchiveWriter", "Classes", "CocoWriter", "Member", "Standing",
+    "YoloWriter", "check_choice", "check_colors", "check_names", "format_label_map",
+    "instance_numbers", "lists_in", "log_left_out", "make_images_folder", "place_of_entry",
+    "two_of_one_id", "unknown_value", "usual_places",
 ]  # fmt: skip

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
+import zlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import yaml
 
 from ..archive import Item, LabelMap
-from ..errors import SegmaskExportError, as_typed
+from ..errors import SegmaskExportError, as_typed, printable
 from ..regions import Instance
 from ..storage import Aside, Entry, FolderSink, Sink, layout
 
@@ -20,7 +22,9 @@ WITHOUT_SIZE = "items without image and without masks, whose width and height no
 WITHOUT_LABEL = "instances without a label, of which training code can make no class"
 OF_BACKGROUND = "instances of what is the background in another archive"
 OF_UNKNOWN = "pixels of which nobody said what they are, and which no object can have"
+_SLASH = "__"  # stands for one in flat names
 WITHOUT_IMAGE = "images that the dataset does not have"
+_problem_of_subset = lru_cache(maxsize=64)(layout.problem_of_new_subset)  # there are few of them
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,49 @@ def place_of_entry(entry: Entry) -> str:
     return f"item {item_id!r} of subset {subset!r}"
 
 
+def two_in_one_split(entry: Entry, split: str) -> SegmaskExportError:
+    """Make the error of an item whose place in a split is taken by that of another subset."""
+    return SegmaskExportError(
+        f"another subset has an item of this id, and both are in the split {split!r}",
+        place_of_entry(entry),
+        "an id of its own for every image of a split",
+        "rename the items, for instance with 'datum transform -t rename'",
+    )
+
+
+def flat_name(item_id: str) -> str:
+    """Return an id as a name without folders, another one for every id: ``a/b`` is ``a__b``.
+
+    An id that could be taken for that of another one gets a checksum, such as ``a__b-1fb0d0fa``.
+    """
+    name = item_id.replace("/", _SLASH)
+    is_plain = name.replace(_SLASH, "/") == item_id
+    return name if is_plain else f"{name}-{zlib.crc32(item_id.encode()):08x}"
+
+
+def check_names(entry: Entry, problem: str | None, nested: str) -> None:
+    """Raise SegmaskExportError for an item whose id or subset cannot be written.
+
+    ``problem`` is what is known of the id, ``nested`` why a subset cannot have folders.
+    """
+    if problem:
+        raise unwritable("id", problem, entry)
+    subset = entry[1]
+    problem = _problem_of_subset(subset) or (nested if "/" in subset else None)
+    if problem:
+        raise unwritable("subset", problem, entry)
+
+
+def unwritable(name: str, problem: str, entry: Entry) -> SegmaskExportError:
+    """Make the error of an item whose id or subset, called ``name``, cannot be written."""
+    return SegmaskExportError(
+        f"its {name} cannot be written: {problem}",
+        place_of_entry(entry),
+        "ids and subsets that can be file names and lines of a list",
+        f"rename the {name}, for instance with 'datum transform -t rename'",
+    )
+
+
 def file_name_of(item: Item) -> str:
     """Return the place of an item's image below the folder of images, whether it has one or not."""
     return (item.image or layout.image(item.item_id, ".jpg")).removeprefix(f"{layout.IMAGES}/")
@@ -86,6 +133,32 @@ def put_image(sink: Sink, place: str, image: bytes | Aside) -> None:
         sink.take(place, image)
     else:
         sink.put(place, image)
+
+
+class Missing:
+    """The pictures that are not written, to be named in a message."""
+
+    _SHOWN = 5
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._named: list[str] = []
+
+    def add(self, place: str) -> None:
+        """Note that there is no picture for a place."""
+        self._count += 1
+        self._named += [place] if len(self._named) < self._SHOWN else []
+
+    def say(self, root: str, *, has_images: bool) -> None:
+        """Log once what is missing below ``root``; ``has_images``: images were to be written."""
+        if self._count:
+            more = self._count - len(self._named)
+            log.warning(
+                "%d images are not in %s yet: %s%s. %s", self._count, root,
+                printable(", ".join(self._named)), f" and {more} more" if more else "",
+                "The dataset does not have them; put them there." if has_images
+                else as_typed("Put them there, or export with save_media=True."),
+            )  # fmt: skip
 
 
 def log_left_out(left_out: Counter[str]) -> None:

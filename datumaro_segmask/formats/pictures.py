@@ -19,6 +19,7 @@ from PIL.Image import Transpose
 from PIL.ImageFile import ImageFile
 
 from ..arrays import turn
+from ..training import decode
 
 _TRANSPOSES = {
     2: Transpose.FLIP_LEFT_RIGHT,
@@ -31,6 +32,7 @@ _TRANSPOSES = {
 }
 _TIFF = (b"II*\0", b"MM\0*")
 _PNG = b"\x89PNG"
+_PNG_KIND, _RGB_OF_8_BITS = slice(24, 26), b"\x08\x02"
 _HEAD = 64  # bytes that hold the first chunks of a WebP
 _NEAR_LOSSLESS = 95  # of a lossy WebP, which does not tell its own quality
 
@@ -62,6 +64,20 @@ def upright(data: bytes, orientation: int | None) -> bytes:
                 return noted
         method = _TRANSPOSES.get(orientation or 1)
         return _saved(image, image if method is None else image.transpose(method), data)
+
+
+def rgb_png(data: bytes) -> bytes:
+    """Return the file of a picture, which notes no orientation, as a PNG of 8-bit RGB.
+
+    Opacity is dropped. Raises ValueError for a picture that cannot be decoded.
+    """
+    is_png = data.startswith(_PNG)
+    if is_png and data[_PNG_KIND] == _RGB_OF_8_BITS and b"tRNS" not in data.partition(b"IDAT")[0]:
+        return data
+    pixels = decode(data)
+    if pixels is None:
+        raise ValueError("OpenCV decodes no such image")
+    return cv2.imencode(".png", pixels)[1].tobytes()
 
 
 def _orientation_of(data: bytes) -> int:

@@ -7,8 +7,6 @@ written as ``(x + 0.5) / width``. Source: docs/training.md.
 
 from __future__ import annotations
 
-import logging
-import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache, partial
@@ -18,23 +16,17 @@ import numpy as np
 
 from ..archive import Item
 from ..arrays import Size
-from ..errors import SegmaskExportError, as_typed, printable
 from ..regions import Instance, Ring
-from ..storage import Aside, Entry, FolderSink, Hashes, Record, layout, open_plain
-from ..training import MAX_LENGTH, TEST, TRAIN, VAL, Splits, center_rings, split_subsets
-from .common import Classes, file_name_of, place_of_entry, put_image, yaml_text
+from ..storage import Aside, Entry, FolderSink, Hashes, Record, layout
+from ..training import MAX_LENGTH, TRAIN, center_rings, split_subsets
+from .common import Classes, Missing, file_name_of, put_image, two_in_one_split
+from .data_file import IMAGES, discard_caches, has_own_data_file, put_data_file
 from .lines import ObjectLines, Objects
 
-log = logging.getLogger(__name__)
-
 NAME = "yolo_segments"
-IMAGES, LABELS = "images", "labels"
-DATA_FILE = "data.yaml"
+LABELS = "labels"
 OF_CROWDS = "regions of crowds, which the format has no place for"
-_HEAD = "# Written by datumaro-segmask, yolo_segments"
 _FEWEST = 3  # points; of fewer, Ultralytics takes a line for a box
-_SHOWN = 5  # missing images that are named
-_CACHE = ".cache"  # what Ultralytics calls a folder of labels by, to remember what is in it
 
 
 class YoloImage(NamedTuple):
@@ -91,8 +83,7 @@ class YoloWriter:
         self._subsets: dict[str, None] = {}  # in their order
         self._seen = Hashes()
         self.coder = YoloCoder(classes)
-        self._missing = 0
-        self._named: list[str] = []
+        self._missing = Missing()
         self.left_out: Counter[str] = Counter()
 
     def __enter__(self) -> YoloWriter:
@@ -115,12 +106,7 @@ class YoloWriter:
         folder = self._folder_of(subset)
         key = hash((folder, item_id))
         if key in self._seen:
-            raise SegmaskExportError(
-                f"another subset has an item of this id, and both are in the split {folder!r}",
-                place_of_entry(entry),
-                "an id of its own for every image of a split",
-                "rename the items, for instance with 'datum transform -t rename'",
-            )
+            raise two_in_one_split(entry, folder)
         self._seen.add(key)
         self._subsets[subset] = None
         place = f"{IMAGES}/{folder}/{coded.file_name}"
@@ -128,8 +114,7 @@ class YoloWriter:
             put_image(self._sink, place, image)
         else:
             self._sink.keep(place)  # the one that an earlier export wrote
-            self._missing += 1
-            self._named += [place] if len(self._named) < _SHOWN else []
+            self._missing.add(place)
         put = partial(self._sink.put_lines, label_place(place))
         self.coder.lines.finish(coded.objects, put)
 
@@ -140,90 +125,16 @@ class YoloWriter:
     def finish(self) -> None:
         """Write ``data.yaml``, and say what it does not name and what is missing."""
         self.coder.lines.flush()
-        self._discard_caches()
+        discard_caches(self._sink, LABELS)
         splits = split_subsets(self._subsets, self._split_of)
-        folders = {
-            split: [*dict.fromkeys(f"{IMAGES}/{self._folder_of(s)}" for s in subsets)]
-            for split, subsets in splits.subsets.items()
-        }
-        self._say_what_is_odd(splits)
-        # Ultralytics insists on both; a test set stands for neither.
-        val = folders[VAL] or folders[TRAIN] or [f"{IMAGES}/{VAL}"]
-        named = {TRAIN: folders[TRAIN] or [f"{IMAGES}/{TRAIN}"], VAL: val}
-        named |= {TEST: folders[TEST]} if folders[TEST] else {}
-        lines = data_file(os.path.abspath(self._root), named, self._classes.names)
-        self._sink.put_lines(DATA_FILE, lines)
-        self._say_what_is_missing()
-
-    def _say_what_is_odd(self, splits: Splits) -> None:
-        if not splits.subsets[TRAIN]:
-            log.warning(
-                as_typed(
-                    "No subset is the split 'train': %s names a folder that is not there. Name a "
-                    "subset with the option split, as in 'part1=train', or split the dataset "
-                    "first: datum transform -t random_split"
-                ),
-                DATA_FILE,
-            )
-        elif not splits.subsets[VAL]:
-            log.warning(
-                as_typed(
-                    "No subset is the split 'val', which Ultralytics insists on: %s names the "
-                    "images of %s for it, so validation scores will look too good. Name a subset "
-                    "with the option split, as in 'part2=val', or split the dataset first: datum "
-                    "transform -t random_split"
-                ),
-                DATA_FILE,
-                _listed(splits.subsets[TRAIN]),
-            )
-        if splits.unused:
-            log.warning(
-                "%s does not name %s, because other subsets have the same items.",
-                DATA_FILE,
-                _listed(splits.unused),
-            )
-        for split in splits.mixed:
-            log.warning(
-                "The split %r has subsets of different meaning: %s.",
-                split,
-                _listed(splits.subsets[split]),
-            )
-
-    def _discard_caches(self) -> None:
-        """Discard what Ultralytics remembers of the labels, which it tells by their sizes."""
-        for folder, _, names in os.walk(os.path.join(self._sink.root, LABELS)):
-            for name in names:
-                labels = os.path.join(folder, name.removesuffix(_CACHE))
-                if name.endswith(_CACHE) and os.path.isdir(labels):
-                    place = os.path.relpath(os.path.join(folder, name), self._sink.root)
-                    self._sink.discard(place.replace(os.sep, "/"))
-
-    def _say_what_is_missing(self) -> None:
-        if self._missing:
-            more = self._missing - len(self._named)
-            log.warning(
-                "%d images are not in %s yet: %s%s. %s", self._missing, self._root,
-                printable(", ".join(self._named)), f" and {more} more" if more else "",
-                "The dataset does not have them; put them there." if self._has_images
-                else as_typed("Put them there, or export with save_media=True."),
-            )  # fmt: skip
-
-
-def _listed(subsets: Sequence[str]) -> str:
-    return printable(", ".join(map(repr, subsets)))
+        put_data_file(self._sink, NAME, self._root, splits, self._folder_of, self._classes.names)
+        self._missing.say(self._root, has_images=self._has_images)
 
 
 def record_of(root: str) -> Record:
     """Return how exports into a folder know what earlier ones wrote; older ones left no record."""
-
-    def was_ours(name: str) -> bool:
-        try:
-            with open_plain(os.path.join(root, DATA_FILE)) as file:
-                return is_own_data_file(file.read(100))
-        except OSError:
-            return False
-
-    return Record(NAME, was_ours, IMAGES)  # one label file would serve two pictures
+    # One label file would serve two pictures.
+    return Record(NAME, lambda _: has_own_data_file(root, NAME), IMAGES)
 
 
 def label_lines(
@@ -252,24 +163,3 @@ def label_place(image: str) -> str:
     """Return where Ultralytics looks for the labels of an image: by its place, by rule."""
     head, _, tail = f"/{image}".rpartition(f"/{IMAGES}/")
     return f"{head}/{LABELS}/{tail.rpartition('.')[0]}.txt".removeprefix("/")
-
-
-def data_file(
-    path: str, splits: Mapping[str, Sequence[str]], names: Sequence[str]
-) -> Iterator[str]:
-    """Yield the lines of ``data.yaml``: ``path``, the folders of images of each split, ``names``.
-
-    ``path``: where the whole tree lies; ``splits``: for each, such as ``train``, its folders.
-    """
-    yield _HEAD
-    # A relative path would be one from wherever Ultralytics is started.
-    yield "# Without 'path', the folder of this file counts: take the line out to move the tree."
-    about: dict[str, object] = {"path": path}
-    about |= {split: own[0] if len(own) == 1 else [*own] for split, own in splits.items()}
-    about["names"] = dict(enumerate(names))
-    yield yaml_text(about)
-
-
-def is_own_data_file(head: bytes) -> bool:
-    """Tell by its first bytes, of which 100 are enough, whether a file was written here."""
-    return head.startswith(_HEAD.encode())

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from copy import copy
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
@@ -29,15 +30,16 @@ from numpy.typing import NDArray
 from pycocotools import mask as mask_utils
 
 from .. import regions
-from ..archive import Member, instance_numbers, unknown_value
 from ..errors import UnpaintableError
-from ..regions import Instance, decode_box
+from ..formats import Member, instance_numbers, unknown_value
+from ..regions import Instance, decode_box, overlap_of_boxes
 from ..rules import is_thin
 from .labels import ExportLabels, label_error
 
 PAINTED = (Mask, Polygon, Bbox, RotatedBbox, Ellipse)
 OUTLINES = (Mask, Polygon, Ellipse)
 _DECIMALS = 2  # of the coordinates that Datumaro keeps
+_SAME_EXTENT = 0.9  # of the overlap of two extents over their union
 
 Placed: TypeAlias = tuple[int, Annotation]
 """An annotation behind its position among those of its item."""
@@ -46,6 +48,7 @@ OF_OTHER_LABELS = "annotations whose label the label map does not have"
 WITHOUT_LABEL = "annotations without a label, beside others that have one"
 HIDDEN = "annotations that others cover entirely"
 WITHOUT_PIXELS = "annotations that cover no pixel"
+OWN_BOXES = "boxes that are taken for those of other annotations"
 
 _UNKNOWN = "is_unknown"  # the attribute of such a region, which Datumaro's own formats keep
 
@@ -223,7 +226,8 @@ def is_stuff(annotation: Annotation) -> bool:
 
 def is_unknown(annotation: Annotation) -> bool:
     """Tell whether an annotation is a region of which nobody said what it is."""
-    return annotation.label is None and bool(annotation.attributes.get(_UNKNOWN))
+    has_label = getattr(annotation, "label", 0) is not None  # some kinds never have one
+    return not has_label and bool(annotation.attributes.get(_UNKNOWN))
 
 
 def is_thin_object(annotation: Annotation) -> bool:
@@ -231,6 +235,48 @@ def is_thin_object(annotation: Annotation) -> bool:
     if isinstance(annotation, SegmaskMask):
         return annotation.known is not None and is_thin(*annotation.known.bbox[2:])
     return isinstance(annotation, Polygon) and is_thin(*annotation.get_bbox()[2:])
+
+
+def in_paint_order(annotations: Sequence[Annotation], left_out: Counter[str]) -> list[Placed]:
+    """Return the annotations to paint, those behind first: by z-order, ties by id or position.
+
+    Ids decide if every object has one of its own and none is 0: Datumaro's readers of COCO give the
+    annotations in the reverse of the file. Each comes with its position, by which messages call it.
+    A box in a group that also has an outline is that object's box and is not painted; nor is one
+    without a common group that has the label and the extent of an outline. The types of annotation
+    that no mask can show are counted in ``left_out``, and boxes of the second kind.
+    """
+    outlined = {a.group for a in annotations if isinstance(a, OUTLINES) and a.group}
+    painted = []
+    for i, annotation in enumerate(annotations):
+        if not isinstance(annotation, PAINTED):
+            left_out[f"annotations of type {annotation.type.name}"] += 1
+        elif not isinstance(annotation, Bbox):
+            painted.append((i, annotation))
+        elif annotation.group not in outlined:
+            if _is_box_of_another(annotation, annotations):
+                left_out[OWN_BOXES] += 1
+            else:
+                painted.append((i, annotation))
+    ids = {annotation.id for _, annotation in painted}
+    objects = {(annotation.id, annotation.group or -1 - i) for i, annotation in painted}
+    by_ids = 0 not in ids and len(ids) == len(objects)  # the parts of an object share its id
+    return sorted(painted, key=lambda it: (it[1].z_order, it[1].id if by_ids else 0))
+
+
+def _is_box_of_another(box: Bbox, annotations: Sequence[Annotation]) -> bool:
+    """Tell whether a box has the label and the extent of a mask, polygon or ellipse.
+
+    Datumaro's importers of COCO (annotation id 0) and of VOC give such boxes no group.
+    """
+    for other in annotations:
+        if isinstance(other, OUTLINES) and other.label == box.label:
+            with suppress(Exception):  # what is broken about it is said when it is painted
+                # Datumaro 1.11 has the box of a mask one pixel too small.
+                extent = to_instance(other)[0].bbox if isinstance(other, Mask) else other.get_bbox()
+                if overlap_of_boxes(box.get_bbox(), extent) >= _SAME_EXTENT:
+                    return True
+    return False
 
 
 def paint_annotations(
@@ -246,7 +292,7 @@ def paint_annotations(
     """Paint annotations, given as `in_paint_order` has them, into the two masks of an item.
 
     ``size`` is height and width in pixels, ``background`` the value of unpainted pixels in the
-    class mask, where what is unknown has `archive.unknown_value`. ``where`` names the item in
+    class mask, where what is unknown has `formats.unknown_value`. ``where`` names the item in
     messages. An annotation that cannot be painted goes
     to ``report`` and, if that returns, is left out. What else does not show is counted in
     ``left_out``. With ``number_stuff`` every shape is an instance. Returns None where

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import copy
-import inspect
 import logging
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
-from difflib import get_close_matches
 from functools import partial
-from typing import TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from datumaro.components.annotation import (
     Annotation,
@@ -27,11 +25,10 @@ from ..archive import (
     Archive,
     Item,
 )
-from ..errors import OptionError, SegmaskImportError, StoreError, UnsafePathError, printable
-from ..png import MAX_PIXELS
-from ..regions import CONNECTIVITIES
+from ..errors import SegmaskImportError, StoreError, UnsafePathError, check_options, printable
+from ..options import COMPONENTS, KEEP, POLYGON, ImportOptions
 from ..rules import RULES, WholeFacts, log_findings, open_archive
-from ..storage import Listing, layout
+from ..storage import Entry, Listing, layout
 from .annotations import make_mask
 from .host import border, keep_freed_memory, report_imported, set_subsets, track
 from .labels import make_categories
@@ -43,10 +40,6 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 R = TypeVar("R")
 
-MASK, POLYGON = ANNOTATIONS = ("mask", "polygon")
-FROM_MASKS, COMPONENTS = INSTANCES = ("masks", "components")
-SKIP, KEEP = UNKNOWN = ("skip", "keep")
-
 
 class SegmaskBase(DatasetBase):
     """The items of one archive, subset by subset, in the order of the lists.
@@ -55,16 +48,9 @@ class SegmaskBase(DatasetBase):
     ``path`` is but its name. Construction reads the lists and the label map; the masks of an item
     are read when it is iterated, and are dropped when its annotations are made.
 
-    ``annotation`` is ``mask`` or ``polygon`` (docs/format.md, section 6), exact or simplified by
-    ``tolerance`` pixels.
-    ``instances`` is ``masks`` (as the instance masks say) or ``components``: pixels of a class
-    that belong to no instance become one for each connected component, of ``connectivity`` 4 or
-    8 and at least ``min_area`` pixels. ``keep_background`` makes the background a label like any
-    other, ``ignore_index`` is a value of gray class masks that means "no annotation". With
-    ``unknown`` ``keep`` its pixels, and those of VOC's void, are a mask without a label (its
-    attribute ``is_unknown``), which our exports write where their readers look; with ``skip`` they
-    are nothing. ``max_pixels`` is the largest mask that is read. ``num_workers`` threads read items
-    ahead.
+    ``options`` are those of `ImportOptions`; polygons are those of docs/format.md, section 6. With
+    ``unknown`` ``keep``, pixels that say nothing are a mask without a label (its attribute
+    ``is_unknown``), which our exports write where their readers look.
 
     Raises SegmaskImportError when made; the errors of single items go to the error policy of
     ``ctx``.
@@ -75,49 +61,36 @@ class SegmaskBase(DatasetBase):
         self,
         path: str | os.PathLike[str] | Archive,
         *,
-        annotation: str = ANNOTATIONS[0],
-        tolerance: float = 0.0,
-        instances: str = INSTANCES[0],
-        connectivity: int = CONNECTIVITIES[0],
-        min_area: int = 0,
-        keep_background: bool = False,
-        ignore_index: int | None = None,
-        unknown: str = UNKNOWN[0],
-        max_pixels: int = MAX_PIXELS,
-        num_workers: int = 0,
         stream: bool = False,
         opened: Archive | None = None,
         ctx: ImportContext | None = None,
+        **options: Any,
     ) -> None:
-        check_options(
-            annotation=annotation,
-            instances=instances,
-            connectivity=connectivity,
-            unknown=unknown,
-        )
+        chosen = check_options(ImportOptions, options)
         keep_freed_memory()
         if isinstance(path, Archive):
             self._archive = path
         else:
             self._archive = opened or open_archive(path, stream)
         check_subsets(self._archive)
-        self.listing = Listing(
-            os.path.realpath(self._archive.storage.place()), self._archive.subsets
-        )
+        reading = {
+            "keep_background": chosen.keep_background,
+            "ignore_index": chosen.ignore_index,
+            "keep_unknown": chosen.unknown == KEEP,
+            "max_pixels": chosen.max_pixels,
+        }
+        self._reader = self._archive.reader(**reading)
+        place = os.path.realpath(self._archive.storage.place())
+        self.listing = Listing(place, self._archive.subsets, reading=reading)
         """What saves need to know of this archive later: which items could not be read."""
-        self._as_polygons = annotation == POLYGON
-        self._tolerance = tolerance
-        self._components = (connectivity, min_area) if instances == COMPONENTS else None
-        self._reader = self._archive.reader(
-            keep_background=keep_background,
-            ignore_index=ignore_index,
-            keep_unknown=unknown == KEEP,
-            max_pixels=max_pixels,
+        self._as_polygons = chosen.annotation == POLYGON
+        self._tolerance = chosen.tolerance
+        self._components = (
+            (chosen.connectivity, chosen.min_area) if chosen.instances == COMPONENTS else None
         )
-        self._num_workers = num_workers
+        self._num_workers = chosen.num_workers
         self._stream = stream
-        self._warned_of_labels = False
-        self._ways: dict[str, str] = {}  # that class masks were read, and the first of each
+        self._remarks: Callable[[Remark], None] = Remarks(self.place).add
         super().__init__(
             subsets=list(self._archive.subsets),
             media_type=Image,
@@ -165,10 +138,28 @@ class SegmaskBase(DatasetBase):
         """
         if name not in self._archive.subsets:
             raise KeyError(f"no subset {name!r}, there are {sorted(self._archive.subsets)}")
+        return self._part({name: self._archive.subsets[name]})
+
+    def place(self, name: str) -> str:
+        """Return how to call a file of the archive in a message."""
+        return self._archive.storage.place(name)
+
+    def part(
+        self, entries: Iterable[Entry], ctx: ImportContext, remark: Callable[[Remark], None]
+    ) -> SegmaskBase:
+        """Return these items alone; what is to be said of them goes to ``ctx`` and ``remark``."""
+        subsets: dict[str, list[str]] = {}
+        for item_id, subset in entries:
+            subsets.setdefault(subset, []).append(item_id)
+        part = self._part(subsets)
+        part._ctx, part._remarks = ctx, remark
+        return part
+
+    def _part(self, subsets: Mapping[str, Collection[str]]) -> SegmaskBase:
         part = copy.copy(self)
-        part._archive = replace(self._archive, subsets={name: self._archive.subsets[name]})
+        part._archive = replace(self._archive, subsets=dict(subsets))
         part.listing = replace(self.listing, subsets=part._archive.subsets)
-        set_subsets(part, [name])
+        set_subsets(part, [*subsets])
         return part
 
     def _make(self, read: Callable[[], Item], item_id: str, subset: str) -> DatasetItem | None:
@@ -182,9 +173,9 @@ class SegmaskBase(DatasetBase):
             report_imported(self._ctx.error_policy, error, item_id, subset)
             return None
         self.listing.unread.discard((item_id, subset))
-        if not item.has_labels and item.instances:
-            self._warn_of_missing_labels(item)
-        self._warn_of_two_ways(item)
+        mask = item.class_mask or item.instance_mask or ""
+        lacks_labels = not item.has_labels and bool(item.instances)
+        self._remarks(Remark(item_id, mask, item.class_mask and item.way, lacks_labels))
         return DatasetItem(item_id, subset=subset, media=self._media(item), annotations=annotations)
 
     def _annotations(self, item: Item) -> list[Annotation]:
@@ -200,25 +191,6 @@ class SegmaskBase(DatasetBase):
     def _place_of_mask(self, item: Item) -> str:
         return self._archive.storage.place(item.class_mask or item.instance_mask or "")
 
-    def _warn_of_missing_labels(self, item: Item) -> None:
-        if not self._warned_of_labels:
-            self._warned_of_labels = True
-            log.warning(
-                "%s: the item %r has an instance mask but no class mask, so its masks have no "
-                "label. This is said once; other items may lack theirs too.",
-                printable(self._place_of_mask(item)),
-                item.item_id,
-            )
-
-    def _warn_of_two_ways(self, item: Item) -> None:
-        if item.way is None or item.way in self._ways or item.class_mask is None:
-            return
-        self._ways[item.way] = item.class_mask
-        if len(self._ways) == len(WAYS):
-            facts = WholeFacts(ways={way: [mask] for way, mask in self._ways.items()})
-            findings = RULES["class-mask-kinds"].findings(facts)
-            log_findings(self._archive.storage.place, findings)
-
     def _media(self, item: Item) -> Image | None:
         storage = self._archive.storage
         if item.image is None:
@@ -228,6 +200,41 @@ class SegmaskBase(DatasetBase):
         if path is None:
             return StoredImage(storage, item.image, item.size, item.turn)
         return image_in_file(path, item.size, item.turn)
+
+
+class Remark(NamedTuple):
+    """What may have to be said of an item: ``way`` as in `Item`, ``mask`` the place of a mask."""
+
+    item_id: str
+    mask: str
+    way: str | None
+    lacks_labels: bool
+
+
+class Remarks:
+    """Logs what is to be said of the items of an archive, each kind once."""
+
+    def __init__(self, place: Callable[[str], str]) -> None:
+        self._place = place
+        self._warned_of_labels = False
+        self._ways: dict[str, str] = {}  # that class masks were read, and the first of each
+
+    def add(self, remark: Remark) -> None:
+        """Say what is new about an item."""
+        if remark.lacks_labels and not self._warned_of_labels:
+            self._warned_of_labels = True
+            log.warning(
+                "%s: the item %r has an instance mask but no class mask, so its masks have no "
+                "label. This is said once; other items may lack theirs too.",
+                printable(self._place(remark.mask)),
+                remark.item_id,
+            )
+        if remark.way is None or remark.way in self._ways:
+            return
+        self._ways[remark.way] = remark.mask
+        if len(self._ways) == len(WAYS):
+            facts = WholeFacts(ways={way: [mask] for way, mask in self._ways.items()})
+            log_findings(self._place, RULES["class-mask-kinds"].findings(facts))
 
 
 def check_subsets(archive: Archive) -> None:
@@ -264,29 +271,3 @@ def read_ahead(
                 yield ready, future.result
         for ready, future in pending:
             yield ready, future.result
-
-
-_CHOICES = {
-    "annotation": ANNOTATIONS,
-    "instances": INSTANCES,
-    "connectivity": CONNECTIVITIES,
-    "unknown": UNKNOWN,
-}
-
-
-def check_options(**options: object) -> None:
-    """Raise OptionError for what is no option of the import, or no value of one."""
-    known = [*inspect.signature(SegmaskBase).parameters][1:]
-    for name, value in options.items():
-        if name not in known:
-            meant = get_close_matches(name, known, 1)
-            remedy = f"type {meant[0]!r}" if meant else "leave it out"
-            names = ", ".join(sorted(set(known) - {"ctx", "stream"}))
-            raise OptionError(
-                f"there is no option {name!r}", "the import", f"one of {names}", remedy
-            )
-        choices = _CHOICES.get(name, (value,))
-        if value not in choices:
-            expected = f"one of {', '.join(map(repr, choices))}"
-            what = f"the option {name} is {value!r}"
-            raise OptionError(what, "the import", expected, "choose one of them")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 from datumaro.components.format_detection import FormatDetectionConfidence
 from datumaro.components.media import Image
@@ -15,10 +15,13 @@ from ..formats.read_coco import (
     CocoDataset,
     CocoImage,
     has_coco,
+    has_doubled_names,
     open_coco,
     picture_of,
     read_objects,
 )
+from ..options import CocoImportOptions
+from .host import ABOVE_MEDIUM
 from .media import MissingImage, as_masks_lie
 from .reading import Found, SourceBase, SourceImporter, head_of
 
@@ -82,21 +85,20 @@ def _media(path: str | None, entry: CocoImage) -> tuple[Image, Size]:
 class CocoSegmentsImporter(SourceImporter):
     """Imports COCO instances and COCO results; every object comes back as the very same mask.
 
-    What Datumaro finds as ``coco``, ``coco_instances`` or ``roboflow_coco`` stays so.
+    What Datumaro finds as ``coco``, ``coco_instances`` or ``roboflow_coco`` stays so, unless two
+    categories have one name, for which Datumaro refuses it.
     """
 
     NAME = "coco_segments"
     BASE = CocoSegmentsBase
-    DETECT_CONFIDENCE = FormatDetectionConfidence.LOW
-    PATHS: ClassVar[dict[str, str]] = {
-        "images": "Folder of the pictures (default: found beside the JSON)",
-        "gt": "JSON of the data set that results belong to (default: found beside them)",
-    }
+    OPTIONS = CocoImportOptions
 
     @classmethod
     def get_file_extensions(cls) -> list[str]:
         return ["", ".json"]
 
     @classmethod
-    def looks_right(cls, path: str) -> bool:
-        return has_coco(path)
+    def confidence(cls, path: str) -> FormatDetectionConfidence | None:
+        if has_doubled_names(path):
+            return ABOVE_MEDIUM
+        return FormatDetectionConfidence.LOW if has_coco(path) else None

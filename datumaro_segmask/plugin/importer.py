@@ -11,10 +11,11 @@ from datumaro.components.format_detection import FormatDetectionConfidence, Form
 from datumaro.components.importer import Importer
 
 from .._bridge import EXTENSIONS
-from ..options import add_reading_options
+from ..errors import check_options
+from ..options import ImportOptions, add_to
 from ..rules import open_archive
 from ..storage import absolute, archive_roots, holds_archive, is_alone, layout, url_of
-from .base import ANNOTATIONS, INSTANCES, UNKNOWN, check_options, check_subsets
+from .base import check_subsets
 from .host import (
     ABOVE_EXTREME_LOW,
     ABOVE_MEDIUM,
@@ -24,7 +25,6 @@ from .host import (
     let_datasets_know_their_archive,
     let_datasets_save_to_files,
 )
-from .transforms import add_component_options, add_tolerance_option
 
 NAME = "segmask"
 
@@ -49,7 +49,7 @@ class SegmaskImporter(FormatCli, Importer):
     @classmethod
     def build_cmdline_parser(cls, **kwargs: Any) -> argparse.ArgumentParser:
         parser: argparse.ArgumentParser = super().build_cmdline_parser(**kwargs)
-        add_import_options(parser)
+        add_to(parser, ImportOptions)
         return parser
 
     @classmethod
@@ -110,7 +110,7 @@ class SegmaskImporter(FormatCli, Importer):
             if not path or not os.path.exists(path):
                 raise DatasetNotFoundError(path, self.NAME)
             place = absolute(path)
-        check_options(**extra_params)
+        check_options(ImportOptions, extra_params)
         archive = open_archive(place, stream)
         check_subsets(archive)
         options = {**extra_params, "opened": archive, "stream": stream}
@@ -129,44 +129,3 @@ class SegmaskImporter(FormatCli, Importer):
     @property
     def can_stream(self) -> bool:
         return True
-
-
-def add_import_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of an import, as Datumaro's projects and our own ``convert`` take them."""
-    parser.add_argument(
-        "--annotation",
-        choices=ANNOTATIONS,
-        default=ANNOTATIONS[0],
-        help="Kind of the annotations; polygons give the very same masks when painted "
-        "(default: %(default)s)",
-    )
-    add_tolerance_option(parser)
-    parser.add_argument(
-        "--instances",
-        choices=INSTANCES,
-        default=INSTANCES[0],
-        help="Where instances come from: 'masks' (the instance masks alone) or 'components' "
-        "(pixels without an instance also become one for each connected component) "
-        "(default: %(default)s)",
-    )
-    add_component_options(parser)
-    parser.add_argument(
-        "--num-workers",
-        type=int,
-        default=0,
-        help="Threads that read items ahead; pays for large masks (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--keep-background",
-        action="store_true",
-        help="Import the background as objects too (default: its pixels are no annotation)",
-    )
-    add_reading_options(parser)
-    parser.add_argument(
-        "--unknown",
-        choices=UNKNOWN,
-        default=UNKNOWN[0],
-        help="What becomes of the pixels of --ignore-index and of VOC's void: 'skip' (nothing, as "
-        "if they were background) or 'keep' (a region of their own, which training ignores where "
-        "the format can say so) (default: %(default)s)",
-    )

@@ -6,7 +6,6 @@ Painted, what lies on top hides the rest, and every pixel has one label and one 
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
@@ -22,10 +21,10 @@ from datumaro.components.annotation import (
 from datumaro.components.dataset_base import CategoriesInfo, DatasetItem
 
 from .. import regions
-from ..archive import BLACK, Item, find_background, unknown_of, unknown_value
+from ..archive import BLACK, Item, find_background, unknown_of
 from ..arrays import Size
 from ..errors import SegmaskExportError, UnpaintableError
-from ..formats import OF_UNKNOWN, Classes
+from ..formats import OF_UNKNOWN, Classes, unknown_value
 from ..regions import Instance, Scanner, group_runs
 from ..storage import layout
 from ..training import cover, dense
@@ -34,12 +33,14 @@ from .annotations import (
     Painted,
     SegmaskMask,
     geometry_of,
+    in_paint_order,
+    is_stuff,
     is_unknown,
     paint_annotations,
     place_of_annotation,
 )
-from .export.item_files import in_paint_order, place_of, size_of
 from .labels import ExportLabels, label_error
+from .media import file_suffix, place_of, size_of
 
 _NOTHING = -1  # the label of pixels that are no annotation
 
@@ -105,8 +106,7 @@ def image_place(item: DatasetItem) -> str | None:
     media = item.media
     if media is None or not getattr(media, "has_data", False):
         return None
-    suffix = layout.split_suffix(os.path.basename(getattr(media, "path", None) or ""))[1]
-    return layout.image(item.id, suffix or getattr(media, "ext", None) or ".jpg")
+    return layout.image(item.id, file_suffix(media) or ".jpg")
 
 
 def _size_if_known(item: DatasetItem) -> Size | None:
@@ -231,13 +231,6 @@ class ObjectMaker:
             pair = _Pair(annotation.group or ("alone", i), annotation.label, is_crowd)
             pairs.setdefault(pair, []).append(_Member(annotation, place))
         return pairs
-
-
-def is_stuff(annotation: Annotation) -> bool:
-    """Tell whether an annotation is what the importer made of class pixels without an instance."""
-    return (
-        isinstance(annotation, SegmaskMask) and not annotation.group and not is_unknown(annotation)
-    )
 
 
 def _known(members: Sequence[_Member], pair: _Pair, size: Size) -> Instance | None:

@@ -18,13 +18,13 @@ from ..archive import (
     BLACK,
     Label,
     LabelMap,
-    check_colors,
     find_background,
     read_label_map_file,
     voc_label_map,
 )
 from ..colors import Rgb, voc_color
 from ..errors import SegmaskExportError, UnpaintableError
+from ..formats import check_colors
 from ..rules import log_background
 
 log = logging.getLogger(__name__)

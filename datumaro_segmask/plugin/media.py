@@ -1,14 +1,18 @@
-"""Pictures as their masks lie: those of our imports, and those of other importers.
+"""Pictures as their masks lie: those of our imports, and those of other importers; their files.
 
 Source: docs/format.md, section 4.
 """
 
 from __future__ import annotations
 
+import io
+import os
 from collections.abc import Callable
 from functools import partial
 from typing import IO, Any, TypeAlias
 
+from datumaro.components.annotation import Mask
+from datumaro.components.dataset_base import DatasetItem
 from datumaro.components.media import (
     Image,
     ImageFromBytes,
@@ -17,9 +21,13 @@ from datumaro.components.media import (
     MediaElement,
 )
 
-from ..archive import image_head
+from ..archive import ImageHead, image_head
 from ..arrays import Size, turn
+from ..errors import SegmaskExportError
+from ..formats import place_of_entry
+from ..formats.pictures import notes_orientation, upright
 from ..storage import Storage, layout, open_plain
+from .annotations import size_of_mask
 from .host import border, decode_as_stored, save_bytes
 
 SizeOfMasks: TypeAlias = Callable[[], Size | None]
@@ -118,3 +126,109 @@ def image_in_file(path: str, size: Size | None, turn: int | None) -> Image:
 @border()
 def _read_image(storage: Storage, name: str) -> bytes:
     return storage.read(name)
+
+
+def place_of(item: DatasetItem) -> str:
+    """Return how to call an item in a message."""
+    return place_of_entry((item.id, item.subset))
+
+
+def size_of(item: DatasetItem) -> Size:
+    """Return height and width of an item in pixels; raises SegmaskExportError if not known."""
+    masks = (annotation for annotation in item.annotations if isinstance(annotation, Mask))
+    sizes = (Size(*size_of_mask(mask, place_of(item))) for mask in masks)
+    size = size_of_picture(item.media, lambda: next(sizes, None)) or next(sizes, None)
+    if size is None:
+        raise SegmaskExportError(
+            "the size of its image is not known",
+            place_of(item),
+            "an image, or masks, which tell it",
+            "give the dataset its images, or make the items with Image.from_file(path, "
+            "size=(height, width))",
+        )
+    return size
+
+
+def image_data(item: DatasetItem, suffix: str) -> bytes:
+    """Return the file of an item's image, encoded as ``suffix`` says.
+
+    Raises SegmaskExportError for an image that cannot be read or encoded.
+    """
+    if "/" in suffix or layout.problem_of_name(f"name{suffix}"):
+        raise SegmaskExportError(
+            f"its image has the extension {suffix!r}, which cannot stand in a file name",
+            place_of(item),
+            "an extension such as '.jpg'",
+            "choose one with image_ext, or export without save_media",
+        )
+    buffer = io.BytesIO()
+    try:
+        if isinstance(item.media, ImageFromBytes) and item.media.ext == suffix:
+            buffer.write(item.media.bytes)  # which Datumaro would decode and encode again
+        else:
+            as_masks_lie(item.media, partial(size_of, item)).save(buffer, ext=suffix)
+    except Exception as error:  # Datumaro's backends raise what they meet, AttributeError too
+        raise SegmaskExportError(
+            f"its image cannot be saved ({error})",
+            place_of(item),
+            f"an image that can be read and written as {suffix}",
+            "check the file, or export without save_media",
+        ) from error
+    data = buffer.getvalue()
+    check_size(item, image_head(partial(io.BytesIO, data)))
+    return data
+
+
+def upright_image(item: DatasetItem, suffix: str) -> tuple[bytes, bool]:
+    """Return the file of an item's image as training wants it, and whether that meant a change.
+
+    Its pixels lie as its masks do, and it notes no other orientation. Raises as `image_data`.
+    """
+    media = as_masks_lie(item.media, partial(size_of, item))
+    in_file = isinstance(media, (ImageFromBytes, ImageFromFile))
+    if not in_file or suffix.lower() != file_suffix(media).lower():
+        return image_data(item, suffix), False
+    orientation: int | None = getattr(media, "turn", None)
+    try:
+        data = media.bytes
+        if data is None:
+            raise FileNotFoundError("the file is gone")
+        if not notes_orientation(data, orientation):
+            check_size(item, image_head(partial(io.BytesIO, data)))
+            return data, False
+        return upright(data, orientation), True
+    except (OSError, ValueError) as error:
+        raise SegmaskExportError(
+            f"its image cannot be saved ({error})",
+            place_of(item),
+            f"an image that can be read and written as {suffix}",
+            "check the file, or export without save_media",
+        ) from error
+
+
+def file_suffix(media: MediaElement) -> str:
+    """Return the suffix of a picture's file as it stands there, empty if nobody knows one.
+
+    Datumaro's own ``ext`` is in small letters.
+    """
+    place = media.name if isinstance(media, StoredImage) else getattr(media, "path", None) or ""
+    return layout.split_suffix(os.path.basename(place))[1] or getattr(media, "ext", None) or ""
+
+
+def check_size(item: DatasetItem, head: ImageHead | None) -> None:
+    """Raise SegmaskExportError for a picture of another size than the dataset says.
+
+    ``head`` is that of its file, None if it cannot be read. Turned or not, it may fit either way.
+    """
+    masks = (a for a in item.annotations if isinstance(a, Mask))
+    said = next((size_of_mask(mask, place_of(item)) for mask in masks), None)
+    if isinstance(item.media, Image) and item.media.has_size:
+        said = item.media.size
+    if head is None or said is None or tuple(said) in (head.shown, head.size):
+        return
+    raise SegmaskExportError(
+        f"its picture has {head.shown} pixels, and the dataset says {Size(*said)}",
+        place_of(item),
+        "a picture of the size (width x height) of its annotations",
+        "scale the picture or the annotations, or export without save_media",
+    )

@@ -7,9 +7,8 @@ import copy
 import logging
 import os
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from difflib import get_close_matches
 from functools import partial
 from typing import Any, ClassVar, NamedTuple
 
@@ -22,7 +21,8 @@ from datumaro.components.media import Image
 
 from ..archive import image_head
 from ..arrays import Size
-from ..errors import OptionError, SegmaskImportError, SourceError, counted, printable
+from ..errors import SegmaskImportError, SourceError, check_options, counted, printable
+from ..options import add_to, options_of
 from ..regions import Instance
 from ..storage import layout, open_plain
 from .annotations import make_mask
@@ -52,41 +52,31 @@ class SourceImporter(Importer):
     """
 
     BASE: ClassVar[type[SourceBase]]
-    PATHS: ClassVar[dict[str, str]] = {}
-    """The options that are paths, and what they are."""
+    OPTIONS: ClassVar[type]
+    """What `options` declares for it."""
 
     DETECTS_FILES = True
 
     @classmethod
     def build_cmdline_parser(cls, **kwargs: Any) -> argparse.ArgumentParser:
         parser: argparse.ArgumentParser = super().build_cmdline_parser(**kwargs)
-        cls.add_options(parser)
+        add_to(parser, cls.OPTIONS)
         return parser
 
     @classmethod
-    def add_options(cls, parser: argparse.ArgumentParser, but: Collection[str] = ()) -> None:
-        """Add the options of the import, but for those that another format has added."""
-        if "min_score" not in but:
-            parser.add_argument(
-                "--min-score",
-                type=float,
-                default=0.0,
-                help="Leave out predictions with a lower score (default: none)",
-            )
-        for name, what in cls.PATHS.items():
-            if name not in but:
-                parser.add_argument(f"--{name}", type=os.path.abspath, help=what)
+    def confidence(cls, path: str) -> FormatDetectionConfidence | None:
+        """Return how sure it is that a path is of this format, and nothing of Datumaro reads it.
 
-    @classmethod
-    def looks_right(cls, path: str) -> bool:
-        """Tell whether a path is of this format, and nothing of Datumaro can read its segments."""
+        None if it is not.
+        """
         raise NotImplementedError
 
     @classmethod
     def detect(cls, context: FormatDetectionContext) -> FormatDetectionConfidence:
-        if not cls.looks_right(os.fspath(context.root_path)):
+        confidence = cls.confidence(os.fspath(context.root_path))
+        if confidence is None:
             context.fail(f"must be a data set of the format {cls.NAME}")
-        return cls.DETECT_CONFIDENCE
+        return confidence
 
     @border()
     def __call__(
@@ -95,12 +85,12 @@ class SourceImporter(Importer):
         """Return the one source. Raises DatasetNotFoundError, OptionError and SourceError."""
         if not path or not os.path.exists(path):
             raise DatasetNotFoundError(path, self.NAME)
-        self._check_options(extra_params)
+        check_options(self.OPTIONS, extra_params)
         place = os.path.abspath(path)
         paths = {
-            name: os.path.abspath(os.fspath(extra_params[name]))
-            for name in self.PATHS
-            if extra_params.get(name)
+            option.name: os.path.abspath(os.fspath(extra_params[option.name]))
+            for option in options_of(self.OPTIONS)
+            if option.is_path and extra_params.get(option.name)
         }
         opened = self.BASE.open(place, **paths)
         options = {**extra_params, **paths, "opened": opened, "stream": stream}
@@ -114,20 +104,6 @@ class SourceImporter(Importer):
     @property
     def can_stream(self) -> bool:
         return True
-
-    def _check_options(self, options: Mapping[str, Any]) -> None:
-        known = {*self.PATHS, "min_score"}
-        for name in options.keys() - known:
-            meant = get_close_matches(name, known, 1)
-            raise OptionError(
-                f"there is no option {name!r}",
-                "the import",
-                f"one of {', '.join(sorted(known))}",
-                f"type {meant[0]!r}" if meant else "leave it out",
-            )
-        score = options.get("min_score", 0)
-        if isinstance(score, bool) or not isinstance(score, (int, float)):
-            raise OptionError(f"the option min_score is {score!r}", "the import", "a number")
 
 
 class SourceBase(DatasetBase):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 from datumaro.components.annotation import Annotation, AnnotationType, Mask, Polygon
@@ -11,11 +12,12 @@ from datumaro.components.cli_plugin import CliPlugin
 from datumaro.components.dataset_base import DatasetItem, IDataset
 from datumaro.components.transformer import ItemTransform
 
-from ..errors import MaskLimitError
-from ..regions import CONNECTIVITIES, Ring, simplify_shared, split_components, texts_to_polygons
+from ..errors import MaskLimitError, check_options
+from ..options import ComponentOptions, PolygonOptions, add_to
+from ..regions import Ring, simplify_shared, split_components, texts_to_polygons
 from .annotations import is_unknown, make_mask, size_of_mask, to_instance
-from .export.item_files import place_of
 from .host import border
+from .media import place_of
 
 
 class MasksToExactPolygons(ItemTransform, CliPlugin):
@@ -30,12 +32,17 @@ class MasksToExactPolygons(ItemTransform, CliPlugin):
     @classmethod
     def build_cmdline_parser(cls, **kwargs: Any) -> argparse.ArgumentParser:
         parser: argparse.ArgumentParser = super().build_cmdline_parser(**kwargs)
-        add_tolerance_option(parser)
+        add_to(parser, PolygonOptions)
         return parser
 
-    def __init__(self, extractor: IDataset, tolerance: float = 0.0) -> None:
+    def __init__(self, extractor: IDataset, **options: Any) -> None:
         super().__init__(extractor)
-        self._tolerance = tolerance
+        self._given = options
+
+    @cached_property
+    def _tolerance(self) -> float:
+        # Asked for by the first item: Datumaro goes on without a transform that cannot be made.
+        return check_options(PolygonOptions, self._given, f"the transform {self.NAME}").tolerance
 
     def ann_types(self) -> set[AnnotationType]:
         types: set[AnnotationType] = set(self._extractor.ann_types())
@@ -117,35 +124,6 @@ def _make_polygons(rings: Sequence[Ring], mask: Mask, group: int) -> list[Polygo
     ]
 
 
-def add_tolerance_option(parser: argparse.ArgumentParser) -> None:
-    """Add ``--tolerance``, for what makes polygons."""
-    parser.add_argument(
-        "--tolerance",
-        type=float,
-        default=0.0,
-        help="Leave out corners of polygons that lie no further than this from the outline, in "
-        "pixels; masks that touch still share their border (default: %(default)s, exact)",
-    )
-
-
-def add_component_options(parser: argparse.ArgumentParser) -> None:
-    """Add ``--connectivity`` and ``--min-area``, for what finds connected components."""
-    parser.add_argument(
-        "--connectivity",
-        type=int,
-        choices=CONNECTIVITIES,
-        default=CONNECTIVITIES[0],
-        help="Whether pixels that touch at a corner are one component (8) or not (4) "
-        "(default: %(default)s)",
-    )
-    parser.add_argument(
-        "--min-area",
-        type=int,
-        default=0,
-        help="Leave out components of fewer pixels (default: %(default)s)",
-    )
-
-
 class SplitComponents(ItemTransform, CliPlugin):
     """Makes an instance of each connected component of the masks that belong to no instance.
 
@@ -157,30 +135,22 @@ class SplitComponents(ItemTransform, CliPlugin):
     @classmethod
     def build_cmdline_parser(cls, **kwargs: Any) -> argparse.ArgumentParser:
         parser: argparse.ArgumentParser = super().build_cmdline_parser(**kwargs)
-        add_component_options(parser)
-        parser.add_argument(
-            "--grouped",
-            action="store_true",
-            help="Split masks that have a group too (default: leave them whole)",
-        )
+        add_to(parser, ComponentOptions)
         return parser
 
-    def __init__(
-        self,
-        extractor: IDataset,
-        connectivity: int = 8,
-        min_area: int = 0,
-        grouped: bool = False,
-    ) -> None:
+    def __init__(self, extractor: IDataset, **options: Any) -> None:
         super().__init__(extractor)
-        self._connectivity = connectivity
-        self._min_area = min_area
-        self._grouped = grouped
+        self._given = options
+
+    @cached_property
+    def _options(self) -> ComponentOptions:
+        return check_options(ComponentOptions, self._given, f"the transform {self.NAME}")
 
     @border()
     def transform_item(self, item: DatasetItem) -> DatasetItem:
+        chosen = self._options
         annotations = components_of(
-            item.annotations, self._connectivity, self._min_area, grouped=self._grouped
+            item.annotations, chosen.connectivity, chosen.min_area, grouped=chosen.grouped
         )
         return self.wrap_item(item, annotations=annotations)
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
+from datumaro.components.format_detection import FormatDetectionConfidence
 from datumaro.components.media import Image
 
 from ..arrays import Size
 from ..errors import SegmaskImportError
 from ..formats.read_yolo import Picture, YoloDataset, has_segments, open_yolo, read_labels
+from ..options import YoloImportOptions
 from .host import ABOVE_MEDIUM
 from .media import image_in_file
 from .reading import REPEATED, WITHOUT_PIXELS, Found, SourceBase, SourceImporter, head_of
@@ -61,20 +63,16 @@ class YoloSegmentsImporter(SourceImporter):
 
     NAME = "yolo_segments"
     BASE = YoloSegmentsBase
-    # Datumaro's "yolo" and "roboflow_yolo" take a set for theirs if one label file begins with a
-    # box, with what counts as MEDIUM, and then pass over all segments.
-    DETECT_CONFIDENCE = ABOVE_MEDIUM
-    PATHS: ClassVar[dict[str, str]] = {
-        "images": "Folder of the pictures, for predicted labels (default: found beside the labels)",
-        "names": "Data file, or text with a name a line (default: found beside the labels)",
-    }
+    OPTIONS = YoloImportOptions
 
     @classmethod
     def get_file_extensions(cls) -> list[str]:
         return ["", ".txt", ".yaml", ".yml"]
 
     @classmethod
-    def looks_right(cls, path: str) -> bool:
-        if not os.path.isfile(path):
-            return has_segments(path)
-        return path.lower().endswith((".yaml", ".yml")) and has_segments(os.path.dirname(path))
+    def confidence(cls, path: str) -> FormatDetectionConfidence | None:
+        is_data_file = os.path.isfile(path) and path.lower().endswith((".yaml", ".yml"))
+        folder = os.path.dirname(path) if is_data_file else path
+        # Datumaro's "yolo" and "roboflow_yolo" take a set for theirs if one label file begins with
+        # a box, with what counts as MEDIUM, and then pass over all segments.
+        return ABOVE_MEDIUM if os.path.isdir(folder) and has_segments(folder) else None

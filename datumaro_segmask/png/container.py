@@ -14,10 +14,8 @@ import numpy as np
 from .. import signatures
 from ..arrays import Bytes, Size
 from ..errors import PngError
+from ..options import MAX_PIXELS as MAX_PIXELS
 from . import deflate
-
-MAX_PIXELS = 1 << 30
-"""Default of ``max_pixels``: 1,073,741,824, that is 32,768 by 32,768."""
 
 MAX_SIDE = 1_000_000
 """Most columns, and most rows: those of libpng, and so of OpenCV. A row is read at once."""

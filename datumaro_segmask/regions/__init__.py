@@ -1,6 +1,6 @@
 """Sets of pixels: runs, shapes, polygons, instances; knows no files."""
 
-from .components import CONNECTIVITIES, split_components
+from .components import split_components
 from .geometry import Bitmap, Ellipse, Geometry, Polygon, Rle, box, column_runs, overlap_of_boxes
 from .links import Link, Ways, link_rings, splice, ways_to_outlines
 from .outlines import WHERE_AND_FIX, Outlines, Ring, cut_at_columns, trace
@@ -17,7 +17,7 @@ from .scan import Instance, Runs, Scanner, group_runs
 from .simplify import simplify_shared
 
 __all__ = [
-    "CONNECTIVITIES", "WHERE_AND_FIX", "Bitmap", "Ellipse", "Geometry", "Instance", "Link",
+    "WHERE_AND_FIX", "Bitmap", "Ellipse", "Geometry", "Instance", "Link",
     "Outlines", "Planes", "Polygon", "Ring", "Rle", "Runs", "Scanner", "Shape", "Ways", "box",
     "column_runs", "covers", "cut_at_columns", "decode_box", "group_runs", "link_rings",
     "mask_to_polygons", "overlap_of_boxes", "paint", "polygons_to_rle", "rle_to_polygons",

@@ -14,8 +14,6 @@ from ..arrays import IntArray, Size
 from .rle import decode_box
 from .scan import Instance, Runs, Scanner, group_runs
 
-CONNECTIVITIES = (8, 4)
-
 
 def split_components(
     instances: Iterable[Instance],

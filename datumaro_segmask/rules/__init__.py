@@ -7,8 +7,7 @@ example, and what finds it.
 from .cvat import is_thin
 from .errors import findings_of
 from .example import write_example
-from .export import CvatLosses
-from .facts import ArchiveFacts, ItemFacts, WholeFacts
+from .facts import ArchiveFacts, ItemFacts, WholeFacts, is_skipped
 from .judge import (
     judge_archive,
     judge_item,
@@ -21,7 +20,7 @@ from .rule import ERROR, NOTE, SEVERITIES, WARNING, Finding, Rule
 from .table import RULES, severity_of
 
 __all__ = [
-    "ERROR", "NOTE", "RULES", "SEVERITIES", "WARNING", "ArchiveFacts", "CvatLosses", "Finding",
-    "ItemFacts", "Rule", "WholeFacts", "findings_of", "is_thin", "judge_archive", "judge_item",
+    "ERROR", "NOTE", "RULES", "SEVERITIES", "WARNING", "ArchiveFacts", "Finding", "ItemFacts",
+    "Rule", "WholeFacts", "findings_of", "is_skipped", "is_thin", "judge_archive", "judge_item",
     "judge_whole", "log_background", "log_findings", "open_archive", "severity_of", "write_example",
 ]  # fmt: skip

@@ -11,6 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from ..archive import usual_masks
 from ..arrays import Bytes
 from ..colors import voc_color
 from ..storage import layout
@@ -99,8 +100,8 @@ def archive(
     lists = {"default": "".join(f"{i}\n" for i in ids)} if lists is None else lists
     files: dict[str, str | bytes] = {} if labels is None else {layout.LABEL_MAP: labels}
     files |= {layout.subset_list(subset): text for subset, text in lists.items()}
-    files |= {layout.class_mask(item_id): data for item_id, data in by_id[0].items()}
-    files |= {layout.instance_mask(item_id): data for item_id, data in by_id[1].items()}
+    for i, masks in enumerate(by_id):
+        files |= {usual_masks(item_id)[i]: data for item_id, data in masks.items()}
     files |= {f"{layout.IMAGES}/{name}": data for name, data in (images or {}).items()}
     files |= others or {}
     return {n: data.encode() if isinstance(data, str) else data for n, data in files.items()}

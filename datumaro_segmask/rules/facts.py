@@ -14,9 +14,9 @@ from ..archive import (
     MAX_LIST_BYTES,
     WAYS,
     Archive,
-    ClassLookup,
     Item,
     LabelMap,
+    Reader,
     Scan,
     lines_of,
 )
@@ -121,10 +121,16 @@ class ItemFacts:
 
     scan: Scan
     item: Item
-    label_map: LabelMap
-    lookup: ClassLookup
-    storage: Storage
+    reader: Reader
     for_cvat: bool = False
+
+    @property
+    def label_map(self) -> LabelMap:
+        return self.reader.label_map
+
+    @property
+    def storage(self) -> Storage:
+        return self.reader.storage
 
     @property
     def item_id(self) -> str:

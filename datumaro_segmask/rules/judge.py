@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..archive import Archive, ClassLookup, Item, Label, LabelMap, Scan, scan_item
+from ..archive import Archive, Item, Label, LabelMap, Reader, Scan
 from ..archive import open_archive as open_silently
 from ..errors import (
     Report,
@@ -19,7 +19,6 @@ from ..errors import (
     reporting,
     stop,
 )
-from ..storage import Storage
 from .errors import findings_of
 from .facts import ArchiveFacts, ItemFacts, LabelFacts, WholeFacts
 from .rule import ARCHIVE, ITEM, WHOLE, Finding, Rule
@@ -74,40 +73,37 @@ def judge_whole(facts: WholeFacts, for_cvat: bool) -> Iterator[Finding]:
     yield from _found(rules_of(WHOLE), facts, for_cvat)
 
 
-def judge_item(
-    storage: Storage, lookup: ClassLookup, label_map: LabelMap, item_id: str, max_pixels: int,
-    for_cvat: bool,
-) -> tuple[Item | None, list[Finding]]:  # fmt: skip
+def judge_item(reader: Reader, item_id: str, for_cvat: bool) -> tuple[Item | None, list[Finding]]:
     """Return an item, None where it cannot be read, and what is to be said of it."""
     errors: list[SegmaskImportError] = []
-    scan = scan_item(storage, lookup, item_id, max_pixels, errors.append)
+    scan = reader.scan(item_id, errors.append)
     if for_cvat and len(errors) == 1 and isinstance(errors[0], UndeclaredColorError):
-        seen = _as_cvat_sees(scan, storage, label_map, errors[0], max_pixels)
+        seen = _as_cvat_sees(scan, reader, errors[0])
         scan, errors = (scan, errors) if seen is None else (seen, [])
+    storage, label_map = reader.storage, reader.label_map
     if not errors and label_map.labels:
         with reporting(errors.append):
             item = scan.item()
-            facts = ItemFacts(scan, item, label_map, lookup, storage, for_cvat)
+            facts = ItemFacts(scan, item, reader, for_cvat)
             return item, list(_found(rules_of(ITEM), facts, for_cvat))
     return None, [f for error in errors for f in findings_of(error, storage, label_map, item_id)]
 
 
-def _as_cvat_sees(
-    scan: Scan, storage: Storage, label_map: LabelMap, error: UndeclaredColorError, max_pixels: int
-) -> Scan | None:
+def _as_cvat_sees(scan: Scan, reader: Reader, error: UndeclaredColorError) -> Scan | None:
     """Return an item whose undeclared gray values mean nothing, None if they lie in instances.
 
     Beside an instance mask CVAT looks at the pixels of instances alone.
     """
     if error.kind != RULES["undeclared-value"].kind or not scan.has_numbers:
         return None
-    count = len(label_map.labels)
+    label_map, count = reader.label_map, len(reader.label_map.labels)
     more = (
         Label(f"\n{value}", (0, 0, 0), value, is_stand_in=True) for value, _ in error.undeclared
     )
     # The colours of stand-ins do not count, as the mask is gray.
-    lookup = ClassLookup(replace(label_map, labels=(*label_map.labels, *more)))
-    found = scan_item(storage, lookup, scan.item_id, max_pixels, lambda _: None)
+    widened = replace(label_map, labels=(*label_map.labels, *more))
+    widened_reader = Reader(reader.storage, widened, max_pixels=reader.max_pixels)
+    found = widened_reader.scan(scan.item_id, lambda _: None)
     is_extra = found.labels >= count
     if np.any(is_extra & (found.numbers > 0)):
         return None

@@ -143,8 +143,7 @@ def _lines(facts: ArchiveFacts) -> Iterator[tuple[str, int, str, str]]:
 
 def _is_file(facts: ArchiveFacts, item_id: str) -> bool:
     is_file = layout.split_suffix(item_id)[1].lower() in layout.IMAGE_SUFFIXES
-    masks = layout.class_mask(item_id), layout.instance_mask(item_id)
-    return is_file and not any(map(facts.storage.exists, masks))
+    return is_file and not has_masks(facts.storage, item_id)
 
 
 @rule(

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..archive import Item, Label, LabelMap, format_label_map, with_own_colors
+from ..archive import Item, Label, LabelMap, with_own_colors
 from ..arrays import Size
 from ..colors import COLORS
 from ..errors import ArchiveError, SegmaskExportError, UnpaintableError, counted
@@ -25,6 +25,7 @@ from ..formats import (
     Classes,
     CocoWriter,
     check_choice,
+    format_label_map,
     log_left_out,
     make_images_folder,
     two_of_one_id,
@@ -135,7 +136,7 @@ class MaskTable:
         ):
             for entry, item in self:
                 if (listed := hash(entry)) in seen:
-                    raise two_of_one_id(entry)
+                    raise two_of_one_id(entry, "its")
                 seen.add(listed)
                 writer.add(entry, item)
             writer.finish()
@@ -154,7 +155,8 @@ class MaskTable:
         label_map = with_own_colors(self.label_map.labels, self.label_map.where)
         as_zip = out.lower().endswith(".zip")
         target: Sink = ZipSink(out) if as_zip else FolderSink(out)
-        with sinking(target) as sink, ArchiveWriter(sink, label_map) as writer:
+        writer = ArchiveWriter(label_map)
+        with sinking(target) as sink, writer.into(sink):
             for entry, item in self:
                 writer.add(entry, item)
             writer.finish()
@@ -191,14 +193,15 @@ def _item_of(rows: list[Row], labels: int, place: str) -> Item:
         if not 0 <= number < COLORS:
             raise _lie(f"an instance has the number {number}", where, f"0 to {COLORS - 1:,}")
     instances = [
-        Instance(label, number, counts, area, tuple(bbox))
+        Instance(label, number, counts, area, tuple(bbox), is_unknown=label is None and not number)
         for label, number, area, bbox, counts in columns
     ]
-    if len({instance.label is None for instance in instances}) > 1:
+    have_labels = {one.label is not None for one in instances if not one.is_unknown}
+    if len(have_labels) > 1:
         raise _lie("some of its instances have a label, others have none", where, "all or none")
     if instances:
         _check_pixels(instances, size, where)
-    return Item(item_id, size, image, instances, all(i.label is not None for i in instances))
+    return Item(item_id, size, image, instances, False not in have_labels)
 
 
 def _check_pixels(instances: list[Instance], size: Size | None, where: str) -> None:

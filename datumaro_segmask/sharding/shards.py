@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import IO, Any
 
-from ..archive import Item, Reader, label_map_lines
+from ..archive import Item, Reader
 from ..errors import SegmaskImportError, StoreError
 from ..formats import ArchiveWriter, usual_places
 from ..storage import ZIP_DATE, layout
@@ -59,12 +59,8 @@ class ZipShards:
 
     def write(self, part: Part, reader: Reader, job: Job, target: Target, found: Found) -> None:
         def write(file: IO[bytes]) -> None:
-            with (
-                zipfile.ZipFile(file, "w") as archive,
-                ArchiveWriter(
-                    sink := _Members(archive), reader.label_map, writes_labels=False
-                ) as writer,
-            ):
+            writer = ArchiveWriter(reader.label_map)
+            with zipfile.ZipFile(file, "w") as archive, writer.into(_Members(archive)):
                 for entry, item in reader.entries(part.entries):
                     files = _files_of(reader, item, writer) if isinstance(item, Item) else item
                     if isinstance(files, SegmaskImportError):
@@ -72,9 +68,8 @@ class ZipShards:
                     else:
                         found.add(entry, item)
                         writer.add_files(entry, files)
-                writer.finish()
-                if reader.storage.exists(layout.LABEL_MAP):  # else the labels of VOC hold again
-                    sink.put_lines(layout.LABEL_MAP, label_map_lines(reader.label_map))
+                # Without a label map the labels of VOC hold again.
+                writer.finish(labels=reader.storage.exists(layout.LABEL_MAP))
             found.rows = found.items - found.broken
 
         name = self.file(part.number)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from .read import Entry
 
@@ -19,13 +20,15 @@ class Listing:
     ``place`` is the real path of its folder or zip, ``subsets`` are the ids of each list.
     ``unread`` are the entries of which the dataset has no item: an import notes there what it could
     not read. ``pictures`` are the pictures in memory, by their `id`, that have a file in the
-    archive; as long as they are held here, no other picture has that `id`.
+    archive; as long as they are held here, no other picture has that `id`. ``reading`` are the
+    options of the `Reader` that gave the items, by which masks that have not changed are known.
     """
 
     place: str
     subsets: Mapping[str, Collection[str]]
     unread: set[Entry] = field(default_factory=set)
     pictures: dict[int, object] = field(default_factory=dict)
+    reading: Mapping[str, Any] = field(default_factory=dict)
 
     def __contains__(self, entry: Entry) -> bool:
         item_id, subset = entry

@@ -283,10 +283,15 @@ class SubsetLists:
 
     def texts(self) -> dict[str, Iterable[str]]:
         """Return the lines of each list by its place in the archive; at least one list."""
-        self._flush()
         if not self._pieces:
             return {layout.subset_list(layout.DEFAULT_SUBSET): []}  # what makes it an archive
-        return {layout.subset_list(subset): self._read(subset) for subset in self._pieces}
+        return {layout.subset_list(subset): self.lines(subset) for subset in self._pieces}
+
+    def lines(self, subset: str) -> Iterator[str]:
+        """Yield the lines of the list of a subset."""
+        self._flush()
+        for start, size in self._pieces.get(subset, ()):
+            yield from read_at(self._file, start, size).decode().split("\n")
 
     def _flush(self) -> None:
         for subset, lines in self._lines.items():
@@ -296,7 +301,3 @@ class SubsetLists:
         self._file.flush()
         self._lines.clear()
         self._count = 0
-
-    def _read(self, subset: str) -> Iterator[str]:
-        for start, size in self._pieces[subset]:
-            yield from read_at(self._file, start, size).decode().split("\n")

@@ -14,11 +14,11 @@ from .predictions import (
     z_orders,
 )
 from .segments import cover, simplified, unite
-from .splits import TEST, TRAIN, VAL, Splits, parse_splits, split_subsets
+from .splits import TEST, TRAIN, VAL, Splits, meaning_of, parse_splits, split_subsets
 
 __all__ = [
     "MAX_LENGTH", "NOTHING", "SHAPES", "TEST", "TRAIN", "VAL", "Batches", "Job", "Splits",
     "as_array", "as_masks", "as_whole", "center_rings", "check_size", "cover", "decode", "dense",
-    "instances_of", "parse_splits", "planes_of_segments", "simplified", "split_subsets", "unite",
-    "z_orders",
+    "instances_of", "meaning_of", "parse_splits", "planes_of_segments", "simplified",
+    "split_subsets", "unite", "z_orders",
 ]  # fmt: skip

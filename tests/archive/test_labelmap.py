@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from datumaro_segmask.archive import labelmap
-from datumaro_segmask.archive.encode import check_colors, format_label_map
 from datumaro_segmask.archive.labelmap import (
     MAX_LABELS,
     Label,
@@ -20,6 +19,7 @@ from datumaro_segmask.archive.labelmap import (
 )
 from datumaro_segmask.colors import Rgb, voc_color
 from datumaro_segmask.errors import LabelMapError, SegmaskExportError
+from datumaro_segmask.formats.archive import check_colors, format_label_map
 
 WHERE = "labelmap.txt"
 CAR = ("car", (128, 0, 0))

@@ -28,8 +28,8 @@ from datumaro.components.exporter import ExportErrorPolicy
 from datumaro.components.media import Image
 from numpy.typing import NDArray
 
-from datumaro_segmask.archive.encode import MaskEncoder
 from datumaro_segmask.errors import SegmaskError, SegmaskExportError
+from datumaro_segmask.formats.archive import MaskEncoder
 from datumaro_segmask.plugin.labels import make_export_labels
 from datumaro_segmask.regions import Rle, Shape, paint
 

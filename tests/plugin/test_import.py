@@ -120,7 +120,7 @@ def test_options(write, tmp_path: Path) -> None:
     assert [(a.label, a.get_area()) for a in kept] == [(0, 3)]
     with pytest.raises(DatasetImportError) as caught:
         load(path, ignore_index=-1)
-    assert "ignore_index is -1" in str(caught.value.__cause__)
+    assert "ignore_index is -1" in str(caught.value)
 
 
 def test_options_of_the_command_line() -> None:

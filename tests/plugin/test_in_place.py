@@ -21,9 +21,10 @@ from datumaro.components.media import Image
 
 import datumaro_segmask
 from datumaro_segmask.plugin.base import SegmaskBase
+from datumaro_segmask.storage import open_storage
 from datumaro_segmask.storage.layout import STAGING
 
-from ..archives import archive, as_folder, as_zip, jpeg, rgb
+from ..archives import archive, as_folder, as_zip, jpeg, png, rgb
 
 pytestmark = pytest.mark.filterwarnings("ignore:The XPathDatasetFilter class")  # of Datumaro's
 
@@ -72,6 +73,33 @@ def test_saving_an_unchanged_dataset_changes_no_byte(source: Path) -> None:
     before = files_in(source)
     load(source).save()
     assert files_in(source) == before
+
+
+@pytest.mark.parametrize("zipped", [False, True], ids=["folder", "zip"])
+@pytest.mark.parametrize(
+    "options",
+    [{"keep_background": True}, {"ignore_index": 255}, {"ignore_index": 255, "unknown": "keep"}],
+    ids="-".join,
+)
+def test_masks_stay_whatever_the_import_made_of_them(
+    options: dict[str, Any], zipped: bool, tmp_path: Path
+) -> None:
+    """Twice: what is known of a saved archive holds for the next save, too."""
+    masks = {name: np.full((4, 6), 255, np.uint8) for name in "abc"}
+    for mask in masks.values():
+        mask[:2], mask[2] = 0, 1
+    files = archive({name: png(mask) for name, mask in masks.items()})
+    path = as_zip(files, tmp_path / "x.zip") if zipped else as_folder(files, tmp_path / "x")
+    if "keep_background" in options:
+        options = {**options, "ignore_index": 255}
+    dataset = Dataset.import_from(str(path), "segmask", **options)
+    for removed in ("b", "c"):
+        dataset.remove(removed, "default")
+        dataset.save()
+    storage = open_storage(str(path))
+    assert storage.read("SegmentationClass/a.png") == files["SegmentationClass/a.png"]
+    assert not storage.exists("SegmentationClass/b.png")
+    assert not storage.exists("SegmentationClass/c.png")
 
 
 def test_removed_item_takes_its_files_along(source: Path) -> None:

@@ -231,7 +231,7 @@ def test_two_items_of_one_id(tmp_path: Path) -> None:
     for name, mask in (("one", "12"), ("two", "21")):
         as_zip(archive({"a": gray(mask)}), tmp_path / "in" / name)
     table = read_table(to_table(str(tmp_path / "in" / "*.zip")))
-    with pytest.raises(SegmaskExportError, match="another item of this id"):
+    with pytest.raises(SegmaskExportError, match="has an item of this id"):
         table.write_coco(str(tmp_path / "out"))
     assert [p for p in (tmp_path / "out").rglob("*") if p.is_file()] == []
 

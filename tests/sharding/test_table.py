@@ -193,7 +193,7 @@ def test_two_items_of_one_id(tmp_path: Path) -> None:
     for name, mask in (("one", "12"), ("two", "21")):
         as_zip(archive({"a": gray(mask)}), tmp_path / "in" / name)
     table = read_table(to_table(str(tmp_path / "in" / "*.zip")))
-    with pytest.raises(SegmaskExportError, match="another item of this id"):
+    with pytest.raises(SegmaskExportError, match="has an item of this id"):
         table.write_archive(str(tmp_path / "both.zip"))
     assert not (tmp_path / "both.zip").exists()
 

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from datumaro_segmask.arrays import Size
-from datumaro_segmask.formats.yolo import data_file, label_lines, label_place
+from datumaro_segmask.formats.data_file import data_file
+from datumaro_segmask.formats.yolo import label_lines, label_place
 from datumaro_segmask.training.center_rings import center_rings
 
 from ..archives import plane
@@ -172,7 +173,7 @@ def test_data_file_is_yaml() -> None:
     yaml = pytest.importorskip("yaml")
     splits = {"train": ["images/train"], "val": ["images/no", "images/🚗"]}
     path = 'C:\\a "b" 🚗'
-    text = "\n".join(data_file(path, splits, ODD_NAMES))
+    text = "\n".join(data_file("yolo_segments", path, splits, ODD_NAMES))
     assert yaml.safe_load(text) == {
         "path": path,
         "train": "images/train",

@@ -24,8 +24,8 @@ from datumaro.components.media import Image
 
 import datumaro_segmask
 from datumaro_segmask.colors import number_to_color
+from datumaro_segmask.formats import archive as archive_format
 from datumaro_segmask.plugin.base import SegmaskBase
-from datumaro_segmask.plugin.export import item_files
 
 from ..archives import CONTAINERS, archive, as_folder, as_zip, png, rgb
 
@@ -75,7 +75,9 @@ IDS = {
 NOT_FOR_WINDOWS = {
     key: value for key, value in IDS.items() if key.startswith(("windows", "folder"))
 }
-OWN_FILES = pytest.mark.skipif(item_files.FOLDS_CASE, reason="this system has not all these names")
+OWN_FILES = pytest.mark.skipif(
+    archive_format.FOLDS_CASE, reason="this system has not all these names"
+)
 
 REFUSED = {
     "too-long": ("x" * 251, "longer than 250 bytes"),
@@ -121,7 +123,7 @@ def test_subset_that_no_archive_can_hold(name: str, tmp_path: Path) -> None:
 def test_names_that_windows_has_not_are_refused_there(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(item_files, "ON_WINDOWS", True)
+    monkeypatch.setattr(archive_format, "ON_WINDOWS", True)
     with pytest.raises(DatumaroError, match="Windows cannot have a file of this name"):
         export(tmp_path / "x", item(name))
 
@@ -167,7 +169,7 @@ def test_ids_that_look_the_same(
 def test_ids_that_look_the_same_are_refused_where_they_are_one_file(
     twins: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(item_files, "FOLDS_CASE", True)
+    monkeypatch.setattr(archive_format, "FOLDS_CASE", True)
     with pytest.raises(DatumaroError, match="take it for the file of an id that looks the same"):
         export(tmp_path / "x", item(twins[0]), item(twins[1]))
 

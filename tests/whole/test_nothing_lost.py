@@ -23,7 +23,7 @@ from datumaro.components.importer import ImportErrorPolicy
 from datumaro.components.media import Image
 
 from datumaro_segmask.errors import SegmaskExportError
-from datumaro_segmask.plugin.export import item_files
+from datumaro_segmask.formats import archive as archive_format
 from datumaro_segmask.storage import write
 from datumaro_segmask.storage.layout import STAGING
 from datumaro_segmask.storage.write import FolderSink, SubsetLists, ZipSink
@@ -287,11 +287,11 @@ def test_ids_that_look_the_same_are_found_in_place(
     dataset.remove("b", "default")
     dataset.put(item.wrap(id="A"))
     with monkeypatch.context() as patched:
-        patched.setattr(item_files, "FOLDS_CASE", True)
+        patched.setattr(archive_format, "FOLDS_CASE", True)
         with pytest.raises(DatasetExportError, match="looks the same"):
             dataset.save()
     assert (source / "SegmentationClass/b.png").exists()
-    if not item_files.FOLDS_CASE:
+    if not archive_format.FOLDS_CASE:
         dataset.save()
         assert "looks the same" in caplog.text
 

@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from datumaro_segmask import Masks
-from datumaro_segmask.archive import ClassLookup, open_archive, read_item
+from datumaro_segmask.archive import ClassLookup, open_archive
+from datumaro_segmask.archive.item import read_item
 from datumaro_segmask.arrays import turn
 from datumaro_segmask.cli import main
 from datumaro_segmask.cli.check.survey import check
@@ -210,7 +211,12 @@ def test_an_archive_keeps_files_as_they_are(write: Callable[..., Path], tmp_path
 @pytest.mark.parametrize("write", [as_folder, as_zip])
 @pytest.mark.parametrize(
     ("name", "place"),
-    [("coco_segments", "images/default/a.jpg"), ("yolo_segments", "images/train/a.jpg")],
+    [
+        ("coco_segments", "images/default/a.jpg"),
+        ("panoptic_segments", "images/default/a.jpg"),
+        ("semantic_masks", "images/train/a.jpg"),
+        ("yolo_segments", "images/train/a.jpg"),
+    ],
 )
 def test_pictures_for_training_are_upright_and_say_so_once(
     name: str, place: str, write: Callable[..., Path], tmp_path: Path, caplog: Any

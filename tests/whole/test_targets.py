@@ -22,7 +22,8 @@ from datumaro.components.errors import DatasetImportError
 from datumaro.components.media import Image
 
 import datumaro_segmask
-from datumaro_segmask.archive import ClassLookup, open_archive, read_item
+from datumaro_segmask.archive import ClassLookup, open_archive
+from datumaro_segmask.archive.item import read_item
 from datumaro_segmask.cli import main as segmask
 from datumaro_segmask.errors import ArchiveError, MissingFileError
 from datumaro_segmask.plugin.base import SegmaskBase

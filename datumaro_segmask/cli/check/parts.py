@@ -41,10 +41,11 @@ class Judge:
 
 @dataclass(frozen=True)
 class Checked:
-    """What is known of one item; ``way`` is how its class mask was read (see `Item`)."""
+    """What is known of one item; ``class_mask`` and ``way``, how that was read, are of `Item`."""
 
     entry: Entry
     count: SubsetCount
+    class_mask: str | None
     way: str | None
     findings: list[Finding]
 
@@ -75,14 +76,15 @@ def _storage(path: str, _: str) -> Storage:
 
 def _checked(judge: Judge, storage: Storage, entries: Sequence[Entry]) -> Iterator[Checked]:
     label_map = judge.label_map
-    lookup = Reader(storage, label_map, ignore_index=judge.ignore_index).lookup
+    reader = Reader(
+        storage, label_map, ignore_index=judge.ignore_index, max_pixels=judge.max_pixels
+    )
     for entry in storage.ahead(entries):
-        item, found = judge_item(
-            storage, lookup, label_map, entry[0], judge.max_pixels, judge.for_cvat
-        )
+        item, found = judge_item(reader, entry[0], judge.for_cvat)
         count = SubsetCount(items=1)
         if item is not None:
             count.add(item, label_map)
         else:
             count.broken += bool(found)
-        yield Checked(entry, count, item.way if item is not None else None, found)
+        place, way = (None, None) if item is None else (item.class_mask, item.way)
+        yield Checked(entry, count, place, way, found)

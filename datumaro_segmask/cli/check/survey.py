@@ -22,7 +22,6 @@ from ...rules import (
     judge_whole,
     severity_of,
 )
-from ...storage import layout
 from .items import SubsetCount
 from .parts import Judge, check_items
 
@@ -81,8 +80,8 @@ def check(
     for checked in check_items(judge, archive, entries, jobs, executor):
         item_id, subset = checked.entry
         counts[subset].merge(checked.count)
-        if checked.way is not None:
-            ways[checked.way].append(layout.class_mask(item_id))
+        if checked.way is not None and checked.class_mask is not None:
+            ways[checked.way].append(checked.class_mask)
         if item_id not in seen:  # an item of two subsets has its masks once
             findings += [replace(finding, subset=subset) for finding in checked.findings]
         seen.add(item_id)

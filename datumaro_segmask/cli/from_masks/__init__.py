@@ -14,12 +14,11 @@ from datumaro.components.dataset_base import DatasetItem
 from datumaro.components.importer import ImportContext
 
 from ...errors import UsageError, counted, printable
-from ...options import add_reading_options
-from ...plugin.base import COMPONENTS, SegmaskBase
+from ...options import COMPONENTS, OF_COMPONENTS, READING, ImportOptions, add_to
+from ...plugin.base import SegmaskBase
 from ...plugin.export.exporter import SegmaskExporter
 from ...plugin.export.in_place import Place, Target
 from ...plugin.host import CollectedErrors
-from ...plugin.transforms import add_component_options
 from ...rules import ERROR, WARNING
 from ...storage import folder_roots, holds_archive, is_inside, layout
 from .. import FAULTS, OK, claim_output, in_the_way
@@ -90,8 +89,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="Take the folders in DIR for subsets (default: for a part of the ids)",
     )
-    add_reading_options(parser)
-    add_component_options(parser)
+    add_to(parser, ImportOptions, (*READING, *OF_COMPONENTS))
     parser.add_argument(
         "--overwrite", action="store_true", help="Replace OUT if it is an archive (default: stop)"
     )

@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager
 from typing import IO
 
 from ... import signatures
-from ...archive import Archive, LabelMap
+from ...archive import Archive, LabelMap, usual_masks
 from ...errors import ArchiveError, MissingFileError, counted, printable
 from ...png import MAX_PIXELS
 from ...storage import MAX_FILE_BYTES, Entry, FolderStorage, image_rank, layout, unreadable
@@ -116,7 +116,7 @@ def open_mask_folder(
     folder = FolderStorage(masks)
     files = {}
     for stem, (_, item_id) in keys.items():
-        place = layout.class_mask(item_id)
+        place = usual_masks(item_id)[0]
         if place in files:
             raise ArchiveError(
                 f"the item {item_id!r} has masks in two subsets",
@@ -127,7 +127,7 @@ def open_mask_folder(
         files[place] = folder, stems[stem]
     if instances is not None:
         found = _matching(instances, _files(instances, _MASKS), keys, "instance mask")
-        files |= {layout.instance_mask(item_id): entry for item_id, entry in found.items()}
+        files |= {usual_masks(item_id)[1]: entry for item_id, entry in found.items()}
     if images is not None:
         pictures = _files(images, layout.IMAGE_SUFFIXES)
         if os.path.samefile(images, masks):

@@ -14,11 +14,12 @@ from typing import TypeVar
 
 from ...archive import Archive
 from ...errors import UsageError, counted, printable
-from ...options import add_reading_options
+from ...options import READING, ImportOptions, add_to, number_type
+from ...processes import cores
 from ...rules import open_archive
 from ...storage import fitting, is_url, shown
 from .. import FAULTS, OK
-from ..parallel import cores, in_chunks
+from ..parallel import in_chunks
 from .choice import add_choice_options, choose
 from .drawing import Drawing, Entry, Settings, draw_all, settings_of
 from .page import PageItem, make_items, write_page
@@ -63,27 +64,27 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--inline",
-        type=int,
+        type=number_type(least=0),
         default=_INLINE,
         metavar="N",
         help="Items up to which a page is one file (default: %(default)s)",
     )
     parser.add_argument(
         "--side",
-        type=int,
+        type=number_type(least=1),
         default=960,
         metavar="N",
         help="Pixels of the longer side of images on a page (default: %(default)s)",
     )
     parser.add_argument(
         "--workers",
-        type=int,
+        type=number_type(least=1),
         default=cores(),
         metavar="N",
         help="Processes that draw (default: one a core, here %(default)s)",
     )
     add_choice_options(parser, _ON_SHEET)
-    add_reading_options(parser)
+    add_to(parser, ImportOptions, READING)
     parser.add_argument(
         "--overwrite",
         action="store_true",

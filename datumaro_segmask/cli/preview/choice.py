@@ -12,6 +12,7 @@ from itertools import islice
 
 from ...archive import Archive
 from ...errors import SegmaskImportError, UsageError
+from ...options import number_type
 from ..parallel import in_chunks
 from .drawing import Entry, Settings, Source, ahead
 
@@ -33,7 +34,7 @@ def add_choice_options(parser: argparse.ArgumentParser, on_sheet: int) -> None:
     )
     chosen.add_argument(
         "--max-items",
-        type=int,
+        type=number_type(least=1),
         metavar="N",
         help=f"Draw the first N of them only (default: all on a page, {on_sheet} in a PNG)",
     )

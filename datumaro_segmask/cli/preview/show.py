@@ -14,10 +14,10 @@ from PIL import Image as Pillow
 
 from ...archive import image_head
 from ...errors import SegmaskExportError
-from ...plugin.export.item_files import image_data
 from ...plugin.host import border
 from ...plugin.items import painted_item
 from ...plugin.labels import SOURCE, make_export_labels
+from ...plugin.media import image_data
 from ...storage import layout
 from .drawing import decode_photo, draw_item
 from .sheet import draw_card

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import argparse
 import logging
-from collections.abc import Collection
+import os
+import re
+from collections.abc import Iterator
+from functools import partial
+from itertools import chain, islice
 from typing import Any
 
 from datumaro.components.dataset import Dataset
@@ -12,27 +16,19 @@ from datumaro.components.dataset_base import DatasetItem, IDataset
 from datumaro.components.dataset_item_storage import ItemStatus
 from datumaro.components.dataset_storage import DatasetPatch
 
-from ...archive import COLOR, MASK_MODES, MaskEncoder, has_masks, label_map_lines
+from ...archive import has_masks
 from ...errors import SegmaskExportError
-from ...storage import (
-    Entry,
-    FolderSink,
-    FolderStorage,
-    Listing,
-    Sink,
-    Storage,
-    SubsetLists,
-    ZipSink,
-    layout,
-    plan_save,
-)
+from ...formats import COLOR, MASK_MODES, ArchiveWriter, Standing
+from ...options import number_type
+from ...regions import paint
+from ...storage import Entry, FolderSink, FolderStorage, Listing, Sink, Storage, ZipSink, plan_save
+from ..annotations import in_paint_order, is_stuff, is_thin_object, is_unknown, paint_annotations
 from ..host import known_archive, remember_archive
 from ..importer import NAME
 from ..labels import SOURCE, make_export_labels
+from ..media import place_of, size_of
 from .common import WholeExporter
-from .in_place import ZIP_NAME, Before, Pictures, Target, find_target, lists_in
-from .item_files import ItemFiles, place_of
-from .shards import check_shards, in_shards, shard_name, shards_in
+from .in_place import ZIP_NAME, Before, Pictures, Target, find_target, source_of
 
 log = logging.getLogger(__name__)
 
@@ -94,7 +90,7 @@ class SegmaskExporter(WholeExporter):
         )
         parser.add_argument(
             "--shard-items",
-            type=int,
+            type=number_type(least=0),
             default=0,
             metavar="N",
             help="Write zips of N items each, every one ready for a CVAT job or task of its own, "
@@ -119,16 +115,11 @@ class SegmaskExporter(WholeExporter):
     ) -> None:
         super().__init__(extractor, save_dir, **kwargs)
         self._labels = make_export_labels(extractor.categories(), label_map)
-        encoder = MaskEncoder(self._labels.label_map, mask_mode, ignore_label)
-        self._label_lines = label_map_lines(encoder.label_map)
-        self._files = ItemFiles(
-            self._labels,
-            encoder,
-            empty_masks=empty_masks,
-            number_stuff=number_stuff,
-            report=self._report_annotation,
-            stream=extractor.is_stream,
+        self._writer = ArchiveWriter(
+            self._labels.label_map, mask_mode=mask_mode, ignore_label=ignore_label
         )
+        self._empty_masks = empty_masks
+        self._number_stuff = number_stuff
         self._as_zip = zip
         self._shard_items = shard_items
         self._remembers = False
@@ -168,64 +159,86 @@ class SegmaskExporter(WholeExporter):
         try:
             saves = target.in_place and self._remembers
             self._pictures = self._make_pictures(sink.there, target.in_place, saves, known)
-            with SubsetLists() as lists:
+            with self._writer.into(sink):
                 if saves and sink.there is not None:
-                    self._save(sink, sink.there, lists, known)
+                    self._save(sink, sink.there, known)
                 else:
                     for item in self._items("Exporting masks"):
-                        self._export(item, sink, lists)
+                        self._export(item, sink)
                     if known is not None and sink.there is not None:
-                        self._keep_unread(sink.there, lists, known)
-                    self._finish(sink, lists)
+                        self._keep_unread(sink.there, known)
+                    self._writer.finish()
+                self._end(sink)
         except BaseException:
             sink.abandon()
             raise
         if isinstance(dataset, Dataset) and self._remembers:
             pictures = self._pictures.settle(place)
-            listing = Listing(place.path, self._listed, self._unread, pictures)
+            reading = {} if known is None else known.reading
+            listing = Listing(place.path, self._listed, self._unread, pictures, reading)
             remember_archive(dataset, listing)
         # Who trains, splits or merges is not told of CVAT.
-        self._files.log_losses(for_cvat=self._as_zip or replace)
+        self._writer.log_losses(for_cvat=self._as_zip or replace)
 
     def _write_shards(self) -> None:
         """Export to zips of so many items each, which get into the folder together."""
-        check_shards(self._extractor, self._save_dir, self._shard_items)
+        self._check_shards()
         self._pictures = self._make_pictures(None, False, False, None)
         sink = FolderSink(self._save_dir)
         try:
-            for name in shards_in(sink.root):
+            for name in filter(_SHARD.fullmatch, os.listdir(sink.root)):
                 sink.discard(name)
-            shards = in_shards(self._items("Exporting masks"), self._shard_items)
+            shards = _in_shards(self._items("Exporting masks"), self._shard_items)
             for number, items in enumerate(shards):
-                with sink.zip(shard_name(number)) as shard, SubsetLists() as lists:
+                with sink.zip(shard_name(number)) as shard, self._writer.into(shard):
                     for item in items:
-                        self._export(item, shard, lists)
-                    self._finish(shard, lists)
+                        self._export(item, shard)
+                    self._writer.finish()
+                    self._end(shard)
             sink.finish()
         except BaseException:
             sink.abandon()
             raise
-        self._files.log_losses(for_cvat=True)
+        self._writer.log_losses(for_cvat=True)
+
+    def _check_shards(self) -> None:
+        """Raise SegmaskExportError for a size that is none, and over the dataset's own source.
+
+        What is imported from a shard has to be read while the shards are written anew.
+        """
+        if self._shard_items < 0:
+            raise SegmaskExportError(
+                f"the option shard_items is {self._shard_items}",
+                "the export",
+                "a number of items",
+                "choose one",
+            )
+        source, root = source_of(self._extractor), os.path.realpath(self._save_dir)
+        if source is not None and root in (source.path, os.path.dirname(source.path)):
+            raise SegmaskExportError(
+                "the dataset was imported from there",
+                self._save_dir,
+                "another folder, for the shards to lie in",
+                "export into another folder",
+            )
 
     def _make_pictures(
         self, there: Storage | None, writes_new: bool, in_place: bool, known: Listing | None
     ) -> Pictures:
         return Pictures(
             there,
-            self._files,
             self._find_image_ext,
             save_media=self._save_media,
             in_place=in_place,
             writes_new=writes_new,
             saved={} if known is None else known.pictures,
             remember=self._remembers,
+            left_out=self._writer.left_out,
         )
 
-    def _save(
-        self, sink: Sink, archive: Storage, lists: SubsetLists, known: Listing | None
-    ) -> None:
+    def _save(self, sink: Sink, archive: Storage, known: Listing | None) -> None:
         """Write what has changed in the archive that the dataset was imported from."""
-        before = Before(archive)
+        before = Before(archive, {} if known is None else known.reading)
         updated = self._extractor.get_patch().updated_items
         same_labels = before.label_map.is_like(self._labels.label_map)
         all_changed = self._rewrites or not same_labels
@@ -241,10 +254,10 @@ class SegmaskExporter(WholeExporter):
             kept = None
             if not all_changed and before.has_same_masks(item):
                 kept = before.has_masks(item.id)
-            if self._export(item, sink, lists, kept):
+            if self._export(item, sink, kept):
                 continue
             if key in before:
-                self._list(key, before.has_masks(item.id), lists)
+                self._list(key, before.has_masks(item.id))
             else:
                 failed += 1
         removed = {key for key, status in updated.items() if status == ItemStatus.removed}
@@ -258,43 +271,43 @@ class SegmaskExporter(WholeExporter):
                 len(plan.gone),
             )
         for item_id in plan.gone if not failed else ():
-            self._discard_masks(item_id, sink)
+            self._writer.discard_masks(item_id)
             for name in self._pictures.of(item_id):
                 sink.discard(name)
         for key in plan.kept:
-            self._list(key, before.has_masks(key[0]), lists)
+            self._list(key, before.has_masks(key[0]))
         self._unread.update(plan.kept)
         for subset in plan.empty:
-            lists.keep(subset)
+            self._writer.keep_list(subset)
         if plan.kept and all_changed:
             log.warning(
                 "%d items that the dataset does not have, such as those that an import has left "
                 "out for their faults, keep the masks that they have, in the old kind and colours.",
                 len(plan.kept),
             )
-        self._finish(sink, lists, keeps_labels=same_labels and before.has_label_map)
+        self._writer.finish(labels=not (same_labels and before.has_label_map))
 
-    def _keep_unread(self, archive: Storage, lists: SubsetLists, known: Listing) -> None:
+    def _keep_unread(self, archive: Storage, known: Listing) -> None:
         """Keep the lines of what a stream could not read, and lists without any."""
-        for item_id, subset in sorted(known.unread):
-            if not self._files.has_listed(item_id, subset):
-                lists.add(subset, layout.list_line(item_id, has_masks(archive, item_id)))
+        for entry in sorted(known.unread):
+            if not self._writer.has_listed(entry):
+                self._writer.list_item(entry, has_masks(archive, entry[0]))
         for subset, ids in known.subsets.items():
             if not ids:
-                lists.keep(subset)
+                self._writer.keep_list(subset)
 
-    def _export(
-        self, item: DatasetItem, sink: Sink, lists: SubsetLists, kept: bool | None = None
-    ) -> bool:
+    def _export(self, item: DatasetItem, sink: Sink, kept: bool | None = None) -> bool:
         """Write the files of an item; return whether that could be done.
 
         ``kept`` tells of masks that stay as they lie there whether there are any.
         """
+        entry = item.id, item.subset
         try:
-            masks = self._files.masks(item) if kept is None else {}
+            masks = self._masks(item) if kept is None else {}
             picture = self._pictures.plan(item, bool(masks))
             has_masks = bool(masks) if kept is None else kept
-            if not self._files.check(item, has_masks, (kept, *masks.values()), picture):
+            content = kept, *masks.values(), picture
+            if self._writer.check(entry, has_masks, content) is Standing.AGAIN:
                 return True
             for name, data in masks.items():
                 sink.put(name, data)
@@ -303,33 +316,49 @@ class SegmaskExporter(WholeExporter):
             self._report_item(error, item)
             return False
         if kept is None:
-            self._discard_masks(item.id, sink, masks)
-        self._list((item.id, item.subset), has_masks, lists)
+            self._writer.discard_masks(item.id, but=masks)
+        self._list(entry, has_masks)
         return True
 
-    def _list(self, key: Entry, has_masks: bool, lists: SubsetLists) -> None:
-        item_id, subset = key
-        lists.add(subset, layout.list_line(item_id, has_masks))
+    def _masks(self, item: DatasetItem) -> dict[str, bytes]:
+        """Return the mask files of an item; none for an item without shapes.
+
+        Raises SegmaskExportError for an item that cannot be painted.
+        """
+        writer, entry = self._writer, (item.id, item.subset)
+        placed = in_paint_order(item.annotations, writer.left_out)
+        stuff = sum(is_stuff(annotation) for _, annotation in placed)
+        unknown = [annotation for _, annotation in placed if is_unknown(annotation)]
+        is_alone = stuff + len(unknown) == len(placed)
+        writer.losses.add(
+            entry,
+            stuff=0 if self._number_stuff or is_alone else stuff,
+            thin=sum(is_thin_object(annotation) for _, annotation in placed),
+            unknown=sum(int(annotation.get_area()) for annotation in unknown),
+        )
+        if not placed and not self._empty_masks:
+            return {}
+        size, report = size_of(item), partial(self._report_annotation, item)
+        painted = paint_annotations(
+            placed,
+            size,
+            self._labels,
+            writer.background,
+            place_of(item),
+            report,
+            writer.left_out,
+            self._number_stuff,
+        )
+        if painted is None and not self._empty_masks:
+            return {}
+        planes = paint([], *size, writer.background) if painted is None else painted.planes
+        has_labels = painted is None or painted.has_labels
+        return writer.draw(entry, planes, has_labels=has_labels, is_blank=not placed)
+
+    def _list(self, entry: Entry, has_masks: bool) -> None:
+        self._writer.list_item(entry, has_masks)
         if self._remembers:
-            self._listed.setdefault(subset, {})[item_id] = None
-
-    def _discard_masks(self, item_id: str, sink: Sink, but: Collection[str] = ()) -> None:
-        """Remove what masks an item has, however their names are written, ``but`` these."""
-        for usual in (layout.class_mask(item_id), layout.instance_mask(item_id)):
-            if usual not in but:
-                folder = usual.partition("/")[0]
-                for name in layout.mask_places(folder, item_id):
-                    sink.discard(name)
-
-    def _finish(self, sink: Sink, lists: SubsetLists, *, keeps_labels: bool = False) -> None:
-        """Write the lists, and the label map unless the folder keeps the one it has."""
-        for name in () if sink.there is None else lists_in(sink.there):
-            sink.discard(name)
-        for name, lines in lists.texts().items():
-            sink.put_lines(name, lines)
-        if not keeps_labels:
-            sink.put_lines(layout.LABEL_MAP, self._label_lines)
-        self._end(sink)
+            self._listed.setdefault(entry[1], {})[entry[0]] = None
 
 
 def _changed_by_others(item: DatasetItem, archive: Storage) -> SegmaskExportError:
@@ -341,3 +370,21 @@ def _changed_by_others(item: DatasetItem, archive: Storage) -> SegmaskExportErro
         f"the {what} as it was when it was imported",
         "import it again and repeat the changes, or export to another folder",
     )
+
+
+def shard_name(number: int) -> str:
+    """Return the name of a zip of an export in shards, counted from 0."""
+    return f"{NAME}-{number:06}.zip"
+
+
+_SHARD = re.compile(rf"{NAME}-\d{{6,}}\.zip")
+
+
+def _in_shards(items: Iterator[DatasetItem], size: int) -> Iterator[Iterator[DatasetItem]]:
+    """Yield the items of each shard, to be used up before the next; one shard at least."""
+    first = next(items, None)
+    if first is None:
+        yield iter(())
+    while first is not None:
+        yield chain([first], islice(items, size - 1))
+        first = next(items, None)

@@ -7,10 +7,11 @@ zip that it lies in, and is the same one. Source: docs/format.md, section 5.
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from typing import Any
 
 from datumaro.components.annotation import Mask
 from datumaro.components.dataset import Dataset
@@ -18,18 +19,16 @@ from datumaro.components.dataset_base import DatasetItem, IDataset
 from datumaro.components.media import Image, ImageFromFile, MediaElement
 
 from ...archive import (
-    ClassLookup,
     LabelMap,
+    Reader,
     find_lists,
     has_masks,
     read_image_head,
-    read_item,
     read_label_map,
     unlisted_items,
-    voc_label_map,
 )
 from ...errors import SegmaskExportError, SegmaskImportError
-from ...png import MAX_PIXELS
+from ...formats import WITHOUT_IMAGE
 from ...regions import Instance
 from ...storage import (
     FolderSink,
@@ -45,8 +44,15 @@ from ...storage import (
 )
 from ..annotations import to_instance
 from ..importer import NAME
-from ..media import MissingImage, StoredImage, image_in_file
-from .item_files import ItemFiles, check_size, place_of, size_of
+from ..media import (
+    MissingImage,
+    StoredImage,
+    check_size,
+    image_data,
+    image_in_file,
+    place_of,
+    size_of,
+)
 
 ZIP_NAME = f"{NAME}.zip"
 
@@ -104,22 +110,17 @@ def find_target(dataset: IDataset, save_dir: str, as_zip: bool) -> Target:
     return Target(place, in_place=place == source)
 
 
-def lists_in(storage: Storage) -> list[str]:
-    """Return the places of the subset lists of an archive, without tables that lie among them."""
-    labels = voc_label_map()
-    with suppress(SegmaskImportError):
-        labels = read_label_map(storage)
-    return [layout.subset_list(name) for name in find_lists(storage, labels, lambda _: None)]
-
-
 class Before:
-    """The archive that a dataset is saved over: its labels, its items, their masks."""
+    """The archive that a dataset is saved over: its labels, its items, their masks.
 
-    def __init__(self, storage: Storage) -> None:
+    ``reading`` are the options of the `Reader` that gave the dataset its items.
+    """
+
+    def __init__(self, storage: Storage, reading: Mapping[str, Any]) -> None:
         self._storage = storage
         self.has_label_map = storage.exists(layout.LABEL_MAP)
         self.label_map: LabelMap = read_label_map(storage)
-        self._lookup = ClassLookup(self.label_map)
+        self._reader = Reader(storage, self.label_map, **reading)
         lists = find_lists(storage, self.label_map)
         self.subsets = {subset: dict.fromkeys(read()) for subset, read in lists.items()}
         if not lists:
@@ -138,7 +139,7 @@ class Before:
         if not all(isinstance(a, Mask) and a.z_order == 0 for a in item.annotations):
             return False
         try:
-            old = read_item(self._storage, self._lookup, item.id, MAX_PIXELS)
+            old = self._reader.read(item.id)
         except SegmaskImportError:
             return False
         try:
@@ -173,12 +174,12 @@ class Pictures:
     by their `id`. ``in_place``: the dataset is saved over its own source. ``writes_new``: pictures
     that do not lie there are written without ``save_media`` too. ``find_ext`` is the rule of
     Datumaro's exporter for a picture's extension. `settle` can be called with ``remember``.
+    Pictures that are to be written, and that nobody has, are counted in ``left_out``.
     """
 
     def __init__(
         self,
         there: Storage | None,
-        files: ItemFiles,
         find_ext: Callable[[DatasetItem], str],
         *,
         save_media: bool,
@@ -186,15 +187,16 @@ class Pictures:
         writes_new: bool,
         saved: Mapping[int, object],
         remember: bool,
+        left_out: Counter[str],
     ) -> None:
         self._there = there
-        self._files = files
         self._find_ext = find_ext
         self._save_media = save_media
         self._in_place = in_place
         self._writes_new = writes_new
         self._saved = saved
         self._remember = remember
+        self._left_out = left_out
         self._placed: list[tuple[DatasetItem, str]] = []
         self._real_path = lru_cache(64)(os.path.realpath)
 
@@ -294,8 +296,10 @@ class Pictures:
         return elsewhere
 
     def _encode(self, item: DatasetItem, suffix: str) -> Picture | None:
-        data = self._files.image(item, suffix)
-        return None if data is None else Picture(layout.image(item.id, suffix), data)
+        if not isinstance(item.media, Image) or not item.media.has_data:
+            self._left_out[WITHOUT_IMAGE] += 1
+            return None
+        return Picture(layout.image(item.id, suffix), image_data(item, suffix))
 
     def _place(self, media: MediaElement | None) -> str | None:
         """Return the place of a picture in the archive, None if it lies elsewhere."""

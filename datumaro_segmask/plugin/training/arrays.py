@@ -17,9 +17,10 @@ from datumaro.components.dataset_base import CategoriesInfo, DatasetBase, Datase
 from datumaro.components.media import Image
 from numpy.typing import NDArray
 
-from ...archive import COLOR, ImageHead, image_head, read_label_map_file
+from ...archive import ImageHead, image_head, read_label_map_file
 from ...arrays import Size
 from ...errors import ArraysError
+from ...formats import COLOR
 from ...regions import Shape, paint
 from ...storage import layout
 from ...training import (
@@ -36,17 +37,17 @@ from ...training import (
 )
 from ..annotations import (
     geometry_of,
+    in_paint_order,
+    is_stuff,
     is_unknown,
     make_mask,
     place_of_annotation,
 )
 from ..export.exporter import SegmaskExporter
 from ..export.in_place import Place, Target
-from ..export.item_files import in_paint_order, place_of, size_of
 from ..host import border, without_policy
-from ..items import is_stuff
 from ..labels import make_categories
-from ..media import image_in_file
+from ..media import image_in_file, place_of, size_of
 
 
 @border()

@@ -9,8 +9,8 @@ from datumaro.components.dataset_base import IDataset
 
 from ...formats import SEGMENTATIONS, CocoWriter, check_choice, make_images_folder
 from ...formats.coco import record_of
+from ...options import PolygonOptions, add_to
 from ...storage import FolderSink, Record
-from ..transforms import add_tolerance_option
 from .exporter import TrainingExporter, Writer
 from .work import Done
 
@@ -36,7 +36,7 @@ class CocoSegmentsExporter(TrainingExporter):
             help="'polygons' (every reader takes them, pycocotools paints the same pixels) or "
             "'rle' (compressed, a fifth of the size) (default: %(default)s)",
         )
-        add_tolerance_option(parser)
+        add_to(parser, PolygonOptions)
         return parser
 
     def __init__(

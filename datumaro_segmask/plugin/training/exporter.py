@@ -14,14 +14,16 @@ from datumaro.components.dataset_base import DatasetItem, IDataset
 from ...errors import SegmaskExportError, counted
 from ...formats import CocoWriter, YoloWriter, check_choice, log_left_out
 from ...formats.panoptic import PanopticWriter
+from ...formats.semantic import SemanticWriter
 from ...storage import FolderSink, Record
 from ..export.common import WholeExporter
 from ..items import OBJECT, STUFF, ObjectMaker, classes_of
+from ..media import upright_image
 from .work import Done, Make, Work
 
 log = logging.getLogger(__name__)
 
-Writer: TypeAlias = CocoWriter | YoloWriter | PanopticWriter
+Writer: TypeAlias = CocoWriter | YoloWriter | PanopticWriter | SemanticWriter
 Spread: TypeAlias = Callable[[Work, FolderSink], Iterator[Done]]
 """Has the work done for all items, wherever, and yields what came of each in their order."""
 
@@ -30,7 +32,8 @@ class TrainingExporter(WholeExporter):
     """Exports objects of any dataset for training; a base class.
 
     ``stuff`` is what becomes of pixels of a label without an instance, one of the class's `STUFF`.
-    ``keep_background`` makes the background a class. Source: docs/training.md.
+    ``keep_background`` makes the background a class. With ``flat_names`` the item ``a/b`` is
+    called ``a__b``. Source: docs/training.md.
     """
 
     NAME: ClassVar[str]
@@ -52,6 +55,12 @@ class TrainingExporter(WholeExporter):
             action="store_true",
             help="Make the background a class like any other (default: it is no object)",
         )
+        parser.add_argument(
+            "--flat-names",
+            action="store_true",
+            help="Write no folders into the names of items: 'a/b' becomes 'a__b'; for readers that "
+            "look at the top folder alone",
+        )
         return parser
 
     def __init__(
@@ -61,6 +70,7 @@ class TrainingExporter(WholeExporter):
         *,
         stuff: str = OBJECT,
         keep_background: bool = False,
+        flat_names: bool = False,
         spread: Spread | None = None,
         **kwargs: Any,
     ) -> None:
@@ -69,6 +79,8 @@ class TrainingExporter(WholeExporter):
         self._left_out: Counter[str] = Counter()
         self._turned = 0
         self._spread = spread
+        self._flat_names = flat_names
+        self._picture = upright_image
         self._classes = classes_of(extractor.categories(), keep_background)
         self._make: Make = ObjectMaker(self._classes, stuff).item
 
@@ -103,7 +115,7 @@ class TrainingExporter(WholeExporter):
         """Yield what came of each item, in their order: here, or where `spread` has it done."""
         assert self._default_image_ext is not None
         media = bool(self._save_media), self._image_ext, self._default_image_ext
-        work = Work(self._make, writer.coder, *media)
+        work = Work(self._make, writer.coder, *media, self._picture, self._flat_names)
         if self._spread is None:
             yield from map(work, self._items("Exporting objects"))
         else:

@@ -5,21 +5,22 @@ So processes may share it, and hand what comes of it to the one that writes.
 
 from __future__ import annotations
 
-import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from datumaro.components.dataset_base import DatasetItem
-from datumaro.components.media import Image, ImageFromFile
+from datumaro.components.media import Image
 
 from ...archive import Item
 from ...errors import MaskLimitError, SegmaskExportError, UnpaintableError
+from ...formats import check_names
+from ...formats.common import flat_name
 from ...formats.lines import Coder
 from ...storage import Aside, Entry, layout
-from ..export.item_files import check_names, place_of, upright_image
 from ..items import Report
+from ..media import file_suffix, place_of, upright_image
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,8 @@ class Make(Protocol):
 class Work:
     """Does for an item what a format needs of it; can be pickled.
 
-    ``image_ext`` and ``default_ext`` are those of Datumaro's exporters.
+    ``image_ext`` and ``default_ext`` are those of Datumaro's exporters. ``picture`` makes the file
+    of a picture, as `upright_image`. With ``flat_names`` no id has a folder.
     """
 
     make: Make
@@ -55,6 +57,8 @@ class Work:
     save_media: bool
     image_ext: str | None
     default_ext: str
+    picture: Callable[[DatasetItem, str], tuple[bytes, bool]] = upright_image
+    flat_names: bool = False
 
     def __call__(self, item: DatasetItem) -> Done:
         entry, left_out = (item.id, item.subset), Counter[str]()
@@ -62,12 +66,15 @@ class Work:
         data, is_turned = None, False
         error: SegmaskExportError
         try:
-            check_names(item, layout.problem_of_new_name(item.id), "it is a part of a file name")
+            problem = layout.problem_of_new_name(item.id)
+            check_names(entry, problem, "it is a part of a file name")
             made = self.make(item, left_out=left_out, report=unpainted.append)
-            suffix = self._image_suffix(item)
-            made = replace(made, image=f"{layout.IMAGES}/{item.id}{suffix}")
+            own = file_suffix(item.media) if isinstance(item.media, Image) else ""
+            suffix = self.image_ext or own or self.default_ext
+            name = flat_name(item.id) if self.flat_names else item.id
+            made = replace(made, item_id=name, image=f"{layout.IMAGES}/{name}{suffix}")
             if self.save_media and isinstance(item.media, Image) and item.media.has_data:
-                data, is_turned = upright_image(item, suffix)
+                data, is_turned = self.picture(item, suffix)
             coded = self.coder.code(made, left_out)
         except SegmaskExportError as unwritable:
             error = unwritable
@@ -76,7 +83,7 @@ class Work:
             error = SegmaskExportError(*parts)
         else:
             source_id = item.attributes.get("id")
-            return Done(entry, coded, data, is_turned, source_id, left_out, unpainted)
+            return Done((name, item.subset), coded, data, is_turned, source_id, left_out, unpainted)
         return Done(entry, left_out=left_out, unpainted=unpainted, error=error)
 
     def end(self, done: Sequence[Done]) -> list[Done]:
@@ -84,11 +91,3 @@ class Work:
         there = [one for one in done if one.coded is not None]
         coded = iter(self.coder.end([one.coded for one in there]))
         return [one if one.coded is None else replace(one, coded=next(coded)) for one in done]
-
-    def _image_suffix(self, item: DatasetItem) -> str:
-        """Return the suffix of a picture as its file has it, unless ``image_ext`` says another."""
-        path = item.media.path if isinstance(item.media, ImageFromFile) else ""
-        own = layout.split_suffix(os.path.basename(path))[1]
-        theirs = item.media.ext if isinstance(item.media, Image) else None
-        suffix: str = self.image_ext or own or theirs or self.default_ext
-        return suffix

@@ -30,13 +30,7 @@ class YoloSegmentsExporter(TrainingExporter):
     @classmethod
     def build_cmdline_parser(cls, **kwargs: Any) -> argparse.ArgumentParser:
         parser = super().build_cmdline_parser(**kwargs)
-        parser.add_argument(
-            "--split",
-            default="",
-            help="Which subset becomes which split, as in 'train2017=train,val2017=val' "
-            "(default: by what their names say, such as 'Train', 'valid' or 'test-dev'; all others "
-            "are trained on)",
-        )
+        add_split_option(parser)
         return parser
 
     def __init__(
@@ -56,3 +50,14 @@ class YoloSegmentsExporter(TrainingExporter):
             has_images=self._save_media,
             root=self._save_dir,
         )
+
+
+def add_split_option(parser: argparse.ArgumentParser) -> None:
+    """Add ``--split``, for formats that know splits."""
+    parser.add_argument(
+        "--split",
+        default="",
+        help="Which subset becomes which split, as in 'train2017=train,val2017=val' "
+        "(default: by what their names say, such as 'Train', 'valid' or 'test-dev'; all others "
+        "are trained on)",
+    )

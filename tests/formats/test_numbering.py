@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datumaro_segmask.archive.encode import (
+from datumaro_segmask.formats.archive import (
     LAST_SHARED,
     Member,
     instance_numbers,

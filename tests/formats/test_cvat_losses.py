@@ -14,8 +14,9 @@ from datumaro_segmask import read_table, to_table
 from datumaro_segmask.archive import Item, make_label_map
 from datumaro_segmask.archive.labelmap import Label
 from datumaro_segmask.arrays import Size
+from datumaro_segmask.formats.archive import CvatLosses
 from datumaro_segmask.regions import Instance
-from datumaro_segmask.rules import CvatLosses, is_thin, open_archive
+from datumaro_segmask.rules import is_thin, open_archive
 
 from ..archives import archive, as_folder, rgb
 
@@ -37,8 +38,8 @@ def many(count: int) -> Any:
 
 def test_losses_in_cvat() -> None:
     losses = CvatLosses(many(300))
-    losses.add("#a", "train_v2", stuff=2, thin=1)
-    losses.add("b", "val", stuff=1, thin=0)
+    losses.add(("#a", "train_v2"), stuff=2, thin=1)
+    losses.add(("b", "val"), stuff=1, thin=0)
     losses.highest = 256
     lines = list(losses.lines())
     for line, part in zip(
@@ -64,7 +65,7 @@ def test_void_that_no_label_has(color: Any, says: bool) -> None:
     void = Instance(None, 0, b"03", 3, (0, 0, 3, 1), is_unknown=True)
     car = Instance(0, 1, b"03", 9, (0, 0, 3, 3))
     losses = CvatLosses(labels(Label("car", (1, 2, 3), 0, line=1), Label("x", color, 1, line=2)))
-    losses.add_item("a", "train", Item("a", Size(3, 3), None, [car, void]))
+    losses.add_item(("a", "train"), Item("a", Size(3, 3), None, [car, void]))
     found = [*losses.lines()]
     assert len(found) == says
     assert all(line.startswith("3 pixels in the colour of VOC's void") for line in found)
