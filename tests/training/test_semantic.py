@@ -91,7 +91,8 @@ def read_ultralytics(root: Path, split: str) -> tuple[list[str], Cases]:
     for folder in folders:
         for path in sorted((root / folder).rglob("*.*")):
             case = path.relative_to(root / folder).with_suffix("").as_posix()
-            place = str(path).replace("/images/", f"/{about['masks_dir']}/").rsplit(".", 1)[0]
+            head, tail = str(path).rsplit("/images/", 1)
+            place = f"{head}/{about['masks_dir']}/{tail}".rsplit(".", 1)[0]
             cases[case] = picture_of(path), mask_of(Path(f"{place}.png"))
     names = [about["names"][i] for i in range(len(about["names"]))]
     for _, mask in cases.values():
@@ -330,6 +331,14 @@ def test_ids_do_not_clash(flat: bool, layout: str, tmp_path: Path) -> None:
         assert int(cases["a__b"][0][0, 0, 0]) == shades["a/b"]
     else:
         assert {*cases} == {*IDS}
+
+
+def test_a_folder_of_images_in_an_id(tmp_path: Path) -> None:
+    """Ultralytics puts ``masks`` for the last ``images`` of a path."""
+    task = task_of(tmp_path, {"train": ["images/a", "images", "x/images"]})
+    source = Dataset.import_from(str(task), "segmask")
+    _, cases = read(export(source, tmp_path / "out", "ultralytics"), "ultralytics")
+    assert {*cases} == {"images__a", "images", "x/images"}
 
 
 def test_flat_names_are_different_for_every_id() -> None:
@@ -596,6 +605,11 @@ def test_the_command_lines(layout: str, tmp_path: Path) -> None:
         "nnunet": "nnUNetv2_plan_and_preprocess -d 12",
     }
     assert (f"next: {following.get(layout)}" in said) == (layout in following)
-    run(tmp_path, "convert", "-i", "task.zip", "-if", "segmask", "--ignore-index", "255", "-f",
-        "semantic_masks", "-o", "plain", "--", "--layout", layout, "--save-media")  # fmt: skip
+    hint = "Pixels of the value 255 are background in these masks. Add --unknown keep"
+    assert hint not in said
+    said = run(
+        tmp_path, "convert", "-i", "task.zip", "-if", "segmask", "--ignore-index", "255", "-f",
+        "semantic_masks", "-o", "plain", "--", "--layout", layout, "--save-media",
+    )  # fmt: skip
+    assert hint in said
     assert rows(read(tmp_path / "plain", layout)[1]["a"][1]) == rows(np.where(mask == 1, 1, 0))
