@@ -30,7 +30,19 @@ from datumaro_segmask.errors import SegmaskExportError
 from datumaro_segmask.formats.common import flat_name
 from datumaro_segmask.formats.semantic import PixelClasses
 
-from ..archives import COLORS, Plane, archive, as_folder, as_zip, jpeg, plane, png
+from ..archives import (
+    COLORS,
+    RGB,
+    Plane,
+    archive,
+    as_folder,
+    as_zip,
+    chunk,
+    jpeg,
+    plane,
+    png,
+    raw_png,
+)
 from ..whole.test_datum import run
 
 pytestmark = pytest.mark.usefixtures("registered")
@@ -107,7 +119,6 @@ def read_nnunet(root: Path, split: str) -> tuple[list[str], Cases]:
     assert len(about["channel_names"]) == 3
     assert labels["background"] == 0
     assert [*labels.values()] == [*range(len(labels))]
-    assert [*labels].index("ignore") == len(labels) - 1 if "ignore" in labels else True
     found: dict[str, Cases] = {}
     for part in ("Tr", "Ts"):
         names = os.listdir(root / f"images{part}") if (root / f"images{part}").exists() else []
@@ -122,6 +133,8 @@ def read_nnunet(root: Path, split: str) -> tuple[list[str], Cases]:
             assert set(np.unique(mask)) <= {*labels.values()}
             found[part][case[1]] = picture, np.where(mask == labels.get("ignore", 255), 255, mask)
     assert about["numTraining"] == len(found["Tr"])
+    has_unknown = any((mask == 255).any() for cases in found.values() for _, mask in cases.values())
+    assert ([*labels][-1] == "ignore") == has_unknown  # which changes how nnU-Net trains
     names = [name for name in labels if name != "ignore"]
     if split == "test":
         return names, found["Ts"]
@@ -353,8 +366,12 @@ def test_flat_names_are_different_for_every_id() -> None:
 
 
 def noise(mode: str, suffix: str) -> bytes:
-    """A picture of 2 x 4 pixels, of a mode of Pillow's."""
+    """A picture of 2 x 4 pixels, of a mode of Pillow's; tRNS is RGB in which a colour is clear."""
     rng = np.random.default_rng(3)
+    if mode == "tRNS":
+        samples = rng.integers(0, 255, (2, 4, 3))
+        clear = samples[0, 0].astype(">u2").tobytes()
+        return raw_png(samples, color_type=RGB, extra=chunk(b"tRNS", clear))
     channels = {"L": (), "LA": (2,), "RGB": (3,), "RGBA": (4,), "P": (3,), "I;16": ()}[mode]
     dtype = np.uint16 if mode == "I;16" else np.uint8
     pixels = rng.integers(0, np.iinfo(dtype).max, (2, 4, *channels)).astype(dtype)
@@ -366,7 +383,7 @@ def noise(mode: str, suffix: str) -> bytes:
     return file.getvalue()
 
 
-MODES = ["L", "LA", "RGB", "RGBA", "P", "I;16"]
+MODES = ["L", "LA", "RGB", "RGBA", "P", "I;16", "tRNS"]
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -379,6 +396,8 @@ def test_nnunet_gets_three_channels(mode: str, tmp_path: Path) -> None:
     expected = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     assert expected is not None
     assert (cases["a"][0] == expected[..., ::-1]).all()
+    with Pillow.open(tmp_path / "out/imagesTr/a_0000.png") as image:
+        assert (image.mode, "transparency" in image.info) == ("RGB", False)
     if mode == "RGB":
         assert (tmp_path / "out/imagesTr/a_0000.png").read_bytes() == data
 
