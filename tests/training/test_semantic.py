@@ -297,6 +297,13 @@ def test_the_same_items_once_more(layout: str, tmp_path: Path, caplog: Any) -> N
     assert caplog.text.count("does not name 'trainval', because other subsets have the same") == 1
 
 
+def test_nnunet_does_not_train_on_what_validates(tmp_path: Path) -> None:
+    task = task_of(tmp_path, {"all": ["a", "b"], "val": ["b"]})
+    out = export(Dataset.import_from(str(task), "segmask"), tmp_path / "out", "nnunet")
+    (fold,) = json.loads((out / "splits_final.json").read_text())
+    assert fold == {"train": ["a"], "val": ["b"]}
+
+
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_split_says_otherwise(layout: str, tmp_path: Path) -> None:
     source = Dataset.import_from(str(task_of(tmp_path, CVAT)), "segmask")
