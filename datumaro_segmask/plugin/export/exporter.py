@@ -177,8 +177,9 @@ class SegmaskExporter(WholeExporter):
             reading = {} if known is None else known.reading
             listing = Listing(place.path, self._listed, self._unread, pictures, reading)
             remember_archive(dataset, listing)
-        # Who trains, splits or merges is not told of CVAT.
-        self._writer.log_losses(for_cvat=self._as_zip or replace)
+        # Who trains, splits or merges is not told of CVAT, and a new zip is likely to go there.
+        is_for_cvat = replace or (place.is_zip and not target.in_place)
+        self._writer.log_losses(for_cvat=is_for_cvat)
 
     def _write_shards(self) -> None:
         """Export to zips of so many items each, which get into the folder together."""
@@ -327,16 +328,8 @@ class SegmaskExporter(WholeExporter):
         """
         writer, entry = self._writer, (item.id, item.subset)
         placed = in_paint_order(item.annotations, writer.left_out)
-        stuff = sum(is_stuff(annotation) for _, annotation in placed)
-        unknown = [annotation for _, annotation in placed if is_unknown(annotation)]
-        is_alone = stuff + len(unknown) == len(placed)
-        writer.losses.add(
-            entry,
-            stuff=0 if self._number_stuff or is_alone else stuff,
-            thin=sum(is_thin_object(annotation) for _, annotation in placed),
-            unknown=sum(int(annotation.get_area()) for annotation in unknown),
-        )
         if not placed and not self._empty_masks:
+            writer.losses.add(entry)
             return {}
         size, report = size_of(item), partial(self._report_annotation, item)
         painted = paint_annotations(
@@ -348,6 +341,15 @@ class SegmaskExporter(WholeExporter):
             report,
             writer.left_out,
             self._number_stuff,
+        )
+        shown = [] if painted is None else painted.shown
+        numbered = [annotation for shape, annotation in shown if shape.number]
+        others = [a for s, a in shown if not s.number and s.label_value != writer.background]
+        writer.losses.add(
+            entry,
+            stuff=sum(map(is_stuff, others)) if numbered else 0,
+            thin=sum(map(is_thin_object, numbered)),
+            unknown=sum(int(a.get_area()) for a in others if is_unknown(a)),
         )
         if painted is None and not self._empty_masks:
             return {}
