@@ -267,10 +267,14 @@ _LONGEST = 4000  # characters of a message; a name of an archive may have a mill
 _END = 500
 
 
+def shortened(text: str) -> str:
+    """Return a text of an archive, without its middle if it is longer than 4,000 characters."""
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - _END]} [...] {text[-_END:]}"
+
+
 def printable(text: str) -> str:
-    """Return a text of an archive without what could steer a terminal, and not longer than it."""
-    if len(text) > _LONGEST:
-        text = f"{text[: _LONGEST - _END]} [...] {text[-_END:]}"
+    """Return a text of an archive, `shortened` and without what could steer a terminal."""
+    text = shortened(text)
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

@@ -14,8 +14,8 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1] / "datumaro_segmask"
 WINGS = [
-    "options", "errors", "progress", "arrays", "colors", "signatures", "png", "storage", "regions",
-    "archive", "rules", "training", "formats", "sharding", "plugin", "cli",
+    "options", "errors", "progress", "processes", "arrays", "colors", "signatures", "png",
+    "storage", "regions", "archive", "rules", "training", "formats", "sharding", "plugin", "cli",
 ]  # fmt: skip
 """The order of the house; `_bridge`, `_startup`, `__main__` and `__init__` are its doors."""
 

@@ -9,8 +9,10 @@ import hashlib
 import os
 import re
 import shlex
-from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import BrokenExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
 from difflib import get_close_matches
 from fractions import Fraction
 from functools import partial
@@ -28,15 +30,24 @@ from .._bridge import import_with
 from ..errors import SegmaskImportError, UsageError, counted, printable
 from ..formats.semantic import NNUNET, ULTRALYTICS
 from ..options import COMPONENTS, IMPORTS, POLYGON, add_to, names_of, number_type
-from ..plugin.annotations import is_unknown
+from ..plugin.base import SegmaskBase
 from ..plugin.export.exporter import SegmaskExporter
 from ..plugin.export.in_place import Place, Target
-from ..plugin.host import CollectedErrors, CollectedExportErrors, known_archive, without_policy
+from ..plugin.host import (
+    CollectedErrors,
+    CollectedExportErrors,
+    known_archive,
+    source_of,
+    without_policy,
+)
 from ..plugin.importer import NAME
 from ..plugin.training.exporter import TrainingExporter
+from ..processes import cores
 from ..rules import open_archive
+from ..storage import absolute
 from ..training import TRAIN, split_subsets
 from . import FAULTS, OK, run_datum
+from .convert_parts import Counts, Parts, Source, labels_of
 
 EPILOG = """\
 Options of the format that -f names may be given, too, here or after '--':
@@ -104,6 +115,17 @@ def add_options(parser: argparse.ArgumentParser, args: Sequence[str] = ()) -> No
         action="store_true",
         help="Convert the rest, list the items that cannot be, and end with status 1",
     )
+    parser.add_argument(
+        "--jobs",
+        type=number_type(least=1),
+        default=cores(),
+        metavar="N",
+        help="Processes that work on an archive, once there is much to do; what is written is the "
+        "same (default: one a core, here %(default)s)",
+    )
+    parser.add_argument(
+        "--dask", metavar="ADDRESS", help="Scheduler of a Dask cluster, such as tcp://host:8786"
+    )
     _add_import_options(parser)
     own = _exporter(_format_in(args))
     if own is not None:
@@ -144,24 +166,37 @@ class _Conversion:
         self._options = options
         self._import_options = import_options
         self._out: str = options.output_dir or f"{os.path.basename(path)}-{exporter.NAME}"
-        self._found: defaultdict[str, Counter[int | None]] = defaultdict(Counter)
-        self._images: Counter[str] = Counter()
+        self._counts = Counts()
         self._broken, self._unwritten = CollectedErrors(), CollectedExportErrors()
 
     def run(self) -> int:
         as_file = issubclass(self._exporter, SegmaskExporter) and self._out.endswith(".zip")
         _check_target(self._out, self._options.overwrite)
         dataset = self._open()
+        base = source_of(dataset)
         splits = self._options.random_split
+        split_of: _Splitter | None = None
         if splits:
-            dataset.transform(_InSplits, split_of=_splitter(dataset, splits, self._options.seed))
-        dataset.transform(_Counted, images=self._images, found=self._found)
+            split_of = _Splitter.of(dataset, splits, self._options.seed)
+            dataset.transform(_InSplits, split_of=split_of)
+        dataset.transform(_Counted, counts=self._counts)
         options = self._export_options()
-        if as_file:
-            _write_zip(dataset, self._out, options)
-        else:
-            policy = self._unwritten if self._options.skip_broken else None
-            dataset.export(self._out, self._exporter.NAME, error_policy=policy, **options)
+        with ExitStack() as stack:
+            parts = self._parts(base, split_of, stack)
+            if as_file:
+                _write_zip(dataset, self._out, options)
+            else:
+                policy = self._unwritten if self._options.skip_broken else None
+                spread = {"spread": parts} if parts else {}
+                try:
+                    dataset.export(
+                        self._out, self._exporter.NAME, error_policy=policy, **options, **spread
+                    )
+                except BrokenExecutor as broken:
+                    raise UsageError(
+                        "the processes that convert die, again and again", printable(self._path),
+                        "enough memory for each of them", "give fewer --jobs",
+                    ) from broken  # fmt: skip
         self._say(options.get("layout"))
         # Each once, though an export may have looked at all items twice.
         errors = dict.fromkeys(map(str, [*self._broken.errors, *self._unwritten.errors]))
@@ -171,12 +206,32 @@ class _Conversion:
 
     def _open(self) -> Dataset:
         found = self._options.input_format or _detected(self._path)
+        _check_format(found, DEFAULT_ENVIRONMENT.importers, "-if", "reads")
         if not self._import_options.keys() <= {*_OPTIONS_OF.get(found, ())}:
             raise _refuse(self._import_options, found)
         kind = StreamDataset if found in _OPTIONS_OF else Dataset
         policy = {"error_policy": self._broken} if self._options.skip_broken else {}
         dataset: Dataset = kind.import_from(self._path, found, **policy, **self._import_options)
         return dataset
+
+    def _parts(self, base: object, split_of: _Splitter | None, stack: ExitStack) -> Parts | None:
+        """Return what does the items of an archive in parts, None where the export goes by them."""
+        address = self._options.dask
+        if not isinstance(base, SegmaskBase) or not issubclass(self._exporter, TrainingExporter):
+            if address:
+                raise UsageError(
+                    "a cluster converts archives, and only for training", "--dask",
+                    "an archive of masks, and -f coco_segments or the like", "leave it out",
+                )  # fmt: skip
+            return None
+        executor = None
+        if address:
+            from ..sharding import dask_cluster  # and with it pyarrow
+
+            executor = stack.enter_context(dask_cluster(address))
+        source = Source(absolute(self._path), self._import_options, base, split_of)
+        broken = self._broken if self._options.skip_broken else None
+        return Parts(source, self._options.jobs, executor, self._counts, broken)
 
     def _export_options(self) -> dict[str, Any]:
         parser = self._exporter.build_cmdline_parser()
@@ -192,15 +247,15 @@ class _Conversion:
 
     def _say(self, layout: str | None) -> None:
         print(f"{printable(self._out)}: {self._exporter.NAME}")
-        width = max(map(len, self._images), default=0)
-        for subset, images in self._images.items():
-            labels = self._found[subset]
+        width = max(map(len, self._counts.images), default=0)
+        for subset, images in self._counts.images.items():
+            labels = self._counts.labels[subset]
             classes = "1 class" if len(labels) == 1 else f"{len(labels):,} classes"
             print(
                 f"  {printable(subset):{width}}  {counted(images, 'image')}, "
                 f"{counted(labels.total(), 'object')} of {classes}"
             )
-        following = _next_command(self._exporter.NAME, self._out, [*self._images], layout)
+        following = _next_command(self._exporter.NAME, self._out, [*self._counts.images], layout)
         if following:
             print(f"next: {following}")
 
@@ -208,7 +263,7 @@ class _Conversion:
 class _InSplits(ItemTransform):
     """Puts each item into its split."""
 
-    def __init__(self, extractor: IDataset, split_of: Callable[[str], str]) -> None:
+    def __init__(self, extractor: IDataset, split_of: _Splitter) -> None:
         super().__init__(extractor)
         self._split_of = split_of
 
@@ -217,30 +272,18 @@ class _InSplits(ItemTransform):
 
 
 class _Counted(ItemTransform):
-    """Counts what is written of each subset: images, and objects by their labels."""
+    """Counts what is written of each subset."""
 
-    def __init__(
-        self,
-        extractor: IDataset,
-        images: Counter[str],
-        found: defaultdict[str, Counter[int | None]],
-    ) -> None:
+    def __init__(self, extractor: IDataset, counts: Counts) -> None:
         super().__init__(extractor)
-        self._images, self._found = images, found
+        self._counts = counts
 
     def __iter__(self) -> Iterator[DatasetItem]:
-        self._images.clear()  # an export may look at all pictures first
-        self._found.clear()
+        self._counts.clear()  # an export may look at all pictures first
         yield from super().__iter__()
 
     def transform_item(self, item: DatasetItem) -> DatasetItem:
-        self._images[item.subset] += 1
-        pairs = {
-            (annotation.group or ("alone", i), annotation.label)
-            for i, annotation in enumerate(item.annotations)
-            if not is_unknown(annotation)
-        }
-        self._found[item.subset].update(label for _, label in pairs)
+        self._counts.add(item.subset, labels_of(item))
         return item
 
 
@@ -264,32 +307,40 @@ def parse_ratios(text: str) -> dict[str, Fraction]:
     return shares
 
 
-def _splitter(dataset: Dataset, shares: Mapping[str, Fraction], seed: int) -> Callable[[str], str]:
-    """Return a function that gives each id its split, by its place among the hashes of all ids.
+@dataclass(frozen=True)
+class _Splitter:
+    """Gives each id its split, by its place among the hashes of all ids.
 
     So the splits are as large as they should be, and every split has an item if there are enough.
+    ``limits``: the last hash of each split, and its name.
     """
-    known = known_archive(dataset)
-    ids: Iterable[str]
-    if known is not None:
-        ids = {item_id for subset in known.subsets.values() for item_id in subset}
-    else:
-        ids = {item.id for item in dataset}
-    hashes = sorted(_hash(item_id, seed) for item_id in ids)
-    limits: list[tuple[int, str]] = []
-    end, share = 0, Fraction(0)
-    for number, (name, part) in enumerate(shares.items(), 1):
-        share += part
-        left = len(shares) - number
-        end = max(end + 1, min(round(share * len(hashes)), len(hashes) - left))
-        last = hashes[min(end, len(hashes)) - 1] if left and hashes else 1 << 8 * _HASH_BYTES
-        limits.append((last, name))
 
-    def split_of(item_id: str) -> str:
-        value = _hash(item_id, seed)
-        return next(name for last, name in limits if value <= last)
+    limits: tuple[tuple[int, str], ...]
+    seed: int
 
-    return split_of
+    @classmethod
+    def of(cls, dataset: Dataset, shares: Mapping[str, Fraction], seed: int) -> _Splitter:
+        """Return the one of the ids of a dataset."""
+        known = known_archive(dataset)
+        ids: Iterable[str]
+        if known is not None:
+            ids = {item_id for subset in known.subsets.values() for item_id in subset}
+        else:
+            ids = {item.id for item in dataset}
+        hashes = sorted(_hash(item_id, seed) for item_id in ids)
+        limits: list[tuple[int, str]] = []
+        end, share = 0, Fraction(0)
+        for number, (name, part) in enumerate(shares.items(), 1):
+            share += part
+            left = len(shares) - number
+            end = max(end + 1, min(round(share * len(hashes)), len(hashes) - left))
+            last = hashes[min(end, len(hashes)) - 1] if left and hashes else 1 << 8 * _HASH_BYTES
+            limits.append((last, name))
+        return cls(tuple(limits), seed)
+
+    def __call__(self, item_id: str) -> str:
+        value = _hash(item_id, self.seed)
+        return next(name for last, name in self.limits if value <= last)
 
 
 def _hash(item_id: str, seed: int) -> int:
@@ -364,20 +415,29 @@ def _format_in(args: Sequence[str]) -> str | None:
     return found
 
 
+def _check_format(name: str, known: Iterable[str], option: str, does: str) -> None:
+    """Refuse a name of a format that Datumaro does not know, and tell the one that is meant."""
+    names = {each.lower().replace("-", "_"): each for each in known}
+    if name in names.values():
+        return
+    text = name.lower().replace("-", "_")
+    near = get_close_matches(text, names, 1)
+    if text.startswith("segmentation mask"):  # as CVAT calls it
+        near = [NAME]
+    raise UsageError(
+        "there is no such format",
+        name,
+        f"a format that Datumaro {does}",
+        f"type '{option} {names[near[0]]}'" if near else "'datum format' lists them",
+    )
+
+
 def _exporter(name: str | None) -> type[Exporter] | None:
     """Return the exporter of a format of ours, None for one of Datumaro's."""
     if name is None:
         return None
     exporters = DEFAULT_ENVIRONMENT.exporters
-    if name not in exporters:
-        folded = {known.lower().replace("-", "_"): known for known in exporters}
-        near = get_close_matches(name.lower().replace("-", "_"), folded, 1)
-        raise UsageError(
-            "there is no such format",
-            name,
-            "a format that Datumaro writes",
-            f"type '-f {folded[near[0]]}'" if near else "'datum format' lists them",
-        )
+    _check_format(name, exporters, "-f", "writes")
     found = exporters[name]
     found = getattr(found, "get_plugin_cls", lambda: found)()
     return found if found.__module__.startswith(f"{__package__.partition('.')[0]}.") else None
@@ -411,6 +471,8 @@ def _by_datumaro(options: argparse.Namespace, chosen: dict[str, Any]) -> int:
     exporter = _exporter(options.output_format)
     if exporter is not None and issubclass(exporter, TrainingExporter):
         rest += ["--keep-background"] if "keep_background" in chosen else []
+    if options.input_format is not None:
+        _check_format(options.input_format, DEFAULT_ENVIRONMENT.importers, "-if", "reads")
     with import_with(chosen, _OPTIONS_OF, partial(_refuse, chosen)):
         return run_datum(["convert", *args, *(["--", *rest] if rest else [])])
 

@@ -2,89 +2,206 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-import cv2
-
+from ..processes import begin_worker
 from ..progress import track
+
+if TYPE_CHECKING:
+    from concurrent.futures import ProcessPoolExecutor
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 CHUNK = 50
 """Items that are worked on, and whose masks stand in one file, together."""
+_MOST = 250  # items of a chunk whose size is free
+_SECONDS = 0.15  # that such a chunk takes, about
 _AHEAD = 64  # chunks that an executor has at a time
+_TRIAL = 0.05  # seconds of work that tell how long the rest will take
 _PATIENCE = 2.0  # seconds: what takes no longer is not worth the start of processes
+_QUEUED = 2  # chunks that each process has or waits for
+_KEPT = 8  # chunks a process that are done before their turn
+_MOST_BREAKS = 3  # pools in a row that break without having done a chunk
 
 
 def in_chunks(
     task: Callable[[int, Sequence[T]], list[R]],
-    entries: Sequence[T],
+    entries: Iterable[T],
     desc: str,
     workers: int,
     executor: Executor | None = None,
-    size: int = CHUNK,
+    size: int | None = CHUNK,
+    total: int | None = None,
 ) -> Iterator[R]:
     """Yield what the task makes of all entries, which it gets in numbered chunks of ``size``.
 
-    ``task`` must be picklable. With more than one worker, what is left after a while is given to
-    processes, which work a few chunks ahead; an ``executor`` gets all of them.
+    ``task`` must be picklable, and may be done again where a process has died. ``size`` None: so
+    many as take a moment. ``total``: how many entries there are, if they have no length. This
+    process works, too, and with more than one worker it starts the others as soon as what is left
+    is worth it. An ``executor`` gets all chunks.
     """
-    chunks = [entries[i : i + size] for i in range(0, len(entries), size)]
+    total = len(entries) if isinstance(entries, Sequence) else total
+    chunks = _Chunks(iter(entries), size, total)
     if executor is None:
         results = _results(task, chunks, workers)
     else:
-        results = _ahead(executor, task, enumerate(chunks), _AHEAD)
+        results = _ahead(executor, task, chunks)
     made = (result for chunk in results for result in chunk)
-    return track(made, desc, len(entries))
+    return track(made, desc, total)
+
+
+class _Chunks(Generic[T]):
+    """Numbered chunks of entries, which this process and others take as they need them."""
+
+    def __init__(self, entries: Iterator[T], size: int | None, total: int | None) -> None:
+        self._entries = entries
+        self._is_free = size is None
+        self._size = size or 1
+        self._left = total
+        self._number = -1
+        self._each = self._spent = 0.0  # seconds
+
+    def take(self) -> tuple[int, list[T]] | None:
+        """Return the next chunk, None at the end."""
+        chunk = [*islice(self._entries, self._size)]
+        if not chunk:
+            self._left = 0
+            return None
+        self._number += 1
+        if self._left is not None:
+            self._left -= len(chunk)
+        return self._number, chunk
+
+    def do(self, task: Callable[[int, Sequence[T]], R], number: int, chunk: Sequence[T]) -> R:
+        """Do a chunk here, and see how long it takes. The first may take longer."""
+        start = time.perf_counter()
+        result = task(number, chunk)
+        seconds = time.perf_counter() - start
+        self._each = seconds / len(chunk)
+        self._spent += seconds if number else 0.0
+        if self._is_free:
+            likely = int(_SECONDS / max(self._each, 1e-9))
+            self._size = max(1, min(likely, 2 * self._size, _MOST))
+        return result
+
+    def are_worth_processes(self) -> bool:
+        """Tell whether what is left takes longer than it takes to have help."""
+        if self._left is None:
+            return self._spent >= _PATIENCE
+        return self._left > 0 and self._spent >= _TRIAL and self._left * self._each >= _PATIENCE
 
 
 def _results(
-    task: Callable[[int, Sequence[T]], list[R]], chunks: Sequence[Sequence[T]], workers: int
+    task: Callable[[int, Sequence[T]], list[R]], chunks: _Chunks[T], workers: int
 ) -> Iterator[list[R]]:
-    deadline = time.monotonic() + _PATIENCE
-    for number, chunk in enumerate(chunks):
-        if workers > 1 and number + 1 < len(chunks) and time.monotonic() >= deadline:
-            yield from _in_processes(task, list(enumerate(chunks))[number:], workers)
+    while workers <= 1 or not chunks.are_worth_processes():
+        chunk = chunks.take()
+        if chunk is None:
             return
-        yield task(number, chunk)
+        yield chunks.do(task, *chunk)
+    yield from _shared(task, chunks, workers - 1)
 
 
-def _in_processes(
-    task: Callable[[int, Sequence[T]], list[R]],
-    chunks: Sequence[tuple[int, Sequence[T]]],
-    workers: int,
+@dataclass
+class _Piece(Generic[T, R]):
+    """A chunk, and what comes of it."""
+
+    number: int
+    chunk: Sequence[T]
+    future: Future[list[R]]
+
+
+def _shared(
+    task: Callable[[int, Sequence[T]], list[R]], chunks: _Chunks[T], workers: int
 ) -> Iterator[list[R]]:
+    """Yield the results of what is left, by processes and, while these are at work, by this one.
+
+    A process that dies is replaced. Raises BrokenExecutor where they die again and again.
+    """
+    from concurrent.futures import BrokenExecutor, wait
+
+    pieces: deque[_Piece[T, R]] = deque()
+    pool, breaks = _start(task, workers), 0
+    try:
+        while True:
+            while sum(not piece.future.done() for piece in pieces) < _QUEUED * workers:
+                chunk = chunks.take()
+                if chunk is None:
+                    break
+                pieces.append(_Piece(*chunk, _submit(pool, *chunk)))
+            if not pieces:
+                return
+            first = pieces[0].future
+            if not first.done():
+                chunk = chunks.take() if len(pieces) < _KEPT * (workers + 1) else None
+                if chunk is None:
+                    wait([first])
+                else:
+                    pieces.append(_Piece(*chunk, _done(partial(chunks.do, task, *chunk))))
+            elif not isinstance(first.exception(), BrokenExecutor):
+                breaks = 0
+                yield pieces.popleft().future.result()
+            else:
+                breaks += 1
+                if breaks == _MOST_BREAKS:
+                    first.result()
+                pool.shutdown()
+                pool = _start(task, workers)
+                for piece in pieces:
+                    if isinstance(piece.future.exception(), BrokenExecutor):
+                        piece.future = _submit(pool, piece.number, piece.chunk)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _submit(pool: ProcessPoolExecutor, number: int, chunk: Sequence[T]) -> Future[list[Any]]:
+    """Have a chunk done by a process; by none if one of them has just died."""
+    from concurrent.futures import BrokenExecutor
+
+    try:
+        return pool.submit(_work, number, chunk)
+    except BrokenExecutor as error:
+        future: Future[list[Any]] = Future()
+        future.set_exception(error)
+        return future
+
+
+def _done(work: Callable[[], R]) -> Future[R]:
+    """Return what comes of work that is done here: its error is raised when its turn comes."""
+    future: Future[R] = Future()
+    try:
+        future.set_result(work())
+    except Exception as error:
+        future.set_exception(error)
+    return future
+
+
+def _start(task: Callable[[int, Sequence[Any]], list[Any]], workers: int) -> ProcessPoolExecutor:
     import multiprocessing
     from concurrent.futures import ProcessPoolExecutor
 
     # A copy of this process would have threads of OpenCV that do not run.
     spawn = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(workers, len(chunks)), spawn, _begin, (task,))
-    try:
-        yield from _ahead(pool, _work, chunks, 2 * workers)
-    finally:
-        pool.shutdown(cancel_futures=True)
+    return ProcessPoolExecutor(workers, spawn, _begin, (task,))
 
 
 def _ahead(
-    executor: Executor,
-    task: Callable[[int, Sequence[T]], list[R]],
-    chunks: Iterable[tuple[int, Sequence[T]]],
-    most: int,
+    executor: Executor, task: Callable[[int, Sequence[T]], list[R]], chunks: _Chunks[T]
 ) -> Iterator[list[R]]:
     """Yield the results in the order of the chunks, of which so many are given out ahead."""
     pending: deque[Future[list[R]]] = deque()
     try:
-        for number, chunk in chunks:
-            pending.append(executor.submit(task, number, chunk))
-            if len(pending) > most:
+        while chunk := chunks.take():
+            pending.append(executor.submit(task, *chunk))
+            if len(pending) > _AHEAD:
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()
@@ -97,19 +214,13 @@ _task: Callable[[int, Sequence[Any]], list[Any]]
 
 
 def _begin(task: Callable[[int, Sequence[Any]], list[Any]]) -> None:
-    from ..sharding import end_with_parent  # with pyarrow, of no use to whoever needs no process
+    import cv2
 
     global _task
     _task = task
-    end_with_parent()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that waits
+    begin_worker()
     cv2.setNumThreads(1)
 
 
 def _work(number: int, chunk: Sequence[Any]) -> list[Any]:
     return _task(number, chunk)
-
-
-def cores() -> int:
-    """Return the number of processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -208,7 +208,7 @@ class SemanticWriter:
             return
         subset = entry[1]
         folder = self._folder_of(subset)
-        content = hash((coded.png, image[1:] if isinstance(image, Aside) else image))
+        content = hash((coded.png, image.content if isinstance(image, Aside) else image))
         name = self._name(entry, folder, content)
         is_new = hash((folder, name)) not in self._seen
         self._seen.add(hash((folder, name)))

@@ -6,11 +6,11 @@ import copy
 import logging
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from datumaro.components.annotation import (
     Annotation,
@@ -28,7 +28,7 @@ from ..archive import (
 from ..errors import SegmaskImportError, StoreError, UnsafePathError, check_options, printable
 from ..options import COMPONENTS, KEEP, POLYGON, ImportOptions
 from ..rules import RULES, WholeFacts, log_findings, open_archive
-from ..storage import Listing, layout
+from ..storage import Entry, Listing, layout
 from .annotations import make_mask
 from .host import border, keep_freed_memory, report_imported, set_subsets, track
 from .labels import make_categories
@@ -90,8 +90,7 @@ class SegmaskBase(DatasetBase):
         )
         self._num_workers = chosen.num_workers
         self._stream = stream
-        self._warned_of_labels = False
-        self._ways: dict[str, str] = {}  # that class masks were read, and the first of each
+        self._remarks: Callable[[Remark], None] = Remarks(self.place).add
         super().__init__(
             subsets=list(self._archive.subsets),
             media_type=Image,
@@ -139,10 +138,28 @@ class SegmaskBase(DatasetBase):
         """
         if name not in self._archive.subsets:
             raise KeyError(f"no subset {name!r}, there are {sorted(self._archive.subsets)}")
+        return self._part({name: self._archive.subsets[name]})
+
+    def place(self, name: str) -> str:
+        """Return how to call a file of the archive in a message."""
+        return self._archive.storage.place(name)
+
+    def part(
+        self, entries: Iterable[Entry], ctx: ImportContext, remark: Callable[[Remark], None]
+    ) -> SegmaskBase:
+        """Return these items alone; what is to be said of them goes to ``ctx`` and ``remark``."""
+        subsets: dict[str, list[str]] = {}
+        for item_id, subset in entries:
+            subsets.setdefault(subset, []).append(item_id)
+        part = self._part(subsets)
+        part._ctx, part._remarks = ctx, remark
+        return part
+
+    def _part(self, subsets: Mapping[str, Collection[str]]) -> SegmaskBase:
         part = copy.copy(self)
-        part._archive = replace(self._archive, subsets={name: self._archive.subsets[name]})
+        part._archive = replace(self._archive, subsets=dict(subsets))
         part.listing = replace(self.listing, subsets=part._archive.subsets)
-        set_subsets(part, [name])
+        set_subsets(part, [*subsets])
         return part
 
     def _make(self, read: Callable[[], Item], item_id: str, subset: str) -> DatasetItem | None:
@@ -156,9 +173,9 @@ class SegmaskBase(DatasetBase):
             report_imported(self._ctx.error_policy, error, item_id, subset)
             return None
         self.listing.unread.discard((item_id, subset))
-        if not item.has_labels and item.instances:
-            self._warn_of_missing_labels(item)
-        self._warn_of_two_ways(item)
+        mask = item.class_mask or item.instance_mask or ""
+        lacks_labels = not item.has_labels and bool(item.instances)
+        self._remarks(Remark(item_id, mask, item.class_mask and item.way, lacks_labels))
         return DatasetItem(item_id, subset=subset, media=self._media(item), annotations=annotations)
 
     def _annotations(self, item: Item) -> list[Annotation]:
@@ -174,25 +191,6 @@ class SegmaskBase(DatasetBase):
     def _place_of_mask(self, item: Item) -> str:
         return self._archive.storage.place(item.class_mask or item.instance_mask or "")
 
-    def _warn_of_missing_labels(self, item: Item) -> None:
-        if not self._warned_of_labels:
-            self._warned_of_labels = True
-            log.warning(
-                "%s: the item %r has an instance mask but no class mask, so its masks have no "
-                "label. This is said once; other items may lack theirs too.",
-                printable(self._place_of_mask(item)),
-                item.item_id,
-            )
-
-    def _warn_of_two_ways(self, item: Item) -> None:
-        if item.way is None or item.way in self._ways or item.class_mask is None:
-            return
-        self._ways[item.way] = item.class_mask
-        if len(self._ways) == len(WAYS):
-            facts = WholeFacts(ways={way: [mask] for way, mask in self._ways.items()})
-            findings = RULES["class-mask-kinds"].findings(facts)
-            log_findings(self._archive.storage.place, findings)
-
     def _media(self, item: Item) -> Image | None:
         storage = self._archive.storage
         if item.image is None:
@@ -202,6 +200,41 @@ class SegmaskBase(DatasetBase):
         if path is None:
             return StoredImage(storage, item.image, item.size, item.turn)
         return image_in_file(path, item.size, item.turn)
+
+
+class Remark(NamedTuple):
+    """What may have to be said of an item: ``way`` as in `Item`, ``mask`` the place of a mask."""
+
+    item_id: str
+    mask: str
+    way: str | None
+    lacks_labels: bool
+
+
+class Remarks:
+    """Logs what is to be said of the items of an archive, each kind once."""
+
+    def __init__(self, place: Callable[[str], str]) -> None:
+        self._place = place
+        self._warned_of_labels = False
+        self._ways: dict[str, str] = {}  # that class masks were read, and the first of each
+
+    def add(self, remark: Remark) -> None:
+        """Say what is new about an item."""
+        if remark.lacks_labels and not self._warned_of_labels:
+            self._warned_of_labels = True
+            log.warning(
+                "%s: the item %r has an instance mask but no class mask, so its masks have no "
+                "label. This is said once; other items may lack theirs too.",
+                printable(self._place(remark.mask)),
+                remark.item_id,
+            )
+        if remark.way is None or remark.way in self._ways:
+            return
+        self._ways[remark.way] = remark.mask
+        if len(self._ways) == len(WAYS):
+            facts = WholeFacts(ways={way: [mask] for way, mask in self._ways.items()})
+            log_findings(self._place, RULES["class-mask-kinds"].findings(facts))
 
 
 def check_subsets(archive: Archive) -> None:

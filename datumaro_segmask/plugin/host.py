@@ -163,7 +163,7 @@ def without_policy() -> Iterator[None]:
 
 
 class CollectedErrors(ImportErrorPolicy):
-    """Notes the errors of items instead of ending at the first."""
+    """Notes the errors of items and annotations instead of ending at the first."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -171,6 +171,9 @@ class CollectedErrors(ImportErrorPolicy):
 
     def _handle_item_error(self, error: Exception) -> None:
         # Datumaro wraps the error, and names the item; ours names the file, and what to do.
+        self.errors.append(error.__cause__ or error)
+
+    def _handle_annotation_error(self, error: Exception) -> None:
         self.errors.append(error.__cause__ or error)
 
 
@@ -324,10 +327,13 @@ def remember_archive(dataset: Dataset, listing: Listing | None) -> None:
 
 def known_archive(dataset: IDataset) -> Listing | None:
     """Return what is known of the archive that a dataset stands for, None if nothing is."""
-    known = getattr(dataset, _KNOWN, None)
-    if known is None and isinstance(dataset, StreamDataset):
-        known = getattr(dataset._data._source, "listing", None)
-    return known
+    known: Listing | None = getattr(dataset, _KNOWN, None)
+    return known or getattr(source_of(dataset), "listing", None)
+
+
+def source_of(dataset: IDataset) -> Any:
+    """Return what a stream of items is read from; None for what is no stream."""
+    return dataset._data._source if isinstance(dataset, StreamDataset) else None
 
 
 # The command line

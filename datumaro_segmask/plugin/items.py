@@ -6,7 +6,6 @@ Painted, what lies on top hides the rest, and every pixel has one label and one 
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
@@ -41,7 +40,7 @@ from .annotations import (
     place_of_annotation,
 )
 from .labels import ExportLabels, label_error
-from .media import place_of, size_of
+from .media import file_suffix, place_of, size_of
 
 _NOTHING = -1  # the label of pixels that are no annotation
 
@@ -107,8 +106,7 @@ def image_place(item: DatasetItem) -> str | None:
     media = item.media
     if media is None or not getattr(media, "has_data", False):
         return None
-    suffix = layout.split_suffix(os.path.basename(getattr(media, "path", None) or ""))[1]
-    return layout.image(item.id, suffix or getattr(media, "ext", None) or ".jpg")
+    return layout.image(item.id, file_suffix(media) or ".jpg")
 
 
 def _size_if_known(item: DatasetItem) -> Size | None:

@@ -64,15 +64,19 @@ class SourceImporter(Importer):
         return parser
 
     @classmethod
-    def looks_right(cls, path: str) -> bool:
-        """Tell whether a path is of this format, and nothing of Datumaro can read its segments."""
+    def confidence(cls, path: str) -> FormatDetectionConfidence | None:
+        """Return how sure it is that a path is of this format, and nothing of Datumaro reads it.
+
+        None if it is not.
+        """
         raise NotImplementedError
 
     @classmethod
     def detect(cls, context: FormatDetectionContext) -> FormatDetectionConfidence:
-        if not cls.looks_right(os.fspath(context.root_path)):
+        confidence = cls.confidence(os.fspath(context.root_path))
+        if confidence is None:
             context.fail(f"must be a data set of the format {cls.NAME}")
-        return cls.DETECT_CONFIDENCE
+        return confidence
 
     @border()
     def __call__(

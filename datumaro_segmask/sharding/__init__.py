@@ -9,12 +9,12 @@ from .coco import CocoShards
 from .manifest import Target
 from .mask_table import MaskTable
 from .parts import PART_ITEMS, Part, Reading, make_plan
-from .run import Found, Kind, end_with_parent, make_manifest, run, run_in_processes
+from .run import Found, Kind, make_manifest, run, run_in_processes
 from .shards import ParquetShards, ZipShards
 from .table import Row, make_table, rows_of, write_parquet
 
 __all__ = [
     "PART_ITEMS", "CocoShards", "Found", "Kind", "MaskTable", "ParquetShards", "Part", "Reading",
-    "Row", "Target", "ZipShards", "dask_cluster", "end_with_parent", "make_manifest", "make_plan",
+    "Row", "Target", "ZipShards", "dask_cluster", "make_manifest", "make_plan",
     "make_table", "rows_of", "run", "run_in_processes", "write_parquet",
 ]  # fmt: skip

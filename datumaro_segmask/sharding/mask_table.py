@@ -193,14 +193,15 @@ def _item_of(rows: list[Row], labels: int, place: str) -> Item:
         if not 0 <= number < COLORS:
             raise _lie(f"an instance has the number {number}", where, f"0 to {COLORS - 1:,}")
     instances = [
-        Instance(label, number, counts, area, tuple(bbox))
+        Instance(label, number, counts, area, tuple(bbox), is_unknown=label is None and not number)
         for label, number, area, bbox, counts in columns
     ]
-    if len({instance.label is None for instance in instances}) > 1:
+    have_labels = {one.label is not None for one in instances if not one.is_unknown}
+    if len(have_labels) > 1:
         raise _lie("some of its instances have a label, others have none", where, "all or none")
     if instances:
         _check_pixels(instances, size, where)
-    return Item(item_id, size, image, instances, all(i.label is not None for i in instances))
+    return Item(item_id, size, image, instances, False not in have_labels)
 
 
 def _check_pixels(instances: list[Instance], size: Size | None, where: str) -> None:

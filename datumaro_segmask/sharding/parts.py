@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -58,16 +57,6 @@ def open_reader(path: str, reading: Reading, run: str) -> Reader:
     """
     storage = open_storage(path)
     return reading.reader(storage, read_label_map(storage))
-
-
-def version(path: str) -> str | None:
-    """Return what differs when a file has changed; None for what is no file of this machine."""
-    try:
-        status = os.stat(path)
-    except (OSError, ValueError):
-        return None
-    is_file = stat.S_ISREG(status.st_mode)
-    return f"{status.st_size} bytes, {status.st_mtime_ns} ns" if is_file else None
 
 
 @dataclass(frozen=True)

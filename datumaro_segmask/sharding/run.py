@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import threading
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import (
@@ -24,9 +23,10 @@ from typing import Any, Protocol
 
 from ..archive import Item, LabelMap, Reader
 from ..errors import SegmaskExportError, SegmaskImportError
-from ..storage import Entry, shown
+from ..processes import end_with_parent
+from ..storage import Entry, shown, version
 from .manifest import Target
-from .parts import Part, Plan, Reading, open_reader, version
+from .parts import Part, Plan, Reading, open_reader
 
 _WAITING = 256  # parts that are given to an executor ahead; each is some 100 kB of ids
 _SHOWN_ERRORS = 100  # of a part, in the manifest; the table has them all
@@ -224,18 +224,6 @@ def run_in_processes(plan: Plan, kind: Kind, out: str, jobs: int, **options: Any
             options["overwrite"] = False  # it has begun
             if breaks == _MOST_BREAKS:
                 raise
-
-
-def end_with_parent() -> None:
-    """Let this process of a pool end when the one that started it is killed: it waits for ever."""
-    parent = multiprocessing.parent_process()
-
-    def watch() -> None:
-        if parent is not None:
-            parent.join()
-            os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def _describe(plan: Plan, job: Job) -> dict[str, Any]:

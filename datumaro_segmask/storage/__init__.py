@@ -12,6 +12,7 @@ from .open import (
     holds_archive,
     is_alone,
     open_storage,
+    version,
 )
 from .plain import open_plain
 from .plan import Listing, Plan, plan_save
@@ -30,4 +31,5 @@ __all__ = [
     "check_on_disk", "entries", "files_at", "fitting", "folder_roots", "holds_archive",
     "image_rank", "is_alone", "is_inside", "is_recorded", "is_url", "open_plain",
     "open_storage", "plan_save", "recover", "shown", "stagings", "unreadable", "url_of",
+    "version",
 ]  # fmt: skip

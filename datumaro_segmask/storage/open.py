@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import os
 import shlex
+import stat
 from collections.abc import Iterable
 from contextlib import suppress
 from functools import partial
@@ -206,3 +207,13 @@ def _roots_in_zip(path: str) -> list[str]:
         return ZipDirectory(FileSource(path)).roots
     except SegmaskImportError:
         return []
+
+
+def version(path: str) -> str | None:
+    """Return what differs when a file has changed; None for what is no file of this machine."""
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError):
+        return None
+    is_file = stat.S_ISREG(status.st_mode)
+    return f"{status.st_size} bytes, {status.st_mtime_ns} ns" if is_file else None

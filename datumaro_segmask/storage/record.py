@@ -78,6 +78,11 @@ class Aside(NamedTuple):
             written = Written.by_writing(path, file, [data])
         return cls(*written)
 
+    @property
+    def content(self) -> tuple[int, int]:
+        """What another file with the same bytes has, too."""
+        return self.size, self.crc
+
 
 def never(name: str) -> bool:
     """Tell that no older version has written a file."""

@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 
 from datumaro_segmask.__main__ import main
-from datumaro_segmask.cli import parallel
 from datumaro_segmask.cli.check import parts
 from datumaro_segmask.cli.check.survey import check
 
 from ..archives import CONTAINERS, archive, as_folder, as_zip, gray, jpeg, rgb
+from ..processes import do_nothing_here, help_at_once
 from ..sharding.makes import random_files
 
 
@@ -55,7 +55,7 @@ def test_processes_say_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     path = str(as_zip(faulty_files(), tmp_path / "x"))
     whole = check(path)
     monkeypatch.setattr(parts, "_PART", 5)
-    monkeypatch.setattr(parallel, "_PATIENCE", 0)
+    help_at_once(monkeypatch)
     assert asdict(check(path, jobs=2)) == asdict(whole)
     with spawned() as pool:
         assert asdict(check(path, executor=pool)) == asdict(whole)
@@ -66,14 +66,10 @@ def test_command(tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch) -
     assert main(["check", path, "--json"]) == 1
     whole = capsys.readouterr().out
     monkeypatch.setattr(parts, "_PART", 5)
-    monkeypatch.setattr(parallel, "_PATIENCE", 0)
+    help_at_once(monkeypatch)
     assert main(["check", path, "--json", "--jobs", "2"]) == 1
     assert capsys.readouterr().out == whole
     assert json.loads(whole)["subsets"]["odd"]["items"] == 6
-
-
-def _in_processes(task: Any, chunks: Any, workers: int) -> Any:
-    return parallel._in_processes(task, list(enumerate(chunks)), workers)
 
 
 def _die(*_: object) -> None:
@@ -82,9 +78,8 @@ def _die(*_: object) -> None:
 
 def test_process_that_dies(tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     path = str(as_folder(faulty_files(), tmp_path / "x"))
-    monkeypatch.setattr(parallel, "_PATIENCE", 0)
+    do_nothing_here(monkeypatch)
     monkeypatch.setattr(parts, "_PART", 5)
     monkeypatch.setattr(parts, "_check_part", _die)
-    monkeypatch.setattr(parallel, "_results", _in_processes)
     assert main(["check", path, "--jobs", "2"]) == 2
     assert "give fewer --jobs" in capsys.readouterr().err

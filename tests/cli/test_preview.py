@@ -28,6 +28,7 @@ from datumaro_segmask.cli.preview.lettering import Pen, Text
 from datumaro_segmask.cli.preview.sheet import draw_card
 
 from ..archives import LABELS, Files, archive, as_folder, gray, jpeg, png, rgb
+from ..processes import help_at_once
 
 STREET = Path(__file__).parents[2] / "examples" / "street.zip"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
@@ -409,14 +410,14 @@ def test_two_previews_at_once_have_one_writer(
 
 def test_processes_make_the_same_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     starts: list[int] = []
-    in_processes = parallel._in_processes
+    start = parallel._start
 
-    def noted(task: Any, chunks: Any, workers: int) -> Any:
-        starts.append(len(chunks))
-        return in_processes(task, chunks, workers)
+    def noted(task: Any, workers: int) -> Any:
+        starts.append(workers)
+        return start(task, workers)
 
-    monkeypatch.setattr(parallel, "_PATIENCE", 0)
-    monkeypatch.setattr(parallel, "_in_processes", noted)
+    help_at_once(monkeypatch)
+    monkeypatch.setattr(parallel, "_start", noted)
     ids = [f"{i:03}" for i in range(160)]
     images = {f"{i}.jpg": jpeg(1, 2) for i in ids[::7]}
     path = as_folder(archive({i: rgb("01") for i in ids}, images=images), tmp_path / "task")
@@ -429,7 +430,7 @@ def test_processes_make_the_same_page(tmp_path: Path, monkeypatch: pytest.Monkey
         for n in "12"
     )
     assert one == two
-    assert starts == [4]
+    assert starts == [1]
     assert len(one) == 1 + 4 + len(images)  # the mark has no suffix
 
 

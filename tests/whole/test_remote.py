@@ -22,6 +22,7 @@ from datumaro_segmask.cli import parallel
 from datumaro_segmask.errors import SegmaskError
 
 from ..archives import COLORS, archive, as_folder, as_zip, jpeg, png
+from ..processes import help_at_once
 from ..sharding.makes import random_files
 from ..storage.stores import put, web_server
 
@@ -140,7 +141,7 @@ def drawn(out: Path) -> dict[str, bytes]:
 @pytest.mark.parametrize("inline", ["5", "200"], ids=["folder-beside", "one-file"])
 def test_preview_of_a_folder(inline: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What processes draw of it is what they draw of the same on the disk."""
-    monkeypatch.setattr(parallel, "_PATIENCE", 0.0)
+    help_at_once(monkeypatch)
     task = random_files(parallel.CHUNK + 1)
     on_disk = as_folder(task, tmp_path / "disk")
     with web_server({f"disk/{name}": data for name, data in task.items()}) as (url, _):

@@ -15,10 +15,11 @@ from typing import TypeVar
 from ...archive import Archive
 from ...errors import UsageError, counted, printable
 from ...options import READING, ImportOptions, add_to, number_type
+from ...processes import cores
 from ...rules import open_archive
 from ...storage import fitting, is_url, shown
 from .. import FAULTS, OK
-from ..parallel import cores, in_chunks
+from ..parallel import in_chunks
 from .choice import add_choice_options, choose
 from .drawing import Drawing, Entry, Settings, draw_all, settings_of
 from .page import PageItem, make_items, write_page

@@ -25,7 +25,7 @@ from ...storage import Entry, FolderSink, FolderStorage, Listing, Sink, Storage,
 from ..annotations import in_paint_order, is_stuff, is_thin_object, is_unknown, paint_annotations
 from ..host import known_archive, remember_archive
 from ..importer import NAME
-from ..labels import SOURCE, make_export_labels
+from ..labels import SOURCE, ExportLabels, make_export_labels
 from ..media import place_of, size_of
 from .common import WholeExporter
 from .in_place import ZIP_NAME, Before, Pictures, Target, find_target, source_of
@@ -158,10 +158,17 @@ class SegmaskExporter(WholeExporter):
         self._remembers = isinstance(dataset, Dataset) and not dataset.is_stream
         try:
             saves = target.in_place and self._remembers
+            before = None
+            if saves and sink.there is not None:
+                before = Before(sink.there, {} if known is None else known.reading)
+                if not self._rewrites and before.is_labelled_as(dataset.categories()):
+                    labels = range(len(before.label_map.labels))
+                    self._labels = ExportLabels(before.label_map, (*labels,))
+                    self._writer = ArchiveWriter(before.label_map)
             self._pictures = self._make_pictures(sink.there, target.in_place, saves, known)
             with self._writer.into(sink):
-                if saves and sink.there is not None:
-                    self._save(sink, sink.there, known)
+                if before is not None:
+                    self._save(sink, before, known)
                 else:
                     for item in self._items("Exporting masks"):
                         self._export(item, sink)
@@ -237,9 +244,8 @@ class SegmaskExporter(WholeExporter):
             left_out=self._writer.left_out,
         )
 
-    def _save(self, sink: Sink, archive: Storage, known: Listing | None) -> None:
+    def _save(self, sink: Sink, before: Before, known: Listing | None) -> None:
         """Write what has changed in the archive that the dataset was imported from."""
-        before = Before(archive, {} if known is None else known.reading)
         updated = self._extractor.get_patch().updated_items
         same_labels = before.label_map.is_like(self._labels.label_map)
         all_changed = self._rewrites or not same_labels
@@ -249,7 +255,7 @@ class SegmaskExporter(WholeExporter):
             there.add(key)
             is_old = known is None or key in known
             if is_old and key not in before and key not in updated:
-                raise _changed_by_others(item, archive)
+                raise _changed_by_others(item, before.storage)
             # Datumaro does not see what is changed inside of an item, and calls an item changed
             # when a transform has merely looked at it. So the masks are read again.
             kept = None
@@ -286,7 +292,7 @@ class SegmaskExporter(WholeExporter):
                 "out for their faults, keep the masks that they have, in the old kind and colours.",
                 len(plan.kept),
             )
-        self._writer.finish(labels=not (same_labels and before.has_label_map))
+        self._writer.finish(labels=not same_labels)
 
     def _keep_unread(self, archive: Storage, known: Listing) -> None:
         """Keep the lines of what a stream could not read, and lists without any."""

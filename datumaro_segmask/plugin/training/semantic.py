@@ -21,9 +21,8 @@ from ...training import parse_splits
 from ..host import known_archive
 from ..items import OBJECT, STUFF, painted_item
 from ..labels import SOURCE, make_export_labels
-from ..media import place_of, upright_image
+from ..media import file_suffix, place_of, upright_image
 from .exporter import TrainingExporter
-from .work import image_suffix
 from .yolo import add_split_option
 
 _LOSSLESS = ".png"
@@ -116,8 +115,9 @@ class SemanticMasksExporter(TrainingExporter):
                 files = open_storage(known.place).files(places.IMAGES)
                 found = {places.split_suffix(name)[1] for name in files}
                 return (suffix for suffix in found if suffix.lower() in places.IMAGE_SUFFIXES)
-        items = (item for item in self._extractor if isinstance(item.media, Image))
-        return filter(None, (image_suffix(item) for item in items if item.media.has_data))
+        media = (item.media for item in self._extractor)
+        pictures = (one for one in media if isinstance(one, Image) and one.has_data)
+        return filter(None, map(file_suffix, pictures))
 
 
 def _rgb_image(item: DatasetItem, suffix: str) -> tuple[bytes, bool]:

@@ -1,0 +1,307 @@
+"""`datumaro-segmask convert` by several processes: the files and messages of one."""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from datumaro.components.dataset import StreamDataset
+
+from datumaro_segmask.__main__ import main
+from datumaro_segmask.cli import convert_parts, parallel
+from datumaro_segmask.storage import open_storage
+
+from ..archives import Files, as_folder, as_zip, gray, png
+from ..interrupts import start
+from ..processes import do_nothing_here, help_at_once
+from ..sharding.makes import random_files
+from ..whole.test_orientation import file_of, photo
+
+COUNT = 40
+
+
+def task() -> Files:
+    """Every kind of item; some turned pictures; masks of both kinds; an item of two subsets."""
+    files = random_files(COUNT)
+    files["ImageSets/Segmentation/extra.txt"] = b"d0/item 0"
+    files["SegmentationClass/d0/item 3.png"] = gray("012 012 110")
+    files["SegmentationObject/d0/item 3.png"] = gray("012 012 110")
+    turned = file_of(photo(11, 9), "jpeg", 6)
+    return {n: turned if n.endswith(("item 4.jpg", "item 8.jpg")) else d for n, d in files.items()}
+
+
+def broken_task() -> Files:
+    """The same with masks that cannot be read, and one that is too much for polygons."""
+    files = task()
+    files["SegmentationClass/d1/item 7.png"] = b"no picture"
+    files["SegmentationClass/d2/item 20.png"] = png(np.full((9, 11, 3), 77, np.uint8))
+    return files
+
+
+FORMATS = {
+    "coco": "-f coco_segments",
+    "rle, split anew": "-f coco_segments --segmentation rle --random-split train:.7,val:.3",
+    "components as polygons": "-f coco_segments --instances components --tolerance 1 --stuff crowd "
+    "--keep-background",
+    "yolo": "-f yolo_segments",
+    "panoptic": "-f panoptic_segments",
+    "semantic": "-f semantic_masks --layout mmsegmentation --flat-names --split extra=train",
+    "nnunet": "-f semantic_masks --layout nnunet --no-save-media",
+}
+COCO, YOLO = FORMATS["coco"].split(), FORMATS["yolo"].split()
+
+
+@pytest.fixture(autouse=True)
+def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    help_at_once(monkeypatch)
+    monkeypatch.setattr(parallel, "_MOST", 3)
+
+
+def written(out: Path) -> dict[str, Any]:
+    """Return what lies in a folder; of a record all but the times."""
+    files: dict[str, Any] = {
+        p.relative_to(out).as_posix(): p.read_bytes() for p in out.rglob("*") if p.is_file()
+    }
+    for name in [name for name in files if name.startswith(".segmask-files")]:
+        lines = map(json.loads, files[name].decode().splitlines())
+        files[name] = sorted((place, size, crc) for place, size, _, crc in lines)
+    return files
+
+
+def convert(path: Path, out: Path, *options: str, code: int = 0) -> dict[str, Any]:
+    """Convert into ``out``, whose name stands in some files; return these, and remove it."""
+    assert main(["convert", str(path), "-o", str(out), *options]) == code
+    return taken(out)
+
+
+def taken(out: Path) -> dict[str, Any]:
+    files = written(out)
+    out.rename(out.with_name(f"taken-{time.monotonic_ns()}"))
+    return files
+
+
+def said(caplog: Any, capsys: Any) -> list[str]:
+    text: str = capsys.readouterr().out
+    lines = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    caplog.clear()
+    return [*lines, text]
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_same_files_and_messages(
+    name: str,
+    tmp_path: Path,
+    capsys: Any,
+    caplog: Any,
+    starts: list[int],
+) -> None:
+    make = as_folder if name == "coco" else as_zip
+    path = make(task(), tmp_path / "x")
+    all_jobs = "124" if name in ("coco", "yolo") else "12"
+    found = []
+    for jobs in all_jobs:
+        files = convert(path, tmp_path / "out", *FORMATS[name].split(), "--jobs", jobs)
+        found.append((files, said(caplog, capsys)))
+    assert found == found[:1] * len(all_jobs)
+    assert starts == [int(jobs) - 1 for jobs in all_jobs[1:]]
+    assert len(found[0][0]) > 2
+
+
+@pytest.fixture
+def starts(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many processes were started, each time."""
+    found: list[int] = []
+    begin = parallel._start
+
+    def noted(task: Any, workers: int) -> Any:
+        found.append(workers)
+        return begin(task, workers)
+
+    monkeypatch.setattr(parallel, "_start", noted)
+    return found
+
+
+@pytest.mark.parametrize("name", ["coco", "yolo", "panoptic"])
+def test_same_files_as_datumaros_stream(name: str, tmp_path: Path) -> None:
+    path = as_zip(task(), tmp_path / "x")
+    format_name = FORMATS[name].split()[1]
+    parts = convert(path, tmp_path / "out", "-f", format_name, "--jobs", "2")
+    dataset = StreamDataset.import_from(str(path), "segmask")
+    dataset.export(str(tmp_path / "out"), format_name, save_media=True)
+    assert written(tmp_path / "out") == parts
+
+
+@pytest.mark.parametrize("name", ["coco", "yolo"])
+def test_same_items_are_left_out(name: str, tmp_path: Path, capsys: Any, caplog: Any) -> None:
+    path, options = as_zip(broken_task(), tmp_path / "x"), [*FORMATS[name].split(), "--skip-broken"]
+    found = []
+    for jobs in "12":
+        files = convert(path, tmp_path / "out", *options, "--jobs", jobs, code=1)
+        found.append((files, said(caplog, capsys)))
+    assert found[0] == found[1]
+    assert found[0][1][-1].count("left out: ") == 2
+
+
+def test_first_error_ends_it(tmp_path: Path, capsys: Any) -> None:
+    path, found = as_zip(broken_task(), tmp_path / "x"), set()
+    for jobs in "124":
+        args = ["convert", str(path), "-o", str(tmp_path / "out"), *COCO]
+        assert main([*args, "--jobs", jobs]) == 1
+        found.add(capsys.readouterr().err)
+        assert not (tmp_path / "out").exists()
+    assert len(found) == 1
+    assert "item 7.png" in found.pop()
+
+
+def test_few_items_start_no_process(
+    tmp_path: Path, starts: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()
+    monkeypatch.setattr(parallel, "_start", None)
+    convert(as_zip(task(), tmp_path / "x"), tmp_path / "out", *COCO, "--jobs", "4")
+
+
+def die_once(*args: Any) -> Any:
+    """As `do_part`, but the first process to do the fourth part is killed in the middle."""
+    source, _, aside, number, _ = args
+    mark = Path(aside).parents[1].parent / "mark"
+    if number == 3 and not mark.exists() and source.opened is None:
+        mark.touch()
+        os.kill(os.getpid(), getattr(signal, "SIGKILL", signal.SIGTERM))
+    return convert_parts_do_part(*args)
+
+
+convert_parts_do_part = convert_parts.do_part
+
+
+def test_process_that_dies_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = as_zip(task(), tmp_path / "x")
+    one = convert(path, tmp_path / "out", *YOLO, "--jobs", "1")
+    monkeypatch.setattr(convert_parts, "do_part", die_once)
+    do_nothing_here(monkeypatch)
+    assert convert(path, tmp_path / "out", *YOLO, "--jobs", "2") == one
+    assert (tmp_path / "mark").exists()
+
+
+def always_die(*_: Any) -> None:
+    os._exit(1)
+
+
+def test_processes_that_die_again_and_again(
+    tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(convert_parts, "do_part", always_die)
+    do_nothing_here(monkeypatch)
+    args = ["convert", str(as_zip(task(), tmp_path / "x")), "-o", str(tmp_path / "out")]
+    assert main([*args, *COCO, "--jobs", "2"]) == 2
+    assert "give fewer --jobs" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def full(*_: Any) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "picture")
+
+
+def test_full_disk(tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(convert_parts, "do_part", full)
+    do_nothing_here(monkeypatch)
+    args = ["convert", str(as_zip(task(), tmp_path / "x")), "-o", str(tmp_path / "out")]
+    assert main([*args, *YOLO, "--jobs", "2"]) != 0
+    assert "no space left" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+INTERRUPTED = """
+import sys
+from datumaro_segmask.__main__ import main
+from datumaro_segmask.cli import parallel
+parallel._TRIAL = parallel._PATIENCE = 0
+parallel._MOST = 1
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signal")
+def test_ctrl_c(tmp_path: Path) -> None:
+    path = as_zip(random_files(1500), tmp_path / "x")
+    (tmp_path / "program.py").write_text(INTERRUPTED)
+    out = tmp_path / "out"
+    options = ["-o", str(out), *YOLO, "--jobs", "2"]
+    process = start([sys.executable, str(tmp_path / "program.py"), "convert", str(path), *options])
+    while not [*out.glob(".segmask-*/new/labels/train/d0/*")] and process.poll() is None:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode != 0
+    assert "Traceback" not in error
+    assert not out.exists()
+
+
+def test_archive_that_changes(tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = as_zip(task(), tmp_path / "x")
+
+    def changing(*args: Any) -> Any:
+        os.utime(path, ns=(1, 1))
+        return convert_parts_do_part(*args)
+
+    monkeypatch.setattr(convert_parts, "do_part", changing)
+    args = [
+        "convert",
+        str(path),
+        "-o",
+        str(tmp_path / "out"),
+        *COCO,
+        "--jobs",
+        "1",
+    ]
+    assert main(args) == 1
+    assert "was changed while it was read" in capsys.readouterr().err
+
+
+def test_cluster(tmp_path: Path, capsys: Any, caplog: Any) -> None:
+    distributed = pytest.importorskip("distributed", reason="the extra 'dask' is not installed")
+    path = as_zip(task(), tmp_path / "x")
+    one = convert(path, tmp_path / "out", *YOLO, "--jobs", "1")
+    command = [sys.executable, "-c", CLUSTER, str(path), str(tmp_path / "out")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert written(tmp_path / "out") == one
+    assert distributed
+
+
+CLUSTER = """
+import sys
+from distributed import LocalCluster
+from datumaro_segmask.__main__ import main
+if __name__ == "__main__":
+    options = dict(n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None)
+    with LocalCluster(**options) as cluster:
+        path, out = sys.argv[1:]
+        args = ["convert", path, "-o", out, "-f", "yolo_segments"]
+        sys.exit(main([*args, "--dask", cluster.scheduler_address]))
+"""
+
+
+def test_cluster_for_what_is_no_archive(tmp_path: Path, capsys: Any) -> None:
+    path = as_zip(task(), tmp_path / "x")
+    args = ["convert", str(path), "-o", str(tmp_path / "out"), "-f", "segmask", "--dask", "tcp://x"]
+    assert main(args) == 2
+    assert "--dask" in capsys.readouterr().err
+
+
+def test_nothing_of_a_picture_stays_aside(tmp_path: Path) -> None:
+    path = as_zip(task(), tmp_path / "x")
+    convert(path, tmp_path / "out", *YOLO, "--jobs", "2")
+    assert open_storage(str(path))
+    assert not [*tmp_path.rglob(".segmask-*/aside")]
