@@ -22,6 +22,7 @@ from ..storage import MAX_FILE_BYTES, Hashes, Storage, ZipStorage, layout
 _PROBED = 1000
 _FOLDERS = 20  # that are looked into for another archive
 _PNG = b"\x89PNG"
+_TIFF = (b"II*\0", b"MM\0*")
 _HEADER_END = 26  # bytes of a PNG up to its colour type
 
 # Bytes read of an image to learn its size: enough for most, for those of cameras, for nearly all.
@@ -245,7 +246,10 @@ def image_head(open_file: Callable[[], AbstractContextManager[IO[bytes]]]) -> Im
     """As `read_image_head`, for a picture that lies in no archive."""
     data = b""
     with open_file() as file:
-        for more in _HEADS:
+        for more in (*_HEADS, MAX_FILE_BYTES):
+            # The directory of a TIFF may stand at its end.
+            if more == MAX_FILE_BYTES and not data.startswith(_TIFF):
+                break
             data += file.read(more)
             head = _parse_image_head(data)
             if head is None:
@@ -267,7 +271,7 @@ def _parse_image_head(data: bytes) -> ImageHead | None:
         return None
     size = Size(int(info.height), int(info.width))
     # imagesize tells the size as shown. What OpenCV and Pillow decode of a TIFF is turned already.
-    if data.startswith((b"II*\0", b"MM\0*")):
+    if data.startswith(_TIFF):
         return ImageHead(size, None, is_turned=5 <= info.rotation <= 8)
     if not 2 <= info.rotation <= 8:
         return ImageHead(size, None)

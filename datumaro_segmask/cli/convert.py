@@ -28,8 +28,16 @@ import datumaro_segmask
 
 from .._bridge import import_with
 from ..errors import SegmaskImportError, UsageError, counted, printable
-from ..formats.semantic import NNUNET, ULTRALYTICS
-from ..options import COMPONENTS, IMPORTS, POLYGON, add_to, names_of, number_type
+from ..options import (
+    COMPONENTS,
+    IMPORTS,
+    NNUNET,
+    POLYGON,
+    ULTRALYTICS,
+    add_to,
+    names_of,
+    number_type,
+)
 from ..plugin.base import SegmaskBase
 from ..plugin.export.exporter import SegmaskExporter
 from ..plugin.export.in_place import Place, Target
@@ -46,7 +54,7 @@ from ..processes import cores
 from ..rules import open_archive
 from ..storage import absolute
 from ..training import TRAIN, split_subsets
-from . import FAULTS, OK, run_datum
+from . import FAULTS, OK, run_datum, unknown_option
 from .convert_parts import Counts, Parts, Source, labels_of
 
 EPILOG = """\
@@ -206,6 +214,7 @@ class _Conversion:
 
     def _open(self) -> Dataset:
         found = self._options.input_format or _detected(self._path)
+        _check_format(found, DEFAULT_ENVIRONMENT.importers, "-if", "reads")
         if not self._import_options.keys() <= {*_OPTIONS_OF.get(found, ())}:
             raise _refuse(self._import_options, found)
         kind = StreamDataset if found in _OPTIONS_OF else Dataset
@@ -238,7 +247,11 @@ class _Conversion:
         found = {name: getattr(self._options, name, value) for name, value in defaults.items()}
         for name in {*found} & {*self._import_options} - {"keep_background"}:
             found[name] = defaults[name]  # of both; here it is the import's
-        after = vars(parser.parse_args(self._options.rest))
+        known, unknown = parser.parse_known_args(self._options.rest)
+        if unknown:
+            command = f"datumaro-segmask convert -f {self._exporter.NAME}"
+            raise unknown_option(parser, unknown, command)
+        after = vars(known)
         found |= {name: value for name, value in after.items() if value != defaults[name]}
         if found.get("save_media") is None:
             found["save_media"] = issubclass(self._exporter, TrainingExporter)
@@ -414,20 +427,29 @@ def _format_in(args: Sequence[str]) -> str | None:
     return found
 
 
+def _check_format(name: str, known: Iterable[str], option: str, does: str) -> None:
+    """Refuse a name of a format that Datumaro does not know, and tell the one that is meant."""
+    names = {each.lower().replace("-", "_"): each for each in known}
+    if name in names.values():
+        return
+    text = name.lower().replace("-", "_")
+    near = get_close_matches(text, names, 1)
+    if text.startswith("segmentation mask"):  # as CVAT calls it
+        near = [NAME]
+    raise UsageError(
+        "there is no such format",
+        name,
+        f"a format that Datumaro {does}",
+        f"type '{option} {names[near[0]]}'" if near else "'datum format' lists them",
+    )
+
+
 def _exporter(name: str | None) -> type[Exporter] | None:
     """Return the exporter of a format of ours, None for one of Datumaro's."""
     if name is None:
         return None
     exporters = DEFAULT_ENVIRONMENT.exporters
-    if name not in exporters:
-        folded = {known.lower().replace("-", "_"): known for known in exporters}
-        near = get_close_matches(name.lower().replace("-", "_"), folded, 1)
-        raise UsageError(
-            "there is no such format",
-            name,
-            "a format that Datumaro writes",
-            f"type '-f {folded[near[0]]}'" if near else "'datum format' lists them",
-        )
+    _check_format(name, exporters, "-f", "writes")
     found = exporters[name]
     found = getattr(found, "get_plugin_cls", lambda: found)()
     return found if found.__module__.startswith(f"{__package__.partition('.')[0]}.") else None
@@ -461,6 +483,8 @@ def _by_datumaro(options: argparse.Namespace, chosen: dict[str, Any]) -> int:
     exporter = _exporter(options.output_format)
     if exporter is not None and issubclass(exporter, TrainingExporter):
         rest += ["--keep-background"] if "keep_background" in chosen else []
+    if options.input_format is not None:
+        _check_format(options.input_format, DEFAULT_ENVIRONMENT.importers, "-if", "reads")
     with import_with(chosen, _OPTIONS_OF, partial(_refuse, chosen)):
         return run_datum(["convert", *args, *(["--", *rest] if rest else [])])
 

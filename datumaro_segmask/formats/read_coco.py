@@ -5,6 +5,7 @@ Polygons are painted by pycocotools from the very numbers of the file. Source: d
 
 from __future__ import annotations
 
+import json
 import mmap
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -33,6 +34,7 @@ _NO_SUBSETS = {
 """Names of files that name no subset."""
 _PICTURE_FOLDERS = (IMAGES, "data", layout.IMAGES)
 _MOST = 50  # JSON files that are looked at in a folder
+_MAX_CATEGORIES = 1 << 20  # bytes
 _MARKS = (b'"images"', b'"annotations"', b'"categories"', b'"segmentation"')
 _RESULT_MARKS = (b'"image_id"', b'"category_id"', b'"segmentation"')
 
@@ -112,10 +114,14 @@ def open_coco(path: str, images: str = "", gt: str = "") -> CocoDataset:
         loaded = _found(path, notes)
     labels: dict[str, str] = {}
     files: dict[str, CocoFile] = {}
+    places: dict[str, str] = {}
     for place, content in loaded.items():
         entries = results if results is not None else [*enumerate(content.get("annotations") or ())]
         source = f"{path}: results" if results is not None else f"{place}: annotations"
         file = _file(place, content, entries, source, labels, images, len(loaded) == 1, notes)
+        if file.subset in files and content == loaded[places[file.subset]]:
+            notes.append(f"{place} is left out, because {places[file.subset]} is the same")
+            continue
         if file.subset in files:
             raise SourceError(
                 f"two files are the subset {file.subset!r}",
@@ -123,7 +129,7 @@ def open_coco(path: str, images: str = "", gt: str = "") -> CocoDataset:
                 "one file a subset",
                 "give the path of one of them",
             )
-        files[file.subset] = file
+        files[file.subset], places[file.subset] = file, place
     return CocoDataset(labels, files, notes)
 
 
@@ -144,6 +150,28 @@ def has_coco(path: str) -> bool:
         return any(_holds(place, _MARKS) for place in places)
     except (OSError, ValueError):
         return False
+
+
+def has_doubled_names(path: str) -> bool:
+    """Tell whether a folder is COCO with two categories of one name, which Datumaro cannot read.
+
+    Roboflow writes a first category with the name of the project. Never raises; parses the
+    categories alone.
+    """
+    try:
+        places = [*islice(_json_files(os.fspath(path)), _MOST)]
+        return any(_holds(place, _MARKS) and _doubles_names(place) for place in places)
+    except (OSError, ValueError):
+        return False
+
+
+def _doubles_names(place: str) -> bool:
+    with open_plain(place) as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        begin = data.find(b"[", data.find(b'"categories"'))
+        text = data[begin : begin + _MAX_CATEGORIES].decode("utf-8", "replace")
+    categories, _ = json.JSONDecoder().raw_decode(text)
+    names = [each.get("name") for each in categories if isinstance(each, dict)]
+    return len({*map(str, names)}) < len(names)
 
 
 def _is_datumaros(place: str) -> bool:
@@ -300,7 +328,9 @@ def _file(
     notes: list[str],
 ) -> CocoFile:
     subset = _subset_of(place, is_alone)
-    positions = _positions(content["categories"], place, labels)
+    ids = (entry.get("category_id") for _, entry in entries if isinstance(entry, dict))
+    used = {number for number in ids if isinstance(number, int)}
+    positions = _positions(content["categories"], used, place, labels, notes)
     by_image: dict[Any, list[tuple[int, Mapping[str, Any]]]] = {}
     keypoints = 0
     for i, entry in entries:
@@ -345,8 +375,17 @@ def _subset_of(place: str, is_alone: bool) -> str:
     return layout.DEFAULT_SUBSET if is_alone and stem.lower() in _NO_SUBSETS else stem
 
 
-def _positions(categories: Sequence[Any], place: str, labels: dict[str, str]) -> dict[int, int]:
-    """Return the label of each category id, and append names that no file before had."""
+def _positions(
+    categories: Sequence[Any],
+    used: set[int],
+    place: str,
+    labels: dict[str, str],
+    notes: list[str],
+) -> dict[int, int]:
+    """Return the label of each category id, and append names that no file before had.
+
+    Of two categories of one name one may be ``used``, as in exports of Roboflow.
+    """
     positions: dict[int, int] = {}
     names: dict[str, int] = {}
     order = {name: i for i, name in enumerate(labels)}
@@ -357,15 +396,21 @@ def _positions(categories: Sequence[Any], place: str, labels: dict[str, str]) ->
         number, name = category["id"], str(category["name"])
         if not isinstance(number, int):
             raise SourceError(f"the id is {number!r}", where, "a whole number")
-        if number in positions or name in names:
-            what = f"two categories have the id {number}"
-            if name in names:
-                what = f"the categories {names[name]} and {number} are both called {name!r}"
-            raise SourceError(what, where, "an id and a name of its own for each", "rename one")
-        names[name] = number
+        own = "an id and a name of its own for each"
+        if number in positions:
+            raise SourceError(f"two categories have the id {number}", where, own, "rename one")
+        if name in names and {number, names[name]} <= used:
+            what = f"the categories {names[name]} and {number} are both called {name!r}"
+            raise SourceError(what, where, own, "rename one")
+        if name in names:
+            notes.append(f"{where}: two categories are called {name!r}, and one has no objects")
         if name not in order:
             order[name] = len(order)
             labels[name] = str(category.get("supercategory") or "")
+        elif name in names and number in used:
+            labels[name] = str(category.get("supercategory") or "")
+        if name not in names or number in used:
+            names[name] = number
         positions[number] = order[name]
     return positions
 

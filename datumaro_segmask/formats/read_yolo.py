@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -40,6 +41,14 @@ TOLERANCE = 0.01
 
 _YAML = (".yaml", ".yml")
 _NAME_LISTS = ("classes.txt", "obj.names", "classes.names")
+_WITHOUT_PICTURES = (
+    "for predictions with a confidence at the end of each line, give their folder of labels, with "
+    "images=FOLDER"
+)
+_OF_TWO_RUNS = (
+    "if some lines have a confidence and others have none, two runs wrote them, as Ultralytics "
+    "appends to what is there: predict again into a new folder"
+)
 _BOX, _FEWEST = 4, 6  # numbers of a box, and of the smallest ring
 _SHOWN = 3  # files that are named in a note
 _PROBED_FILES, _PROBED_LINES = 1000, 1000  # of label files, to tell whether they have segments
@@ -116,7 +125,7 @@ def open_yolo(path: str, images: str = "", names: str = "") -> YoloDataset:
         if picture.labels
     ]  # fmt: skip
     if not label_files:
-        raise _no_labels(found, root)
+        raise _no_labels(found, root, _labels_folder(root) if images else None)
     found = replace(found, names=_names(names, data, data_file, root, label_files))
     orphans = _orphans(label_files)
     if not orphans:
@@ -374,6 +383,9 @@ def _declared(root: str, data: Mapping[str, Any], data_file: str | None) -> Yolo
                 notes.append(f"{where}: {split!r} names {entry!r}, which is not there")
             else:
                 listed.append((place, [*_listed(place, bases)]))
+                wanted = _parts(str(entry))
+                if wanted and _parts(place)[-len(wanted) :] != wanted:
+                    notes.append(f"{where}: {split!r} names {entry!r}; {place} is taken")
         base = _common_folder(listed)
         for picture, line in (pair for _, pairs in listed for pair in pairs):
             inner = _slashes(os.path.relpath(picture, base)).removeprefix(f"{IMAGES}/")
@@ -410,12 +422,25 @@ def _bases(root: str, data: Mapping[str, Any]) -> list[str]:
 
 
 def _place(entry: str, bases: Sequence[str]) -> str | None:
+    """Return the path that an entry of a data file or of a list names, None if it is not there.
+
+    Of a path of another machine, or with backslashes, what lies at its end below a base is meant.
+    """
+    forms = (entry, entry.removeprefix("../"), entry.removeprefix("data/"))  # the last is CVAT's
     for base in bases:
-        for form in (entry, entry.removeprefix("../")):
+        for form in forms:
             place = os.path.normpath(os.path.join(base, form))
             if os.path.exists(place):
                 return place
-    return None
+    parts = _parts(entry)
+    ends = (parts[at:] for at in range(len(parts)) if parts[at:] != [IMAGES])
+    places = (os.path.join(base, *end) for end in ends for base in bases)
+    return next(filter(os.path.exists, places), None)
+
+
+def _parts(path: str) -> list[str]:
+    """Return the names in a path of any system, but for drives, ``.`` and ``..``."""
+    return [name for name in re.split(r"[\\/]+", path) if name.strip(".") and name[-1] != ":"]
 
 
 def _listed(place: str, bases: Sequence[str]) -> Iterator[tuple[str, str]]:
@@ -427,15 +452,9 @@ def _listed(place: str, bases: Sequence[str]) -> Iterator[tuple[str, str]]:
     else:
         for number, line in enumerate(_text(place).splitlines(), 1):
             if line.strip() and _is_picture(line.strip()):
-                picture = _listed_picture(line.strip(), [os.path.dirname(place), *bases])
-                yield picture, f"{place}:{number}"
-
-
-def _listed_picture(line: str, bases: Sequence[str]) -> str:
-    # CVAT writes "data/" before the places in its export, which has no such folder.
-    forms = [line, line.removeprefix("./"), line.removeprefix("data/")]
-    places = [os.path.normpath(os.path.join(base, form)) for base in bases for form in forms]
-    return next(filter(os.path.isfile, places), places[0])
+                here = [os.path.dirname(place), *bases]
+                picture = _place(line.strip(), here)
+                yield picture or os.path.join(here[0], line.strip()), f"{place}:{number}"
 
 
 def _common_folder(listed: Sequence[tuple[str, Sequence[tuple[str, str]]]]) -> str:
@@ -498,7 +517,8 @@ def _labels_folder(root: str) -> str:
     return inner if os.path.isdir(inner) else root
 
 
-def _no_labels(found: YoloDataset, root: str) -> SourceError:
+def _no_labels(found: YoloDataset, root: str, labels: str | None) -> SourceError:
+    """Return the error of pictures without labels; ``labels`` is the folder where these lie."""
     pictures = [picture for some in found.subsets.values() for picture in some.values()]
     if not pictures:
         return SourceError(
@@ -507,12 +527,14 @@ def _no_labels(found: YoloDataset, root: str) -> SourceError:
             "pictures beside the labels, as in images/a.jpg and labels/a.txt",
             "import with images=FOLDER, the folder of the pictures",
         )
-    return SourceError(
-        f"none of {counted(len(pictures), 'picture')} has a label file",
-        root,
-        f"labels such as {labels_of(pictures[0].path)}",
-        "check the path",
-    )
+    expected, what = labels_of(pictures[0].path), "none of "
+    if labels is not None:
+        stem = layout.split_suffix(os.path.basename(pictures[0].path))[0]
+        expected = os.path.join(labels, f"{stem}.txt")
+        there = ", ".join(_texts_in(labels)[:_SHOWN]) or "none"
+        what = f"the label files there ({there}) have other names, and none of "
+    what += f"{counted(len(pictures), 'picture')} has a label file"
+    return SourceError(what, root, f"labels such as {expected}", "check the path")
 
 
 def _orphans(used: Sequence[str]) -> list[str]:
@@ -575,12 +597,14 @@ def read_labels(
         if (fields := line.split())
     }
     # A confidence makes the count of numbers odd, and stands in every line or in none.
-    is_scored = may_be_scored and all(len(fields) % 2 == 0 for fields in lines.values())
+    scored = [may_be_scored and len(fields) % 2 == 0 for fields in lines.values()]
+    is_scored = all(scored)
     parsed: dict[tuple[int, bytes], _Line] = {}
     repeated = 0
     for number, fields in lines.items():
         try:
-            line = _parse(fields, f"{path}:{number}", classes, is_scored)
+            odd = _OF_TWO_RUNS if any(scored) else _WITHOUT_PICTURES
+            line = _parse(fields, f"{path}:{number}", classes, is_scored, odd)
         except SourceError as error:
             report(error)
             continue
@@ -618,7 +642,7 @@ class _Line:
         return self.label, self.numbers.astype(np.float32).tobytes()
 
 
-def _parse(fields: Sequence[str], where: str, classes: int, is_scored: bool) -> _Line:
+def _parse(fields: Sequence[str], where: str, classes: int, is_scored: bool, odd: str) -> _Line:
     try:
         values = np.array(fields, np.float64)
     except ValueError:
@@ -649,8 +673,7 @@ def _parse(fields: Sequence[str], where: str, classes: int, is_scored: bool) -> 
             f"there are {counted(len(fields) - 1, 'number')} after the class",
             where,
             "4 of a box, or x and y of three points or more",
-            "correct the line; for predictions with a confidence at the end of each line, give "
-            "their folder of labels, with images=FOLDER",
+            f"correct the line; {odd}",
         )
     sound = (numbers >= -TOLERANCE) & (numbers <= 1 + TOLERANCE)  # NaN is neither
     if numbers.size == _BOX:

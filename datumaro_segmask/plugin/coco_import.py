@@ -15,11 +15,13 @@ from ..formats.read_coco import (
     CocoDataset,
     CocoImage,
     has_coco,
+    has_doubled_names,
     open_coco,
     picture_of,
     read_objects,
 )
 from ..options import CocoImportOptions
+from .host import ABOVE_MEDIUM
 from .media import MissingImage, as_masks_lie
 from .reading import Found, SourceBase, SourceImporter, head_of
 
@@ -83,12 +85,12 @@ def _media(path: str | None, entry: CocoImage) -> tuple[Image, Size]:
 class CocoSegmentsImporter(SourceImporter):
     """Imports COCO instances and COCO results; every object comes back as the very same mask.
 
-    What Datumaro finds as ``coco``, ``coco_instances`` or ``roboflow_coco`` stays so.
+    What Datumaro finds as ``coco``, ``coco_instances`` or ``roboflow_coco`` stays so, unless two
+    categories have one name, for which Datumaro refuses it.
     """
 
     NAME = "coco_segments"
     BASE = CocoSegmentsBase
-    DETECT_CONFIDENCE = FormatDetectionConfidence.LOW
     OPTIONS = CocoImportOptions
 
     @classmethod
@@ -96,5 +98,7 @@ class CocoSegmentsImporter(SourceImporter):
         return ["", ".json"]
 
     @classmethod
-    def looks_right(cls, path: str) -> bool:
-        return has_coco(path)
+    def confidence(cls, path: str) -> FormatDetectionConfidence | None:
+        if has_doubled_names(path):
+            return ABOVE_MEDIUM
+        return FormatDetectionConfidence.LOW if has_coco(path) else None

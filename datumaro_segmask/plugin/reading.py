@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import copy
 import logging
 import os
@@ -22,11 +21,11 @@ from datumaro.components.media import Image
 from ..archive import image_head
 from ..arrays import Size
 from ..errors import SegmaskImportError, SourceError, check_options, counted, printable
-from ..options import add_to, options_of
+from ..options import options_of
 from ..regions import Instance
 from ..storage import layout, open_plain
 from .annotations import make_mask
-from .host import border, report_imported, report_imported_annotation, set_subsets, track
+from .host import FormatCli, border, report_imported, report_imported_annotation, set_subsets, track
 
 log = logging.getLogger(__name__)
 
@@ -45,34 +44,29 @@ class Found(NamedTuple):
     attributes: Mapping[str, Any]
 
 
-class SourceImporter(Importer):
+class SourceImporter(FormatCli, Importer):
     """Imports another format through a `SourceBase`; a base class.
 
     The files are listed once, before the base is made, as in `SegmaskImporter`.
     """
 
     BASE: ClassVar[type[SourceBase]]
-    OPTIONS: ClassVar[type]
-    """What `options` declares for it."""
-
     DETECTS_FILES = True
 
     @classmethod
-    def build_cmdline_parser(cls, **kwargs: Any) -> argparse.ArgumentParser:
-        parser: argparse.ArgumentParser = super().build_cmdline_parser(**kwargs)
-        add_to(parser, cls.OPTIONS)
-        return parser
+    def confidence(cls, path: str) -> FormatDetectionConfidence | None:
+        """Return how sure it is that a path is of this format, and nothing of Datumaro reads it.
 
-    @classmethod
-    def looks_right(cls, path: str) -> bool:
-        """Tell whether a path is of this format, and nothing of Datumaro can read its segments."""
+        None if it is not.
+        """
         raise NotImplementedError
 
     @classmethod
     def detect(cls, context: FormatDetectionContext) -> FormatDetectionConfidence:
-        if not cls.looks_right(os.fspath(context.root_path)):
+        confidence = cls.confidence(os.fspath(context.root_path))
+        if confidence is None:
             context.fail(f"must be a data set of the format {cls.NAME}")
-        return cls.DETECT_CONFIDENCE
+        return confidence
 
     @border()
     def __call__(

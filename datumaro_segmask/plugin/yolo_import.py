@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from datumaro.components.format_detection import FormatDetectionConfidence
 from datumaro.components.media import Image
 
 from ..arrays import Size
@@ -62,9 +63,6 @@ class YoloSegmentsImporter(SourceImporter):
 
     NAME = "yolo_segments"
     BASE = YoloSegmentsBase
-    # Datumaro's "yolo" and "roboflow_yolo" take a set for theirs if one label file begins with a
-    # box, with what counts as MEDIUM, and then pass over all segments.
-    DETECT_CONFIDENCE = ABOVE_MEDIUM
     OPTIONS = YoloImportOptions
 
     @classmethod
@@ -72,7 +70,9 @@ class YoloSegmentsImporter(SourceImporter):
         return ["", ".txt", ".yaml", ".yml"]
 
     @classmethod
-    def looks_right(cls, path: str) -> bool:
-        if not os.path.isfile(path):
-            return has_segments(path)
-        return path.lower().endswith((".yaml", ".yml")) and has_segments(os.path.dirname(path))
+    def confidence(cls, path: str) -> FormatDetectionConfidence | None:
+        is_data_file = os.path.isfile(path) and path.lower().endswith((".yaml", ".yml"))
+        folder = os.path.dirname(path) if is_data_file else path
+        # Datumaro's "yolo" and "roboflow_yolo" take a set for theirs if one label file begins with
+        # a box, with what counts as MEDIUM, and then pass over all segments.
+        return ABOVE_MEDIUM if os.path.isdir(folder) and has_segments(folder) else None

@@ -12,6 +12,7 @@ import pytest
 from datumaro_segmask import cli, errors
 
 from ..archives import archive, as_folder, gray, png, rgb
+from ..formats.yolo_sets import RING, tree
 from ..training.test_exporters import objects_of
 from ..whole.test_datum import run
 
@@ -232,3 +233,35 @@ def test_the_rest_is_converted_without_the_broken_items(tmp_path: Path, capsys) 
     assert "SegmentationClass/b.png" in said
     content = json.loads((out / "annotations/instances_default.json").read_text())
     assert [image["file_name"] for image in content["images"]] == ["a.jpg"]
+
+
+def test_the_rest_is_converted_without_the_broken_lines_of_labels(tmp_path: Path, capsys) -> None:
+    path = as_folder(tree(line=f"A 0.1 0.2\n{RING}"), tmp_path / "set")
+    out = tmp_path / "out"
+    status, said, _ = call(capsys, path, "-f", "segmask", "-o", out, "--skip-broken")
+    assert (status, said.count("left out: ")) == (1, 2)
+    assert "labels/train/a.txt:1: 'A' is no number" in said
+    assert "train  2 images, 1 object" in said
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("SEGMASK", "segmask"),
+        ("seg_mask", "segmask"),
+        ("Segmentation mask 1.1", "segmask"),
+        ("yolo-segments", "yolo_segments"),
+        ("yolov8-seg", "yolo_segments"),
+        ("COCO-segments", "coco_segments"),
+    ],
+)
+def test_nearly_the_name_of_a_format(written: str, meant: str, tmp_path: Path, capsys) -> None:
+    out = tmp_path / "out"
+    for options, remedy in (
+        (["-f", written], f"type '-f {meant}'"),
+        (["-if", written, "-f", "segmask"], f"type '-if {meant}'"),
+        (["-if", written, "-f", "coco_instances"], f"type '-if {meant}'"),
+    ):
+        status, _, said = call(capsys, STREET, *options, "-o", out)
+        assert (status, remedy in said) == (2, True), said
+    assert not out.exists()

@@ -305,6 +305,36 @@ def test_broken_annotation_names_file_and_entry(
     assert len(errors) == 1
 
 
+def two_names(*used: int) -> dict[str, Any]:
+    """As Roboflow exports a project that has the name of one of its classes."""
+    categories = [
+        {"id": 1, "name": "x", "supercategory": "none"},
+        {"id": 2, "name": "x", "supercategory": "x"},
+    ]
+    made = [annotation(i, 42, category_id=number) for i, number in enumerate(used, 1)]
+    return dataset(*made, categories=categories)
+
+
+@pytest.mark.parametrize("used", [1, 2])
+def test_of_two_categories_of_one_name_one_may_have_objects(used: int, tmp_path: Path) -> None:
+    found = open_coco(str(as_folder(files({"a.json": two_names(used)}), tmp_path)))
+    (file,) = found.files.values()
+    errors: list[SourceError] = []
+    (kept,) = read_objects(file, file.images["b"], Size(HEIGHT, WIDTH), errors.append)
+    assert errors == []
+    assert (kept.label, [*found.labels]) == (0, ["x"])
+    assert found.labels["x"] == ("none" if used == 1 else "x")
+    assert "two categories are called 'x', and one has no objects" in found.notes[0]
+
+
+def test_a_copy_of_a_file_counts_once(tmp_path: Path) -> None:
+    """Roboflow's files beside copies in ``annotations``, as people arrange them for other tools."""
+    content = {"train/_annotations.coco.json": ONE, "annotations/train.json": ONE}
+    found = open_coco(str(as_folder(files(content), tmp_path)))
+    assert [*found.files] == ["train"]
+    assert "_annotations.coco.json is left out, because" in found.notes[0]
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -321,7 +351,7 @@ def test_broken_annotation_names_file_and_entry(
             "images[1]: the file name 'a.png' gives an id that another image has, 'a'",
         ),
         (
-            {"a.json": dataset(categories=[{"id": 1, "name": "x"}, {"id": 2, "name": "x"}])},
+            {"a.json": two_names(1, 2)},
             "categories[1]: the categories 1 and 2 are both called 'x'",
         ),
         (
@@ -331,7 +361,7 @@ def test_broken_annotation_names_file_and_entry(
         ({"a.json": dataset(categories=[{"name": "x"}])}, "categories[0]: this is no category"),
         ({"a.json": dataset(annotation(1, None))}, "annotations[0] (id 1): this is no annotation"),
         (
-            {"train/_annotations.coco.json": ONE, "train.json": ONE},
+            {"train/_annotations.coco.json": ONE, "train.json": two_names(1)},
             "two files are the subset 'train'",
         ),
     ],

@@ -91,6 +91,32 @@ SETS = {
         tree("path: /content/datasets/coco8-seg\ntrain: images/train\nval: images/val\n" + NAMES),
         {"train": ["a", "b"], "val": ["c"]},
     ),
+    "paths-of-windows": (
+        roboflow("path: C:\\Users\\me\\set\ntrain: \\train\\images\nval: valid\\images\n" + NAMES),
+        {"train": ["a"], "val": ["c"]},
+    ),
+    "whole-paths-of-windows": (
+        roboflow("train: D:\\set\\train\\images\nval: D:\\set\\valid\\images\n" + NAMES),
+        {"train": ["a"], "val": ["c"]},
+    ),
+    "whole-paths-of-another-machine": (
+        tree("train: /content/set/images/train\nval: /content/set/images/val\n" + NAMES),
+        {"train": ["a", "b"], "val": ["c"]},
+    ),
+    "paths-from-where-somebody-trained": (
+        tree("train: ../../datasets/set/images/train\nval: ./datasets/set/images/val\n" + NAMES),
+        {"train": ["a", "b"], "val": ["c"]},
+    ),
+    "a-list-of-files-of-another-machine": (
+        tree("train: train.txt\nval: val.txt\n" + NAMES)
+        | texts(
+            {
+                "train.txt": "/home/me/set/images/train/a.jpg\n/home/me/set/images/train/b.jpg\n",
+                "val.txt": "D:\\set\\images\\val\\c.jpg\n",
+            }
+        ),
+        {"train": ["a", "b"], "val": ["c"]},
+    ),
     "path-is-the-folder-itself": (
         tree("path: set\ntrain: images/train\nval: images/val\n" + NAMES),
         {"train": ["a", "b"], "val": ["c"]},
@@ -169,6 +195,21 @@ def test_pictures_beside_predictions_may_be_drawings(tmp_path: Path) -> None:
     assert "with images=FOLDER the originals are taken" in note
 
 
+def test_where_a_path_of_another_machine_leads_is_said(tmp_path: Path) -> None:
+    data = "train: /content/set/images/train\nval: images/val\n" + NAMES
+    root = as_folder(tree(data), tmp_path / "other")
+    (note,) = open_yolo(str(root)).notes
+    assert "'train' names '/content/set/images/train'; " in note
+    assert note.endswith(f"{root / 'images/train'} is taken")
+
+
+def test_a_path_that_is_nowhere_is_not_guessed(tmp_path: Path) -> None:
+    root = as_folder(tree("train: /content/images\nval: images/val\n" + NAMES), tmp_path / "set")
+    found = open_yolo(str(root))
+    assert ids_of(found) == {"val": ["c"]}
+    assert "names '/content/images', which is not there" in found.notes[0]
+
+
 def test_what_lies_beside_a_data_file_counts_before_where_the_tree_was(tmp_path: Path) -> None:
     old = as_folder(tree(f"path: {tmp_path}/old\ntrain: images/train\n" + NAMES), tmp_path / "old")
     new = as_folder(tree((old / "data.yaml").read_text()), tmp_path / "new")
@@ -225,6 +266,22 @@ def test_what_is_wrong_with_a_data_set_is_said(files: Files, message: str, tmp_p
     with pytest.raises(SourceError) as caught:
         open_yolo(str(as_folder(files, tmp_path)))
     assert message in str(caught.value)
+
+
+def test_predictions_whose_names_are_those_of_no_picture(tmp_path: Path) -> None:
+    """As of an array, which Ultralytics calls image0.jpg."""
+    files = predictions()
+    files["runs/segment/predict/labels/image0.txt"] = files.pop("runs/segment/predict/labels/a.txt")
+    root = as_folder(files, tmp_path)
+    with pytest.raises(SourceError) as caught:
+        open_yolo(str(root / "runs/segment/predict"), images=str(root / "photos"))
+    assert "(image0.txt) have other names, and none of 2 pictures has" in str(caught.value)
+    assert f"such as {root / 'runs/segment/predict/labels/a.txt'}" in str(caught.value)
+
+
+def test_predictions_of_two_runs_in_one_file(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=r"a.txt:2: .*predict again into a new folder"):
+        read(f"{RING}\n{RING} 0.5\n", tmp_path)
 
 
 def test_an_archive_is_to_be_unpacked(tmp_path: Path) -> None:

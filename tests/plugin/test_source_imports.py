@@ -29,6 +29,7 @@ from ..archives import Files, as_folder
 from ..formats import coco_sets, yolo_sets
 from ..formats.coco_sets import annotation, dataset, files, result
 from ..formats.test_read_coco import SETS as COCO_SETS
+from ..formats.test_read_coco import two_names
 from ..formats.test_read_yolo import SETS as YOLO_SETS
 from ..formats.yolo_sets import BOX, RING, predictions, tree
 from ..training.scenes import MANY, decode, parts_of, random_scenes
@@ -424,6 +425,21 @@ def test_coco_that_datumaro_does_not_find_is_ours(
     root = as_folder(files(COCO_SETS[name][0]), tmp_path / "set")
     assert not {"coco", "coco_instances", "roboflow_coco"} & {*detected(root, without_us)}
     assert detected(root) == ["coco_segments"]
+
+
+@pytest.mark.parametrize(
+    "place", ["train/_annotations.coco.json", "annotations/instances_train.json"]
+)
+def test_two_categories_of_one_name_are_ours_because_datumaro_refuses_them(
+    place: str, tmp_path: Path, without_us: Environment
+) -> None:
+    root = as_folder(files({place: two_names(2), "train/b.jpg": None}), tmp_path / "set")
+    (theirs, *_) = detected(root, without_us)
+    with pytest.raises(Exception, match=r"^(?!.*both called)"):
+        Dataset.import_from(str(root), theirs, env=without_us)
+    assert detected(root) == ["coco_segments"]
+    item = Dataset.import_from(str(root)).get("b", "train")
+    assert [a.label for a in item.annotations] == [0]
 
 
 @pytest.mark.parametrize("name", ["p.json", "instances_val.json"])

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 from unicodedata import normalize
 
+import cv2
 import numpy as np
 import pytest
 from datumaro.components.annotation import AnnotationType
@@ -32,6 +33,7 @@ from datumaro_segmask import (
     to_table,
     write_archive,
 )
+from datumaro_segmask.archive import open_archive
 from datumaro_segmask.arrays import Size
 from datumaro_segmask.plugin.base import SegmaskBase
 from datumaro_segmask.rules import is_thin
@@ -456,6 +458,29 @@ def export_yolo(source: Source, out: Path) -> Way:
     check_yolo(out / "x", source)
 
 
+def export_semantic(source: Source, out: Path) -> Way:
+    source.dataset().export(str(out / "x"), "semantic_masks")
+    bare = sum(label is None for masks in source.known.values() for label, _, _ in masks)
+    unsized = len(source.case.items) - len(source.sized)
+    left_out = {
+        "instances without a label, of which training code can make no class": bare,
+        "items without image and without masks, whose width and height nobody knows": unsized,
+    }
+    places = [f"images/{split_of(s)}/{i}{source.suffix(i)}" for i, s in source.sized]
+    more = f" and {len(places) - 5} more" if len(places) > 5 else ""
+    missing = f"{len(places)} images are not in OUT/x yet: {', '.join(places[:5])}{more}. "
+    yield [
+        *(OF_LABELS.get(source.name, []) + source.of_items),
+        *[f"{missing}Put them there, or export with save_media=True."] * bool(places),
+        *(f"Left out of the export: {n} {what}." for what, n in left_out.items() if n),
+    ]
+    check_semantic(out / "x", source)
+
+
+def split_of(subset: str) -> str:
+    return {"default": "train", "train_v2": "train"}.get(subset, subset)
+
+
 def save(source: Source, out: Path) -> Way:
     """In place, on a copy: with nothing changed, nothing changes."""
     path = out / Path(source.path).name
@@ -515,6 +540,7 @@ WAYS_OUT: dict[str, Callable[[Source, Path], Way]] = {
     "export-shards": export_shards,
     "export-coco": export_coco,
     "export-yolo": export_yolo,
+    "export-semantic": export_semantic,
     "save": save,
     "dataset-table": dataset_to_table,
     "items-archive": items_to_archive,
@@ -557,6 +583,29 @@ def check_yolo(out: Path, source: Source) -> None:
                 ]
                 left.pop(fits.index(True))
     check(names_in(out), sorted(files))
+
+
+def check_semantic(out: Path, source: Source) -> None:
+    """Class 0 is the background, the labels follow, 255 is what has none or is VOC's void."""
+    archive = SegmaskBase(source.path, **source.case.options)
+    names = [label.name for label in archive.categories()[AnnotationType.label].items]
+    ground = open_archive(source.path).label_map.background
+    own = [n for i, n in enumerate(names) if i != ground and n != "ignored"]
+    value_of = {**{name: i for i, name in enumerate(own, 1)}, None: 255, "ignored": 255}
+    about = json.loads((out / "id2label.json").read_text())
+    check([*about.values()], ["background", *own])
+    masks, expected = {}, {}
+    for item_id, subset in source.sized:
+        name = f"masks/{split_of(subset)}/{item_id}.png"
+        mask = cv2.imread(str(out / name), cv2.IMREAD_UNCHANGED)
+        assert mask is not None
+        masks[name] = mask.tolist()
+        whole = np.zeros(mask.shape, int)
+        for label, _, pixels in source.known[item_id, subset]:
+            whole[plane(pixels) > 0] = value_of[label]
+        expected[name] = whole.tolist()
+    check(masks, expected)
+    check(names_in(out), sorted([*masks, ".segmask-files.semantic_masks", "id2label.json"]))
 
 
 def check_shards(out: Path, name: str, source: Source) -> None:
@@ -628,6 +677,7 @@ KNOWN: dict[str, dict[str, list[str]]] = {
         }
         for way in ("export-zip", "predictions-zip")
     },
+    "export-semantic": {"a mask of 8 bits has no values for more classes": ["300-labels"]},
     "folder-save": {_IN_PLACE: ALL},
     "zip-save": {_IN_PLACE: ALL},
 }
@@ -656,7 +706,10 @@ def sources(
 
 
 OF_STORES = ("shard-segmask", "shard-parquet", "shard-coco", "table", "export-zip", "export-coco")
-NOT_AGAIN = ("table-zip", "table-coco", "export-shards", "export-yolo", "items-archive")
+NOT_AGAIN = (
+    *("table-zip", "table-coco", "export-shards", "export-yolo", "export-semantic"),
+    "items-archive",
+)
 WAYS = [
     (way_in, way_out)
     for way_in in WAYS_IN
