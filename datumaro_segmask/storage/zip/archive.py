@@ -8,7 +8,7 @@ import struct
 import weakref
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Set
 from contextlib import AbstractContextManager
 from typing import IO, Any
 
@@ -241,6 +241,10 @@ class ZipStorage:
     def files(self, folder: str) -> Iterator[str]:
         for name in self.directory.names(self.root + folder):
             yield name.removeprefix(self.root)
+
+    def suffixes(self, folder: str) -> Set[str]:
+        """Return the suffixes of the files of a folder of masks that look like masks."""
+        return self.directory.suffixes.get(self.root + folder, frozenset())
 
     def unmarked(self) -> Iterator[tuple[str, str]]:
         """Yield each file whose name Python's ``zipfile`` has otherwise on Linux, and as what."""
