@@ -93,6 +93,11 @@ def test_options_of_components(tmp_path: Path) -> None:
     assert content(tmp_path / "t.zip") == {("default", "a"): [("road", 1, 2)]}
 
 
+def test_pixels_that_touch_at_a_corner_are_one_component(tmp_path: Path) -> None:
+    assert make(tmp_path, {"a.png": gray("100 010 000 002")}) == 0
+    assert content(tmp_path / "t.zip") == {("default", "a"): [("car", 1, 2), ("road", 2, 1)]}
+
+
 def test_instances_from_a_folder(tmp_path: Path) -> None:
     """What they leave out becomes components, for CVAT takes no class pixels without instance."""
     as_folder({"a.png": gray("7700 0000")}, tmp_path / "numbers")
@@ -116,6 +121,17 @@ def test_subset_folders_and_images(place: str, tmp_path: Path) -> None:
     item = read_item(archive.storage, ClassLookup(archive.label_map), "x/a", MAX_PIXELS)
     assert item.image is not None
     assert list(archive.storage.files("JPEGImages")) == [item.image]
+
+
+def test_status_is_the_one_that_is_printed(tmp_path: Path, capsys) -> None:
+    """Objects that vanish if they are sent as polygons are a note: how they are sent is open."""
+    assert make(tmp_path, {"a.png": gray("01")}) == 0
+    said = capsys.readouterr().out
+    assert "note: objects, or parts of them, that vanish as polygons" in said
+    assert said.endswith("; CVAT takes this archive as it is (1 note)\n")
+    (tmp_path / "t.zip").unlink()
+    assert make(tmp_path, {"a.png": gray("01")}, "--subset", "a_b") == 1
+    assert capsys.readouterr().out.endswith("; CVAT refuses this archive (1 error, 1 note)\n")
 
 
 def test_subset_and_ignored_value(tmp_path: Path) -> None:
