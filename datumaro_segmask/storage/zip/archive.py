@@ -14,7 +14,7 @@ from typing import IO, Any
 
 from ...errors import ArchiveError
 from .. import layout
-from ..read import MAX_FILE_BYTES, Entry, GuardedFile, image_rank, read_at
+from ..read import MAX_FILE_BYTES, Entry, GuardedFile, Storage, image_rank, read_at
 from ..strangers import COPY, no_folder, no_zip, too_large, unreadable
 from .directory import ZipDirectory
 from .records import LOCAL, MOST_RECORD, Record, Source, decode_name
@@ -88,7 +88,7 @@ class FileSource:
         return iter(entries)
 
 
-class ZipStorage:
+class ZipStorage(Storage):
     """An archive inside a zip, read in place: nothing is unpacked to the disk.
 
     ``directory`` is that of ``source``, and ``root`` the folder in which the layout begins, with a
@@ -124,9 +124,6 @@ class ZipStorage:
 
     def place(self, name: str = "") -> str:
         return f"{self.source.place}: {self.root}{name}" if name else self.source.place
-
-    def path(self, name: str) -> None:
-        return None
 
     def exists(self, name: str) -> bool:
         return self.directory.find(self.root + name) is not None
