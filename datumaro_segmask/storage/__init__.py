@@ -30,6 +30,6 @@ __all__ = [
     "SubsetLists", "WriteLock", "ZipSink", "ZipStorage", "absolute", "archive_roots", "at",
     "check_on_disk", "entries", "files_at", "fitting", "folder_roots", "holds_archive",
     "image_rank", "is_alone", "is_inside", "is_recorded", "is_url", "open_plain",
-    "open_storage", "plan_save", "recover", "shown", "stagings", "to_unpack", "unreadable", "url_of",
-    "version",
+    "open_storage", "plan_save", "recover", "shown", "stagings", "to_unpack", "unreadable",
+    "url_of", "version",
 ]  # fmt: skip
