@@ -28,8 +28,16 @@ import datumaro_segmask
 
 from .._bridge import import_with
 from ..errors import SegmaskImportError, UsageError, counted, printable
-from ..formats.semantic import NNUNET, ULTRALYTICS
-from ..options import COMPONENTS, IMPORTS, POLYGON, add_to, names_of, number_type
+from ..options import (
+    COMPONENTS,
+    IMPORTS,
+    NNUNET,
+    POLYGON,
+    ULTRALYTICS,
+    add_to,
+    names_of,
+    number_type,
+)
 from ..plugin.base import SegmaskBase
 from ..plugin.export.exporter import SegmaskExporter
 from ..plugin.export.in_place import Place, Target
@@ -46,7 +54,7 @@ from ..processes import cores
 from ..rules import open_archive
 from ..storage import absolute
 from ..training import TRAIN, split_subsets
-from . import FAULTS, OK, run_datum
+from . import FAULTS, OK, run_datum, unknown_option
 from .convert_parts import Counts, Parts, Source, labels_of
 
 EPILOG = """\
@@ -239,7 +247,11 @@ class _Conversion:
         found = {name: getattr(self._options, name, value) for name, value in defaults.items()}
         for name in {*found} & {*self._import_options} - {"keep_background"}:
             found[name] = defaults[name]  # of both; here it is the import's
-        after = vars(parser.parse_args(self._options.rest))
+        known, unknown = parser.parse_known_args(self._options.rest)
+        if unknown:
+            command = f"datumaro-segmask convert -f {self._exporter.NAME}"
+            raise unknown_option(parser, unknown, command)
+        after = vars(known)
         found |= {name: value for name, value in after.items() if value != defaults[name]}
         if found.get("save_media") is None:
             found["save_media"] = issubclass(self._exporter, TrainingExporter)
@@ -254,6 +266,12 @@ class _Conversion:
             print(
                 f"  {printable(subset):{width}}  {counted(images, 'image')}, "
                 f"{counted(labels.total(), 'object')} of {classes}"
+            )
+        given = self._import_options
+        if layout is not None and "ignore_index" in given and "unknown" not in given:
+            print(
+                f"Pixels of the value {given['ignore_index']} are background in these masks. Add "
+                "--unknown keep, and training ignores them."
             )
         following = _next_command(self._exporter.NAME, self._out, [*self._counts.images], layout)
         if following:
@@ -457,7 +475,7 @@ def _by_datumaro(options: argparse.Namespace, chosen: dict[str, Any]) -> int:
         if getattr(options, given):
             raise UsageError(
                 "this option is for formats of this package", name,
-                "-f segmask, coco_segments or yolo_segments, and no filter", "leave it out",
+                "-f segmask or a format for training, and no filter", "leave it out",
             )  # fmt: skip
     args: list[str] = []
     named = {

@@ -8,6 +8,7 @@ https://cocodataset.org/#format-data, "Panoptic Segmentation".
 
 from __future__ import annotations
 
+import zlib
 from array import array
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -36,6 +37,7 @@ from .planes import plane_of
 
 NAME = "panoptic_segments"
 ANNOTATIONS = "annotations"
+_MOST = (1 << 24) - 1  # the highest id of three bytes
 
 
 class PanopticImage(NamedTuple):
@@ -60,9 +62,10 @@ class PanopticCoder:
             return None
         known = [one for one in item.instances if not one.is_unknown]  # the others are void, 0
         segments = self._classes.objects(known, left_out)
-        ids = plane_of([one.counts for one in segments], range(1, len(segments) + 1), item.size)
+        numbers = _numbers(item.item_id, len(segments))
+        ids = plane_of([one.counts for one in segments], numbers, item.size)
         things = {one.label for one in segments if one.number and one.label is not None}
-        info = [*segments_info(segments)]
+        info = [*segments_info(segments, numbers)]
         return PanopticImage(file_name_of(item), item.size, id_png(ids), info, things)
 
     def end(self, coded: Sequence[PanopticImage]) -> list[PanopticImage]:
@@ -157,9 +160,11 @@ class PanopticWriter:
             )
             for label, (name, above) in enumerate(names)
         ]
+        # mmdetection numbers them in this order, and its models have things before stuff.
+        order = sorted(range(len(categories)), key=lambda label: label not in self._things)
         yield '{"info":{"description":"datumaro-segmask, panoptic_segments"},"licenses":[],'
         yield '"categories":['
-        yield from listed(iter(categories))
+        yield from listed(categories[label] for label in order)
         yield '],"images":['
         yield from listed(images)
         yield '],"annotations":['
@@ -214,9 +219,18 @@ def id_png(ids: NDArray[np.int32]) -> bytes:
     return cv2.imencode(".png", pixels)[1].tobytes()
 
 
-def segments_info(segments: Sequence[Instance]) -> Iterator[dict[str, Any]]:
-    """Yield what COCO says of each segment of an image, by ids from 1 on."""
-    for number, one in enumerate(segments, 1):
+def _numbers(item_id: str, count: int) -> range:
+    """Return the ids of an image's segments: seldom those of another image.
+
+    mmdetection looks at all images that have an id before it takes the one it wants.
+    """
+    first = 1 + zlib.crc32(item_id.encode("utf-8", "surrogatepass")) % (_MOST - count)
+    return range(first, first + count)
+
+
+def segments_info(segments: Sequence[Instance], numbers: range) -> Iterator[dict[str, Any]]:
+    """Yield what COCO says of each segment of an image, which has these ids."""
+    for number, one in zip(numbers, segments, strict=True):
         assert one.label is not None
         yield {
             "id": number,

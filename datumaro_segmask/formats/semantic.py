@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from ..archive import BLACK, Item, LabelMap
-from ..errors import SegmaskExportError
+from ..errors import EXPORT, SegmaskExportError, check_options
+from ..options import FOLDERS, MMSEGMENTATION, NNUNET, ULTRALYTICS, SemanticExportOptions
 from ..png import encode_gray
 from ..regions import Instance, Rle, Shape, paint
 from ..storage import Aside, Entry, FolderSink, Hashes, Record, SubsetLists
@@ -23,21 +24,14 @@ from .common import (
     WITHOUT_LABEL,
     WITHOUT_SIZE,
     Missing,
-    check_choice,
     file_name_of,
     flat_name,
     put_image,
     two_in_one_split,
 )
-from .data_file import discard_caches, put_data_file, say_what_is_left_out
+from .data_file import IMAGES, discard_caches, put_data_file, say_what_is_left_out
 
 NAME = "semantic_masks"
-FOLDERS, MMSEGMENTATION, ULTRALYTICS, NNUNET = LAYOUTS = (
-    "folders",
-    "mmsegmentation",
-    "ultralytics",
-    "nnunet",
-)
 _BACKGROUND, _IGNORE = "background", "ignore"
 _UNKNOWN = 255
 _TRAINING, _TESTING = "Tr", "Ts"  # ends of nnU-Net's folders
@@ -118,8 +112,7 @@ class PixelClasses:
 
     def value(self, instance: Instance) -> int:
         """Return the value of an instance; nobody said what one without a label is."""
-        is_known = instance.label is not None and not instance.is_unknown
-        return self.values[instance.label or 0] if is_known else self.unknown
+        return self.unknown if instance.label is None else self.values[instance.label]
 
 
 class SemanticCoder:
@@ -148,7 +141,7 @@ class SemanticCoder:
 
 
 class SemanticWriter:
-    """Writes painted items as a mask of classes each, in one of `LAYOUTS`.
+    """Writes painted items as a mask of classes each, in one of `options.LAYOUTS`.
 
     ``ignored``: positions in the label map of labels that become unknown. ``split_of``: the split
     of single subsets; the others go by their meaning (`training.splits`). ``has_images``: whether
@@ -169,7 +162,7 @@ class SemanticWriter:
         has_images: bool = False,
         root: str | None = None,
     ) -> None:
-        check_choice("layout", layout, LAYOUTS)
+        check_options(SemanticExportOptions, {"layout": layout}, EXPORT)
         self._sink = sink
         self._root = sink.root if root is None else root
         self._map = label_map
@@ -238,6 +231,8 @@ class SemanticWriter:
         choices = [item_id]
         if self._layout == NNUNET:  # all subsets that are no test set share a folder
             choices = [flat_name(item_id), flat_name(f"{subset}/{item_id}")]
+        elif self._layout == ULTRALYTICS and IMAGES in item_id.split("/")[:-1]:
+            choices = [flat_name(item_id)]  # it looks for masks beside the last folder of that name
         for name in choices:
             if (
                 hash((folder, name)) not in self._seen

@@ -6,7 +6,6 @@ Painted, what lies on top hides the rest, and every pixel has one label and one 
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
@@ -26,6 +25,7 @@ from ..archive import BLACK, Item, find_background, unknown_of
 from ..arrays import Size
 from ..errors import SegmaskExportError, UnpaintableError
 from ..formats import OF_UNKNOWN, Classes, unknown_value
+from ..options import CROWD, SKIP
 from ..regions import Instance, Scanner, group_runs
 from ..storage import layout
 from ..training import cover, dense
@@ -41,7 +41,7 @@ from .annotations import (
     place_of_annotation,
 )
 from .labels import ExportLabels, label_error
-from .media import place_of, size_of
+from .media import file_suffix, place_of, size_of
 
 _NOTHING = -1  # the label of pixels that are no annotation
 
@@ -107,8 +107,7 @@ def image_place(item: DatasetItem) -> str | None:
     media = item.media
     if media is None or not getattr(media, "has_data", False):
         return None
-    suffix = layout.split_suffix(os.path.basename(getattr(media, "path", None) or ""))[1]
-    return layout.image(item.id, suffix or getattr(media, "ext", None) or ".jpg")
+    return layout.image(item.id, file_suffix(media) or ".jpg")
 
 
 def _size_if_known(item: DatasetItem) -> Size | None:
@@ -117,14 +116,6 @@ def _size_if_known(item: DatasetItem) -> Size | None:
     except SegmaskExportError:
         return None
 
-
-OBJECT, CROWD, SKIP = "object", "crowd", "skip"
-STUFF = {
-    OBJECT: "one object a label",
-    CROWD: "a region that trainers ignore",
-    SKIP: "nothing",
-}
-"""What becomes of stuff: of masks that the importer made of class pixels without an instance."""
 
 WITHOUT_LABEL = "annotations without a label, of which training code can make no class"
 OF_BACKGROUND = "annotations of the background (objects with keep_background=True)"
@@ -169,7 +160,7 @@ class _Member:
 class ObjectMaker:
     """Makes items of objects, each by itself; can be pickled.
 
-    ``stuff`` is one of `STUFF`. The labels of the instances are those of the dataset.
+    ``stuff``: see `options.TrainingOptions`. The labels of the instances are those of the dataset.
     """
 
     def __init__(self, classes: Classes, stuff: str) -> None:

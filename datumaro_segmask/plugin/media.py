@@ -185,9 +185,8 @@ def upright_image(item: DatasetItem, suffix: str) -> tuple[bytes, bool]:
     Its pixels lie as its masks do, and it notes no other orientation. Raises as `image_data`.
     """
     media = as_masks_lie(item.media, partial(size_of, item))
-    if not isinstance(media, (ImageFromBytes, ImageFromFile)) or suffix.lower() != own_suffix(
-        media
-    ):
+    in_file = isinstance(media, (ImageFromBytes, ImageFromFile))
+    if not in_file or suffix.lower() != file_suffix(media).lower():
         return image_data(item, suffix), False
     orientation: int | None = getattr(media, "turn", None)
     try:
@@ -207,10 +206,13 @@ def upright_image(item: DatasetItem, suffix: str) -> tuple[bytes, bool]:
         ) from error
 
 
-def own_suffix(media: ImageFromBytes | ImageFromFile) -> str:
-    """Return the suffix of a picture's file, in small letters."""
-    path = media.path if isinstance(media, ImageFromFile) else ""
-    return (layout.split_suffix(os.path.basename(path))[1] or media.ext or "").lower()
+def file_suffix(media: MediaElement) -> str:
+    """Return the suffix of a picture's file as it stands there, empty if nobody knows one.
+
+    Datumaro's own ``ext`` is in small letters.
+    """
+    place = media.name if isinstance(media, StoredImage) else getattr(media, "path", None) or ""
+    return layout.split_suffix(os.path.basename(place))[1] or getattr(media, "ext", None) or ""
 
 
 def check_size(item: DatasetItem, head: ImageHead | None) -> None:

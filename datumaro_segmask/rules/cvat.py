@@ -23,7 +23,7 @@ from ..regions import Instance, decode_box
 from ..storage import layout
 from .example import BLOCK, LABELS, archive, pillow, plane, png, rgb
 from .facts import ItemFacts
-from .masks import NUMBER_ANEW, named
+from .masks import MOST_DECODED, NUMBER_ANEW, named
 from .rule import ERROR, ITEM, NOTE, WARNING, Met, rule
 
 _LAST_8_BIT = 255
@@ -346,7 +346,8 @@ def background_wins(facts: ItemFacts) -> Iterator[Met]:
 def thin_objects(facts: ItemFacts) -> Iterator[Met]:
     """An upload makes polygons of masks, unless it is told not to. Objects of one or two pixels
     across vanish then, and so do parts as thin as that. Each polygon also loses a row and a column
-    of pixels at its border, which is not counted."""
+    of pixels at its border, which is not counted. Parts of objects whose box has more than 33
+    million pixels are not looked at."""
     if not facts.scan.has_numbers:
         return
     whole, parts, pixels = [], 0, 0
@@ -379,7 +380,7 @@ def _vanishing(instance: Instance, item: Item) -> int:
     _, _, width, height = instance.bbox
     if is_thin(width, height):
         return instance.area
-    if item.size is None:
+    if item.size is None or width * height > MOST_DECODED:
         return 0
     pixels = np.pad(decode_box(instance.counts, instance.bbox, item.size[0]), 1).astype(np.uint8)
     broad = np.asarray(cv2.morphologyEx(pixels, cv2.MORPH_OPEN, _SQUARE))

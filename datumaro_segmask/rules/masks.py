@@ -16,6 +16,8 @@ from .example import BLOCK, archive, gray, picture, plane, png, rgb
 from .facts import ItemFacts, WholeFacts
 from .rule import ERROR, ITEM, NOTE, WARNING, WHOLE, Met, Rule, rule
 
+MOST_DECODED = 1 << 25
+"""The most pixels of a mask, or of an object, that is looked at as a whole: some 0.3 GB."""
 _HEAD = 1 << 12  # bytes of a PNG in which a palette's transparency stands
 _LAST_SHARED_COLOR = 256  # of colours CVAT takes one more, for it has no black among them
 _LABEL_THEM = "label these pixels in the class mask, or blacken them in the instance mask"
@@ -136,11 +138,14 @@ def class_mask_kinds(facts: WholeFacts) -> Iterator[Met]:
     lambda: archive(_transparent(), _CAR),
 )  # fmt: skip
 def transparent_color(facts: ItemFacts) -> Iterator[Met]:
-    """Viewers do not show the colour of a transparent pixel, but it counts."""
+    """Viewers do not show the colour of a transparent pixel, but it counts. Masks of more than 33
+    million pixels are not looked at."""
     scan = facts.scan
     masks = (scan.class_mask, scan.class_reader), (scan.instance_mask, scan.instance_reader)
     for name, reader in masks:
-        if reader is not None and _has_alpha(facts.storage, name, reader):
+        if reader is None or reader.header.size.pixels > MOST_DECODED:
+            continue
+        if _has_alpha(facts.storage, name, reader):
             data = np.frombuffer(facts.storage.read(name), np.uint8)
             pixels = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
             if pixels is None or pixels.ndim < 3 or pixels.shape[2] < 4:

@@ -583,6 +583,37 @@ def test_json(tmp_path: Path, capsys) -> None:
     }
 
 
+def longest(value) -> int:
+    """The length of the longest text in a value of JSON."""
+    if isinstance(value, dict):
+        value = [*value.values()]
+    if isinstance(value, list):
+        return max(map(longest, value), default=0)
+    return len(value) if isinstance(value, str) else 0
+
+
+@pytest.mark.parametrize("as_what", ["text", "json", "github"])
+def test_names_of_any_length_and_number_make_no_long_messages(
+    as_what: str, tmp_path: Path, capsys
+) -> None:
+    long = "x" * 60_000
+    names = [f"l{i}" for i in range(1, 5000)]
+    colors = [f"{i >> 8},{i & 255},255" for i in range(5000)]
+    lines = [f"{name}:{color}::" for name, color in zip([*names, long], colors, strict=True)]
+    labels = "\n".join(["background:0,0,0::", *lines, f"{long}:1,2,3::"])
+    label_map = archive({"a": rgb("0")}, labels=labels)
+    strange = {**archive({"a": rgb("0110")}), f"SegmentationClass/{long}.png": rgb("1")}
+    for files, name in ((label_map, "labels"), (strange, "names")):
+        main(["check", str(as_zip(files, tmp_path / name)), "--format", as_what])
+        out, err = capsys.readouterr()
+        assert "xxxx" in out
+        if as_what == "json":
+            assert longest(json.loads(out)["findings"]) <= 4010
+        else:
+            assert max(map(len, out.splitlines())) < 16_000
+        assert max(map(len, err.splitlines()), default=0) <= 4100
+
+
 def test_report_is_short_unless_asked(tmp_path: Path, capsys) -> None:
     ids = [f"{i:02}" for i in range(30)]
     files = archive({i: rgb("1") for i in ids}, {i: rgb("11") for i in ids})

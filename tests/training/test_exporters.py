@@ -466,3 +466,24 @@ def test_imported_mask_that_is_put_into_an_item_of_another_size(
     street.put(other.wrap(annotations=[*other.annotations, mask]))
     with pytest.raises(DatumaroError, match="7 x 6"):
         export(street, tmp_path / "out", form)
+
+
+# Suffixes
+
+
+@pytest.mark.parametrize("save_media", [True, False])
+@pytest.mark.parametrize("write", [as_folder, as_zip])
+@pytest.mark.parametrize("form", ["coco_segments", "panoptic_segments"])
+def test_a_picture_is_called_as_its_file_is(
+    form: str, write: Any, save_media: bool, tmp_path: Path
+) -> None:
+    """Datumaro gives suffixes in small letters; trainers look for the file that is there."""
+    files = archive({"a": rgb("0112")}, images={"a.JPG": jpeg(1, 4)})
+    source = Dataset.import_from(str(write(files, tmp_path / "task")), "segmask")
+    folder = export(source, tmp_path / "out", form, save_media=save_media)
+    (path,) = (folder / "annotations").glob("*.json")
+    assert [image["file_name"] for image in json.loads(path.read_text())["images"]] == ["a.JPG"]
+    there = folder / "images/default/a.JPG"
+    assert there.is_file() == save_media
+    if save_media:
+        assert there.read_bytes() == files["JPEGImages/a.JPG"]

@@ -14,7 +14,7 @@ from datumaro.components.dataset import Dataset, StreamDataset
 from datumaro_segmask import from_segments, to_arrays, to_segments
 
 from ..archives import archive, as_folder, jpeg, rgb
-from ..export_cases import dataset, item, mask
+from ..export_cases import dataset, item, mask, rle
 
 pytestmark = pytest.mark.usefixtures("registered")
 
@@ -116,8 +116,8 @@ def test_background_is_a_class_on_demand(keeps: bool, task: str, tmp_path: Path)
     source.export(str(tmp_path / "out"), "panoptic_segments", keep_background=keeps)
     about, [plane] = read(tmp_path / "out", "Train")
     names = ["background", "car", "road"][not keeps :]
-    assert [c["name"] for c in about["categories"]] == names
-    assert [c["id"] for c in about["categories"]] == [*range(1, len(names) + 1)]
+    found = {category["id"]: category["name"] for category in about["categories"]}
+    assert [*sorted(found.items())] == [*enumerate(names, 1)]
     ground = "background" if keeps else ""
     rows = [[name for name, _ in row] for row in plane]
     assert rows == [["car", "car", "road", "road", ground], ["car", "car", ground, "road", "road"]]
@@ -170,3 +170,26 @@ def test_one_folder_with_coco_segments(task: str, tmp_path: Path) -> None:
     assert (out / "images/val/b/c.png").exists()  # of coco_segments, too
     source.export(str(out), "coco_segments", save_media=True)
     assert not (out / "images/val/b/c.png").exists()
+
+
+def test_things_come_first_and_ids_seldom_repeat(tmp_path: Path) -> None:
+    """mmdetection numbers categories as they stand, and looks ids up over all images."""
+    items = [
+        item(mask("1100 0011", label=2, group=1), rle("0011 0000", label=1), id=f"i{number}")
+        for number in range(20)
+    ]
+    source = dataset(items, ["background", "road", "car"])
+    source.export(str(tmp_path / "first"), "segmask")
+    stuff = Dataset.import_from(str(tmp_path / "first"), "segmask")
+    for found in stuff:
+        for annotation in found.annotations:
+            annotation.group *= annotation.label == 2
+    stuff.export(str(tmp_path / "out"), "panoptic_segments")
+    about, _ = read(tmp_path / "out", "default")
+    assert [(c["id"], c["name"], c["isthing"]) for c in about["categories"]] == [
+        (2, "car", 1),
+        (1, "road", 0),
+    ]
+    ids = [one["id"] for found in about["annotations"] for one in found["segments_info"]]
+    assert len({*ids}) == len(ids) == 40
+    assert all(0 < number < 1 << 24 for number in ids)

@@ -18,7 +18,7 @@ from datumaro.components.dataset import Dataset, StreamDataset
 from datumaro.components.errors import DatasetImportError
 from PIL import Image
 
-from datumaro_segmask import to_arrays, to_segments, write_archive
+from datumaro_segmask import read_table, to_arrays, to_segments, to_table, write_archive
 
 from ..archives import (
     COLORS,
@@ -167,6 +167,16 @@ def test_items_that_are_written_as_they_come(tmp_path: Path) -> None:
     labels = [label.name for label in source.categories()[AnnotationType.label]]
     write_archive(tmp_path / "out.zip", labels, source)
     assert masks_of(kept(tmp_path / "out.zip")) == masks_of(source)
+
+
+def test_a_table_keeps_it(tmp_path: Path, caplog: Any) -> None:
+    source = kept(task(tmp_path / "task")[0])
+    made = read_table(to_table(source))
+    made.write_archive(str(tmp_path / "out"))
+    assert masks_of(kept(tmp_path / "out")) == masks_of(source)
+    assert "3 pixels" not in caplog.text
+    made.write_coco(str(tmp_path / "coco"))
+    assert "Left out of the export: 3 pixels of which nobody said what they are" in caplog.text
 
 
 @pytest.mark.parametrize("count", [255, 256])

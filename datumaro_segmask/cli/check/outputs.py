@@ -13,7 +13,7 @@ from dataclasses import asdict
 from itertools import groupby
 from typing import Any, Protocol, TypeAlias
 
-from ...errors import SegmaskImportError, counted, printable
+from ...errors import SegmaskImportError, counted, printable, shortened
 from ...rules import ERROR, NOTE, RULES, WARNING, Finding
 from ...storage import is_url
 from .report import alike_of, files_of, first_of, pixels_of, print_report, verdict, without_notes
@@ -78,7 +78,7 @@ def _with_survey(survey: Survey) -> dict[str, Any]:
         "for": "cvat" if survey.for_cvat else "segmask",
         "totals": survey.totals(),
         "findings": [
-            {**asdict(finding), "section": RULES[finding.kind].section}
+            {**_shortened(asdict(finding)), "section": RULES[finding.kind].section}
             for finding in survey.findings
         ],
         "subsets": {name: asdict(count) for name, count in survey.subsets.items()},
@@ -87,7 +87,11 @@ def _with_survey(survey: Survey) -> dict[str, Any]:
 
 
 def _with_error(error: SegmaskImportError) -> dict[str, Any]:
-    return {"error": {"file": error.where, "what": error.what, "fix": error.remedy}}
+    return {"error": _shortened({"file": error.where, "what": error.what, "fix": error.remedy})}
+
+
+def _shortened(values: dict[str, Any]) -> dict[str, Any]:
+    return {k: shortened(v) if isinstance(v, str) else v for k, v in values.items()}
 
 
 class AsAnnotations:

@@ -19,6 +19,7 @@ _COLORS = {ERROR: "1;31", WARNING: "1;33", NOTE: "1;36"}
 FIRST = 10
 """Findings of a kind that are shown, unless all are."""
 _FILES = 3  # named for one and the same fault
+_WIDEST = 80  # characters of a column
 
 
 def print_report(path: str, survey: Survey, shown: int, is_one: bool) -> None:
@@ -106,14 +107,14 @@ def _lines_of_counts(survey: Survey) -> Iterator[str]:
             of = count.labels[label]
             cells = f"{of.instances:,}", f"{of.items:,}", f"{of.pixels:,}"
             rows.append((printable(label), *cells))
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        widths = [min(_WIDEST, max(map(len, column))) for column in zip(*rows, strict=True)]
         for row in rows if len(rows) > 1 else []:
             numbers = "  ".join(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))
             yield f"  {row[0].ljust(widths[0])}  {numbers}"
     used.add(BACKGROUND)  # which never has any
-    unused = [printable(label) for label in survey.labels if label not in used]
+    unused = ", ".join(label for label in survey.labels if label not in used)
     if unused:
-        yield f"labels without pixels: {', '.join(unused)}"
+        yield f"labels without pixels: {printable(unused)}"
 
 
 def _subset_line(name: str, count: SubsetCount) -> str:

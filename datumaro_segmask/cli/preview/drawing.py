@@ -9,6 +9,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from io import BytesIO
 from itertools import groupby
 from operator import attrgetter
 from typing import NamedTuple
@@ -18,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ... import colors
-from ...archive import Archive, Item, LabelMap, Reader, join_label_maps
+from ...archive import Archive, Item, LabelMap, Reader, image_head, join_label_maps
 from ...arrays import turn
 from ...errors import SegmaskImportError, printable
 from ...png import MaskReader, block_rows
@@ -205,24 +207,27 @@ def decode_photo(data: bytes, item: Item, side: int) -> NDArray[np.uint8] | None
 
 def _decode(data: bytes, item: Item, side: int) -> NDArray[np.uint8] | None:
     """As `decode_photo`, but blue, green, red, as OpenCV has it."""
+    head = image_head(partial(BytesIO, data))
+    if head is None:  # nobody knows how large it gets when it is decoded
+        return None
     size = item.size or _EMPTY_SIZE
     height, width = _fit(size, side)
-    pixels = size[0] * size[1]
-    if pixels > _MANY and not data.startswith(_JPEG):
+    pixels = head.size.pixels
+    if pixels > _MANY and not _has_one_scan(data):
         small = _decode_in_strips(data, side)
         if small is not None:
             return cv2.resize(turn(small, item.turn), (width, height)).astype(np.uint8, copy=False)
         if pixels > _MOST_AT_ONCE:
             log.warning(
-                "%s: its picture has %s pixels, and is not drawn. Expected at most %s, a JPEG, or "
-                "a PNG that is not interlaced.",
+                "%s: its picture has %s pixels, and is not drawn. Expected at most %s, a JPEG that "
+                "is not progressive, or a PNG that is not interlaced.",
                 printable(item.item_id),
                 f"{pixels:,}",
                 f"{_MOST_AT_ONCE:,}",
             )
             return None
     # A JPEG is decoded at a half, a quarter or an eighth in a fraction of the time.
-    reduced = next((n for n in _REDUCED if max(size) >= n * side), 1)
+    reduced = next((n for n in _REDUCED if max(head.size) >= n * side), 1)
     image = decode(data, _REDUCED.get(reduced, cv2.IMREAD_COLOR))
     if image is None:
         return None
@@ -230,6 +235,22 @@ def _decode(data: bytes, item: Item, side: int) -> NDArray[np.uint8] | None:
     # Down to a half, four neighbours are enough, and several times as fast.
     method = cv2.INTER_LINEAR if max(image.shape) <= 2 * side else cv2.INTER_AREA
     return cv2.resize(image, (width, height), interpolation=method).astype(np.uint8, copy=False)
+
+
+def _has_one_scan(data: bytes) -> bool:
+    """Tell whether a picture is a JPEG that is decoded row by row: all of its colours in one scan.
+
+    Of others the decoder keeps each coefficient until the last scan. Source: ITU T.81, section B.2.
+    """
+    at, components = 2, 0
+    while data.startswith(_JPEG) and data[at : at + 1] == b"\xff" and at + 10 <= len(data):
+        marker = data[at + 1]
+        if marker in (0xC0, 0xC1):  # sequential, and so decoded in the order of the rows
+            components = data[at + 9]
+        elif marker == 0xDA:
+            return data[at + 4] == components
+        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    return False
 
 
 def _decode_in_strips(data: bytes, side: int) -> NDArray[np.uint8] | None:

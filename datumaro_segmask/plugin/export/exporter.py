@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import logging
 import os
 import re
@@ -18,17 +17,17 @@ from datumaro.components.dataset_storage import DatasetPatch
 
 from ...archive import has_masks
 from ...errors import SegmaskExportError
-from ...formats import COLOR, MASK_MODES, ArchiveWriter, Standing
-from ...options import number_type
+from ...formats import ArchiveWriter, Standing
+from ...options import COLOR, SegmaskExportOptions
 from ...regions import paint
 from ...storage import Entry, FolderSink, FolderStorage, Listing, Sink, Storage, ZipSink, plan_save
 from ..annotations import in_paint_order, is_stuff, is_thin_object, is_unknown, paint_annotations
 from ..host import known_archive, remember_archive
 from ..importer import NAME
-from ..labels import SOURCE, make_export_labels
+from ..labels import ExportLabels, make_export_labels
 from ..media import place_of, size_of
 from .common import WholeExporter
-from .in_place import ZIP_NAME, Before, Pictures, Target, find_target, source_of
+from .in_place import Before, Pictures, Target, find_target, source_of
 
 log = logging.getLogger(__name__)
 
@@ -36,13 +35,7 @@ log = logging.getLogger(__name__)
 class SegmaskExporter(WholeExporter):
     """Exports class masks and instance masks as CVAT's "Segmentation mask 1.1" has them.
 
-    ``mask_mode`` is ``color`` (RGB), ``palette`` (the same colours) or ``index`` (gray, the value
-    is the label's line in the label map). ``label_map`` is ``source`` (the labels of the dataset),
-    ``voc``, or the path of a label map file, which fixes order, colours and which labels stay.
-    ``ignore_label`` names the label that gets the value 255 in index masks. ``number_stuff``
-    numbers masks that were read of pixels without an instance, ``empty_masks`` writes masks for
-    items without shapes too, ``zip`` one zip into ``save_dir`` instead of a tree, ``shard_items``
-    zips of so many items each.
+    ``options`` are those of `SegmaskExportOptions`.
 
     Errors: those of `WholeExporter`. Source: docs/format.md, section 5.
     """
@@ -51,81 +44,25 @@ class SegmaskExporter(WholeExporter):
     WRITES_FILES = True
     """Lets a dataset be saved to the zip that it was imported from, see `host`."""
 
-    @classmethod
-    def build_cmdline_parser(cls, **kwargs: Any) -> argparse.ArgumentParser:
-        parser: argparse.ArgumentParser = super().build_cmdline_parser(**kwargs)
-        parser.add_argument(
-            "--mask-mode",
-            choices=[*MASK_MODES],
-            default=COLOR,
-            help="Kind of the mask files: "
-            + ", ".join(f"'{mode}' ({what})" for mode, what in MASK_MODES.items())
-            + " (default: %(default)s)",
-        )
-        parser.add_argument(
-            "--label-map",
-            default=SOURCE,
-            help="Labels to write: 'source' (those of the dataset, in their order), 'voc', or a "
-            "label map file, which fixes order, colours and which labels stay "
-            "(default: %(default)s)",
-        )
-        parser.add_argument(
-            "--ignore-label",
-            help="Name of the label that gets the value 255 in 'index' masks (default: none)",
-        )
-        parser.add_argument(
-            "--empty-masks",
-            action="store_true",
-            help="Write masks for items without shapes too (default: only list them)",
-        )
-        parser.add_argument(
-            "--number-stuff",
-            action="store_true",
-            help="Number masks read of pixels without an instance, as CVAT wants (default: not)",
-        )
-        parser.add_argument(
-            "--zip",
-            action="store_true",
-            help=f"Write one zip, ready for CVAT, into the folder: {ZIP_NAME} (default: a tree)",
-        )
-        parser.add_argument(
-            "--shard-items",
-            type=number_type(least=0),
-            default=0,
-            metavar="N",
-            help="Write zips of N items each, every one ready for a CVAT job or task of its own, "
-            f"into the folder: {shard_name(0)} and so on (default: all in one); an upload to CVAT "
-            "replaces all annotations that are there",
-        )
-        return parser
+    OPTIONS = SegmaskExportOptions
 
-    def __init__(
-        self,
-        extractor: IDataset,
-        save_dir: str,
-        *,
-        mask_mode: str = COLOR,
-        label_map: str = SOURCE,
-        ignore_label: str | None = None,
-        empty_masks: bool = False,
-        number_stuff: bool = False,
-        zip: bool = False,
-        shard_items: int = 0,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(extractor, save_dir, **kwargs)
-        self._labels = make_export_labels(extractor.categories(), label_map)
+    def __init__(self, extractor: IDataset, save_dir: str, **options: Any) -> None:
+        super().__init__(extractor, save_dir, **options)
+        chosen: SegmaskExportOptions = self._chosen
+        self._labels = make_export_labels(extractor.categories(), chosen.label_map)
         self._writer = ArchiveWriter(
-            self._labels.label_map, mask_mode=mask_mode, ignore_label=ignore_label
+            self._labels.label_map, mask_mode=chosen.mask_mode, ignore_label=chosen.ignore_label
         )
-        self._empty_masks = empty_masks
-        self._number_stuff = number_stuff
-        self._as_zip = zip
-        self._shard_items = shard_items
+        self._empty_masks = chosen.empty_masks
+        self._number_stuff = chosen.number_stuff
+        self._as_zip = chosen.zip
+        self._shard_items = chosen.shard_items
         self._remembers = False
         self._listed: dict[str, dict[str, None]] = {}
         self._unread: set[Entry] = set()
-        self._rewrites = mask_mode != COLOR or ignore_label is not None or number_stuff
+        self._rewrites = (
+            chosen.mask_mode != COLOR or chosen.ignore_label is not None or chosen.number_stuff
+        )
 
     @classmethod
     def patch(cls, dataset: IDataset, patch: DatasetPatch, save_dir: str, **options: Any) -> None:
@@ -158,10 +95,17 @@ class SegmaskExporter(WholeExporter):
         self._remembers = isinstance(dataset, Dataset) and not dataset.is_stream
         try:
             saves = target.in_place and self._remembers
+            before = None
+            if saves and sink.there is not None:
+                before = Before(sink.there, {} if known is None else known.reading)
+                if not self._rewrites and before.is_labelled_as(dataset.categories()):
+                    labels = range(len(before.label_map.labels))
+                    self._labels = ExportLabels(before.label_map, (*labels,))
+                    self._writer = ArchiveWriter(before.label_map)
             self._pictures = self._make_pictures(sink.there, target.in_place, saves, known)
             with self._writer.into(sink):
-                if saves and sink.there is not None:
-                    self._save(sink, sink.there, known)
+                if before is not None:
+                    self._save(sink, before, known)
                 else:
                     for item in self._items("Exporting masks"):
                         self._export(item, sink)
@@ -177,8 +121,9 @@ class SegmaskExporter(WholeExporter):
             reading = {} if known is None else known.reading
             listing = Listing(place.path, self._listed, self._unread, pictures, reading)
             remember_archive(dataset, listing)
-        # Who trains, splits or merges is not told of CVAT.
-        self._writer.log_losses(for_cvat=self._as_zip or replace)
+        # Who trains, splits or merges is not told of CVAT, and a new zip is likely to go there.
+        is_for_cvat = replace or (place.is_zip and not target.in_place)
+        self._writer.log_losses(for_cvat=is_for_cvat)
 
     def _write_shards(self) -> None:
         """Export to zips of so many items each, which get into the folder together."""
@@ -236,9 +181,8 @@ class SegmaskExporter(WholeExporter):
             left_out=self._writer.left_out,
         )
 
-    def _save(self, sink: Sink, archive: Storage, known: Listing | None) -> None:
+    def _save(self, sink: Sink, before: Before, known: Listing | None) -> None:
         """Write what has changed in the archive that the dataset was imported from."""
-        before = Before(archive, {} if known is None else known.reading)
         updated = self._extractor.get_patch().updated_items
         same_labels = before.label_map.is_like(self._labels.label_map)
         all_changed = self._rewrites or not same_labels
@@ -248,7 +192,7 @@ class SegmaskExporter(WholeExporter):
             there.add(key)
             is_old = known is None or key in known
             if is_old and key not in before and key not in updated:
-                raise _changed_by_others(item, archive)
+                raise _changed_by_others(item, before.storage)
             # Datumaro does not see what is changed inside of an item, and calls an item changed
             # when a transform has merely looked at it. So the masks are read again.
             kept = None
@@ -285,7 +229,7 @@ class SegmaskExporter(WholeExporter):
                 "out for their faults, keep the masks that they have, in the old kind and colours.",
                 len(plan.kept),
             )
-        self._writer.finish(labels=not (same_labels and before.has_label_map))
+        self._writer.finish(labels=not same_labels)
 
     def _keep_unread(self, archive: Storage, known: Listing) -> None:
         """Keep the lines of what a stream could not read, and lists without any."""
@@ -327,16 +271,8 @@ class SegmaskExporter(WholeExporter):
         """
         writer, entry = self._writer, (item.id, item.subset)
         placed = in_paint_order(item.annotations, writer.left_out)
-        stuff = sum(is_stuff(annotation) for _, annotation in placed)
-        unknown = [annotation for _, annotation in placed if is_unknown(annotation)]
-        is_alone = stuff + len(unknown) == len(placed)
-        writer.losses.add(
-            entry,
-            stuff=0 if self._number_stuff or is_alone else stuff,
-            thin=sum(is_thin_object(annotation) for _, annotation in placed),
-            unknown=sum(int(annotation.get_area()) for annotation in unknown),
-        )
         if not placed and not self._empty_masks:
+            writer.losses.add(entry)
             return {}
         size, report = size_of(item), partial(self._report_annotation, item)
         painted = paint_annotations(
@@ -348,6 +284,15 @@ class SegmaskExporter(WholeExporter):
             report,
             writer.left_out,
             self._number_stuff,
+        )
+        shown = [] if painted is None else painted.shown
+        numbered = [annotation for shape, annotation in shown if shape.number]
+        others = [a for s, a in shown if not s.number and s.label_value != writer.background]
+        writer.losses.add(
+            entry,
+            stuff=sum(map(is_stuff, others)) if numbered else 0,
+            thin=sum(map(is_thin_object, numbered)),
+            unknown=sum(int(a.get_area()) for a in others if is_unknown(a)),
         )
         if painted is None and not self._empty_masks:
             return {}

@@ -5,14 +5,13 @@ So processes may share it, and hand what comes of it to the one that writes.
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from datumaro.components.dataset_base import DatasetItem
-from datumaro.components.media import Image, ImageFromFile
+from datumaro.components.media import Image
 
 from ...archive import Item
 from ...errors import MaskLimitError, SegmaskExportError, UnpaintableError
@@ -21,7 +20,7 @@ from ...formats.common import flat_name
 from ...formats.lines import Coder
 from ...storage import Aside, Entry, layout
 from ..items import Report
-from ..media import place_of, upright_image
+from ..media import file_suffix, place_of, upright_image
 
 
 @dataclass(frozen=True)
@@ -70,7 +69,8 @@ class Work:
             problem = layout.problem_of_new_name(item.id)
             check_names(entry, problem, "it is a part of a file name")
             made = self.make(item, left_out=left_out, report=unpainted.append)
-            suffix = self.image_ext or image_suffix(item) or self.default_ext
+            own = file_suffix(item.media) if isinstance(item.media, Image) else ""
+            suffix = self.image_ext or own or self.default_ext
             name = flat_name(item.id) if self.flat_names else item.id
             made = replace(made, item_id=name, image=f"{layout.IMAGES}/{name}{suffix}")
             if self.save_media and isinstance(item.media, Image) and item.media.has_data:
@@ -91,11 +91,3 @@ class Work:
         there = [one for one in done if one.coded is not None]
         coded = iter(self.coder.end([one.coded for one in there]))
         return [one if one.coded is None else replace(one, coded=next(coded)) for one in done]
-
-
-def image_suffix(item: DatasetItem) -> str | None:
-    """Return the suffix of an item's picture as its file has it, None if nobody knows one."""
-    path = item.media.path if isinstance(item.media, ImageFromFile) else ""
-    own = layout.split_suffix(os.path.basename(path))[1]
-    theirs: str | None = item.media.ext if isinstance(item.media, Image) else None
-    return own or theirs
