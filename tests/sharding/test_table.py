@@ -209,6 +209,14 @@ def test_several_archives_with_other_labels(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+def test_rows_stand_in_groups_that_are_worth_reading(tmp_path: Path) -> None:
+    path = as_folder(archive({name: gray("12 21") for name in "abc"}), tmp_path / "task")
+    write_table(str(path), str(tmp_path / "out"))
+    (part,) = (tmp_path / "out").glob("*.parquet")
+    found = pq.ParquetFile(part).metadata
+    assert (found.num_rows, found.num_row_groups) == (6, 1)
+
+
 def test_two_items_of_one_id(tmp_path: Path) -> None:
     for name, mask in (("one", "12"), ("two", "21")):
         as_zip(archive({"a": gray(mask)}), tmp_path / "in" / name)
