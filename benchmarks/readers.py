@@ -36,6 +36,7 @@ from PIL import ExifTags
 import datumaro_segmask
 from datumaro_segmask import to_arrays, to_segments
 from datumaro_segmask.archive import voc_label_map
+from datumaro_segmask.formats.semantic import LAYOUTS
 
 ROOT = Path(__file__).parents[1]
 OTHERS = ROOT.parent / "shared/data"
@@ -200,6 +201,7 @@ def export(case: Path) -> None:
         ("coco_rle", "coco_segments", {"segmentation": "rle"}),
         ("yolo", "yolo_segments", {}),
         ("panoptic", "panoptic_segments", {}),
+        *((f"semantic_{name}", "semantic_masks", {"layout": name}) for name in LAYOUTS),
     ):
         dataset.export(str(case / folder), form, save_media=True, **options)
     names = [label.name for label in dataset.categories()[AnnotationType.label]]
