@@ -14,15 +14,12 @@ from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, ClassVar, TypeAlias, TypeVar
 
-from .options import IMPORTS, fault_of, names_of
+from .options import EXPORTS, IMPORTS, fault_of, names_of
 
 T = TypeVar("T")
 
 _OF_IMPORTS = {name for declared in IMPORTS.values() for name in names_of(declared)}
-_OF_EXPORTS = {
-    "empty_masks", "flat_names", "ignore_label", "image_ext", "label_map", "layout", "mask_mode",
-    "number_stuff", "save_media", "segmentation", "shard_items", "split", "stuff", "zip",
-}  # fmt: skip
+_OF_EXPORTS = {name for declared in EXPORTS.values() for name in names_of(declared)}
 OPTIONS = frozenset(_OF_IMPORTS | _OF_EXPORTS)
 """The options of ours that messages name, as Python has them; a test holds them."""
 
@@ -220,20 +217,30 @@ class OptionError(UsageError, SegmaskImportError):
     """An import was given an option that does not exist, or has no such value."""
 
 
-def check_options(declared: type[T], given: Mapping[str, Any], where: str = "the import") -> T:
-    """Return the options of a class of `options`, those that are not given by default.
-
-    Raises OptionError for what is no option, or no value of one; it is ``where`` that has them.
-    """
-    fault = fault_of(declared, given)
-    if fault is not None:
-        what, expected, remedy = fault
-        raise OptionError(what, where, expected, remedy)
-    return declared(**given)
+class ExportOptionError(UsageError, SegmaskExportError):
+    """An export was given an option that does not exist, or has no such value."""
 
 
 class SubsetError(OptionError, KeyError):
     """A subset was asked for that is not there."""
+
+
+EXPORT = "the export"
+"""Where the options of an export are."""
+
+
+def check_options(declared: type[T], given: Mapping[str, Any], where: str = "the import") -> T:
+    """Return the options of a class of `options`, those that are not given by default.
+
+    Raises OptionError, or for ``the export`` ExportOptionError, for what is no option, or no value
+    of one; it is ``where`` that has them.
+    """
+    fault = fault_of(declared, given)
+    if fault is not None:
+        what, expected, remedy = fault
+        error = ExportOptionError if where == EXPORT else OptionError
+        raise error(what, where, expected, remedy)
+    return declared(**given)
 
 
 Report: TypeAlias = Callable[[SegmaskImportError], None]

@@ -46,8 +46,10 @@ class Option(NamedTuple):
     @property
     def shown_default(self) -> str:
         """The default, as help texts and pages say it."""
-        if self.default is None or self.kind is bool:
-            return self.unset if self.default is None else "no"
+        if self.default in (None, ""):
+            return self.unset
+        if self.kind is bool:
+            return "no"
         if self.kind is str:
             return str(self.default)
         return f"{self.default:,}".removesuffix(".0")
@@ -101,6 +103,22 @@ FROM_MASKS, COMPONENTS = "masks", "components"
 SKIP, KEEP = "skip", "keep"
 CONNECTIVITIES = {8: "at a corner, too", 4: "at an edge only"}
 MAX_PIXELS = 1 << 30  # 32,768 by 32,768
+COLOR, PALETTE, INDEX = "color", "palette", "index"
+MASK_MODES = {
+    COLOR: "RGB, as CVAT writes",
+    PALETTE: "the same colours, smaller",
+    INDEX: "gray, the value is the label's line in labelmap.txt, for training",
+}
+SOURCE, VOC = "source", "voc"
+OBJECT, CROWD = "object", "crowd"
+STUFF = {OBJECT: "one object a label", CROWD: "a region that trainers ignore", SKIP: "nothing"}
+FOLDERS, MMSEGMENTATION, ULTRALYTICS, NNUNET = "folders", "mmsegmentation", "ultralytics", "nnunet"
+LAYOUTS = {FOLDERS: "for scripts of your own", MMSEGMENTATION: "", ULTRALYTICS: "", NNUNET: ""}
+POLYGONS, RLE = "polygons", "rle"
+SEGMENTATIONS = {
+    POLYGONS: "every reader takes them, pycocotools paints the same pixels",
+    RLE: "compressed, less than half the size",
+}
 
 
 def _tolerance() -> Any:
@@ -228,6 +246,121 @@ class ComponentOptions:
     grouped: bool = _option(False, "Split masks that have a group, too")
 
 
+@dataclass(frozen=True, kw_only=True)
+class ExportOptions:
+    """Any export of ours: options that all of Datumaro's exports have."""
+
+    save_media: bool | None = _option(None, "Write the images, too", unset="no")
+    image_ext: str | None = _option(
+        None, "Suffix of the images that are written", unset="that of the image"
+    )
+    save_dataset_meta: bool = _option(False, "Write a file with the labels, as Datumaro has it")
+
+
+OF_DATUMARO = ("save_media", "image_ext", "save_dataset_meta")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmaskExportOptions(ExportOptions):
+    """An export to ``segmask``."""
+
+    mask_mode: str = _option(COLOR, "Kind of the mask files", MASK_MODES)
+    label_map: str = _option(
+        SOURCE,
+        "Labels to write: 'source' (those of the dataset, in their order), 'voc', or a label map "
+        "file, which fixes order, colours and which labels stay",
+    )
+    ignore_label: str | None = _option(
+        None,
+        "Name of the label that gets the value 255 in 'index' masks and the last line of the "
+        "label map; the others count from 0 without a gap",
+    )
+    empty_masks: bool = _option(False, "Write masks for items without shapes, too")
+    number_stuff: bool = _option(
+        False, "Number masks that were read of pixels without an instance, as CVAT wants"
+    )
+    zip: bool = _option(False, "Write one zip, ready for CVAT, into the folder: segmask.zip")
+    shard_items: int = _option(
+        0,
+        "Write zips of N items each, every one ready for a CVAT job or task of its own, into the "
+        "folder: segmask-000000.zip and so on; 0 writes all in one. An upload to CVAT replaces all "
+        "annotations that are there",
+        least=0,
+    )
+
+
+def _stuff(*values: str) -> Any:
+    choices = {value: STUFF[value] for value in values}
+    return _option(OBJECT, "What becomes of pixels of a label without an instance", choices)
+
+
+def _split() -> Any:
+    return _option(
+        "",
+        "Which subset becomes which split, as in 'train2017=train,val2017=val'",
+        unset="by their names, such as Train, valid or test-dev; all others are trained on",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingOptions(ExportOptions):
+    """An export for training."""
+
+    stuff: str = _stuff(OBJECT, CROWD, SKIP)
+    keep_background: bool = _option(False, "Make the background a class, too")
+    flat_names: bool = _option(
+        False,
+        "Write no folders into the names of items: 'a/b' becomes 'a__b', for readers that look at "
+        "the top folder alone",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class CocoExportOptions(TrainingOptions):
+    """An export to ``coco_segments``."""
+
+    segmentation: str = _option(POLYGONS, "How masks are written", SEGMENTATIONS)
+    tolerance: float = _tolerance()
+
+
+@dataclass(frozen=True, kw_only=True)
+class YoloExportOptions(TrainingOptions):
+    """An export to ``yolo_segments``."""
+
+    stuff: str = _stuff(OBJECT, SKIP)
+    split: str = _split()
+
+
+@dataclass(frozen=True, kw_only=True)
+class PanopticExportOptions(TrainingOptions):
+    """An export to ``panoptic_segments``."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SemanticExportOptions(TrainingOptions):
+    """An export to ``semantic_masks``."""
+
+    stuff: str = _stuff(OBJECT)
+    layout: str = _option(FOLDERS, "Who is to read it", LAYOUTS)
+    ignore_label: str | None = _option(
+        None,
+        "The label that training ignores, as it ignores unknown pixels; 'background' for scenes "
+        "that are labelled whole",
+        unset="none but VOC's 'ignored'",
+    )
+    split: str = _split()
+
+
+EXPORTS = {
+    "segmask": SegmaskExportOptions,
+    "coco_segments": CocoExportOptions,
+    "yolo_segments": YoloExportOptions,
+    "panoptic_segments": PanopticExportOptions,
+    "semantic_masks": SemanticExportOptions,
+}
+"""The options of the exports, by the name of the format."""
+
+
 # What is made of it
 
 
@@ -328,3 +461,10 @@ def _add(parser: argparse._ActionsContainer, option: Option) -> None:
         metavar=metavar,
         help=f"{text} (default: {option.shown_default})",
     )
+
+
+def option_meant(parser: argparse.ArgumentParser, typed: str) -> str | None:
+    """Return the option that may be meant by one that there is not, None if none is like it."""
+    known = {n.replace("_", "-"): n for a in parser._actions for n in a.option_strings}
+    near = get_close_matches(typed.partition("=")[0].lower().replace("_", "-"), known, 1)
+    return known[near[0]] if near else None

@@ -127,8 +127,9 @@ def _paths(source: Source) -> list[str] | None:
 
 def _of_dataset(dataset: IDataset) -> tuple[LabelMap, Iterator[tuple[Entry, Item]]]:
     """Return the labels of a dataset, and its items as an archive would have them."""
+    from .options import SOURCE
     from .plugin.items import painted_item
-    from .plugin.labels import SOURCE, make_export_labels
+    from .plugin.labels import make_export_labels
 
     labels, left_out = make_export_labels(dataset.categories(), SOURCE), Counter[str]()
     items = (((item.id, item.subset), painted_item(item, labels, left_out)) for item in dataset)

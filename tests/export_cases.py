@@ -628,7 +628,7 @@ BAD: dict[str, Refusal] = {**ANNOTATIONS, **ITEMS}
 OPTIONS: dict[str, tuple[dict[str, Any], type[SegmaskError], Sequence[str], str]] = {
     "unknown-mask-mode": (
         {"mask_mode": "rgb"}, SegmaskExportError,
-        ["the option mask_mode is 'rgb'", "one of color, palette, index", "choose one"], "",
+        ["the option mask_mode is 'rgb'", "one of 'color', 'palette', 'index'", "choose one"], "",
     ),
     "unknown-ignore-label": (
         {"mask_mode": "index", "ignore_label": "sky"}, SegmaskExportError,

@@ -15,7 +15,7 @@ import numpy as np
 from datumaro_segmask.cli.check.survey import check
 from datumaro_segmask.cli.explain import sections
 from datumaro_segmask.colors import color_to_number, pack
-from datumaro_segmask.options import IMPORTS, Option, options_of
+from datumaro_segmask.options import EXPORTS, IMPORTS, Option, options_of
 from datumaro_segmask.rules import RULES, Rule, write_example
 from datumaro_segmask.storage import layout
 
@@ -138,15 +138,17 @@ def _findings(rule: Rule, for_cvat: bool) -> Iterator[str]:
 
 def with_tables_of_options(page: str) -> str:
     """Return docs/options.md with its tables as the options are declared."""
-    for name, declared in IMPORTS.items():
-        head = f"| Import of `{name}` | Default | |"
+    all_of = [(f"Import of `{name}`", declared) for name, declared in IMPORTS.items()]
+    all_of += [(f"Export to `{name}`", declared) for name, declared in EXPORTS.items()]
+    for title, declared in all_of:
+        head = f"| {title} | Default | |"
         rows = (f"| `{o.name}` | {_default(o)} | {_about(o)} |" for o in options_of(declared))
         page = with_table(page, head, [head, "|---|---|---|", *rows])
     return page
 
 
 def _default(option: Option) -> str:
-    if option.default is None or option.kind is not str:
+    if not option.default or option.kind is not str:
         return option.shown_default
     return f"`{option.default}`"
 

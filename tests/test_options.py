@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import argparse
 import re
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from datumaro.cli.__main__ import main as datum
 from datumaro.components.dataset import Dataset
+from datumaro.components.errors import DatasetExportError
 
 import datumaro_segmask
 from datumaro_segmask import cli
-from datumaro_segmask.errors import OptionError
-from datumaro_segmask.options import IMPORTS, Option, is_number, options_of
+from datumaro_segmask.__main__ import main
+from datumaro_segmask.errors import ExportOptionError, OptionError
+from datumaro_segmask.options import EXPORTS, IMPORTS, Option, is_number, options_of
 from datumaro_segmask.plugin.export.exporter import SegmaskExporter
 from datumaro_segmask.plugin.training.coco import CocoSegmentsExporter
 from datumaro_segmask.plugin.transforms import MasksToExactPolygons, SplitComponents
@@ -111,15 +116,17 @@ def values_that_are_none(option: Option) -> list[object]:
     ]
 
 
-WRONG = [
-    pytest.param(name, option, value, id=f"{name}-{option.name}-{value}")
-    for name, declared in IMPORTS.items()
-    for option in options_of(declared)
-    for value in values_that_are_none(option)
-]
+def wrong(options: dict[str, type]) -> list[Any]:
+    return [
+        pytest.param(name, option, value, id=f"{name}-{option.name}-{value}")
+        for name, declared in options.items()
+        for option in options_of(declared)
+        for value in values_that_are_none(option)
+        if not (value is None and option.default is None)
+    ]
 
 
-@pytest.mark.parametrize(("name", "option", "value"), WRONG)
+@pytest.mark.parametrize(("name", "option", "value"), wrong(IMPORTS))
 def test_import_refuses_values(
     name: str, option: Option, value: object, paths: dict[str, str]
 ) -> None:
@@ -128,6 +135,56 @@ def test_import_refuses_values(
     assert caught.value.what == f"the option {option.name} is {value!r}"
     assert caught.value.expected == option.expected
     assert caught.value.remedy
+
+
+@pytest.mark.parametrize(("name", "option", "value"), wrong(EXPORTS))
+def test_export_refuses_values(
+    name: str, option: Option, value: object, paths: dict[str, str], tmp_path: Path
+) -> None:
+    """With Datumaro's error, too, and before anything is written."""
+    dataset = Dataset.import_from(paths["segmask"], "segmask")
+    with pytest.raises(ExportOptionError) as caught:
+        dataset.export(str(tmp_path / "out"), name, **{option.name: value})
+    assert isinstance(caught.value, DatasetExportError)
+    assert caught.value.what == f"the option {option.name} is {value!r}"
+    assert caught.value.expected == option.expected
+    assert not [*tmp_path.glob("out/*")]
+
+
+@pytest.mark.parametrize(
+    ("name", "typed", "meant"),
+    [
+        ("segmask", "mask_mod", "type 'mask_mode'"),
+        ("segmask", "save_medai", "type 'save_media'"),
+        ("coco_segments", "tolerence", "type 'tolerance'"),
+        ("yolo_segments", "splits", "type 'split'"),
+        ("panoptic_segments", "keep_back", "type 'keep_background'"),
+        ("yolo_segments", "xyzzy", "leave it out"),
+    ],
+)
+def test_export_refuses_options_with_the_one_that_is_meant(
+    name: str, typed: str, meant: str, paths: dict[str, str], tmp_path: Path
+) -> None:
+    dataset = Dataset.import_from(paths["segmask"], "segmask")
+    with pytest.raises(ExportOptionError) as caught:
+        dataset.export(str(tmp_path / "out"), name, **{typed: 1})
+    assert caught.value.what == f"there is no option {typed!r}"
+    assert caught.value.remedy == meant
+
+
+TYPED = ["-f", "segmask", "-o", "out", "--", "--mask_mode", "index"]
+
+
+def test_commands_refuse_options_with_the_one_that_is_meant(
+    paths: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["convert", paths["segmask"], *TYPED]) == 2
+    said = capsys.readouterr().err
+    assert said == ("error: --mask_mode: there is no such option. To fix it: type '--mask-mode'.\n")
+    for run in (main, datum):
+        with pytest.raises(SystemExit):
+            run(["convert", "-i", paths["segmask"], "-e", "/item", *TYPED])
+        assert "there is no option --mask_mode: type --mask-mode\n" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["masks_to_exact_polygons", "split_components"])

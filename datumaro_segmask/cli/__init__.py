@@ -17,6 +17,7 @@ from typing import Any
 import datumaro_segmask
 
 from ..errors import SegmaskError, UsageError
+from ..options import option_meant
 
 COMMANDS = {
     "convert": "convert a dataset, as 'datum convert' does, with the options of an import",
@@ -124,7 +125,7 @@ def _run(args: list[str], prog: str) -> int:
     options, unknown = parser.parse_known_intermixed_args(args[1:cut])
     options.rest = args[cut + 1 :]
     if unknown or (options.rest and not hasattr(command, "TAKES_ARGUMENTS")):
-        raise _unknown(parser, unknown or options.rest, f"{prog} {args[0]}")
+        raise unknown_option(parser, unknown or options.rest, f"{prog} {args[0]}")
     with _silence() if options.quiet else nullcontext():
         status: int = command.run(options)
     return status
@@ -152,16 +153,14 @@ def _module(name: str) -> Any:
     return importlib.import_module(f"{__name__}.{name.replace('-', '_')}")
 
 
-def _unknown(parser: argparse.ArgumentParser, unknown: list[str], command: str) -> UsageError:
+def unknown_option(parser: argparse.ArgumentParser, unknown: list[str], command: str) -> UsageError:
     """Make the error for arguments that a command does not have; names what may be meant."""
     first = next((text for text in unknown if text.startswith("-")), unknown[0])
     if not first.startswith("-"):
         return UsageError("this is one argument too many", first, remedy="leave it out")
-    name = first.partition("=")[0]
-    known = {n.replace("_", "-"): n for a in parser._actions for n in a.option_strings}
-    near = get_close_matches(name.lower().replace("_", "-"), known, 1)
-    remedy = f"type '{known[near[0]]}'" if near else f"'{command} --help' lists them"
-    return UsageError("there is no such option", name, remedy=remedy)
+    meant = option_meant(parser, first)
+    remedy = f"type '{meant}'" if meant else f"'{command} --help' lists them"
+    return UsageError("there is no such option", first.partition("=")[0], remedy=remedy)
 
 
 def run_datum(args: list[str], prog: str = "datum") -> int:

@@ -28,8 +28,16 @@ import datumaro_segmask
 
 from .._bridge import import_with
 from ..errors import SegmaskImportError, UsageError, counted, printable
-from ..formats.semantic import NNUNET, ULTRALYTICS
-from ..options import COMPONENTS, IMPORTS, POLYGON, add_to, names_of, number_type
+from ..options import (
+    COMPONENTS,
+    IMPORTS,
+    NNUNET,
+    POLYGON,
+    ULTRALYTICS,
+    add_to,
+    names_of,
+    number_type,
+)
 from ..plugin.base import SegmaskBase
 from ..plugin.export.exporter import SegmaskExporter
 from ..plugin.export.in_place import Place, Target
@@ -46,7 +54,7 @@ from ..processes import cores
 from ..rules import open_archive
 from ..storage import absolute
 from ..training import TRAIN, split_subsets
-from . import FAULTS, OK, run_datum
+from . import FAULTS, OK, run_datum, unknown_option
 from .convert_parts import Counts, Parts, Source, labels_of
 
 EPILOG = """\
@@ -239,7 +247,11 @@ class _Conversion:
         found = {name: getattr(self._options, name, value) for name, value in defaults.items()}
         for name in {*found} & {*self._import_options} - {"keep_background"}:
             found[name] = defaults[name]  # of both; here it is the import's
-        after = vars(parser.parse_args(self._options.rest))
+        known, unknown = parser.parse_known_args(self._options.rest)
+        if unknown:
+            command = f"datumaro-segmask convert -f {self._exporter.NAME}"
+            raise unknown_option(parser, unknown, command)
+        after = vars(known)
         found |= {name: value for name, value in after.items() if value != defaults[name]}
         if found.get("save_media") is None:
             found["save_media"] = issubclass(self._exporter, TrainingExporter)

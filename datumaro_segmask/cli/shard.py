@@ -13,8 +13,7 @@ from typing import Any
 from tqdm import tqdm
 
 from ..errors import SegmaskExportError, UsageError, printable
-from ..formats import SEGMENTATIONS
-from ..options import READING, ImportOptions, add_to, number_type
+from ..options import READING, SEGMENTATIONS, ImportOptions, add_to, number_type
 from ..sharding import (
     PART_ITEMS,
     CocoShards,

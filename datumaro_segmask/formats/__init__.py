@@ -6,8 +6,6 @@ place in the format. What it writes goes to a `storage.Sink`, which whoever made
 """
 
 from .archive import (
-    COLOR,
-    MASK_MODES,
     ArchiveWriter,
     Member,
     Standing,
@@ -19,7 +17,7 @@ from .archive import (
     unknown_value,
     usual_places,
 )
-from .coco import SEGMENTATIONS, CocoWriter, make_images_folder
+from .coco import CocoWriter, make_images_folder
 from .common import (
     OF_BACKGROUND,
     OF_UNKNOWN,
@@ -27,7 +25,6 @@ from .common import (
     WITHOUT_LABEL,
     WITHOUT_SIZE,
     Classes,
-    check_choice,
     check_names,
     log_left_out,
     place_of_entry,
@@ -35,9 +32,9 @@ from .common import (
 from .yolo import YoloWriter
 
 __all__ = [
-    "COLOR", "MASK_MODES", "OF_BACKGROUND", "OF_UNKNOWN", "SEGMENTATIONS", "WITHOUT_IMAGE",
+    "OF_BACKGROUND", "OF_UNKNOWN", "WITHOUT_IMAGE",
     "WITHOUT_LABEL", "WITHOUT_SIZE", "ArchiveWriter", "Classes", "CocoWriter", "Member", "Standing",
-    "YoloWriter", "check_choice", "check_colors", "check_names", "format_label_map",
+    "YoloWriter", "check_colors", "check_names", "format_label_map",
     "instance_numbers", "lists_in", "log_left_out", "make_images_folder", "place_of_entry",
     "two_of_one_id", "unknown_value", "usual_places",
 ]  # fmt: skip

@@ -30,7 +30,16 @@ from ..archive import (
     voc_label_map,
 )
 from ..arrays import IntArray
-from ..errors import LabelMapError, SegmaskExportError, SegmaskImportError, as_typed, counted
+from ..errors import (
+    EXPORT,
+    LabelMapError,
+    SegmaskExportError,
+    SegmaskImportError,
+    as_typed,
+    check_options,
+    counted,
+)
+from ..options import COLOR, INDEX, PALETTE, SegmaskExportOptions
 from ..png import Plane, encode_gray, encode_palette, encode_rgb
 from ..regions import Planes, Rle, Shape, paint
 from ..rules import is_skipped, is_thin
@@ -47,12 +56,6 @@ LAST_SHARED = 255
 """The last instance number that CVAT and Datumaro's VOC plugin can read."""
 _SHOWN = 80  # characters of a name in messages
 HEADER = "# label:color_rgb:parts:actions"
-COLOR, PALETTE, INDEX = "color", "palette", "index"
-MASK_MODES = {
-    COLOR: "RGB, as CVAT writes",
-    PALETTE: "the same colours, smaller",
-    INDEX: "gray, the value is the label's line in labelmap.txt, for training",
-}
 IGNORED = 255
 """The value of the ``ignore_label`` in index masks, as training code expects it."""
 _LAST_GRAY = (1 << 16) - 1
@@ -344,13 +347,7 @@ class MaskEncoder:
             )
 
     def _check_mode(self) -> None:
-        if self._mode not in MASK_MODES:
-            raise SegmaskExportError(
-                f"the option mask_mode is {self._mode!r}",
-                "the export",
-                f"one of {', '.join(MASK_MODES)}",
-                "choose one of them",
-            )
+        check_options(SegmaskExportOptions, {"mask_mode": self._mode}, EXPORT)
         if self._mode == INDEX and self._map.background is None:
             raise SegmaskExportError(
                 "no label is the background, so pixels without annotation have no value",

@@ -22,17 +22,18 @@ import orjson
 
 from ..archive import Item
 from ..arrays import Size
+from ..errors import EXPORT, check_options
+from ..options import POLYGONS, CocoExportOptions
 from ..regions import Instance, Ring, texts_to_polygons
 from ..storage import Aside, Entry, FolderSink, Hashes, Record, Sink, layout, open_plain
 from ..training import simplified
-from .common import WITHOUT_IMAGE, WITHOUT_SIZE, Classes, check_choice, file_name_of, put_image
+from .common import WITHOUT_IMAGE, WITHOUT_SIZE, Classes, file_name_of, put_image
 from .lines import ObjectLines, Objects
 
 NAME = "coco_segments"
 ANNOTATIONS, IMAGES = "annotations", "images"
 """The folders of the files."""
 
-POLYGONS, RLE = SEGMENTATIONS = ("polygons", "rle")
 
 _HEAD = '{"info":{"description":"datumaro-segmask, coco_segments"},'
 """How every file begins that is written here."""
@@ -79,11 +80,10 @@ class CocoCoder:
 class CocoWriter:
     """Writes items as COCO: an annotation an instance, categories from 1 on without background.
 
-    ``segmentation`` is one of `SEGMENTATIONS`; ``tolerance``: pixels by which polygons may be
-    simplified; ``has_images``: whether images are to be written, too. ``file_of`` gives the place
-    of a subset's file, ``first_id`` is the id of the first annotation. What is written waits on the
-    disk until `finish`; leave the context then. Raises SegmaskExportError for a segmentation that
-    is none.
+    ``segmentation``, ``tolerance``: see `CocoExportOptions`; ``has_images``: whether images are to
+    be written, too. ``file_of`` gives the place of a subset's file, ``first_id`` is the id of the
+    first annotation. What is written waits on the disk until `finish`; leave the context then.
+    Raises ExportOptionError for a segmentation that is none.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class CocoWriter:
         file_of: Callable[[str], str] = file_of,
         first_id: int = 1,
     ) -> None:
-        check_choice("segmentation", segmentation, SEGMENTATIONS)
+        check_options(CocoExportOptions, {"segmentation": segmentation}, EXPORT)
         self._sink = sink
         self._classes = classes
         self.coder = CocoCoder(classes, segmentation, tolerance)
@@ -229,7 +229,7 @@ def annotation_lines(
 ) -> Iterator[str]:
     """Yield the JSON of each object of an image, numbered from ``first_id`` on.
 
-    ``segmentation`` is one of `SEGMENTATIONS`; crowds have an RLE in both, as in COCO itself.
+    ``segmentation``: see `CocoExportOptions`; crowds have an RLE in both, as in COCO itself.
     ``area`` is the number of pixels, ``bbox`` the smallest box around them.
     """
     return numbered(lines_of_objects(objects, size, segmentation), image_id, first_id)

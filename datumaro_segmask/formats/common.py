@@ -168,18 +168,6 @@ def log_left_out(left_out: Counter[str]) -> None:
             log.warning("Left out of the export: %d %s.", count, as_typed(what))
 
 
-def check_choice(option: str, value: str, choices: Iterable[str]) -> None:
-    """Raise SegmaskExportError for a value that an option cannot have."""
-    known = [*choices]
-    if value not in known:
-        raise SegmaskExportError(
-            f"the option {option} is {value!r}",
-            "the export",
-            f"one of {', '.join(known)}",
-            "choose one of them",
-        )
-
-
 class _Quoted(str):
     """A text that is written in quotes."""
 

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from ..archive import BLACK, Item, LabelMap
-from ..errors import SegmaskExportError
+from ..errors import EXPORT, SegmaskExportError, check_options
+from ..options import FOLDERS, MMSEGMENTATION, NNUNET, ULTRALYTICS, SemanticExportOptions
 from ..png import encode_gray
 from ..regions import Instance, Rle, Shape, paint
 from ..storage import Aside, Entry, FolderSink, Hashes, Record, SubsetLists
@@ -23,7 +24,6 @@ from .common import (
     WITHOUT_LABEL,
     WITHOUT_SIZE,
     Missing,
-    check_choice,
     file_name_of,
     flat_name,
     put_image,
@@ -32,12 +32,6 @@ from .common import (
 from .data_file import discard_caches, put_data_file, say_what_is_left_out
 
 NAME = "semantic_masks"
-FOLDERS, MMSEGMENTATION, ULTRALYTICS, NNUNET = LAYOUTS = (
-    "folders",
-    "mmsegmentation",
-    "ultralytics",
-    "nnunet",
-)
 _BACKGROUND, _IGNORE = "background", "ignore"
 _UNKNOWN = 255
 _TRAINING, _TESTING = "Tr", "Ts"  # ends of nnU-Net's folders
@@ -148,7 +142,7 @@ class SemanticCoder:
 
 
 class SemanticWriter:
-    """Writes painted items as a mask of classes each, in one of `LAYOUTS`.
+    """Writes painted items as a mask of classes each, in one of `options.LAYOUTS`.
 
     ``ignored``: positions in the label map of labels that become unknown. ``split_of``: the split
     of single subsets; the others go by their meaning (`training.splits`). ``has_images``: whether
@@ -169,7 +163,7 @@ class SemanticWriter:
         has_images: bool = False,
         root: str | None = None,
     ) -> None:
-        check_choice("layout", layout, LAYOUTS)
+        check_options(SemanticExportOptions, {"layout": layout}, EXPORT)
         self._sink = sink
         self._root = sink.root if root is None else root
         self._map = label_map

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from functools import cache, wraps
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import IO, Any, NoReturn, TypeVar
+from typing import IO, Any, ClassVar, NoReturn, TypeVar
 
 import cv2
 import numpy as np
@@ -51,6 +51,7 @@ from ..errors import (
     SegmaskExportError,
     UndeclaredColorError,
 )
+from ..options import OF_DATUMARO, add_to, option_meant
 from ..storage import Listing, absolute
 
 T = TypeVar("T")
@@ -212,7 +213,8 @@ def let_datasets_save_to_files() -> None:
     """Let a dataset that was imported from a zip be saved there.
 
     ``Dataset.export`` makes a folder of its target before it asks anyone, which fails for a file.
-    So for exporters with ``WRITES_FILES = True`` it is passed over where the target is one. That
+    So for exporters with ``WRITES_FILES = True`` it is passed over if the target is one, or is to
+    be one: with ``zip=True`` and a name that ends in ``.zip``. That
     failure kept files safe from ``datum``, whose own check knows folders only; `check_target` does
     so instead.
     """
@@ -231,12 +233,15 @@ def let_datasets_save_to_files() -> None:
         **options: Any,
     ) -> None:
         exporter = self.env.exporters[format] if isinstance(format, str) else format
-        if not (getattr(exporter, "WRITES_FILES", False) and os.path.isfile(save_dir)):
+        makes_zip = options.get("zip") and not options.get("shard_items") and names_zip(save_dir)
+        is_file = os.path.isfile(save_dir) or makes_zip
+        if not (getattr(exporter, "WRITES_FILES", False) and is_file):
             reporting = {"progress_reporter": progress_reporter, "error_policy": error_policy}
             for_folders(self, save_dir, format, **reporting, **options)
             return
         check_target(save_dir)
         save_dir = os.path.abspath(save_dir)
+        os.makedirs(os.path.dirname(save_dir), exist_ok=True)
         context = ExportContext(progress_reporter or NullProgressReporter(), error_policy)
         try:
             exporter.convert(self, save_dir, ctx=context, stream=self.is_stream, **options)
@@ -247,6 +252,11 @@ def let_datasets_save_to_files() -> None:
             self.flush_changes()
 
     Dataset.export = export
+
+
+def names_zip(path: str | os.PathLike[str]) -> bool:
+    """Whether a path is that of a zip by its name, and no folder is there."""
+    return os.fspath(path).lower().endswith(".zip") and not os.path.isdir(path)
 
 
 def check_target(path: str | os.PathLike[str] | None = None) -> None:
@@ -342,6 +352,15 @@ def source_of(dataset: IDataset) -> Any:
 class FormatCli(CliPlugin):
     """What the options after ``--`` of ``datum`` have in common for our importers and exporters."""
 
+    OPTIONS: ClassVar[type]
+    """What `options` declares for the format."""
+
+    @classmethod
+    def build_cmdline_parser(cls, **kwargs: Any) -> argparse.ArgumentParser:
+        parser: argparse.ArgumentParser = super().build_cmdline_parser(**kwargs)
+        add_to(parser, cls.OPTIONS, but=OF_DATUMARO)
+        return parser
+
     @staticmethod
     def _get_doc(cls: type) -> str:
         """Return the sentence that explains a format; the rest of a docstring is for Python."""
@@ -350,6 +369,12 @@ class FormatCli(CliPlugin):
     @classmethod
     def parse_cmdline(cls, args: list[str] | None = None) -> dict[str, Any]:
         """Return the options; refuses a target before any work is done, as `check_target` does."""
+        parser = cls.build_cmdline_parser()
+        args = args[1:] if args and args[0] == "--" else args
+        unknown = [a for a in parser.parse_known_args(args)[1] if a.startswith("--")]
+        meant = option_meant(parser, unknown[0]) if unknown else None
+        if meant:
+            parser.error(f"there is no option {unknown[0]}: type {meant}")
         options: dict[str, Any] = super().parse_cmdline(args)
         check_target()
         return options

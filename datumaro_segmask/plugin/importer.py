@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 from typing import Any
 
@@ -12,7 +11,7 @@ from datumaro.components.importer import Importer
 
 from .._bridge import EXTENSIONS
 from ..errors import check_options
-from ..options import ImportOptions, add_to
+from ..options import ImportOptions
 from ..rules import open_archive
 from ..storage import absolute, archive_roots, holds_archive, is_alone, layout, url_of
 from .base import check_subsets
@@ -40,17 +39,12 @@ class SegmaskImporter(FormatCli, Importer):
     """
 
     NAME = NAME
+    OPTIONS = ImportOptions
     # Datumaro's two VOC segmentation importers both take the bare layout for theirs, with what
     # counts as MEDIUM.
     DETECT_CONFIDENCE = ABOVE_MEDIUM
     DETECTS_FILES = True
     """Tells the bridge (`_bridge`) to ask `detect` about files too, for a zip."""
-
-    @classmethod
-    def build_cmdline_parser(cls, **kwargs: Any) -> argparse.ArgumentParser:
-        parser: argparse.ArgumentParser = super().build_cmdline_parser(**kwargs)
-        add_to(parser, ImportOptions)
-        return parser
 
     @classmethod
     def get_file_extensions(cls) -> list[str]:

@@ -25,6 +25,7 @@ from ..archive import BLACK, Item, find_background, unknown_of
 from ..arrays import Size
 from ..errors import SegmaskExportError, UnpaintableError
 from ..formats import OF_UNKNOWN, Classes, unknown_value
+from ..options import CROWD, SKIP
 from ..regions import Instance, Scanner, group_runs
 from ..storage import layout
 from ..training import cover, dense
@@ -116,14 +117,6 @@ def _size_if_known(item: DatasetItem) -> Size | None:
         return None
 
 
-OBJECT, CROWD, SKIP = "object", "crowd", "skip"
-STUFF = {
-    OBJECT: "one object a label",
-    CROWD: "a region that trainers ignore",
-    SKIP: "nothing",
-}
-"""What becomes of stuff: of masks that the importer made of class pixels without an instance."""
-
 WITHOUT_LABEL = "annotations without a label, of which training code can make no class"
 OF_BACKGROUND = "annotations of the background (objects with keep_background=True)"
 OF_STUFF = "masks without an instance, as the option stuff says"
@@ -167,7 +160,7 @@ class _Member:
 class ObjectMaker:
     """Makes items of objects, each by itself; can be pickled.
 
-    ``stuff`` is one of `STUFF`. The labels of the instances are those of the dataset.
+    ``stuff``: see `options.TrainingOptions`. The labels of the instances are those of the dataset.
     """
 
     def __init__(self, classes: Classes, stuff: str) -> None:

@@ -25,12 +25,10 @@ from ..archive import (
 from ..colors import Rgb, voc_color
 from ..errors import SegmaskExportError, UnpaintableError
 from ..formats import check_colors
+from ..options import SOURCE, VOC
 from ..rules import log_background
 
 log = logging.getLogger(__name__)
-
-SOURCE = "source"
-VOC = "voc"
 
 
 @dataclass(frozen=True)

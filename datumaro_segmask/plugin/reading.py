@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import copy
 import logging
 import os
@@ -22,11 +21,11 @@ from datumaro.components.media import Image
 from ..archive import image_head
 from ..arrays import Size
 from ..errors import SegmaskImportError, SourceError, check_options, counted, printable
-from ..options import add_to, options_of
+from ..options import options_of
 from ..regions import Instance
 from ..storage import layout, open_plain
 from .annotations import make_mask
-from .host import border, report_imported, report_imported_annotation, set_subsets, track
+from .host import FormatCli, border, report_imported, report_imported_annotation, set_subsets, track
 
 log = logging.getLogger(__name__)
 
@@ -45,23 +44,14 @@ class Found(NamedTuple):
     attributes: Mapping[str, Any]
 
 
-class SourceImporter(Importer):
+class SourceImporter(FormatCli, Importer):
     """Imports another format through a `SourceBase`; a base class.
 
     The files are listed once, before the base is made, as in `SegmaskImporter`.
     """
 
     BASE: ClassVar[type[SourceBase]]
-    OPTIONS: ClassVar[type]
-    """What `options` declares for it."""
-
     DETECTS_FILES = True
-
-    @classmethod
-    def build_cmdline_parser(cls, **kwargs: Any) -> argparse.ArgumentParser:
-        parser: argparse.ArgumentParser = super().build_cmdline_parser(**kwargs)
-        add_to(parser, cls.OPTIONS)
-        return parser
 
     @classmethod
     def confidence(cls, path: str) -> FormatDetectionConfidence | None:

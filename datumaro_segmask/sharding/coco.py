@@ -8,7 +8,8 @@ from functools import partial
 from typing import IO, Any
 
 from ..archive import Item, Reader
-from ..formats import SEGMENTATIONS, Classes, CocoWriter
+from ..formats import Classes, CocoWriter
+from ..options import POLYGONS
 from .manifest import Target
 from .parts import Part
 from .run import Found, Job
@@ -24,7 +25,7 @@ class CocoShards:
     out.
     """
 
-    segmentation: str = SEGMENTATIONS[0]
+    segmentation: str = POLYGONS
     name: str = "coco"
 
     def options(self) -> dict[str, Any]:

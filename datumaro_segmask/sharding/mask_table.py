@@ -18,19 +18,25 @@ import pyarrow.parquet as pq
 from ..archive import Item, Label, LabelMap, with_own_colors
 from ..arrays import Size
 from ..colors import COLORS
-from ..errors import ArchiveError, SegmaskExportError, UnpaintableError, counted
+from ..errors import (
+    EXPORT,
+    ArchiveError,
+    SegmaskExportError,
+    UnpaintableError,
+    check_options,
+    counted,
+)
 from ..formats import (
-    SEGMENTATIONS,
     ArchiveWriter,
     Classes,
     CocoWriter,
-    check_choice,
     format_label_map,
     log_left_out,
     make_images_folder,
     two_of_one_id,
 )
 from ..formats.coco import record_of
+from ..options import POLYGONS, CocoExportOptions
 from ..png import MAX_PIXELS
 from ..regions import Instance, Rle, column_runs
 from ..storage import (
@@ -120,15 +126,14 @@ class MaskTable:
             found[names[label]][1] += area
         return {name: (instances, pixels) for name, (instances, pixels) in found.items()}
 
-    def write_coco(
-        self, out: str | os.PathLike[str], *, segmentation: str = SEGMENTATIONS[0]
-    ) -> int:
+    def write_coco(self, out: str | os.PathLike[str], *, segmentation: str = POLYGONS) -> int:
         """Write a COCO file for each subset, as ``coco_segments`` does; return how many images.
 
         Those of an earlier one go, files of others stay. ``segmentation`` is one of ``polygons``
         and ``rle``. Pictures are not in the table. Raises SegmaskExportError.
         """
-        check_choice("segmentation", segmentation, SEGMENTATIONS)  # before a folder is made
+        # Before a folder is made.
+        check_options(CocoExportOptions, {"segmentation": segmentation}, EXPORT)
         out, classes, seen = os.fspath(out), Classes.of_label_map(self.label_map), Hashes()
         with (
             sinking(FolderSink(out, record=record_of(out))) as sink,

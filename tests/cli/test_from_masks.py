@@ -118,6 +118,17 @@ def test_subset_folders_and_images(place: str, tmp_path: Path) -> None:
     assert list(archive.storage.files("JPEGImages")) == [item.image]
 
 
+def test_status_is_the_one_that_is_printed(tmp_path: Path, capsys) -> None:
+    """Objects that vanish if they are sent as polygons are a note: how they are sent is open."""
+    assert make(tmp_path, {"a.png": gray("01")}) == 0
+    said = capsys.readouterr().out
+    assert "note: objects, or parts of them, that vanish as polygons" in said
+    assert said.endswith("; CVAT takes this archive as it is (1 note)\n")
+    (tmp_path / "t.zip").unlink()
+    assert make(tmp_path, {"a.png": gray("01")}, "--subset", "a_b") == 1
+    assert capsys.readouterr().out.endswith("; CVAT refuses this archive (1 error, 1 note)\n")
+
+
 def test_subset_and_ignored_value(tmp_path: Path) -> None:
     masks = {"a.png": png(np.array([[0, 1, 255]], np.uint8))}
     assert make(tmp_path, masks, "--subset", "test", "--ignore-index", "255") == 0

@@ -692,6 +692,99 @@ def test_large_view_and_keyboard(browser: Browser, tmp_path: Path) -> None:
     ]
 
 
+def test_keys_are_on_the_page(tmp_path: Path) -> None:
+    """Those of the sheet in its head, those of the large view at its foot."""
+    text = preview(archive({"a": rgb("1")}), tmp_path).read_text("utf-8")
+    sheet, large = re.findall(r'<p class="keys">(.*?)</p>', text, re.DOTALL)
+    assert set(re.findall("<kbd>(.*?)</kbd>", sheet)) >= {"&#x2192;", "Enter", "/"}
+    assert set(re.findall("<kbd>(.*?)</kbd>", large)) >= {"&#x2192;", "1", "+", "0", "Esc"}
+
+
+def test_arrow_keys_work_at_once(browser: Browser, tmp_path: Path) -> None:
+    found = browser.run(
+        preview(archive({i: rgb("01") for i in "abcdef"}), tmp_path),
+        """
+        const focused = () => document.activeElement.closest('.card')?.item.id;
+        const before = focused(); press('ArrowRight'); const first = focused();
+        press('ArrowRight');
+        return [before, first, focused()];""",
+    )
+    assert found == [None, "a", "b"]
+
+
+def test_back_closes_the_large_view(browser: Browser, tmp_path: Path) -> None:
+    """And so does Escape, after which Back does not open it again."""
+    page = preview(archive({i: rgb("01") for i in "abcdef"}), tmp_path)
+    found = browser.run(
+        page,
+        """
+        const large = byId('large'), steps = history.length;
+        document.querySelector('.tiles').click(); await until(() => current?.detail);
+        step(1); await until(() => current?.detail);
+        const opened = [large.open, location.hash, history.length - steps];
+        history.back(); await until(() => !large.open); await frame();
+        const left = [large.open, location.hash, document.activeElement.closest('.card').item.id];
+        history.forward(); await until(() => current?.detail);
+        const again = [large.open, location.hash];
+        large.close(); await frame(); await frame();
+        return [...opened, ...left, ...again, large.open, location.hash, history.state];""",
+    )
+    assert found == [True, "#item-2", 1, False, "", "b", True, "#item-2", False, "", None]
+    found = browser.run(
+        page,
+        """
+        await until(() => current?.detail); const opened = current.item.id;
+        byId('large').close(); await frame();
+        return [opened, byId('large').open, location.hash, history.state];""",
+        fragment="#item-3",
+    )
+    assert found == ["c", False, "", None]
+
+
+@pytest.mark.parametrize("width", [1280, 1000])
+def test_head_stays_low(browser: Browser, width: int, tmp_path: Path) -> None:
+    """With 80 labels, half of them without objects, and 120 subsets; all can be shown."""
+    names = [f"label number {i}" for i in range(80)]
+    colors = [f"{i},{i},200" for i in range(80)]
+    labels = "".join(f"{name}:{color}::\n" for name, color in zip(names, colors, strict=True))
+    plane = np.repeat([[(i, i, 200) for i in range(40)]], 2, axis=0).astype(np.uint8)
+    mask = png(plane)
+    ids = [f"{i:03}" for i in range(120)]
+    files = archive(
+        dict.fromkeys(ids, mask), labels="background:0,0,0::\n" + labels,
+        lists={f"subset_{i}": f"{i}\n" for i in ids},
+    )  # fmt: skip
+    found = browser.run(
+        preview(files, tmp_path),
+        """
+        const head = document.querySelector('header'), chips = byId('labels');
+        const [subsets, more] = document.querySelectorAll('.more');
+        const seen = () => [...chips.children].filter((c) => c.offsetHeight).length;
+        await frame();
+        const folded = [head.offsetHeight, seen(), subsets.textContent, more.textContent];
+        more.click(); subsets.click(); await frame();
+        const opened = [head.offsetHeight, seen(), more.textContent];
+        more.click(); chips.children[39].click(); await frame();
+        const top = chips.getBoundingClientRect().top;
+        const [chosen] = [...chips.children].filter((c) => c.ariaPressed === 'true');
+        return [folded, opened, chosen.getBoundingClientRect().top - top < 10];""",
+        width=width,
+    )
+    (low, seen, *texts), (high, all_seen, fewer), is_first = found
+    assert low < 230
+    assert seen == 40
+    assert texts == ["All 120 subsets", "All 81 labels"]
+    assert high < 0.8 * 900
+    assert (all_seen, fewer) == (81, "Fewer")
+    assert is_first
+
+
+def test_small_sheet_has_nothing_to_unfold(browser: Browser, tmp_path: Path) -> None:
+    files = archive({"a": rgb("12")}, labels="car:128,0,0::\nroad:0,128,0::\n")
+    script = "await frame(); return [...document.querySelectorAll('.more')].map((m) => m.hidden);"
+    assert browser.run(preview(files, tmp_path), script) == [True, True]
+
+
 def test_names_on_hover(browser: Browser, tmp_path: Path) -> None:
     files = archive({"a": rgb("0110 0220")}, {"a": rgb("0330 0000")})
     found = browser.run(

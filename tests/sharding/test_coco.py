@@ -18,7 +18,8 @@ from pycocotools.coco import COCO
 import datumaro_segmask
 from datumaro_segmask import read_table, to_table, write_table
 from datumaro_segmask.errors import SegmaskExportError
-from datumaro_segmask.formats import OF_BACKGROUND, SEGMENTATIONS, WITHOUT_LABEL, WITHOUT_SIZE
+from datumaro_segmask.formats import OF_BACKGROUND, WITHOUT_LABEL, WITHOUT_SIZE
+from datumaro_segmask.options import SEGMENTATIONS
 from datumaro_segmask.plugin.base import SegmaskBase
 from datumaro_segmask.sharding import CocoShards, make_plan, run, run_in_processes
 from datumaro_segmask.sharding.manifest import MANIFEST
@@ -237,7 +238,7 @@ def test_two_items_of_one_id(tmp_path: Path) -> None:
 
 
 def test_no_such_segmentation(path: str, tmp_path: Path) -> None:
-    with pytest.raises(SegmaskExportError, match="polygons, rle"):
+    with pytest.raises(SegmaskExportError, match="'polygons', 'rle'"):
         read_table(to_table(path)).write_coco(str(tmp_path / "out"), segmentation="masks")
     assert not (tmp_path / "out").exists()
 

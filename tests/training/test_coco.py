@@ -17,12 +17,12 @@ from pycocotools.cocoeval import COCOeval
 
 from datumaro_segmask.arrays import Size
 from datumaro_segmask.formats.coco import (
-    SEGMENTATIONS,
     CocoText,
     annotation_lines,
     lines_of_objects,
     own_texts,
 )
+from datumaro_segmask.options import SEGMENTATIONS
 from datumaro_segmask.regions import Instance, polygons_to_rle
 from datumaro_segmask.training import simplified
 

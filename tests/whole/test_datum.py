@@ -117,7 +117,7 @@ def test_options_explain_themselves(tree: Path) -> None:
         "--mask-mode {color,palette,index}": "Kind of the mask files",
         "--label-map LABEL_MAP": "Labels to write",
         "--ignore-label IGNORE_LABEL": "gets the value 255",
-        "--empty-masks": "items without shapes too",
+        "--empty-masks": "items without shapes, too",
         "--zip": "ready for CVAT",
         "--save-media": "Save media",
     }.items():

@@ -26,7 +26,7 @@ from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 from pycocotools import mask as mask_utils
 
-from datumaro_segmask.formats.archive import MASK_MODES
+from datumaro_segmask.options import MASK_MODES
 from datumaro_segmask.plugin.annotations import SegmaskMask
 
 from ..archives import archive, as_folder, png, rgb

@@ -25,7 +25,7 @@ import datumaro_segmask
 from datumaro_segmask.archive import ClassLookup, open_archive
 from datumaro_segmask.archive.item import read_item
 from datumaro_segmask.cli import main as segmask
-from datumaro_segmask.errors import ArchiveError, MissingFileError
+from datumaro_segmask.errors import ArchiveError, MissingFileError, SegmaskExportError
 from datumaro_segmask.plugin.base import SegmaskBase
 from datumaro_segmask.plugin.export.exporter import SegmaskExporter
 from datumaro_segmask.plugin.importer import SegmaskImporter
@@ -110,6 +110,41 @@ def test_python_saves_to_a_file_unasked(here: Path) -> None:
     dataset.remove("a", "default")
     dataset.save()
     assert len(Dataset.import_from("own.zip", "segmask")) == 0
+
+
+@pytest.mark.parametrize("way", ["datum", "segmask", "filtered", "python"])
+def test_a_zip_that_is_named_is_the_zip(way: str, here: Path) -> None:
+    """And no folder of that name with a zip in it."""
+    arguments = ["convert", "-i", "own.zip", "-f", "segmask", "-o", "new/out.zip"]
+    if way == "python":
+        dataset = Dataset.import_from("own.zip", "segmask")
+        dataset.export("new/out.zip", "segmask", zip=True)
+        dataset.put(dataset.get("a").wrap(id="b"))
+        dataset.save()  # to that zip
+    elif way == "filtered":
+        assert segmask([*arguments, "-e", "/item", "--", "--zip"]) == 0
+    else:
+        assert {"datum": datum, "segmask": segmask}[way]([*arguments, "--", "--zip"]) == 0
+    assert [path.name for path in here.joinpath("new").iterdir()] == ["out.zip"]
+    ids = {item.id for item in Dataset.import_from("new/out.zip", "segmask")}
+    assert ids == ({"a", "b"} if way == "python" else {"a"})
+
+
+def test_a_zip_that_is_named_is_not_replaced_unasked(here: Path) -> None:
+    before = (here / "other.zip").read_bytes()
+    dataset = Dataset.import_from("own.zip", "segmask")
+    with pytest.raises(SegmaskExportError, match="it is a file"):
+        dataset.export("other.zip", "segmask", zip=True)
+    arguments = ["convert", "-i", "own.zip", "-f", "segmask", "-o", "other.zip", "--", "--zip"]
+    assert segmask(arguments) != 0
+    assert datum(arguments) != 0
+    assert (here / "other.zip").read_bytes() == before
+
+
+def test_a_folder_that_is_called_as_a_zip_gets_a_zip(here: Path) -> None:
+    (here / "out.zip").mkdir()
+    Dataset.import_from("own.zip", "segmask").export("out.zip", "segmask", zip=True)
+    assert [path.name for path in here.joinpath("out.zip").iterdir()] == ["segmask.zip"]
 
 
 def test_options_are_explained_though_the_target_is_a_file(

@@ -9,6 +9,7 @@ import logging
 import os
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 
 from datumaro.components.dataset_base import DatasetItem
 from datumaro.components.importer import ImportContext
@@ -19,7 +20,7 @@ from ...plugin.base import SegmaskBase
 from ...plugin.export.exporter import SegmaskExporter
 from ...plugin.export.in_place import Place, Target
 from ...plugin.host import CollectedErrors
-from ...rules import ERROR, WARNING
+from ...rules import ERROR, NOTE, WARNING
 from ...storage import folder_roots, holds_archive, is_inside, layout
 from .. import FAULTS, OK, claim_output, in_the_way
 from ..check.report import FIRST, print_findings, verdict
@@ -29,6 +30,7 @@ from .names import binary_labels, read_labels_file
 
 log = logging.getLogger(__name__)
 
+_THIN = "thin-objects"
 _SHOWN = 20  # broken masks that are named
 
 EPILOG = """\
@@ -131,6 +133,9 @@ def run(options: argparse.Namespace) -> int:
     if labels.read_as:
         print(f"{printable(options.labels)}: read as {labels.read_as}")
     found = check(options.output, for_cvat=True)
+    # Whether thin objects vanish is decided by how the archive is sent, and no fault of it.
+    findings = [replace(f, severity=NOTE) if f.kind == _THIN else f for f in found.findings]
+    found = replace(found, findings=findings)
     print_findings(found, shown=FIRST)
     counts = [of for count in found.subsets.values() for of in count.labels.values()]
     objects = sum(of.instances for of in counts)
@@ -138,9 +143,8 @@ def run(options: argparse.Namespace) -> int:
         f"{printable(options.output)}: {counted(len(masks), 'item')}, "
         f"{counted(objects, 'object')}; {verdict(found)}"
     )
-    # Whether thin objects vanish is decided by how the archive is sent.
-    graded = {f.severity for f in found.findings if f.kind != "thin-objects"}
-    return FAULTS if graded & {ERROR, WARNING} else OK
+    totals = found.totals()
+    return FAULTS if totals[ERROR] or totals[WARNING] else OK
 
 
 class _BrokenMasksError(Exception):

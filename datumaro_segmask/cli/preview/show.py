@@ -14,9 +14,10 @@ from PIL import Image as Pillow
 
 from ...archive import image_head
 from ...errors import SegmaskExportError
+from ...options import SOURCE
 from ...plugin.host import border
 from ...plugin.items import painted_item
-from ...plugin.labels import SOURCE, make_export_labels
+from ...plugin.labels import make_export_labels
 from ...plugin.media import image_data
 from ...storage import layout
 from .drawing import decode_photo, draw_item

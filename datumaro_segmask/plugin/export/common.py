@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from inspect import signature
 from typing import Any
 
 from datumaro.components.dataset import Dataset
@@ -11,7 +12,8 @@ from datumaro.components.dataset_storage import DatasetPatch
 from datumaro.components.exporter import Exporter
 from datumaro.components.progress_reporting import NullProgressReporter
 
-from ...errors import SegmaskExportError, UnpaintableError
+from ...errors import EXPORT, SegmaskExportError, UnpaintableError, check_options
+from ...options import OF_DATUMARO
 from ...storage import Sink
 from ..host import (
     FormatCli,
@@ -23,6 +25,9 @@ from ..host import (
     track,
 )
 
+_OF_DATUMARO = {*signature(Exporter.__init__).parameters} - {*OF_DATUMARO}
+"""What Datumaro gives to every exporter, beside the options."""
+
 
 class WholeExporter(FormatCli, Exporter):
     """An export whose files get into their places together, or not at all; a base class.
@@ -33,8 +38,12 @@ class WholeExporter(FormatCli, Exporter):
 
     DEFAULT_IMAGE_EXT = ".jpg"
 
-    def __init__(self, extractor: IDataset, save_dir: str, **kwargs: Any) -> None:
-        super().__init__(extractor, save_dir, **kwargs)
+    def __init__(self, extractor: IDataset, save_dir: str, **options: Any) -> None:
+        theirs = {name: options[name] for name in _OF_DATUMARO & options.keys()}
+        ours = {name: value for name, value in options.items() if name not in theirs}
+        self._chosen: Any = check_options(self.OPTIONS, ours, EXPORT)
+        theirs |= {name: ours[name] for name in OF_DATUMARO if name in ours}
+        super().__init__(extractor, save_dir, **theirs)
         keep_freed_memory()
 
     @property

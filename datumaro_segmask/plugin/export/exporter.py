@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import logging
 import os
 import re
@@ -18,17 +17,17 @@ from datumaro.components.dataset_storage import DatasetPatch
 
 from ...archive import has_masks
 from ...errors import SegmaskExportError
-from ...formats import COLOR, MASK_MODES, ArchiveWriter, Standing
-from ...options import number_type
+from ...formats import ArchiveWriter, Standing
+from ...options import COLOR, SegmaskExportOptions
 from ...regions import paint
 from ...storage import Entry, FolderSink, FolderStorage, Listing, Sink, Storage, ZipSink, plan_save
 from ..annotations import in_paint_order, is_stuff, is_thin_object, is_unknown, paint_annotations
 from ..host import known_archive, remember_archive
 from ..importer import NAME
-from ..labels import SOURCE, make_export_labels
+from ..labels import make_export_labels
 from ..media import place_of, size_of
 from .common import WholeExporter
-from .in_place import ZIP_NAME, Before, Pictures, Target, find_target, source_of
+from .in_place import Before, Pictures, Target, find_target, source_of
 
 log = logging.getLogger(__name__)
 
@@ -36,13 +35,7 @@ log = logging.getLogger(__name__)
 class SegmaskExporter(WholeExporter):
     """Exports class masks and instance masks as CVAT's "Segmentation mask 1.1" has them.
 
-    ``mask_mode`` is ``color`` (RGB), ``palette`` (the same colours) or ``index`` (gray, the value
-    is the label's line in the label map). ``label_map`` is ``source`` (the labels of the dataset),
-    ``voc``, or the path of a label map file, which fixes order, colours and which labels stay.
-    ``ignore_label`` names the label that gets the value 255 in index masks. ``number_stuff``
-    numbers masks that were read of pixels without an instance, ``empty_masks`` writes masks for
-    items without shapes too, ``zip`` one zip into ``save_dir`` instead of a tree, ``shard_items``
-    zips of so many items each.
+    ``options`` are those of `SegmaskExportOptions`.
 
     Errors: those of `WholeExporter`. Source: docs/format.md, section 5.
     """
@@ -51,81 +44,25 @@ class SegmaskExporter(WholeExporter):
     WRITES_FILES = True
     """Lets a dataset be saved to the zip that it was imported from, see `host`."""
 
-    @classmethod
-    def build_cmdline_parser(cls, **kwargs: Any) -> argparse.ArgumentParser:
-        parser: argparse.ArgumentParser = super().build_cmdline_parser(**kwargs)
-        parser.add_argument(
-            "--mask-mode",
-            choices=[*MASK_MODES],
-            default=COLOR,
-            help="Kind of the mask files: "
-            + ", ".join(f"'{mode}' ({what})" for mode, what in MASK_MODES.items())
-            + " (default: %(default)s)",
-        )
-        parser.add_argument(
-            "--label-map",
-            default=SOURCE,
-            help="Labels to write: 'source' (those of the dataset, in their order), 'voc', or a "
-            "label map file, which fixes order, colours and which labels stay "
-            "(default: %(default)s)",
-        )
-        parser.add_argument(
-            "--ignore-label",
-            help="Name of the label that gets the value 255 in 'index' masks (default: none)",
-        )
-        parser.add_argument(
-            "--empty-masks",
-            action="store_true",
-            help="Write masks for items without shapes too (default: only list them)",
-        )
-        parser.add_argument(
-            "--number-stuff",
-            action="store_true",
-            help="Number masks read of pixels without an instance, as CVAT wants (default: not)",
-        )
-        parser.add_argument(
-            "--zip",
-            action="store_true",
-            help=f"Write one zip, ready for CVAT, into the folder: {ZIP_NAME} (default: a tree)",
-        )
-        parser.add_argument(
-            "--shard-items",
-            type=number_type(least=0),
-            default=0,
-            metavar="N",
-            help="Write zips of N items each, every one ready for a CVAT job or task of its own, "
-            f"into the folder: {shard_name(0)} and so on (default: all in one); an upload to CVAT "
-            "replaces all annotations that are there",
-        )
-        return parser
+    OPTIONS = SegmaskExportOptions
 
-    def __init__(
-        self,
-        extractor: IDataset,
-        save_dir: str,
-        *,
-        mask_mode: str = COLOR,
-        label_map: str = SOURCE,
-        ignore_label: str | None = None,
-        empty_masks: bool = False,
-        number_stuff: bool = False,
-        zip: bool = False,
-        shard_items: int = 0,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(extractor, save_dir, **kwargs)
-        self._labels = make_export_labels(extractor.categories(), label_map)
+    def __init__(self, extractor: IDataset, save_dir: str, **options: Any) -> None:
+        super().__init__(extractor, save_dir, **options)
+        chosen: SegmaskExportOptions = self._chosen
+        self._labels = make_export_labels(extractor.categories(), chosen.label_map)
         self._writer = ArchiveWriter(
-            self._labels.label_map, mask_mode=mask_mode, ignore_label=ignore_label
+            self._labels.label_map, mask_mode=chosen.mask_mode, ignore_label=chosen.ignore_label
         )
-        self._empty_masks = empty_masks
-        self._number_stuff = number_stuff
-        self._as_zip = zip
-        self._shard_items = shard_items
+        self._empty_masks = chosen.empty_masks
+        self._number_stuff = chosen.number_stuff
+        self._as_zip = chosen.zip
+        self._shard_items = chosen.shard_items
         self._remembers = False
         self._listed: dict[str, dict[str, None]] = {}
         self._unread: set[Entry] = set()
-        self._rewrites = mask_mode != COLOR or ignore_label is not None or number_stuff
+        self._rewrites = (
+            chosen.mask_mode != COLOR or chosen.ignore_label is not None or chosen.number_stuff
+        )
 
     @classmethod
     def patch(cls, dataset: IDataset, patch: DatasetPatch, save_dir: str, **options: Any) -> None:

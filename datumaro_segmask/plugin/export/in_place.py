@@ -43,6 +43,7 @@ from ...storage import (
     open_storage,
 )
 from ..annotations import to_instance
+from ..host import names_zip
 from ..importer import NAME
 from ..media import (
     MissingImage,
@@ -92,7 +93,7 @@ def find_target(dataset: IDataset, save_dir: str, as_zip: bool) -> Target:
     """Return the target of an export of ``dataset`` to ``save_dir``; raises SegmaskExportError.
 
     Over its own source it is that source, a zip too. Otherwise it is ``save_dir`` or, ``as_zip``,
-    the zip `ZIP_NAME` in it.
+    the zip `ZIP_NAME` in it; if ``save_dir`` is called as a zip and no folder, it is that zip.
     """
     source = source_of(dataset)
     if source is not None and source == place_of_archive(save_dir):
@@ -105,6 +106,8 @@ def find_target(dataset: IDataset, save_dir: str, as_zip: bool) -> Target:
     root = os.path.realpath(save_dir)
     if not as_zip:
         return Target(Place(root, False), in_place=False)
+    if names_zip(save_dir):
+        return Target(Place(root, True), in_place=False)
     # A link of this name is replaced, and what it leads to stays as it is.
     place = Place(os.path.join(root, ZIP_NAME), True)
     return Target(place, in_place=place == source)

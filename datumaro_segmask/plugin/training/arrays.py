@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from ...archive import ImageHead, image_head, read_label_map_file
 from ...arrays import Size
 from ...errors import ArraysError
-from ...formats import COLOR
+from ...options import COLOR
 from ...regions import Shape, paint
 from ...storage import layout
 from ...training import (

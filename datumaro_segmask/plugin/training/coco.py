@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
-from typing import Any
-
-from datumaro.components.dataset_base import IDataset
-
-from ...formats import SEGMENTATIONS, CocoWriter, check_choice, make_images_folder
+from ...formats import CocoWriter, make_images_folder
 from ...formats.coco import record_of
-from ...options import PolygonOptions, add_to
+from ...options import CocoExportOptions
 from ...storage import FolderSink, Record
 from .exporter import TrainingExporter, Writer
 from .work import Done
@@ -26,32 +21,7 @@ class CocoSegmentsExporter(TrainingExporter):
 
     NAME = "coco_segments"
 
-    @classmethod
-    def build_cmdline_parser(cls, **kwargs: Any) -> argparse.ArgumentParser:
-        parser = super().build_cmdline_parser(**kwargs)
-        parser.add_argument(
-            "--segmentation",
-            choices=SEGMENTATIONS,
-            default=SEGMENTATIONS[0],
-            help="'polygons' (every reader takes them, pycocotools paints the same pixels) or "
-            "'rle' (compressed, a fifth of the size) (default: %(default)s)",
-        )
-        add_to(parser, PolygonOptions)
-        return parser
-
-    def __init__(
-        self,
-        extractor: IDataset,
-        save_dir: str,
-        *,
-        segmentation: str = SEGMENTATIONS[0],
-        tolerance: float = 0.0,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(extractor, save_dir, **kwargs)
-        check_choice("segmentation", segmentation, SEGMENTATIONS)
-        self._segmentation = segmentation
-        self._tolerance = tolerance
+    OPTIONS = CocoExportOptions
 
     def _apply_impl(self) -> None:
         super()._apply_impl()
@@ -69,7 +39,7 @@ class CocoSegmentsExporter(TrainingExporter):
         return CocoWriter(
             sink,
             self._classes,
-            segmentation=self._segmentation,
-            tolerance=self._tolerance,
+            segmentation=self._chosen.segmentation,
+            tolerance=self._chosen.tolerance,
             has_images=self._save_media,
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import logging
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator
@@ -12,12 +11,13 @@ from typing import Any, ClassVar, TypeAlias
 from datumaro.components.dataset_base import DatasetItem, IDataset
 
 from ...errors import SegmaskExportError, counted
-from ...formats import CocoWriter, YoloWriter, check_choice, log_left_out
+from ...formats import CocoWriter, YoloWriter, log_left_out
 from ...formats.panoptic import PanopticWriter
 from ...formats.semantic import SemanticWriter
+from ...options import TrainingOptions
 from ...storage import FolderSink, Record
 from ..export.common import WholeExporter
-from ..items import OBJECT, STUFF, ObjectMaker, classes_of
+from ..items import ObjectMaker, classes_of
 from ..media import upright_image
 from .work import Done, Make, Work
 
@@ -31,58 +31,28 @@ Spread: TypeAlias = Callable[[Work, FolderSink], Iterator[Done]]
 class TrainingExporter(WholeExporter):
     """Exports objects of any dataset for training; a base class.
 
-    ``stuff`` is what becomes of pixels of a label without an instance, one of the class's `STUFF`.
-    ``keep_background`` makes the background a class. With ``flat_names`` the item ``a/b`` is
-    called ``a__b``. Source: docs/training.md.
+    ``options`` are those of the class's ``OPTIONS``. Source: docs/training.md.
     """
 
     NAME: ClassVar[str]
-    STUFF: ClassVar[dict[str, str]] = STUFF
-
-    @classmethod
-    def build_cmdline_parser(cls, **kwargs: Any) -> argparse.ArgumentParser:
-        parser: argparse.ArgumentParser = super().build_cmdline_parser(**kwargs)
-        parser.add_argument(
-            "--stuff",
-            choices=[*cls.STUFF],
-            default=OBJECT,
-            help="What becomes of pixels of a label that belong to no instance: "
-            + ", ".join(f"'{name}' ({what})" for name, what in cls.STUFF.items())
-            + " (default: %(default)s)",
-        )
-        parser.add_argument(
-            "--keep-background",
-            action="store_true",
-            help="Make the background a class like any other (default: it is no object)",
-        )
-        parser.add_argument(
-            "--flat-names",
-            action="store_true",
-            help="Write no folders into the names of items: 'a/b' becomes 'a__b'; for readers that "
-            "look at the top folder alone",
-        )
-        return parser
 
     def __init__(
         self,
         extractor: IDataset,
         save_dir: str,
         *,
-        stuff: str = OBJECT,
-        keep_background: bool = False,
-        flat_names: bool = False,
         spread: Spread | None = None,
-        **kwargs: Any,
+        **options: Any,
     ) -> None:
-        super().__init__(extractor, save_dir, **kwargs)
-        check_choice("stuff", stuff, self.STUFF)
+        super().__init__(extractor, save_dir, **options)
+        chosen: TrainingOptions = self._chosen
         self._left_out: Counter[str] = Counter()
         self._turned = 0
         self._spread = spread
-        self._flat_names = flat_names
+        self._flat_names = chosen.flat_names
         self._picture = upright_image
-        self._classes = classes_of(extractor.categories(), keep_background)
-        self._make: Make = ObjectMaker(self._classes, stuff).item
+        self._classes = classes_of(extractor.categories(), chosen.keep_background)
+        self._make: Make = ObjectMaker(self._classes, chosen.stuff).item
 
     def _apply_impl(self) -> None:
         sink = FolderSink(self._save_dir, record=self._record())

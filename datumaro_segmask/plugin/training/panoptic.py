@@ -11,9 +11,10 @@ from datumaro.components.dataset_base import DatasetItem, IDataset
 from ...archive import Item, LabelMap
 from ...formats import Classes
 from ...formats.panoptic import PanopticWriter, record_of
+from ...options import CROWD, SKIP, SOURCE, PanopticExportOptions
 from ...storage import FolderSink, Record
-from ..items import CROWD, OBJECT, OF_STUFF, SKIP, Report, painted_item
-from ..labels import SOURCE, ExportLabels, make_export_labels
+from ..items import OF_STUFF, Report, painted_item
+from ..labels import ExportLabels, make_export_labels
 from .exporter import TrainingExporter, Writer
 from .work import Done
 
@@ -28,22 +29,16 @@ class PanopticSegmentsExporter(TrainingExporter):
 
     NAME = "panoptic_segments"
 
-    def __init__(
-        self,
-        extractor: IDataset,
-        save_dir: str,
-        *,
-        stuff: str = OBJECT,
-        keep_background: bool = False,
-        **kwargs: Any,
-    ) -> None:
-        options = {"stuff": stuff, "keep_background": keep_background, **kwargs}
+    OPTIONS = PanopticExportOptions
+
+    def __init__(self, extractor: IDataset, save_dir: str, **options: Any) -> None:
         super().__init__(extractor, save_dir, **options)
+        chosen: PanopticExportOptions = self._chosen
         labels = make_export_labels(extractor.categories(), SOURCE)
-        if keep_background and labels.label_map.background in labels.positions:
+        if chosen.keep_background and labels.label_map.background in labels.positions:
             labels = ExportLabels(_Whole(labels.label_map.labels), labels.positions)
         self._labels = labels
-        self._make = _Segments(labels, stuff)
+        self._make = _Segments(labels, chosen.stuff)
 
     def _put(self, writer: Writer, done: Done) -> None:
         assert isinstance(writer, PanopticWriter)
@@ -59,7 +54,7 @@ class PanopticSegmentsExporter(TrainingExporter):
 
 @dataclass(frozen=True)
 class _Segments:
-    """Makes what is written of an item; ``stuff``: see `TrainingExporter`."""
+    """Makes what is written of an item; ``stuff``: see `PanopticExportOptions`."""
 
     labels: ExportLabels
     stuff: str

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any
 
 from datumaro.components.dataset_base import DatasetItem, IDataset
 from datumaro.components.media import Image
 
-from ...errors import SegmaskError, SegmaskExportError
-from ...formats import check_choice
+from ...errors import EXPORT, ExportOptionError, SegmaskError, SegmaskExportError
 from ...formats.pictures import rgb_png
-from ...formats.semantic import FOLDERS, LAYOUTS, MMSEGMENTATION, NNUNET, SemanticWriter, record_of
+from ...formats.semantic import SemanticWriter, record_of
+from ...options import MMSEGMENTATION, NNUNET, SOURCE, SemanticExportOptions
 from ...storage import FolderSink, Record, open_storage
 from ...storage import layout as places
 from ...training import parse_splits
 from ..host import known_archive
-from ..items import OBJECT, STUFF, painted_item
-from ..labels import SOURCE, make_export_labels
+from ..items import painted_item
+from ..labels import make_export_labels
 from ..media import file_suffix, place_of, upright_image
 from .exporter import TrainingExporter
-from .yolo import add_split_option
 
 _LOSSLESS = ".png"
 
@@ -33,49 +31,22 @@ class SemanticMasksExporter(TrainingExporter):
 
     Class 0 is the background, the labels follow from 1 on in their order, and 255 is what training
     ignores: unknown pixels, VOC's void, and those of ``ignore_label``. With ``ignore_label`` the
-    name of the background there is none, and the labels count from 0. ``layout`` is one of
-    `formats.semantic.LAYOUTS`; ``split`` says which subset is which split, as in `yolo_segments`.
-    Source: docs/training.md, section 9.
+    name of the background there is none, and the labels count from 0. Options:
+    `SemanticExportOptions`. Source: docs/training.md, section 9.
     """
 
     NAME = "semantic_masks"
-    STUFF: ClassVar[dict[str, str]] = {OBJECT: STUFF[OBJECT]}
+    OPTIONS = SemanticExportOptions
 
-    @classmethod
-    def build_cmdline_parser(cls, **kwargs: Any) -> argparse.ArgumentParser:
-        parser = super().build_cmdline_parser(**kwargs)
-        parser.add_argument(
-            "--layout",
-            choices=LAYOUTS,
-            default=FOLDERS,
-            help="Who is to read it; 'folders' is for scripts of your own (default: %(default)s)",
-        )
-        parser.add_argument(
-            "--ignore-label",
-            help="The label that training ignores, as it ignores unknown pixels; the background "
-            "for scenes that are labelled whole (default: none but VOC's 'ignored')",
-        )
-        add_split_option(parser)
-        return parser
-
-    def __init__(
-        self,
-        extractor: IDataset,
-        save_dir: str,
-        *,
-        layout: str = FOLDERS,
-        ignore_label: str | None = None,
-        split: str = "",
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(extractor, save_dir, **kwargs)
-        check_choice("layout", layout, LAYOUTS)
+    def __init__(self, extractor: IDataset, save_dir: str, **options: Any) -> None:
+        super().__init__(extractor, save_dir, **options)
+        chosen: SemanticExportOptions = self._chosen
         self._labels = make_export_labels(extractor.categories(), SOURCE)
         self._make = partial(painted_item, labels=self._labels)
-        self._layout = layout
-        self._split_of = parse_splits(split)
-        self._ignored = self._positions(ignore_label)
-        if layout == NNUNET:
+        self._layout = chosen.layout
+        self._split_of = parse_splits(chosen.split)
+        self._ignored = self._positions(chosen.ignore_label)
+        if chosen.layout == NNUNET:
             self._flat_names = False  # names are flat already
             self._image_ext = _LOSSLESS
             self._picture = _rgb_image
@@ -85,7 +56,10 @@ class SemanticMasksExporter(TrainingExporter):
         found = {i for i, label in enumerate(label_map.labels) if label.is_void}
         if ignore_label is not None:
             names = [label.name for label in label_map.labels]
-            check_choice("ignore_label", ignore_label, names)
+            if ignore_label not in names:
+                what = f"the option ignore_label is {ignore_label!r}"
+                known = f"one of {', '.join(map(repr, names))}"
+                raise ExportOptionError(what, EXPORT, known, "choose one of them")
             found.add(names.index(ignore_label))
         return found
 

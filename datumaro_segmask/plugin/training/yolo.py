@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
-from typing import Any, ClassVar
+from typing import Any
 
 from datumaro.components.dataset_base import IDataset
 
 from ...formats import YoloWriter
 from ...formats.yolo import record_of
+from ...options import YoloExportOptions
 from ...storage import FolderSink, Record
 from ...training import parse_splits
-from ..items import OBJECT, SKIP, STUFF
 from .exporter import TrainingExporter
 
 
@@ -25,19 +24,11 @@ class YoloSegmentsExporter(TrainingExporter):
     """
 
     NAME = "yolo_segments"
-    STUFF: ClassVar[dict[str, str]] = {name: STUFF[name] for name in (OBJECT, SKIP)}
+    OPTIONS = YoloExportOptions
 
-    @classmethod
-    def build_cmdline_parser(cls, **kwargs: Any) -> argparse.ArgumentParser:
-        parser = super().build_cmdline_parser(**kwargs)
-        add_split_option(parser)
-        return parser
-
-    def __init__(
-        self, extractor: IDataset, save_dir: str, *, split: str = "", **kwargs: Any
-    ) -> None:
-        super().__init__(extractor, save_dir, **kwargs)
-        self._split_of = parse_splits(split)
+    def __init__(self, extractor: IDataset, save_dir: str, **options: Any) -> None:
+        super().__init__(extractor, save_dir, **options)
+        self._split_of = parse_splits(self._chosen.split)
 
     def _record(self) -> Record:
         return record_of(self._save_dir)
@@ -50,14 +41,3 @@ class YoloSegmentsExporter(TrainingExporter):
             has_images=self._save_media,
             root=self._save_dir,
         )
-
-
-def add_split_option(parser: argparse.ArgumentParser) -> None:
-    """Add ``--split``, for formats that know splits."""
-    parser.add_argument(
-        "--split",
-        default="",
-        help="Which subset becomes which split, as in 'train2017=train,val2017=val' "
-        "(default: by what their names say, such as 'Train', 'valid' or 'test-dev'; all others "
-        "are trained on)",
-    )

@@ -19,7 +19,10 @@ function choose(name) {
 }
 async function open(item) {
   current = { item };
-  history.replaceState(null, "", `#item-${item.index + 1}`);
+  const address = `#item-${item.index + 1}`;
+  // Opened from the sheet, it is a step of its own, from which Back leads to the sheet.
+  if (byId("large").open) history.replaceState(history.state, "", address);
+  else if (location.hash !== address) history.pushState("large", "", address);
   if (!byId("large").open) byId("large").showModal();
   hideTip();
   const place = shown.indexOf(item);
@@ -163,6 +166,10 @@ function row(shape, k) {
   for (const event of ["pointerleave", "blur"]) button.addEventListener(event, () => light(false));
   return make("li", {}, button);
 }
+function askedItem() {
+  const asked = /^#item-(\d+)$/.exec(location.hash);
+  return asked && items[asked[1] - 1];
+}
 function step(by) {
   const item = shown[Math.max(0, Math.min(shown.length - 1, shown.indexOf(current.item) + by))];
   if (item && item !== current.item) open(item);
@@ -171,12 +178,27 @@ byId("large").addEventListener("close", () => {
   const card = cardOf(current.item);
   current = null;
   hideTip();
-  history.replaceState(null, "", location.pathname + location.search);
+  if (history.state === "large") history.back();
+  else if (location.hash) history.replaceState(null, "", location.pathname + location.search);
   if (card) focusOn(card);
+});
+history.scrollRestoration = "manual"; // the sheet stays at the item that was looked at last
+addEventListener("popstate", () => {
+  const item = askedItem();
+  if (item) open(item);
+  else if (byId("large").open) byId("large").close();
 });
 byId("previous").addEventListener("click", () => step(-1));
 byId("next").addEventListener("click", () => step(1));
 byId("close").addEventListener("click", () => byId("large").close());
+// Where the keyboard begins: the first card whose upper edge can be seen, or else the first in sight
+function firstInSight() {
+  const head = document.querySelector("header").getBoundingClientRect();
+  const top = getComputedStyle(document.querySelector("header")).position === "sticky" ? head.bottom : 0;
+  const cards = [...document.querySelectorAll(".card")].map((card) => [card, card.getBoundingClientRect()])
+    .filter(([, place]) => place.bottom > top && place.top < innerHeight);
+  return (cards.find(([, place]) => place.top >= top) || cards[0] || [])[0];
+}
 function focusOn(card) {
   card.firstChild.focus({ preventScroll: true });
   card.scrollIntoView({ block: "nearest" });
@@ -198,7 +220,13 @@ addEventListener("keydown", (event) => {
   } else {
     const focused = document.activeElement.closest(".card");
     const place = focused ? shown.indexOf(focused.item) : -1;
-    if (place < 0) return;
+    if (place < 0) {
+      const first = key.startsWith("Arrow") && firstInSight();
+      if (!first) return;
+      focusOn(first);
+      event.preventDefault();
+      return;
+    }
     const columns = getComputedStyle(focused.parentElement).gridTemplateColumns.split(" ").length;
     const by = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns, ArrowDown: columns }[key];
     const item = by ? shown[place + by] : null;
@@ -220,5 +248,4 @@ byId("reset").addEventListener("click", () => {
 document.title = byId("title").textContent = data.title;
 buildFilters();
 apply();
-const asked = /^#item-(\d+)$/.exec(location.hash);
-if (asked && items[asked[1] - 1]) open(items[asked[1] - 1]);
+if (askedItem()) open(askedItem());

@@ -172,10 +172,24 @@ function buildFilters() {
   if (!totals.get(null)[1]) totals.delete(null);
   for (const [label, [instances, inItems]] of totals) {
     const text = instances ? `${number.format(instances)} in ${plural(inItems, "item")}` : plural(inItems, "item");
-    const isUnused = label === data.background && !inItems;
-    const button = chip(labelName(label), isUnused ? "no objects" : text, labelColor(label), false,
+    const button = chip(labelName(label), inItems ? text : "no objects", labelColor(label), false,
       choice(chosen.labels, label));
     button.disabled = !inItems;
     byId("labels").append(button);
   }
+  foldFilter(byId("subsets"), `All ${plural(subsets.size, "subset")}`);
+  foldFilter(byId("labels"), `All ${plural(totals.size, "label")}`);
+}
+// A filter shows what fits into two rows and has objects; its button opens the rest, if there is any.
+function foldFilter(chips, text) {
+  const more = chips.nextElementSibling;
+  const update = () => {
+    const isOpen = chips.classList.contains("open");
+    const isCut = chips.scrollHeight > chips.clientHeight + 2 || chips.scrollWidth > chips.clientWidth + 2;
+    more.hidden = !isOpen && !isCut && !chips.querySelector(":disabled");
+    more.textContent = isOpen ? "Fewer" : text;
+    more.setAttribute("aria-expanded", isOpen);
+  };
+  more.addEventListener("click", () => { chips.classList.toggle("open"); update(); });
+  new ResizeObserver(update).observe(chips);
 }
