@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import zipfile
 from importlib.metadata import version
 from pathlib import Path
 
@@ -141,6 +142,34 @@ def test_recipe(recipe: str, folder: Path) -> None:
         elif language == "python":
             code = f"import datumaro_segmask; datumaro_segmask.register()\n{block}"
             run([sys.executable, "-c", code], folder)
+    for name in RESULTS[recipe]:
+        assert (folder / name).exists(), name
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the blocks are for a POSIX shell")
+@pytest.mark.parametrize(
+    ("recipe", "subsets"),
+    [
+        ("torchvision's reference", ("Train", "Validation")),
+        ("YOLO, segments", ("default", "default")),
+        ("mmsegmentation", ("Train", "Validation")),
+        ("mmsegmentation", ("default", "default")),
+    ],
+)
+def test_recipe_of_other_subsets(recipe: str, subsets: tuple[str, str], folder: Path) -> None:
+    """CVAT's own names, and a task without any."""
+    lists: dict[str, bytes] = {}
+    with zipfile.ZipFile(EXAMPLE) as source, zipfile.ZipFile(folder / "task.zip", "w") as target:
+        for name in source.namelist():
+            if name.startswith("ImageSets/"):
+                place = f"ImageSets/Segmentation/{subsets['val' in name]}.txt"
+                lists[place] = lists.get(place, b"") + source.read(name)
+            else:
+                target.writestr(name, source.read(name))
+        for place, data in lists.items():
+            target.writestr(place, data)
+    for block in re.findall(r"```sh\n(.*?)```", SECTIONS[recipe], re.DOTALL):
+        run_shell(block, folder)
     for name in RESULTS[recipe]:
         assert (folder / name).exists(), name
 
