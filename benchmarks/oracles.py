@@ -31,6 +31,7 @@ from PIL import Image, ImageOps
 Mask = Any  # (height, width) bool
 Object = tuple[str, Mask]  # the name of its label, and its pixels
 VOID = (224, 224, 192)
+UNKNOWN = "(unknown)"
 
 
 # What was painted
@@ -44,6 +45,7 @@ class Painted:
     shape: tuple[int, int]
     objects: list[Object]
     names: Any  # (height, width) of texts; '' where nothing is
+    void: Any = False  # (height, width) bool: where nobody said what is there
 
 
 def painted(path: Path) -> dict[str, Painted]:
@@ -84,7 +86,7 @@ def _painted(
         number = numbers.astype(int) @ [65536, 256, 1]
     pairs = {(n, c) for n, c in zip(number.ravel().tolist(), names.ravel().tolist(), strict=True)}
     objects = [(c, (number == n) & (names == c)) for n, c in sorted(pairs) if c]
-    return Painted(subset, names.shape, objects, names)
+    return Painted(subset, names.shape, objects, names, (colors == VOID).all(axis=-1))
 
 
 def _pixels(files: zipfile.ZipFile, name: str) -> Any:
@@ -167,6 +169,7 @@ class Case:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.archive = root / "task.zip"
+        self.keeps_void = root.name == "void"  # as it was imported
 
     @cached_property
     def painted(self) -> dict[str, Painted]:
@@ -617,13 +620,19 @@ def by_segformer(case: Case) -> Verdict:
 
 def _judge_planes(case: Case, found: dict[str, Any], classes: Iterable[str]) -> Verdict:
     """Compare the classes of all images of an archive, by item."""
-    names = np.array(["" if name == "background" else name for name in classes])
+    kept = {"background": "", "ignore": UNKNOWN}  # nnU-Net has a class for it
+    names = np.full(1 << 16, UNKNOWN, object)
+    for value, name in enumerate(classes):
+        names[value] = kept.get(name, name)
     total = Verdict(unasked=len({*found} - {*case.painted}))
     for item, one in case.painted.items():
         values = found.get(item)
-        total += Verdict(0, 1, ious=[0.0]) if values is None else same_planes(
-            one.names, names[np.asarray(values)]
-        )  # fmt: skip
+        if values is None:
+            total += Verdict(0, 1, ious=[0.0])
+            continue
+        wanted = one.names.astype(object)
+        wanted[one.void & case.keeps_void] = UNKNOWN
+        total += same_planes(wanted, names[np.asarray(values)])
     return total
 
 
