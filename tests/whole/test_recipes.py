@@ -275,8 +275,10 @@ def test_recipe_of_other_subsets(recipe: str, subsets: tuple[str, str], folder: 
                 target.writestr(name, source.read(name))
         for place, data in lists.items():
             target.writestr(place, data)
-    for block in re.findall(r"```sh\n(.*?)```", SECTIONS[recipe], re.DOTALL):
-        run_shell(block, folder)
+    section = sections("docs/recipes.md")[recipe]
+    for line in [x for kind, block in _BLOCK.findall(section) if kind == "sh"
+                 for x in filter(is_run, block.splitlines())]:  # fmt: skip
+        run_line(line)
     for name in RESULTS[recipe]:
         assert (folder / name).exists(), name
 
