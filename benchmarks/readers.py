@@ -43,8 +43,8 @@ ROOT = Path(__file__).parents[1]
 OTHERS = ROOT.parent / "shared/data"
 PACKAGES = [
     "torch", "torchvision", "ultralytics", "transformers", "supervision", "pycocotools", "shapely",
-    "rfdetr", "sahi>=0.12", "nnunetv2", "mmengine", "mmcv-lite==2.1.0", "terminaltables", "prettytable",
-    "ftfy", "regex", "iopath", "fvcore", "omegaconf", "imagesize", "orjson",
+    "rfdetr", "sahi>=0.12", "nnunetv2", "mmengine", "mmcv-lite==2.1.0", "terminaltables",
+    "prettytable", "ftfy", "regex", "iopath", "fvcore", "omegaconf", "imagesize", "orjson",
     "pyyaml", "setuptools",
 ]  # fmt: skip
 ALONE = ["mmdet==3.3.0", "mmsegmentation==1.2.2", "panopticapi-lite==0.2.0"]
