@@ -356,7 +356,7 @@ def test_label_map_file(mask_mode: str, tmp_path: Path, caplog: pytest.LogCaptur
     ]  # fmt: skip
     assert masks_by_pillow(files)[0] == {"a": ("1210 1111", "0204 0000")}
     assert warnings_of(caplog) == [
-        "Left out of the export: 1 annotations whose label the label map does not have."
+        "Left out of the export: 1 annotation whose label the label map does not have."
     ]
 
 
