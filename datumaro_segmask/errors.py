@@ -295,4 +295,6 @@ def counted(number: int, noun: str) -> str:
 def numbered(number: int, plural: str) -> str:
     """Return a number and a phrase, whose first word is a plural: ``1 item without an image``."""
     noun, space, rest = plural.partition(" ")
-    return f"{number:,} {noun.removesuffix('s') if number == 1 else noun}{space}{rest}"
+    if number == 1:
+        noun = noun.removesuffix("es" if noun.endswith(("xes", "sses")) else "s")
+    return f"{number:,} {noun}{space}{rest}"

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager
-from typing import IO
+from collections.abc import Iterator
 
 from datumaro_segmask.errors import MissingFileError
 from datumaro_segmask.storage import layout
-from datumaro_segmask.storage.read import MAX_FILE_BYTES, Entry
+from datumaro_segmask.storage.read import MAX_FILE_BYTES, Storage
 
 from .oracle import Finding
 
 
-class Memory:
+class Memory(Storage):
     """An archive of files given as bytes (see `datumaro_segmask.storage.read.Storage`)."""
 
     def __init__(self, files: dict[str, bytes]) -> None:
@@ -23,34 +20,16 @@ class Memory:
     def place(self, name: str = "") -> str:
         return name or "memory"
 
-    def path(self, name: str) -> None:
-        return None
-
-    def folders(self) -> list[str]:
-        return []
-
-    def above(self, name: str) -> None:
-        return None
-
     def beside(self) -> Iterator[str]:
         return (name for name in self.files_by_name if not layout.is_inside_folder(name))
 
     def exists(self, name: str) -> bool:
         return name in self.files_by_name
 
-    def open(self, name: str, limit: int | None = None) -> AbstractContextManager[IO[bytes]]:
-        return io.BytesIO(self.read(name))
-
     def read(self, name: str, limit: int = MAX_FILE_BYTES) -> bytes:
         if name not in self.files_by_name:
             raise MissingFileError("it is not there", name, "a file", "look for it")
         return self.files_by_name[name]
-
-    def image(self, item_id: str) -> None:
-        return None
-
-    def ahead(self, entries: Iterable[Entry]) -> Iterator[Entry]:
-        return iter(entries)
 
     def files(self, folder: str) -> Iterator[str]:
         return (name for name in self.files_by_name if name.startswith(f"{folder}/"))

@@ -290,12 +290,12 @@ INSTANCES = {
     "own-box-without-group": Export(
         [item(mask("0110 0110"), box(1, 0, 2, 2))],
         {"a": ("0110 0110", "0110 0110")},
-        logs=("1 boxes that are taken for those of other annotations",),
+        logs=("1 box taken for those of other annotations",),
     ),
     "own-box-behind-a-group": Export(
         [item(box(0, 0, 4, 2), mask("1111 1110", group=3))],
         {"a": ("1111 1110", "3333 3330")},
-        logs=("1 boxes that are taken for those of other annotations",),
+        logs=("1 box taken for those of other annotations",),
     ),
     "box-of-another-label": Export(
         [item(box(1, 0, 2, 2, ROAD), mask("0110 0100"))],

@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import shlex
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from contextlib import AbstractContextManager, suppress
 from functools import partial
 from itertools import islice
@@ -17,7 +17,7 @@ from typing import IO, NamedTuple
 from ..arrays import Size
 from ..errors import MaskSizeError, Report, SegmaskImportError
 from ..png import PALETTE, RGB, RGBA
-from ..storage import MAX_FILE_BYTES, Hashes, Storage, layout
+from ..storage import MAX_FILE_BYTES, Hashes, Storage, ZipStorage, layout
 
 _PROBED = 1000
 _FOLDERS = 20  # that are looked into for another archive
@@ -77,18 +77,20 @@ def _image_stems(storage: Storage) -> Iterator[tuple[str, str]]:
 
 def masks_in(storage: Storage, folder: str) -> Iterator[tuple[str, str]]:
     """Yield the id of each mask in a folder of masks, and its place."""
+    begin = len(folder) + 1
     for name in storage.files(folder):
-        item_id, suffix = layout.split_suffix(name.removeprefix(f"{folder}/"))
-        if suffix.lower() == layout.MASK_SUFFIX:
+        item_id, suffix = layout.split_suffix(name[begin:])
+        if suffix == layout.MASK_SUFFIX or suffix.lower() == layout.MASK_SUFFIX:
             yield item_id, name
 
 
 def masks_of_other_types(storage: Storage) -> Iterator[str]:
     """Yield the files in the folders of masks that are no masks by their suffix."""
     for folder in (layout.CLASS_MASKS, layout.INSTANCE_MASKS):
-        for name in storage.files(folder):
-            if layout.split_suffix(name)[1].lower() in layout.OTHER_MASK_SUFFIXES:
-                yield name
+        suffixes = _suffixes_in(storage, folder)
+        others = {s for s in suffixes if s.lower() in layout.OTHER_MASK_SUFFIXES}
+        names = storage.files(folder) if others else ()
+        yield from (name for name in names if layout.split_suffix(name)[1] in others)
 
 
 def as_png(file: str) -> str:
@@ -109,7 +111,9 @@ def masks_passed_over(storage: Storage) -> Iterator[tuple[str, str]]:
     """Yield each mask that is not taken, and the one that is: their suffixes differ in case."""
     for folder in (layout.CLASS_MASKS, layout.INSTANCE_MASKS):
         twice: dict[str, str] = {}
-        for item_id, name in masks_in(storage, folder):
+        suffixes = _suffixes_in(storage, folder) - {layout.MASK_SUFFIX}
+        is_odd = any(suffix.lower() == layout.MASK_SUFFIX for suffix in suffixes)
+        for item_id, name in masks_in(storage, folder) if is_odd else ():
             if not name.endswith(layout.MASK_SUFFIX):
                 taken = find_mask(storage, folder, item_id)
                 if taken is not None and taken != name:
@@ -119,11 +123,26 @@ def masks_passed_over(storage: Storage) -> Iterator[tuple[str, str]]:
         yield from ((twice[name], name) for name in names if name in twice)
 
 
-def masked_ids(storage: Storage) -> Iterator[tuple[str, str]]:
-    """Yield the id of every item that has a mask, once, and the first of its masks."""
-    yield from masks_in(storage, layout.CLASS_MASKS)
+def _suffixes_in(storage: Storage, folder: str) -> Set[str]:
+    """Return the suffixes, as they are written, of the files of a folder that look like masks."""
+    if isinstance(storage, ZipStorage):
+        return storage.suffixes(folder)  # which it knows already
+    found = {layout.split_suffix(name)[1] for name in storage.files(folder)}
+    return {suffix for suffix in found if suffix.lower() in layout.LIKE_MASKS}
+
+
+def masked_ids(
+    storage: Storage, wanted: Callable[[str], object] = lambda _: True
+) -> Iterator[tuple[str, str]]:
+    """Yield the id of every item that has a mask, once, and the first of its masks.
+
+    Only ids that are ``wanted``, which is asked before anything else is looked up.
+    """
+    for item_id, name in masks_in(storage, layout.CLASS_MASKS):
+        if wanted(item_id):
+            yield item_id, name
     for item_id, name in masks_in(storage, layout.INSTANCE_MASKS):
-        if not find_mask(storage, layout.CLASS_MASKS, item_id):
+        if wanted(item_id) and not find_mask(storage, layout.CLASS_MASKS, item_id):
             yield item_id, name
 
 

@@ -267,6 +267,12 @@ class _Conversion:
                 f"  {printable(subset):{width}}  {counted(images, 'image')}, "
                 f"{counted(labels.total(), 'object')} of {classes}"
             )
+        given = self._import_options
+        if layout is not None and "ignore_index" in given and "unknown" not in given:
+            print(
+                f"Pixels of the value {given['ignore_index']} are background in these masks. Add "
+                "--unknown keep, and training ignores them."
+            )
         following = _next_command(self._exporter.NAME, self._out, [*self._counts.images], layout)
         if following:
             print(f"next: {following}")
@@ -465,7 +471,7 @@ def _by_datumaro(options: argparse.Namespace, chosen: dict[str, Any]) -> int:
         if getattr(options, given):
             raise UsageError(
                 "this option is for formats of this package", name,
-                "-f segmask, coco_segments or yolo_segments, and no filter", "leave it out",
+                "-f segmask or a format for training, and no filter", "leave it out",
             )  # fmt: skip
     args: list[str] = []
     named = {

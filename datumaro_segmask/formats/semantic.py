@@ -29,7 +29,7 @@ from .common import (
     put_image,
     two_in_one_split,
 )
-from .data_file import discard_caches, put_data_file, say_what_is_left_out
+from .data_file import IMAGES, discard_caches, put_data_file, say_what_is_left_out
 
 NAME = "semantic_masks"
 _BACKGROUND, _IGNORE = "background", "ignore"
@@ -112,8 +112,7 @@ class PixelClasses:
 
     def value(self, instance: Instance) -> int:
         """Return the value of an instance; nobody said what one without a label is."""
-        is_known = instance.label is not None and not instance.is_unknown
-        return self.values[instance.label or 0] if is_known else self.unknown
+        return self.unknown if instance.label is None else self.values[instance.label]
 
 
 class SemanticCoder:
@@ -232,6 +231,8 @@ class SemanticWriter:
         choices = [item_id]
         if self._layout == NNUNET:  # all subsets that are no test set share a folder
             choices = [flat_name(item_id), flat_name(f"{subset}/{item_id}")]
+        elif self._layout == ULTRALYTICS and IMAGES in item_id.split("/")[:-1]:
+            choices = [flat_name(item_id)]  # it looks for masks beside the last folder of that name
         for name in choices:
             if (
                 hash((folder, name)) not in self._seen

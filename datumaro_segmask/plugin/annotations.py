@@ -209,10 +209,14 @@ def size_of_mask(mask: Mask, where: str) -> tuple[int, int]:
 
 @dataclass(frozen=True)
 class Painted:
-    """The masks of an item. ``has_labels`` is False where no shape has a label."""
+    """The masks of an item. ``has_labels`` is False where no shape has a label.
+
+    ``shown`` are the shapes of which pixels are to be seen, with their annotations.
+    """
 
     planes: regions.Planes
     has_labels: bool
+    shown: Sequence[tuple[regions.Shape, Annotation]]
 
 
 def is_stuff(annotation: Annotation) -> bool:
@@ -304,15 +308,18 @@ def paint_annotations(
             planes = regions.paint([shape for shape, _ in shapes], *size, background)
         except UnpaintableError as error:
             report(error)
-            shapes = [(shape, label) for shape, label in shapes if shape.where != error.where]
+            shapes = [it for it in shapes if it[0].where != error.where]
             continue
         left_out[HIDDEN] += planes.hidden.size
         left_out[WITHOUT_PIXELS] += planes.empty.size
         unknown = unknown_value(labels.label_map)
         has_labels = any(
-            label is not None or shape.label_value == unknown for shape, label in shapes
+            annotation.label is not None or shape.label_value == unknown
+            for shape, annotation in shapes
         )
-        return Painted(planes, has_labels)
+        unseen = {*planes.hidden.tolist(), *planes.empty.tolist()}
+        shown = [it for i, it in enumerate(shapes) if i not in unseen]
+        return Painted(planes, has_labels, shown)
     return None
 
 
@@ -323,8 +330,8 @@ def _shapes(
     report: Callable[[UnpaintableError], None],
     left_out: Counter[str],
     number_stuff: bool,
-) -> list[tuple[regions.Shape, int | None]]:
-    """Give each annotation its geometry, its value and its number; also return its position."""
+) -> list[tuple[regions.Shape, Annotation]]:
+    """Give each annotation its geometry, its value and its number."""
     kept: list[tuple[str, Annotation, int | None, regions.Geometry]] = []
     has_labels = any(annotation.label is not None for _, annotation in annotations)
     for i, annotation in annotations:
@@ -358,7 +365,7 @@ def _shapes(
             # Shapes of the background label cut holes in both masks.
             is_hole = position is not None and position == background
             value, number = position or 0, 0 if is_hole else next(numbers)
-        shapes.append((regions.Shape(geometry, value, number, place), position))
+        shapes.append((regions.Shape(geometry, value, number, place), annotation))
     return shapes
 
 

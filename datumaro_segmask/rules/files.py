@@ -44,10 +44,14 @@ def _renamed(files: Files, old: str, new: str) -> Files:
 )  # fmt: skip
 def unlisted_masks(facts: ArchiveFacts) -> Iterator[Met]:
     """The lists say which items there are. A mask of an item that no list names is left out."""
-    for item_id, mask in masked_ids(facts.storage) if facts.archive.has_lists else ():
-        if layout.problem_of_name(item_id) is None and not facts.archive.lists(item_id):
-            fix = "add its id to a list to import it"
-            yield Met(mask, "no list names it, so it is left out", fix, item_id)
+    lists = facts.archive.lists
+
+    def is_left_out(item_id: str) -> bool:
+        return not lists(item_id) and layout.problem_of_name(item_id) is None
+
+    for item_id, mask in masked_ids(facts.storage, is_left_out) if facts.archive.has_lists else ():
+        fix = "add its id to a list to import it"
+        yield Met(mask, "no list names it, so it is left out", fix, item_id)
 
 
 @rule(
@@ -304,10 +308,10 @@ def _last(name: str) -> str:
 def unsafe_path(facts: ArchiveFacts) -> Iterator[Met]:
     """A name has `..`, a drive, a backslash or a control character, or a link leads out of the
     archive. Such a name cannot be used on every system, or is an attack."""
-    for item_id, mask in masked_ids(facts.storage) if facts.archive.has_lists else ():
-        problem = layout.problem_of_name(item_id)
-        if problem is not None:
-            yield Met(mask, f"its name cannot be an id: {problem}", "rename the file", item_id)
+    problem_of = layout.problem_of_name
+    for item_id, mask in masked_ids(facts.storage, problem_of) if facts.archive.has_lists else ():
+        what = f"its name cannot be an id: {problem_of(item_id)}"
+        yield Met(mask, what, "rename the file", item_id)
 
 
 UNREADABLE_FILE = Rule(

@@ -53,6 +53,8 @@ UNREAD_IMAGE_SUFFIXES = (
 OTHER_MASK_SUFFIXES = {*IMAGE_SUFFIXES, ".npy", ".npz", ".mat"} - {MASK_SUFFIX}
 """The suffixes of files that are meant as masks, though the format does not know them."""
 
+LIKE_MASKS = {MASK_SUFFIX, *OTHER_MASK_SUFFIXES}
+
 MAX_NAME = 250  # bytes; file systems have 255, with the suffix
 MAX_FOLDERS = 100  # in a new name; Python makes and removes folders one in the other
 MAX_LINE = 4096  # characters; file systems stop at 255 a name and about 4,096 a path
@@ -62,6 +64,9 @@ _SHOWN = 200  # characters of a name in messages
 _LITTER = re.compile(
     r"(^|/)(__MACOSX|\.DS_Store|Thumbs\.db|desktop\.ini|\.segmask-export-[^/]*|\._[^/]*)(/|$)", re.I
 )
+_MARKS_OF_LITTER = (
+    "__macosx", ".ds_store", "thumbs.db", "desktop.ini", ".segmask-export-", "._",
+)  # fmt: skip
 _JOURNAL = re.compile(r"(^|/)\.segmask-export-[^/]*/journal$")
 _UNSAFE_CHARACTER = re.compile(r"[\x00-\x1f\x7f]")
 _DRIVE = re.compile(r"^[A-Za-z]:")
@@ -142,6 +147,12 @@ def is_inside_folder(name: str) -> bool:
 def is_litter(name: str) -> bool:
     """Tell whether a path is litter that operating systems leave in folders and zips."""
     return _LITTER.search(name) is not None
+
+
+def may_have_litter(text: str) -> bool:
+    """Tell whether any of many paths, one a line, may be litter; quicker than to ask for each."""
+    small = text.lower()
+    return any(mark in small for mark in _MARKS_OF_LITTER)
 
 
 def is_journal(name: str) -> bool:

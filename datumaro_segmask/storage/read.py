@@ -10,11 +10,13 @@ import io
 import os
 import stat
 import threading
+from abc import ABC, abstractmethod
 from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
-from typing import IO, Any, Literal, Protocol, TypeAlias
+from functools import cached_property
+from typing import IO, Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -27,46 +29,6 @@ MAX_FILE_BYTES = 1 << 28
 
 _FIRST = ".jpg"
 _MOST_LISTED = 1 << 20  # images whose listings are kept; those of one folder always are
-
-
-class Storage(Protocol):
-    """What an archive is read from."""
-
-    def place(self, name: str = "") -> str:
-        """Return how to call a file in a message: its path, or the zip's and the name in it."""
-
-    def exists(self, name: str) -> bool:
-        """Tell whether there is a file of this name, or what should be one: a link, a folder."""
-
-    def read(self, name: str, limit: int = MAX_FILE_BYTES) -> bytes:
-        """Return the content of a file of at most ``limit`` bytes.
-
-        Raises MissingFileError, UnsafePathError or ArchiveError.
-        """
-
-    def open(self, name: str, limit: int | None = None) -> AbstractContextManager[IO[bytes]]:
-        """Open a file of at most ``limit`` bytes; what goes wrong is raised as `read` does."""
-
-    def files(self, folder: str) -> Iterator[str]:
-        """Yield the files below a folder, relative to the root, but for the litter of systems."""
-
-    def beside(self) -> Iterator[str]:
-        """Yield the files that lie in none of the folders for lists, masks and images."""
-
-    def folders(self) -> list[str]:
-        """Return the names of the folders at the root; those of the layout may be missing."""
-
-    def above(self, name: str) -> str | None:
-        """Return how to call a file one folder above the root, None where there is none."""
-
-    def path(self, name: str) -> str | None:
-        """Return the path of a file on the disk, None inside a zip."""
-
-    def image(self, item_id: str) -> str | None:
-        """Return the name of an item's image, whatever its suffix, or None."""
-
-    def ahead(self, entries: Iterable[Entry]) -> Iterator[Entry]:
-        """Yield entries, whose items are read next, and fetch what is far away in the meantime."""
 
 
 Entry: TypeAlias = tuple[str, str]
@@ -82,7 +44,68 @@ def image_rank(suffix: str) -> tuple[bool, int, str]:
 _COMMON = {".jpg": 0, ".png": 1, ".jpeg": 2}
 
 
-class FolderStorage:
+class Storage(ABC):
+    """What an archive is read from; a kind of storage is these four methods, and what it betters.
+
+    ``tests/storage/contract.py`` asks of each what is said here.
+    """
+
+    @abstractmethod
+    def place(self, name: str = "") -> str:
+        """Return how to call a file in a message: its path, or the zip's and the name in it."""
+
+    @abstractmethod
+    def exists(self, name: str) -> bool:
+        """Tell whether there is a file of this name, or what should be one: a link, a folder."""
+
+    @abstractmethod
+    def read(self, name: str, limit: int = MAX_FILE_BYTES) -> bytes:
+        """Return the content of a file of at most ``limit`` bytes.
+
+        Raises MissingFileError, UnsafePathError or ArchiveError.
+        """
+
+    @abstractmethod
+    def files(self, folder: str) -> Iterator[str]:
+        """Yield the files below a folder, relative to the root, but for the litter of systems."""
+
+    def open(self, name: str, limit: int | None = None) -> AbstractContextManager[IO[bytes]]:
+        """Open a file of at most ``limit`` bytes: what `read` gives, and what it raises."""
+        return io.BytesIO(self.read(name, MAX_FILE_BYTES if limit is None else limit))
+
+    def image(self, item_id: str) -> str | None:
+        """Return the name of an item's image, whatever its suffix, or None."""
+        return self._images.get(f"{layout.IMAGES}/{item_id}")
+
+    @cached_property
+    def _images(self) -> dict[str, str]:
+        names = [layout.split_suffix(name) for name in self.files(layout.IMAGES)]
+        images = [name for name in names if name[1].lower() in layout.IMAGE_SUFFIXES]
+        images.sort(key=lambda name: image_rank(name[1]), reverse=True)
+        return {stem: stem + suffix for stem, suffix in images}
+
+    def beside(self) -> Iterator[str]:
+        """Yield the files that lie in none of the folders for lists, masks and images."""
+        return iter(())
+
+    def folders(self) -> list[str]:
+        """Return the names of the folders at the root; those of the layout may be missing."""
+        return []
+
+    def above(self, name: str) -> str | None:
+        """Return how to call a file one folder above the root, None where there is none."""
+        return None
+
+    def path(self, name: str) -> str | None:
+        """Return the path of a file on the disk, None where it has none."""
+        return None
+
+    def ahead(self, entries: Iterable[Entry]) -> Iterator[Entry]:
+        """Yield entries, whose items are read next, and fetch what is far away in the meantime."""
+        return iter(entries)
+
+
+class FolderStorage(Storage):
     """An archive that lies in a folder."""
 
     def __init__(self, root: str) -> None:
@@ -154,9 +177,6 @@ class FolderStorage:
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_listings": {}}  # hashes differ from process to process
-
-    def ahead(self, entries: Iterable[Entry]) -> Iterator[Entry]:
-        return iter(entries)
 
     def read(self, name: str, limit: int = MAX_FILE_BYTES) -> bytes:
         with self._open(name, limit) as file:

@@ -167,6 +167,7 @@ def test_numbers_have_their_words() -> None:
     assert [counted(n, "item") for n in (0, 1, 2000)] == ["0 items", "1 item", "2,000 items"]
     assert [counted(n, "class") for n in (1, 2)] == ["1 class", "2 classes"]
     assert numbered(1, "items without image") == "1 item without image"
+    assert numbered(1, "boxes taken for others") == "1 box taken for others"
     assert numbered(2, "items without image") == "2 items without image"
 
 

@@ -54,6 +54,11 @@ class StorageContract:
             assert file.read() == gray("01")[8:]
             assert file.read() == b""
 
+    @pytest.mark.parametrize("name", [MASK, "JPEGImages/a.JpG", "JPEGImages/b/c.webp"])
+    def test_reads_what_it_opens(self, name: str, storage: Storage) -> None:
+        with storage.open(name) as file:
+            assert file.read() == storage.read(name)
+
     def test_lists_files(self, storage: Storage) -> None:
         assert sorted(storage.files("SegmentationClass")) == [MASK, "SegmentationClass/b/c.png"]
         assert list(storage.files("Segmentation")) == []

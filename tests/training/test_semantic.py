@@ -30,7 +30,19 @@ from datumaro_segmask.errors import SegmaskExportError
 from datumaro_segmask.formats.common import flat_name
 from datumaro_segmask.formats.semantic import PixelClasses
 
-from ..archives import COLORS, Plane, archive, as_folder, as_zip, jpeg, plane, png
+from ..archives import (
+    COLORS,
+    RGB,
+    Plane,
+    archive,
+    as_folder,
+    as_zip,
+    chunk,
+    jpeg,
+    plane,
+    png,
+    raw_png,
+)
 from ..whole.test_datum import run
 
 pytestmark = pytest.mark.usefixtures("registered")
@@ -91,7 +103,8 @@ def read_ultralytics(root: Path, split: str) -> tuple[list[str], Cases]:
     for folder in folders:
         for path in sorted((root / folder).rglob("*.*")):
             case = path.relative_to(root / folder).with_suffix("").as_posix()
-            place = str(path).replace("/images/", f"/{about['masks_dir']}/").rsplit(".", 1)[0]
+            head, tail = str(path).rsplit("/images/", 1)
+            place = f"{head}/{about['masks_dir']}/{tail}".rsplit(".", 1)[0]
             cases[case] = picture_of(path), mask_of(Path(f"{place}.png"))
     names = [about["names"][i] for i in range(len(about["names"]))]
     for _, mask in cases.values():
@@ -106,7 +119,6 @@ def read_nnunet(root: Path, split: str) -> tuple[list[str], Cases]:
     assert len(about["channel_names"]) == 3
     assert labels["background"] == 0
     assert [*labels.values()] == [*range(len(labels))]
-    assert [*labels].index("ignore") == len(labels) - 1 if "ignore" in labels else True
     found: dict[str, Cases] = {}
     for part in ("Tr", "Ts"):
         names = os.listdir(root / f"images{part}") if (root / f"images{part}").exists() else []
@@ -121,6 +133,8 @@ def read_nnunet(root: Path, split: str) -> tuple[list[str], Cases]:
             assert set(np.unique(mask)) <= {*labels.values()}
             found[part][case[1]] = picture, np.where(mask == labels.get("ignore", 255), 255, mask)
     assert about["numTraining"] == len(found["Tr"])
+    has_unknown = any((mask == 255).any() for cases in found.values() for _, mask in cases.values())
+    assert ([*labels][-1] == "ignore") == has_unknown  # which changes how nnU-Net trains
     names = [name for name in labels if name != "ignore"]
     if split == "test":
         return names, found["Ts"]
@@ -283,6 +297,13 @@ def test_the_same_items_once_more(layout: str, tmp_path: Path, caplog: Any) -> N
     assert caplog.text.count("does not name 'trainval', because other subsets have the same") == 1
 
 
+def test_nnunet_does_not_train_on_what_validates(tmp_path: Path) -> None:
+    task = task_of(tmp_path, {"all": ["a", "b"], "val": ["b"]})
+    out = export(Dataset.import_from(str(task), "segmask"), tmp_path / "out", "nnunet")
+    (fold,) = json.loads((out / "splits_final.json").read_text())
+    assert fold == {"train": ["a"], "val": ["b"]}
+
+
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_split_says_otherwise(layout: str, tmp_path: Path) -> None:
     source = Dataset.import_from(str(task_of(tmp_path, CVAT)), "segmask")
@@ -332,6 +353,14 @@ def test_ids_do_not_clash(flat: bool, layout: str, tmp_path: Path) -> None:
         assert {*cases} == {*IDS}
 
 
+def test_a_folder_of_images_in_an_id(tmp_path: Path) -> None:
+    """Ultralytics puts ``masks`` for the last ``images`` of a path."""
+    task = task_of(tmp_path, {"train": ["images/a", "images", "x/images"]})
+    source = Dataset.import_from(str(task), "segmask")
+    _, cases = read(export(source, tmp_path / "out", "ultralytics"), "ultralytics")
+    assert {*cases} == {"images__a", "images", "x/images"}
+
+
 def test_flat_names_are_different_for_every_id() -> None:
     letters = "a_/-"
     ids = [""]
@@ -344,8 +373,12 @@ def test_flat_names_are_different_for_every_id() -> None:
 
 
 def noise(mode: str, suffix: str) -> bytes:
-    """A picture of 2 x 4 pixels, of a mode of Pillow's."""
+    """A picture of 2 x 4 pixels, of a mode of Pillow's; tRNS is RGB in which a colour is clear."""
     rng = np.random.default_rng(3)
+    if mode == "tRNS":
+        samples = rng.integers(0, 255, (2, 4, 3))
+        clear = samples[0, 0].astype(">u2").tobytes()
+        return raw_png(samples, color_type=RGB, extra=chunk(b"tRNS", clear))
     channels = {"L": (), "LA": (2,), "RGB": (3,), "RGBA": (4,), "P": (3,), "I;16": ()}[mode]
     dtype = np.uint16 if mode == "I;16" else np.uint8
     pixels = rng.integers(0, np.iinfo(dtype).max, (2, 4, *channels)).astype(dtype)
@@ -357,7 +390,7 @@ def noise(mode: str, suffix: str) -> bytes:
     return file.getvalue()
 
 
-MODES = ["L", "LA", "RGB", "RGBA", "P", "I;16"]
+MODES = ["L", "LA", "RGB", "RGBA", "P", "I;16", "tRNS"]
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -370,6 +403,8 @@ def test_nnunet_gets_three_channels(mode: str, tmp_path: Path) -> None:
     expected = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     assert expected is not None
     assert (cases["a"][0] == expected[..., ::-1]).all()
+    with Pillow.open(tmp_path / "out/imagesTr/a_0000.png") as image:
+        assert (image.mode, "transparency" in image.info) == ("RGB", False)
     if mode == "RGB":
         assert (tmp_path / "out/imagesTr/a_0000.png").read_bytes() == data
 
@@ -596,6 +631,11 @@ def test_the_command_lines(layout: str, tmp_path: Path) -> None:
         "nnunet": "nnUNetv2_plan_and_preprocess -d 12",
     }
     assert (f"next: {following.get(layout)}" in said) == (layout in following)
-    run(tmp_path, "convert", "-i", "task.zip", "-if", "segmask", "--ignore-index", "255", "-f",
-        "semantic_masks", "-o", "plain", "--", "--layout", layout, "--save-media")  # fmt: skip
+    hint = "Pixels of the value 255 are background in these masks. Add --unknown keep"
+    assert hint not in said
+    said = run(
+        tmp_path, "convert", "-i", "task.zip", "-if", "segmask", "--ignore-index", "255", "-f",
+        "semantic_masks", "-o", "plain", "--", "--layout", layout, "--save-media",
+    )  # fmt: skip
+    assert hint in said
     assert rows(read(tmp_path / "plain", layout)[1]["a"][1]) == rows(np.where(mask == 1, 1, 0))

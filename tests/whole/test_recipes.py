@@ -1,9 +1,12 @@
-"""Every block of docs/recipes.md, run as it stands there."""
+"""Every command and every piece of Python on every page, in order, in one folder a page."""
 
 from __future__ import annotations
 
+import importlib.util
+import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -14,6 +17,10 @@ import cv2
 import numpy as np
 import pytest
 
+from datumaro_segmask.__main__ import main
+
+from ..archives import archive, as_zip, rgb
+
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples/street.zip"
 
@@ -21,14 +28,17 @@ EXAMPLE = ROOT / "examples/street.zip"
 CONVERTS_INTO_ITSELF = tuple(map(int, version("datumaro").split(".")[:2])) > (1, 11)
 INTO_ITSELF = {"Index masks in an archive", "Other labels, other colours"}
 
-SECTIONS = dict(
-    re.findall(
-        r"^## (.+?)\n(.*?)(?=^## |\Z)",
-        (ROOT / "docs/recipes.md").read_text(encoding="utf-8"),
-        re.MULTILINE | re.DOTALL,
-    )
-)
-# What each recipe leaves behind, as far as its blocks are meant for a shell.
+PAGES = ["README.md", *(f"docs/{p.name}" for p in sorted((ROOT / "docs").glob("*.md")))]
+_SECTION = re.compile(r"^## (.+?)\n(.*?)(?=^## |\Z)", re.MULTILINE | re.DOTALL)
+_BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+_COMMENT = re.compile(r"\s+# .*")
+
+
+def sections(page: str) -> dict[str, str]:
+    return dict(_SECTION.findall((ROOT / page).read_text("utf-8")))
+
+
+# What each recipe leaves behind.
 RESULTS = {
     "COCO": ["coco/annotations/instances_train.json", "coco/images/train/street_01.jpg"],
     "torchvision's reference": [
@@ -86,69 +96,169 @@ def import_annotations(format_name, filename, *, conv_mask_to_poly=None):
 """
 
 
+# Lines that are not run, by what is in them, and why.
+NOT_RUN = {
+    r"git clone|pip install": "an installation, which .ci/run and the workflow do",
+    r"-m venv": "README's two jobs, which .ci/run and the workflow do",
+    r"^yolo ": "Ultralytics is not installed",
+    r"s3://|AWS_": "a store, see test_remote.py",
+    r"^datum project ": "Datumaro 1.11 with its extra, see test_datum.py",
+    r"^datumaro-segmask recover ": "an export that was killed, see test_crash.py",
+}
+# Blocks of Python that need a package, which are skipped by name without it.
+NEEDS = {
+    "torch": "import torch",
+    "duckdb": "import duckdb",
+    "pandas": "import pandas",
+    "polars": "import polars",
+    "datumaro.experimental": "datumaro.experimental",
+}
+BEFORE = {  # what a page leaves to the reader
+    "docs/predictions.md": "from datumaro.components.dataset import Dataset\n",
+    "docs/scale.md": "from datumaro.components.dataset import Dataset\n"
+    "dataset = Dataset.import_from('task.zip', 'segmask')\n",
+}
+
+
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    shutil.copy(EXAMPLE, tmp_path / "task.zip")
-    shutil.copy(EXAMPLE, tmp_path / "task2.zip")
-    (tmp_path / "names.txt").write_text("background\ncar\nroad\n")
-    (tmp_path / "predictions").mkdir()
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The things that the pages speak of."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("webbrowser.open", lambda _: True)
+    as_zip(archive({"b": rgb("1012")}, {"b": rgb("1012")}), Path("tasks/two").resolve())
+    for place in ("task.zip", "task2.zip", "tasks/one.zip"):
+        Path(place).parent.mkdir(exist_ok=True)
+        shutil.copy(EXAMPLE, place)
+    Path("names.txt").write_text("background\ncar\nroad\n")
     mask = np.zeros((40, 60), np.uint8)
     mask[5:10, 5:20] = 1
     mask[20:30] = 2
-    cv2.imwrite(str(tmp_path / "predictions/one.png"), mask)
+    for place, pixels in {
+        "predictions/one.png": mask,
+        "splits/train/one.png": mask,
+        "silhouettes/one.png": (mask == 1).astype(np.uint8) * 255,
+        "images/one.jpg": mask,
+    }.items():
+        Path(place).parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(place, pixels)
+    Path("cvat_sdk.py").write_text(CVAT_SDK)
     return tmp_path
 
 
-def run(arguments: list[str], folder: Path) -> None:
-    done = subprocess.run(
-        arguments,
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
+def predictions_of_models() -> None:
+    """A data set of YOLO, one of COCO, and what models have said of their pictures."""
+    convert = ["convert", "task.zip", "--quiet", "-f"]
+    assert main([*convert, "yolo_segments", "-o", "yolo"]) == 0
+    assert main([*convert, "coco_segments", "-o", "coco", "--segmentation", "rle"]) == 0
+    shutil.copytree("coco/annotations", "annotations")
+    shutil.copytree("yolo/images/train", "photos")
+    labels = Path("runs/segment/predict/labels")
+    labels.mkdir(parents=True)
+    for file in Path("yolo/labels/train").glob("*.txt"):
+        lines = file.read_text().splitlines()
+        (labels / file.name).write_text("".join(f"{line} 0.9\n" for line in lines))
+    found = json.loads(Path("annotations/instances_val.json").read_text())["annotations"]
+    results = [{**one, "score": 0.9} for one in found]
+    Path("results.json").write_text(json.dumps(results))
+
+
+FIRST = {
+    "docs/predictions.md": predictions_of_models,
+    "docs/recipes.md": lambda: run_line(f"{_DATUM} coco_instances -o labelled"),
+    "docs/scale.md": lambda: run_line(f"{_DATUM} coco -o coco_dir -- --save-media"),
+    "docs/tutorial.md": lambda: Path("task.zip").unlink(),
+}
+_DATUM = "datum convert -i task.zip -if segmask -f"
+
+
+def run(arguments: list[str]) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(arguments, capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 0, f"{arguments}\n{done.stdout}{done.stderr}"
 
 
-def run_shell(block: str, folder: Path) -> None:
-    """Run the lines of a block, with the commands that this checkout provides."""
+def run_line(line: str) -> None:
+    """Run a line of a shell: a command of ours here, all others in a process."""
+    words = shlex.split(line, comments=True)
+    if words[0] == "datumaro-segmask" and not set(words) & {">", "|", "&&"}:
+        assert main(words[1:]) in ((0, 1) if words[1] == "check" else (0,)), line
+        return
     ours = f'"{sys.executable}" -m datumaro_segmask'
-    for line in block.strip().splitlines():
-        run(["sh", "-c", re.sub(r"^(datum|datumaro-segmask) ", f"{ours} ", line)], folder)
+    run(["sh", "-c", re.sub(r"^(datum|datumaro-segmask) ", f"{ours} ", line)])
 
 
-def test_every_recipe_is_tried() -> None:
-    assert set(SECTIONS) == set(RESULTS)
+def is_run(line: str) -> bool:
+    text = _COMMENT.sub("", line)
+    return bool(text.strip()) and not any(re.search(pattern, text) for pattern in NOT_RUN)
+
+
+def is_missing(package: str) -> bool:
+    try:
+        return importlib.util.find_spec(package) is None
+    except ModuleNotFoundError:
+        return True
+
+
+def test_every_recipe_has_a_result() -> None:
+    assert set(sections("docs/recipes.md")) == set(RESULTS)
+
+
+def test_what_is_not_run_is_on_a_page() -> None:
+    whole = "\n".join((ROOT / page).read_text("utf-8") for page in PAGES)
+    for pattern in NOT_RUN:
+        assert re.search(pattern, whole, re.MULTILINE), pattern
+    for text in NEEDS.values():
+        assert text in whole
+
+
+def test_workflow_runs_the_jobs_of_readme() -> None:
+    readme = (ROOT / "README.md").read_text("utf-8")
+    workflow = (ROOT / ".github/workflows/tests.yml").read_text("utf-8")
+    jobs = re.findall(r"^<!-- (main job|tests) -->\n```sh\n(.*)\n```", readme, re.MULTILINE)
+    assert [name for name, _ in jobs] == ["main job", "tests"]
+    for _, line in jobs:
+        for command in line.split(" && ")[1:]:  # after the environment
+            typed = command.replace(".venv/bin/", "").replace(
+                "pip install -q", "python -m pip install"
+            )
+            assert f"\n          {typed}" in workflow
 
 
 @pytest.mark.skipif(os.name == "nt", reason="the blocks are for a POSIX shell")
-@pytest.mark.parametrize("recipe", RESULTS)
-def test_recipe(recipe: str, folder: Path) -> None:
-    blocks = re.findall(r"```(\w+)\n(.*?)```", SECTIONS[recipe], re.DOTALL)
-    assert blocks
-    if recipe in INTO_ITSELF and not CONVERTS_INTO_ITSELF:
-        pytest.skip("Datumaro 1.11 does not convert a format into itself")
-    if recipe == "A PyTorch dataset":
-        pytest.importorskip("torch", reason="PyTorch is not installed")
-    if recipe == "To and from a CVAT server":
-        (folder / "cvat_sdk.py").write_text(CVAT_SDK)
-    if recipe == "Predictions to CVAT":
-        run_shell("datum convert -i task.zip -if segmask -f coco_instances -o coco", folder)
-    for language, block in blocks:
-        if language == "sh":
-            run_shell(block, folder)
-        elif language == "python":
-            code = f"import datumaro_segmask; datumaro_segmask.register()\n{block}"
-            run([sys.executable, "-c", code], folder)
-    for name in RESULTS[recipe]:
-        assert (folder / name).exists(), name
+@pytest.mark.parametrize("page", [p for p in PAGES if _BLOCK.search((ROOT / p).read_text("utf-8"))])
+def test_page(page: str, folder: Path) -> None:
+    missing = set()
+    FIRST.get(page, lambda: None)()
+    text = (ROOT / page).read_text("utf-8")
+    for title, section in {"": text.partition("\n## ")[0], **sections(page)}.items():
+        if title in INTO_ITSELF and not CONVERTS_INTO_ITSELF:
+            missing.add("Datumaro 1.12, which converts a format into itself")
+            continue
+        done = True
+        for language, block in _BLOCK.findall(section):
+            if language == "sh":
+                for line in filter(is_run, block.splitlines()):
+                    run_line(line)
+            elif language == "python":
+                lacks = [p for p, sign in NEEDS.items() if sign in block and is_missing(p)]
+                missing.update(lacks)
+                done = done and not lacks
+                start = "import datumaro_segmask; datumaro_segmask.register()\n"
+                if not lacks:
+                    run([sys.executable, "-c", start + BEFORE.get(page, "") + block])
+        for name in RESULTS.get(title, []) if page == "docs/recipes.md" and done else []:
+            assert Path(name).exists(), name
+    if missing:
+        pytest.skip(f"all but what needs {', '.join(sorted(missing))} has been run")
 
 
 @pytest.mark.skipif(not CONVERTS_INTO_ITSELF, reason="Datumaro 1.11 does not convert so")
 def test_index_masks_hold_the_lines_of_the_label_map(folder: Path) -> None:
-    block = re.findall(r"```sh\n(.*?)```", SECTIONS["Index masks in an archive"], re.DOTALL)[0]
-    run_shell(block, folder)
+    block = re.findall(
+        r"```sh\n(.*?)```", sections("docs/recipes.md")["Index masks in an archive"], re.DOTALL
+    )[0]
+    for line in block.splitlines():
+        run_line(line)
     mask = cv2.imread(
         str(folder / "training/SegmentationClass/street_01.png"), cv2.IMREAD_UNCHANGED
     )

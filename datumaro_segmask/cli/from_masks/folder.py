@@ -6,18 +6,16 @@ are read as PNGs.
 
 from __future__ import annotations
 
-import io
 import logging
 import os
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import AbstractContextManager
 from typing import IO
 
-from ... import signatures
 from ...archive import Archive, LabelMap, usual_masks
 from ...errors import ArchiveError, MissingFileError, counted, printable
 from ...png import MAX_PIXELS
-from ...storage import MAX_FILE_BYTES, Entry, FolderStorage, image_rank, layout, unreadable
+from ...storage import MAX_FILE_BYTES, FolderStorage, Storage, image_rank, layout, unreadable
 from .lossless import SUFFIXES, as_png
 
 log = logging.getLogger(__name__)
@@ -25,7 +23,7 @@ log = logging.getLogger(__name__)
 _MASKS = frozenset([layout.MASK_SUFFIX, *SUFFIXES])
 
 
-class ScatteredStorage:
+class ScatteredStorage(Storage):
     """An archive whose files lie in several folders: each has a folder, and a name in it."""
 
     def __init__(
@@ -37,10 +35,6 @@ class ScatteredStorage:
         self._root = root
         self._max_pixels = max_pixels
         self._files = files
-        names = [layout.split_suffix(name) for name in files if name.startswith(layout.IMAGES)]
-        images = [name for name in names if name[1].lower() in layout.IMAGE_SUFFIXES]
-        images.sort(key=lambda name: image_rank(name[1]), reverse=True)
-        self._images = {stem: stem + suffix for stem, suffix in images}
 
     def place(self, name: str = "") -> str:
         if name not in self._files:
@@ -48,50 +42,35 @@ class ScatteredStorage:
         folder, inner = self._files[name]
         return folder.place(inner)
 
+    def path(self, name: str) -> str | None:
+        folder, inner = self._find(name)
+        return folder.path(inner)
+
     def exists(self, name: str) -> bool:
         return name in self._files
 
     def read(self, name: str, limit: int = MAX_FILE_BYTES) -> bytes:
         folder, inner = self._find(name)
         data = folder.read(inner, limit)
-        if name.startswith(f"{layout.IMAGES}/"):
-            return data
-        return as_png(data, folder.place(inner), self._max_pixels)
+        return data if _is_image(name) else as_png(data, folder.place(inner), self._max_pixels)
 
     def open(self, name: str, limit: int | None = None) -> AbstractContextManager[IO[bytes]]:
+        if not _is_image(name):
+            return super().open(name, limit)
         folder, inner = self._find(name)
-        with folder.open(inner, limit) as file:
-            kind = signatures.kind_of(file.read(signatures.HEAD))
-        if kind in signatures.LOSSLESS and not name.startswith(f"{layout.IMAGES}/"):
-            return io.BytesIO(self.read(name, MAX_FILE_BYTES if limit is None else limit))
         return folder.open(inner, limit)
+
+    def files(self, folder: str) -> Iterator[str]:
+        return (name for name in self._files if name.startswith(f"{folder}/"))
 
     def _find(self, name: str) -> tuple[FolderStorage, str]:
         if name not in self._files:
             raise unreadable("no such file", f"{self._root}: {name}")
         return self._files[name]
 
-    def files(self, folder: str) -> Iterator[str]:
-        return (name for name in self._files if name.startswith(f"{folder}/"))
 
-    def image(self, item_id: str) -> str | None:
-        return self._images.get(f"{layout.IMAGES}/{item_id}")
-
-    def ahead(self, entries: Iterable[Entry]) -> Iterator[Entry]:
-        return iter(entries)
-
-    def beside(self) -> Iterator[str]:
-        return iter(())
-
-    def folders(self) -> list[str]:
-        return []
-
-    def above(self, name: str) -> str | None:
-        return None
-
-    def path(self, name: str) -> str | None:
-        folder, inner = self._find(name)
-        return folder.path(inner)
+def _is_image(name: str) -> bool:
+    return name.startswith(f"{layout.IMAGES}/")
 
 
 def open_mask_folder(

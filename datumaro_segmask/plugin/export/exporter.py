@@ -24,7 +24,7 @@ from ...storage import Entry, FolderSink, FolderStorage, Listing, Sink, Storage,
 from ..annotations import in_paint_order, is_stuff, is_thin_object, is_unknown, paint_annotations
 from ..host import known_archive, remember_archive
 from ..importer import NAME
-from ..labels import make_export_labels
+from ..labels import ExportLabels, make_export_labels
 from ..media import place_of, size_of
 from .common import WholeExporter
 from .in_place import Before, Pictures, Target, find_target, source_of
@@ -95,10 +95,17 @@ class SegmaskExporter(WholeExporter):
         self._remembers = isinstance(dataset, Dataset) and not dataset.is_stream
         try:
             saves = target.in_place and self._remembers
+            before = None
+            if saves and sink.there is not None:
+                before = Before(sink.there, {} if known is None else known.reading)
+                if not self._rewrites and before.is_labelled_as(dataset.categories()):
+                    labels = range(len(before.label_map.labels))
+                    self._labels = ExportLabels(before.label_map, (*labels,))
+                    self._writer = ArchiveWriter(before.label_map)
             self._pictures = self._make_pictures(sink.there, target.in_place, saves, known)
             with self._writer.into(sink):
-                if saves and sink.there is not None:
-                    self._save(sink, sink.there, known)
+                if before is not None:
+                    self._save(sink, before, known)
                 else:
                     for item in self._items("Exporting masks"):
                         self._export(item, sink)
@@ -114,8 +121,9 @@ class SegmaskExporter(WholeExporter):
             reading = {} if known is None else known.reading
             listing = Listing(place.path, self._listed, self._unread, pictures, reading)
             remember_archive(dataset, listing)
-        # Who trains, splits or merges is not told of CVAT.
-        self._writer.log_losses(for_cvat=self._as_zip or replace)
+        # Who trains, splits or merges is not told of CVAT, and a new zip is likely to go there.
+        is_for_cvat = replace or (place.is_zip and not target.in_place)
+        self._writer.log_losses(for_cvat=is_for_cvat)
 
     def _write_shards(self) -> None:
         """Export to zips of so many items each, which get into the folder together."""
@@ -173,9 +181,8 @@ class SegmaskExporter(WholeExporter):
             left_out=self._writer.left_out,
         )
 
-    def _save(self, sink: Sink, archive: Storage, known: Listing | None) -> None:
+    def _save(self, sink: Sink, before: Before, known: Listing | None) -> None:
         """Write what has changed in the archive that the dataset was imported from."""
-        before = Before(archive, {} if known is None else known.reading)
         updated = self._extractor.get_patch().updated_items
         same_labels = before.label_map.is_like(self._labels.label_map)
         all_changed = self._rewrites or not same_labels
@@ -185,7 +192,7 @@ class SegmaskExporter(WholeExporter):
             there.add(key)
             is_old = known is None or key in known
             if is_old and key not in before and key not in updated:
-                raise _changed_by_others(item, archive)
+                raise _changed_by_others(item, before.storage)
             # Datumaro does not see what is changed inside of an item, and calls an item changed
             # when a transform has merely looked at it. So the masks are read again.
             kept = None
@@ -221,7 +228,7 @@ class SegmaskExporter(WholeExporter):
                 "left out for their faults, stay as they are, in the old kind and colours.",
                 counted(len(plan.kept), "item"),
             )
-        self._writer.finish(labels=not (same_labels and before.has_label_map))
+        self._writer.finish(labels=not same_labels)
 
     def _keep_unread(self, archive: Storage, known: Listing) -> None:
         """Keep the lines of what a stream could not read, and lists without any."""
@@ -263,16 +270,8 @@ class SegmaskExporter(WholeExporter):
         """
         writer, entry = self._writer, (item.id, item.subset)
         placed = in_paint_order(item.annotations, writer.left_out)
-        stuff = sum(is_stuff(annotation) for _, annotation in placed)
-        unknown = [annotation for _, annotation in placed if is_unknown(annotation)]
-        is_alone = stuff + len(unknown) == len(placed)
-        writer.losses.add(
-            entry,
-            stuff=0 if self._number_stuff or is_alone else stuff,
-            thin=sum(is_thin_object(annotation) for _, annotation in placed),
-            unknown=sum(int(annotation.get_area()) for annotation in unknown),
-        )
         if not placed and not self._empty_masks:
+            writer.losses.add(entry)
             return {}
         size, report = size_of(item), partial(self._report_annotation, item)
         painted = paint_annotations(
@@ -284,6 +283,15 @@ class SegmaskExporter(WholeExporter):
             report,
             writer.left_out,
             self._number_stuff,
+        )
+        shown = [] if painted is None else painted.shown
+        numbered = [annotation for shape, annotation in shown if shape.number]
+        others = [a for s, a in shown if not s.number and s.label_value != writer.background]
+        writer.losses.add(
+            entry,
+            stuff=sum(map(is_stuff, others)) if numbered else 0,
+            thin=sum(map(is_thin_object, numbered)),
+            unknown=sum(int(a.get_area()) for a in others if is_unknown(a)),
         )
         if painted is None and not self._empty_masks:
             return {}

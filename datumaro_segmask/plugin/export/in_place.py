@@ -15,7 +15,7 @@ from typing import Any
 
 from datumaro.components.annotation import Mask
 from datumaro.components.dataset import Dataset
-from datumaro.components.dataset_base import DatasetItem, IDataset
+from datumaro.components.dataset_base import CategoriesInfo, DatasetItem, IDataset
 from datumaro.components.media import Image, ImageFromFile, MediaElement
 
 from ...archive import (
@@ -25,6 +25,7 @@ from ...archive import (
     has_masks,
     read_image_head,
     read_label_map,
+    shared_colors,
     unlisted_items,
 )
 from ...errors import SegmaskExportError, SegmaskImportError
@@ -45,6 +46,7 @@ from ...storage import (
 from ..annotations import to_instance
 from ..host import names_zip
 from ..importer import NAME
+from ..labels import make_categories
 from ..media import (
     MissingImage,
     StoredImage,
@@ -120,8 +122,7 @@ class Before:
     """
 
     def __init__(self, storage: Storage, reading: Mapping[str, Any]) -> None:
-        self._storage = storage
-        self.has_label_map = storage.exists(layout.LABEL_MAP)
+        self.storage = storage
         self.label_map: LabelMap = read_label_map(storage)
         self._reader = Reader(storage, self.label_map, **reading)
         lists = find_lists(storage, self.label_map)
@@ -129,13 +130,19 @@ class Before:
         if not lists:
             self.subsets = {layout.DEFAULT_SUBSET: dict.fromkeys(unlisted_items(storage))}
 
+    def is_labelled_as(self, categories: CategoriesInfo) -> bool:
+        """Tell whether a dataset still has these labels, and masks in colour tell them apart."""
+        own = make_categories(self.label_map)
+        is_same = all(categories.get(kind) == labels for kind, labels in own.items())
+        return is_same and not any(shared_colors(self.label_map))
+
     def __contains__(self, key: tuple[str, str]) -> bool:
         item_id, subset = key
         return item_id in self.subsets.get(subset, ())
 
     def has_masks(self, item_id: str) -> bool:
         """Tell whether an item has a mask."""
-        return has_masks(self._storage, item_id)
+        return has_masks(self.storage, item_id)
 
     def has_same_masks(self, item: DatasetItem) -> bool:
         """Tell whether the masks of an item are those that the archive has for it."""

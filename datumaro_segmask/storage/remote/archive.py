@@ -28,7 +28,7 @@ _HEAD = 1 << 14  # bytes of an image that most likely hold its size
 _MOST_FOLDERS = 100  # that are looked into for an archive
 
 
-class RemoteFolder:
+class RemoteFolder(Storage):
     """An archive in a folder far away. Its names are listed once, and kept in 16 bytes and text."""
 
     def __init__(self, store: Store, root: str) -> None:
@@ -99,9 +99,6 @@ class RemoteFolder:
 
     def place(self, name: str = "") -> str:
         return self._store.place_of(f"{self._root}/{name}" if name else self._root)
-
-    def path(self, name: str) -> None:
-        return None
 
     def exists(self, name: str) -> bool:
         return self._size(name) is not None

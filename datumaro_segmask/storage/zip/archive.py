@@ -8,13 +8,13 @@ import struct
 import weakref
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Set
 from contextlib import AbstractContextManager
 from typing import IO, Any
 
 from ...errors import ArchiveError
 from .. import layout
-from ..read import MAX_FILE_BYTES, Entry, GuardedFile, image_rank, read_at
+from ..read import MAX_FILE_BYTES, Entry, GuardedFile, Storage, image_rank, read_at
 from ..strangers import COPY, no_folder, no_zip, too_large, unreadable
 from .directory import ZipDirectory
 from .records import LOCAL, MOST_RECORD, Record, Source, decode_name
@@ -88,7 +88,7 @@ class FileSource:
         return iter(entries)
 
 
-class ZipStorage:
+class ZipStorage(Storage):
     """An archive inside a zip, read in place: nothing is unpacked to the disk.
 
     ``directory`` is that of ``source``, and ``root`` the folder in which the layout begins, with a
@@ -124,9 +124,6 @@ class ZipStorage:
 
     def place(self, name: str = "") -> str:
         return f"{self.source.place}: {self.root}{name}" if name else self.source.place
-
-    def path(self, name: str) -> None:
-        return None
 
     def exists(self, name: str) -> bool:
         return self.directory.find(self.root + name) is not None
@@ -241,6 +238,10 @@ class ZipStorage:
     def files(self, folder: str) -> Iterator[str]:
         for name in self.directory.names(self.root + folder):
             yield name.removeprefix(self.root)
+
+    def suffixes(self, folder: str) -> Set[str]:
+        """Return the suffixes of the files of a folder of masks that look like masks."""
+        return self.directory.suffixes.get(self.root + folder, frozenset())
 
     def unmarked(self) -> Iterator[tuple[str, str]]:
         """Yield each file whose name Python's ``zipfile`` has otherwise on Linux, and as what."""

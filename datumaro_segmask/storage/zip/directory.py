@@ -6,7 +6,7 @@ Python's ``zipfile`` keeps 0.7 kB for every file.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -23,6 +23,7 @@ from .records import (
     Record,
     Source,
     find_directory,
+    read_names,
     read_raw_records,
     read_record,
     read_records,
@@ -30,6 +31,7 @@ from .records import (
 
 MAX_ZIP_ENTRIES = 1 << 25  # three times what ten million items with two masks have
 _ENCRYPTED = 1  # a flag
+_MASKS = f"{layout.CLASS_MASKS}/", f"{layout.INSTANCE_MASKS}/"
 
 
 class _UnclearError(Exception):
@@ -49,6 +51,7 @@ class ZipDirectory:
         self._check_count(self._span.count)
         source.keep(self._span.start, self._span.end)
         self.doubled: dict[str, None] = {}  # the files that are there twice, alike
+        self.suffixes: dict[str, set[str]] = {}  # below each folder of masks, wherever it lies
         try:
             self.roots = layout.roots_of(self._fill(is_clear=False))
         except _UnclearError:
@@ -69,6 +72,7 @@ class ZipDirectory:
     def _fill(self, *, is_clear: bool) -> Iterator[str]:
         """Index all names, and yield them. Raises _UnclearError unless the encoding is clear."""
         self._index, self._lists = Index(), list[str]()
+        self.suffixes.clear()
         self._offsets = np.empty(0, np.uint64)
         offsets = io.BytesIO()
         lists, images = f"{layout.SUBSETS}/", f"{layout.IMAGES}/"
@@ -96,6 +100,12 @@ class ZipDirectory:
                     self._index.add(stem, place)
             elif lists in name:
                 self._lists.append(name)
+            else:
+                for mark in _MASKS:
+                    head, found, inner = name.partition(mark)
+                    suffix = layout.split_suffix(inner)[1]
+                    if found and suffix.lower() in layout.LIKE_MASKS:
+                        self.suffixes.setdefault((head + mark)[:-1], set()).add(suffix)
             yield name
         self._index.sort()
         ordered = np.sort(np.frombuffer(offsets.getbuffer(), "<u8"))
@@ -135,40 +145,43 @@ class ZipDirectory:
 
     def every_name(self) -> Iterator[str]:
         """Yield the names of all files and folders, what systems leave behind among them."""
-        for _, record in read_records(self._source, self._span):
-            yield record.name.replace("\\", "/").removeprefix("./")
+        for names in read_names(self._source, self._span):
+            yield from map(_with_slashes, names)
 
     def names(self, folder: str) -> Iterator[str]:
         """Yield the names that begin with ``folder/``, in the order of the zip; all for "".
 
         Each once.
         """
+        names = self._names(folder)
+        if not self.doubled:
+            yield from names
+            return
         seen: set[str] = set()
-        for name in self._names(folder):
+        for name in names:
             if name not in seen:
                 yield name
             if name in self.doubled:
                 seen.add(name)
 
     def _names(self, folder: str) -> Iterator[str]:
+        begin = f"{folder}/" if folder else ""
         if folder.endswith(layout.SUBSETS):
-            yield from (name for name in self._lists if name.startswith(f"{folder}/"))
+            yield from (name for name in self._lists if name.startswith(begin))
             return
-        begin = f"{folder}/".encode() if folder and folder.isascii() else b""
-        for _, record in read_records(self._source, self._span, begin):
-            name = _file_name(record)
-            if name is not None and (not folder or name.startswith(f"{folder}/")):
-                yield name
+        for names in read_names(self._source, self._span):
+            yield from (name for name in _file_names(names) if name.startswith(begin))
 
     def beside(self, root: str) -> Iterator[str]:
         """Yield the names below ``root`` that lie in no folder of the layout, relative to it."""
-        skip = tuple(f"{root}{folder}/".encode() for folder in layout.FOLDERS)
-        for _, record in read_records(self._source, self._span, skip=skip):
-            name = _file_name(record)
-            if name is not None and name.startswith(root):
-                inner = name.removeprefix(root)
-                if not layout.is_inside_folder(inner):
-                    yield inner
+        inside = tuple(f"{root}{folder}/" for folder in layout.FOLDERS)
+        for names in read_names(self._source, self._span):
+            others = (name for name in names if not name.startswith(inside))
+            yield from (
+                name.removeprefix(root)
+                for name in _file_names([*others])
+                if name.startswith(root) and not name.startswith(inside)
+            )
 
     def unmarked(self) -> Iterator[tuple[str, str]]:
         """Yield each name that Python's ``zipfile`` has otherwise on Linux, and as what."""
@@ -229,5 +242,19 @@ def _check_journal(name: str, place: str) -> None:
 
 def _file_name(record: Record) -> str | None:
     """Return the name of a file, None for a folder or what systems leave behind."""
-    name = record.name.replace("\\", "/").removeprefix("./")  # which some tools write
+    name = _with_slashes(record.name)
     return None if name.endswith("/") or layout.is_litter(name) else name
+
+
+def _file_names(names: Sequence[str]) -> list[str]:
+    """Return the same of many records, without those that have none."""
+    text = "\n".join(names)
+    if "\\" in text or "./" in text:
+        names = [*map(_with_slashes, names)]
+    if layout.may_have_litter(text):
+        names = [name for name in names if not layout.is_litter(name)]
+    return [name for name in names if not name.endswith("/")]
+
+
+def _with_slashes(name: str) -> str:
+    return name.replace("\\", "/").removeprefix("./")  # which some tools write
