@@ -1,6 +1,7 @@
 """Measure this package beside its peers; prints Markdown, and progress on the way.
 
-    python -m benchmarks                        # everything: about half an hour
+    python -m benchmarks --all --quick          # what the pages quote, into them: ten minutes
+    python -m benchmarks                        # all tables: about half an hour
     python -m benchmarks --quick                # one to three rounds, without the slowest peers
     python -m benchmarks --only import --workloads voc,city --json results.json
 
@@ -18,6 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from . import growth
+from .everything import Everything
 from .measure import CPU, ROOT, WALL, Candidate, Effort, Result, compare
 from .report import machine, markdown
 from .sections import SECTIONS, Section, candidates_of
@@ -96,6 +98,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--workloads", metavar="NAMES", type=_names(NAMES), default=NAMES, help=",".join(NAMES)
     )
+    parser.add_argument(
+        "--all", action="store_true", help="measure what the pages quote, store it and write it"
+    )
     parser.add_argument("--quick", action="store_true", help="fewer rounds, no slow peers")
     parser.add_argument("--rounds", type=int, help="measurements of each candidate at most")
     parser.add_argument(
@@ -128,6 +133,11 @@ def main() -> None:
         effort = Effort(arguments.rounds, effort.seconds)
     with tempfile.TemporaryDirectory() as scratch:
         folder = arguments.folder or Path(scratch)
+        folder.mkdir(parents=True, exist_ok=True)
+        if arguments.all:
+            draw(folder, [TINY, "voc", "city", "aerial", "dense"])
+            Everything(folder, effort).run()
+            return
         run = Run(folder, effort, arguments.quick, arguments.clock)
         draw(folder, [TINY, *arguments.workloads])
         for name in arguments.only:

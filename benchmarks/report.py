@@ -10,7 +10,6 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from . import growth
-from .goals import MEMORY, SPEEDUP, Verdict, judge
 from .measure import WALL, Result
 from .sections import OURS, SECTIONS, Section
 
@@ -42,7 +41,7 @@ def _processor() -> str:
 
 
 def markdown(results: Sequence[Result]) -> str:
-    blocks = [_head(results), *_goals(results)]
+    blocks = [_head(results)]
     for section in SECTIONS.values():
         rows = [result for result in results if result.section == section.name]
         if rows:
@@ -121,31 +120,6 @@ def _fact(cell: Result | None, name: str, scale: float = 1) -> str:
         return ""
     value = cell.facts[name] * scale
     return f"{value:.4f}" if name.startswith("iou") else f"{value:,.0f}"
-
-
-def _goals(results: Sequence[Result]) -> Iterator[str]:
-    verdicts = list(judge(results))
-    if not verdicts:
-        return
-    met = sum(verdict.met for verdict in verdicts)
-    yield f"**Goals: {met} of {len(verdicts)} met**"
-    rows: dict[str, dict[str, str]] = {}
-    for verdict in verdicts:
-        goal = verdict.goal
-        against = f" against {goal.against}" if goal.against else ""
-        title = f"{goal.title}: {goal.kind}{against}"
-        rows.setdefault(title, {})[verdict.workload] = _verdict(verdict)
-    names = list(dict.fromkeys(verdict.workload for verdict in verdicts))
-    yield _table(
-        ["goal", *names], [[title, *(row.get(n, "") for n in names)] for title, row in rows.items()]
-    )
-
-
-def _verdict(verdict: Verdict) -> str:
-    digits = {SPEEDUP: 1, MEMORY: 1}.get(verdict.goal.kind, 2)
-    sign = "≥" if verdict.goal.kind == SPEEDUP else "≤"
-    word = "met" if verdict.met else "**missed**"
-    return f"{verdict.value:.{digits}f} ({sign} {verdict.limit:g}: {word})"
 
 
 def _growth(groups: growth.Groups, results: Sequence[Result]) -> Iterator[str]:

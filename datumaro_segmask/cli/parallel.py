@@ -82,13 +82,13 @@ class _Chunks(Generic[T]):
 
     def do(self, task: Callable[[int, Sequence[T]], R], number: int, chunk: Sequence[T]) -> R:
         """Do a chunk here, and see how long it takes. The first may take longer."""
-        start = time.perf_counter()
+        start, work = time.perf_counter(), time.thread_time()
         result = task(number, chunk)
         seconds = time.perf_counter() - start
         self._each = seconds / len(chunk)
         self._spent += seconds if number else 0.0
-        if self._is_free:
-            likely = int(_SECONDS / max(self._each, 1e-9))
+        if self._is_free:  # by work, so that a busy machine makes no small chunks
+            likely = int(_SECONDS * len(chunk) / max(time.thread_time() - work, 1e-9))
             self._size = max(1, min(likely, 2 * self._size, _MOST))
         return result
 
