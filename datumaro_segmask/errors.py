@@ -129,9 +129,10 @@ class MissingFileError(SegmaskImportError):
 
 
 class StoreError(MissingFileError):
-    """A store does not answer as it should, so nothing is known of what was asked for.
+    """A store does not answer as it should, or an archive as a whole is gone while it is read.
 
-    It is no fault of an item, so it ends whatever reads: nothing may be left out because of it.
+    So nothing is known of what was asked for. It is no fault of an item, so it ends whatever reads:
+    nothing may be left out because of it.
     """
 
 
@@ -166,11 +167,13 @@ class UndeclaredColorError(SegmaskImportError):
     """A class mask holds colours or values that the label map does not declare.
 
     ``undeclared`` has these (packed colours or gray values) and the number of pixels of each.
+    ``cause`` is what to do about all of them, None if each is a case of its own.
     """
 
     kind = "undeclared-color"
     section = 2
     undeclared: Sequence[tuple[int, int]] = ()
+    cause: str | None = None
 
 
 class MaskSizeError(SegmaskImportError):

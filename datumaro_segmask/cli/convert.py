@@ -31,6 +31,7 @@ from ..errors import SegmaskImportError, UsageError, counted, printable
 from ..options import (
     COMPONENTS,
     IMPORTS,
+    KEEP,
     NNUNET,
     POLYGON,
     ULTRALYTICS,
@@ -60,7 +61,8 @@ from .convert_parts import Counts, Parts, Source, labels_of
 EPILOG = """\
 Options of the format that -f names may be given, too, here or after '--':
 'datumaro-segmask convert -f FORMAT --help' lists them. --tolerance implies '--annotation polygon';
---connectivity and --min-area imply '--instances components'.
+--connectivity and --min-area imply '--instances components'; '-f semantic_masks' implies
+'--unknown keep'.
 
 exit status:
   0  all is converted
@@ -135,6 +137,7 @@ def add_options(parser: argparse.ArgumentParser, args: Sequence[str] = ()) -> No
         "--dask", metavar="ADDRESS", help="Scheduler of a Dask cluster, such as tcp://host:8786"
     )
     _add_import_options(parser)
+    parser.set_defaults(unknown=None)  # which the format decides
     own = _exporter(_format_in(args))
     if own is not None:
         group = parser.add_argument_group(f"options of the format {own.NAME}")
@@ -217,6 +220,8 @@ class _Conversion:
         _check_format(found, DEFAULT_ENVIRONMENT.importers, "-if", "reads")
         if not self._import_options.keys() <= {*_OPTIONS_OF.get(found, ())}:
             raise _refuse(self._import_options, found)
+        if (found, self._exporter.NAME, self._options.unknown) == (NAME, "semantic_masks", None):
+            self._import_options["unknown"] = KEEP
         kind = StreamDataset if found in _OPTIONS_OF else Dataset
         policy = {"error_policy": self._broken} if self._options.skip_broken else {}
         dataset: Dataset = kind.import_from(self._path, found, **policy, **self._import_options)
@@ -266,12 +271,6 @@ class _Conversion:
             print(
                 f"  {printable(subset):{width}}  {counted(images, 'image')}, "
                 f"{counted(labels.total(), 'object')} of {classes}"
-            )
-        given = self._import_options
-        if layout is not None and "ignore_index" in given and "unknown" not in given:
-            print(
-                f"Pixels of the value {given['ignore_index']} are background in these masks. Add "
-                "--unknown keep, and training ignores them."
             )
         following = _next_command(self._exporter.NAME, self._out, [*self._counts.images], layout)
         if following:
@@ -410,6 +409,10 @@ def _check_target(out: str, overwrite: bool) -> None:
         )
 
 
+_PICTURES = ("image_dir", "image_zip")
+"""Formats of Datumaro for pictures alone, which have to be named: nothing would be converted."""
+
+
 def _detected(path: str) -> str:
     """Return the format of a data set; says what is wrong with what is no data set."""
     found = DEFAULT_ENVIRONMENT.detect_dataset(path, depth=2) if os.path.exists(path) else []
@@ -420,7 +423,7 @@ def _detected(path: str) -> str:
             "one format",
             f"name it, as in '-if {found[0]}'",
         )
-    if not found:
+    if not found or found[0] in _PICTURES:
         open_archive(path)  # which says what is there, and what to type
         return NAME
     return str(found[0])
@@ -503,7 +506,7 @@ def _chosen(options: argparse.Namespace) -> dict[str, Any]:
     chosen = {
         name: getattr(options, name)
         for name, default in defaults.items()
-        if getattr(options, name) != default
+        if getattr(options, name) not in (default, None)
     }
     if "tolerance" in chosen:
         chosen.setdefault("annotation", POLYGON)

@@ -8,15 +8,14 @@ import shlex
 import stat
 from collections.abc import Iterable
 from contextlib import suppress
-from functools import partial
-from typing import Any
 
 from ..errors import ArchiveError, SegmaskExportError, SegmaskImportError
 from . import layout
 from .journal import check, journaled, stagings
 from .read import FolderStorage, Storage
 from .remote.archive import open_remote
-from .remote.store import Store, is_url, shown
+from .remote.patterns import has_pattern, matching
+from .remote.store import is_url, shown
 from .strangers import files_below, no_folder, nothing_here
 from .zip.archive import FileSource, ZipStorage
 from .zip.directory import ZipDirectory
@@ -37,20 +36,14 @@ def fitting(paths: Iterable[str]) -> list[str]:
 
 
 def _fitting(path: str) -> list[str]:
-    if not glob.has_magic(path.partition("://")[2] or path) or os.path.exists(path):
+    of_url = is_url(path)
+    is_pattern = has_pattern(path) if of_url else glob.has_magic(path) and not os.path.exists(path)
+    if not is_pattern:
         return [path]
-    if is_url(path):
-        store = Store(path)
-        found = store.ask("find what fits", store.root, partial(_in_store, store.root)) or []
-    else:
-        found = glob.glob(path)
+    found = matching(path) if of_url else glob.glob(path)
     if not found:
         raise ArchiveError("no path fits", shown(path), "archives", "check the pattern")
     return sorted(found)
-
-
-def _in_store(pattern: str, system: Any) -> list[str]:
-    return [system.unstrip_protocol(match) for match in system.glob(pattern)]
 
 
 def open_storage(path: str | os.PathLike[str]) -> Storage:
@@ -115,21 +108,29 @@ def archive_roots(path: str) -> list[str]:
     """Return where archives may begin at ``path``; an import and detection both ask this.
 
     They are ``path`` itself if it is a file; else the folders, up to three down, that have a
-    folder of the layout, all of one depth; else the only zip in these folders. A zip further down
-    counts only if it holds an archive.
+    folder of masks, all of one depth, or lists if no folder has masks; else the only zip in these
+    folders. A zip further down counts only if it holds an archive.
     """
     if os.path.isfile(path):
         return [path]
     level, zips, is_near = [path], list[str](), False
+    with_lists: list[str] = []
     for depth in range(layout.MAX_DEPTH + 1):
-        found = [f for f in level if any(os.path.isdir(os.path.join(f, m)) for m in layout.MARKS)]
+        found = [f for f in level if _has_any(f, (layout.CLASS_MASKS, layout.INSTANCE_MASKS))]
         if found:
             return found
+        with_lists = with_lists or [f for f in level if _has_any(f, (layout.SUBSETS,))]
         inside = [_look_into(folder) for folder in level]
         level = [below for folders, _ in inside for below in folders]
         if not zips:
             zips, is_near = [file for _, files in inside for file in files], depth == 0
+    if with_lists:
+        return with_lists
     return zips if len(zips) == 1 and (is_near or _roots_in_zip(zips[0])) else []
+
+
+def _has_any(folder: str, marks: Iterable[str]) -> bool:
+    return any(os.path.isdir(os.path.join(folder, mark)) for mark in marks)
 
 
 def folder_roots(path: str) -> list[str]:

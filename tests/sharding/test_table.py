@@ -98,12 +98,32 @@ def test_rows(tmp_path: Path) -> None:
         ("broken", None, None, None, None),
     ]
     assert [(r["height"], r["width"]) for r in rows] == [(2, 3)] * 3 + [(None, None)] * 2
+    assert [r["label_name"] for r in rows] == ["car", "road", "road", None, None]
     assert "no PNG" in rows[-1]["error"]
     assert {row["error"] for row in rows[:-1]} == {None}
     labels = json.loads(table.schema.metadata[b"segmask"])["labels"]
     assert [(label["name"], label["color"]) for label in labels] == [
         ("background", [0, 0, 0]), ("car", [128, 0, 0]), ("road", [0, 128, 0])
     ]  # fmt: skip
+
+
+def test_tables_of_earlier_versions_lack_the_names_of_labels(tmp_path: Path) -> None:
+    table = to_table(str(as_folder(archive({"a": rgb("012")}, {"a": rgb("011")}), tmp_path / "x")))
+    old = table.drop_columns(["label_name"])
+    written = tmp_path / "old"
+    written.mkdir()
+    pq.write_table(old, written / "a.parquet")
+    assert [*read_table(old)] == [*read_table(table)] == [*read_table(str(written))]
+    assert old.num_columns == 11
+
+
+@pytest.mark.parametrize("reader", ["pandas", "polars"])
+def test_others_see_the_names_of_labels(reader: str, tmp_path: Path) -> None:
+    module = pytest.importorskip(reader)
+    path = as_folder(archive({"a": rgb("012")}, {"a": rgb("011")}), tmp_path / "x")
+    write_table(str(path), str(tmp_path / "table"))
+    frame = module.read_parquet(tmp_path / "table/part-000000.parquet")
+    assert [*frame["label_name"]] == ["car", "road"]
 
 
 def test_broken_items_are_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -7,7 +7,7 @@ import argparse
 import os
 import sys
 import webbrowser
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -141,7 +141,7 @@ def _draw_page(
     is_large = len(entries) > options.inline
     with page_folder(options.output, is_large, options.overwrite) as folder:
         items = in_chunks(partial(make_items, settings, folder), entries, _WORK, options.workers)
-        label_map, noted = settings.label_map, _noting_faults(items, faults)
+        label_map, noted = settings.label_map, _noting_faults(items, faults.append)
         write_page(options.output, title, label_map.labels, label_map.background, noted, folder)
     return faults
 
@@ -153,13 +153,13 @@ def _draw_sheet(
 
     faults: list[str] = []
     drawings = in_chunks(partial(draw_all, settings), entries, _WORK, options.workers)
-    label_map, noted = settings.label_map, _noting_faults(drawings, faults)
+    label_map, noted = settings.label_map, _noting_faults(drawings, faults.append)
     write_sheet(options.output, title, label_map.labels, label_map.background, noted)
     return faults
 
 
-def _noting_faults(made: Iterable[T], faults: list[str]) -> Iterator[T]:
+def _noting_faults(made: Iterable[T], note: Callable[[str], None]) -> Iterator[T]:
     for one in made:
         if one.fault:
-            faults.append(one.fault)
+            note(one.fault)
         yield one
