@@ -129,9 +129,10 @@ class MissingFileError(SegmaskImportError):
 
 
 class StoreError(MissingFileError):
-    """A store does not answer as it should, so nothing is known of what was asked for.
+    """A store does not answer as it should, or an archive as a whole is gone while it is read.
 
-    It is no fault of an item, so it ends whatever reads: nothing may be left out because of it.
+    So nothing is known of what was asked for. It is no fault of an item, so it ends whatever reads:
+    nothing may be left out because of it.
     """
 
 

@@ -20,14 +20,14 @@ from ..errors import SegmaskError, UsageError
 from ..options import option_meant
 
 COMMANDS = {
-    "convert": "convert a dataset, as 'datum convert' does, with the options of an import",
-    "check": "say what is wrong with an archive, where, and how to mend it",
-    "preview": "draw a contact sheet of an archive: an HTML page or a PNG",
-    "from-masks": "make an archive that CVAT imports of a folder of masks",
-    "recover": "finish or undo an export into a folder that was cut short",
-    "shard": "cut archives into tables, COCO files or zips, by processes or a cluster",
-    "selfcheck": "say whether Datumaro finds the format, and with which versions",
-    "example": "write an example archive, to try the other commands on",
+    "convert": "convert an archive for training, or any dataset to any format",
+    "check": "say what is wrong with archives, where, and how to fix it",
+    "preview": "draw a contact sheet of archives: an HTML page or a PNG",
+    "from-masks": "make an archive for CVAT from a folder of masks",
+    "recover": "finish or undo an export that was cut short",
+    "shard": "cut archives into tables, COCO files or smaller zips, in parallel",
+    "selfcheck": "say whether Datumaro finds the format, and which versions are installed",
+    "example": "write an example archive, to try the other commands",
     "explain": "explain a kind of finding, or print the rules of the format",
     "completion": "print a script that completes the commands in bash or zsh",
 }

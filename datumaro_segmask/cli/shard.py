@@ -1,6 +1,5 @@
-"""Cut archives into shards of so many items each, a table (Parquet), COCO files or archives
-(zips), by several processes or a Dask cluster. A run that was cut short goes on where it
-stopped."""
+"""Cut archives into shards of N items each: tables (Parquet), COCO files or archives (zips), by
+several processes or a Dask cluster. A run that was cut short continues where it stopped."""
 
 from __future__ import annotations
 
@@ -39,15 +38,15 @@ KINDS: dict[str, Callable[[], Kind]] = {
 _SHOWN = 10  # errors of items
 
 EPILOG = """\
-Beside the shards stands _segmask.json, written last: it names them, counts items, instances and
-pixels by label, and has the errors of items that could not be read.
+The file _segmask.json is written last. It names the shards, counts items, instances and pixels by
+label, and lists the errors of items that could not be read.
 
-Upload each shard of --to segmask to a CVAT job or task of its own: an upload replaces all
+Upload each shard of --to segmask to its own CVAT job or task, because an upload replaces all
 annotations that are there.
 
 exit status:
   0  all shards are there
-  1  they are there, but for items that cannot be read
+  1  they are there, without the items that cannot be read
   2  an archive cannot be read, or other shards are in the way
 
 examples:
