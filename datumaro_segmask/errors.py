@@ -291,5 +291,13 @@ def printable(text: str) -> str:
 
 
 def counted(number: int, noun: str) -> str:
-    """Return a number and what it counts, as messages have it: ``1 pixel``, ``2,000 pixels``."""
-    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+    """Return a number and what it counts: ``1 pixel``, ``2,000 pixels``, ``3 classes``."""
+    return f"{number:,} {noun}" + ("" if number == 1 else "es" if noun.endswith("s") else "s")
+
+
+def numbered(number: int, plural: str) -> str:
+    """Return a number and a phrase, whose first word is a plural: ``1 item without an image``."""
+    noun, space, rest = plural.partition(" ")
+    if number == 1:
+        noun = noun.removesuffix("es" if noun.endswith(("xes", "sses")) else "s")
+    return f"{number:,} {noun}{space}{rest}"

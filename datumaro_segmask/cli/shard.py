@@ -11,8 +11,9 @@ from typing import Any
 
 from tqdm import tqdm
 
-from ..errors import SegmaskExportError, UsageError, printable
+from ..errors import SegmaskExportError, UsageError, counted, numbered, printable
 from ..options import READING, SEGMENTATIONS, ImportOptions, add_to, number_type
+from ..progress import is_watched
 from ..sharding import (
     PART_ITEMS,
     CocoShards,
@@ -105,7 +106,7 @@ def run(options: argparse.Namespace) -> int:
         kind = CocoShards(options.segmentation)
     plan = make_plan(options.path, options.shard_items)
     with tqdm(
-        total=len(plan), unit=" shards", delay=1, leave=False, disable=not sys.stderr.isatty()
+        total=len(plan), unit=" shards", delay=1, leave=False, disable=not is_watched()
     ) as bar:
         more: dict[str, Any] = {
             "reading": Reading(options.ignore_index, options.max_pixels),
@@ -130,16 +131,19 @@ def run(options: argparse.Namespace) -> int:
 
 def _report(manifest: dict[str, Any]) -> int:
     shards = len(manifest["parts"])
-    print(f"{manifest['items']:,} items in {shards:,} shards, {manifest['bytes']:,} bytes")
+    items, size = counted(manifest["items"], "item"), counted(manifest["bytes"], "byte")
+    print(f"{items} in {counted(shards, 'shard')}, {size}")
     for name, counts in manifest["labels"].items():
         shown = printable(name) or "(no label)"
-        print(f"  {shown}: {counts['instances']:,} instances, {counts['pixels']:,} pixels")
+        instances = counted(counts["instances"], "instance")
+        print(f"  {shown}: {instances}, {counted(counts['pixels'], 'pixel')}")
     for what, number in manifest["left_out"].items():
-        print(f"left out: {number:,} {what}")
+        print(f"left out: {numbered(number, what)}")
     errors = [error for part in manifest["parts"] for error in part["errors"]]
     for error in errors[:_SHOWN]:
         print(f"error: {printable(error['error'])}", file=sys.stderr)
     broken = manifest["broken"]
     if broken > _SHOWN:
-        print(f"and {broken - _SHOWN:,} more items that cannot be read", file=sys.stderr)
+        more = counted(broken - _SHOWN, "more item")
+        print(f"and {more} that cannot be read", file=sys.stderr)
     return FAULTS if broken else OK
