@@ -267,7 +267,7 @@ class _Conversion:
         width = max(map(len, self._counts.images), default=0)
         for subset, images in self._counts.images.items():
             labels = self._counts.labels[subset]
-            classes = "1 class" if len(labels) == 1 else f"{len(labels):,} classes"
+            classes = counted(len(labels), "class")
             print(
                 f"  {printable(subset):{width}}  {counted(images, 'image')}, "
                 f"{counted(labels.total(), 'object')} of {classes}"
@@ -495,7 +495,8 @@ def _by_datumaro(options: argparse.Namespace, chosen: dict[str, Any]) -> int:
     if options.input_format is not None:
         _check_format(options.input_format, DEFAULT_ENVIRONMENT.importers, "-if", "reads")
     with import_with(chosen, _OPTIONS_OF, partial(_refuse, chosen)):
-        return run_datum(["convert", *args, *(["--", *rest] if rest else [])])
+        command = ["convert", *args, *(["--", *rest] if rest else [])]
+        return run_datum(command, quiet=options.quiet, verbose=options.verbose)
 
 
 def _chosen(options: argparse.Namespace) -> dict[str, Any]:

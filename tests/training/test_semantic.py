@@ -582,7 +582,7 @@ def test_pictures_that_are_not_there_are_named(layout: str, tmp_path: Path, capl
         "nnunet": "imagesTr/a_0000.png",
     }[layout]
     (said,) = [r.getMessage() for r in caplog.records]
-    assert said.startswith("2 images are not in ")
+    assert said.startswith("2 images not in ")
     assert place in said
 
 

@@ -1,5 +1,5 @@
-"""Draw a contact sheet of one or several archives: for each item the image, the class mask, and the
-instances with their outlines and numbers; and a legend with the labels' colours and counts."""
+"""Draw a contact sheet of archives. For each item it shows the image, the class mask, and the
+instances with their outlines and numbers. A legend has the colours and the counts of the labels."""
 
 from __future__ import annotations
 
@@ -33,19 +33,19 @@ _WORK = "Drawing masks"
 T = TypeVar("T", Drawing, PageItem)
 
 EPILOG = """\
-A page of few items is one file, to be sent by mail. Beside a page of more than --inline items
-stands a folder, OUT without .html and with _files, which belongs to it.
+A page with few items is one file, which you can send by mail. A page with more than --inline items
+also needs the folder beside it, whose name is OUT with _files instead of .html.
 
 keys:
   arrows   from item to item, in the sheet and in the large view
-  Enter    open the large view, Escape: close it
+  Enter    open the large view; Escape, or Back of the browser, closes it
   1 2 3    image, classes, instances
   + - 0    zoom; so do the wheel and two fingers. Drag to move
   /        find an id
 
 exit status:
   0  the sheet is drawn
-  1  it is drawn, but for items that cannot be read; 'check' says why
+  1  it is drawn without the items that cannot be read; 'check' says why
   2  there is no archive that could be read, or the output is there already
 
 examples:
@@ -67,7 +67,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         type=number_type(least=0),
         default=_INLINE,
         metavar="N",
-        help="Items up to which a page is one file (default: %(default)s)",
+        help="Write a page of up to N items as one file (default: %(default)s)",
     )
     parser.add_argument(
         "--side",
