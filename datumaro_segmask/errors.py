@@ -166,11 +166,13 @@ class UndeclaredColorError(SegmaskImportError):
     """A class mask holds colours or values that the label map does not declare.
 
     ``undeclared`` has these (packed colours or gray values) and the number of pixels of each.
+    ``cause`` is what to do about all of them, None if each is a case of its own.
     """
 
     kind = "undeclared-color"
     section = 2
     undeclared: Sequence[tuple[int, int]] = ()
+    cause: str | None = None
 
 
 class MaskSizeError(SegmaskImportError):

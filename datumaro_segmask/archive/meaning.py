@@ -171,7 +171,7 @@ class ClassLookup:
         values = np.array(list(totals), np.int64)
         meanings = self._by_index(values) if in_gray else self._by_color(values)
         bad = values[meanings == _UNDECLARED].tolist()
-        return undeclared_error({n: totals[n] for n in bad}, in_gray, self._map, where)
+        return undeclared_error({n: totals[n] for n in bad}, in_gray, self._map, where, data)
 
 
 def numbers_of(values: IntArray, reader: MaskReader) -> IntArray:

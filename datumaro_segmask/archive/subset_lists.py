@@ -45,6 +45,8 @@ def parse_subset_list(
         if not line or (line.startswith("#") and len(line) <= layout.MAX_LINE and not exists(line)):
             continue
         try:
+            if number == 1:
+                _check_is_no_head(line, place, exists)
             item_id = _parse_id(line, place, exists)
         except SegmaskImportError as error:
             report(error)
@@ -83,6 +85,20 @@ def _parse_id(line: str, where: str, exists: Callable[[str], bool]) -> str:
             "remove the line, or give the item another name",
         )
     return item_id
+
+
+def _check_is_no_head(line: str, where: str, exists: Callable[[str], bool]) -> None:
+    """Raise SubsetListError for the head of a table, of which an item would come."""
+    words = [re.sub(r"[\W_]", "", column.lower()) for column in re.split(r"[,;\t]", line)]
+    is_head = words[0] in _HEADS if len(words) == 1 else _HEADS_OF_IDS.issuperset(words)
+    if is_head and not _is_id(line, exists):
+        raise SubsetListError(
+            f"the line {line[:_SHOWN]!r} seems to be the head of a table",
+            where,
+            "one item id a line, and nothing else",
+            "remove the line",
+            kind="list-line",
+        )
 
 
 def _check_is_one_id(line: str, where: str, exists: Callable[[str], bool]) -> None:
@@ -146,6 +162,14 @@ def _exists(name: str, exists: Callable[[str], bool]) -> bool:
 
 
 _PATH = re.compile(rf"(^|/)({layout.IMAGES}|{layout.CLASS_MASKS}|{layout.INSTANCE_MASKS})/|^/|^\w:")
+_HEADS = {
+    "imageid", "imgid", "itemid", "frameid", "imagename", "imgname", "filename", "imagepath",
+    "filepath",
+}  # fmt: skip
+_HEADS_OF_IDS = _HEADS | {
+    "id", "image", "img", "item", "frame", "name", "file", "path", "split", "subset", "set",
+    "label", "labels", "class", "classes", "mask", "maskpath", "width", "height", "index",
+}  # fmt: skip
 _NUMBER = re.compile(r"-?[0-9.]+")
 _CSV = re.compile(r"[^\s,;]+([,;][^\s,;]*)+")  # a comma in a name has a space behind it, or before
 _COLUMNS = re.compile(r"\s*[\t,;]\s*|\s+")

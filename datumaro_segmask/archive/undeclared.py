@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 
+import cv2
 import numpy as np
 
 from .. import colors
@@ -28,15 +29,19 @@ _SMOOTH = 32  # as many colours come from smoothing, not from a forgotten line
 _BINARY = 255  # what marks the objects of a binary mask, or pixels without a label
 _ADD_LINES = "add the missing lines to the label map"
 _NEAREST = 2  # declared colours named beside each of them
+_TRANSPARENT = (
+    "save the mask without alpha, with the background's colour where it was transparent: these "
+    "colours lie under transparent pixels only, but they count"
+)
 _LUMA = np.array([0.299, 0.587, 0.114])  # how tools make gray of colour (ITU-R BT.601)
 
 
 def undeclared_error(
-    totals: Mapping[int, int], in_gray: bool, label_map: LabelMap, where: str
+    totals: Mapping[int, int], in_gray: bool, label_map: LabelMap, where: str, data: bytes
 ) -> UndeclaredColorError:
     """Return the error for values (packed colours, or gray) with their numbers of pixels.
 
-    Most pixels first.
+    Most pixels first. ``data`` is the mask.
     """
     found = sorted(totals.items(), key=lambda pair: -pair[1])
     shown = [
@@ -54,16 +59,29 @@ def undeclared_error(
     else:
         what = f"{counted(len(found), 'colour')} of the mask {is_one} not in the label map"
         expected = f"only the {counted(len(label_map.labels), 'colour')} of {label_map.where}"
+    cause = _TRANSPARENT if _are_hidden(totals, data) else cause_of(totals, in_gray, label_map)
     typical = _BINARY if in_gray and _BINARY in totals else found[0][0]
     error = UndeclaredColorError(
         f"{what}: {_listed(shown, len(found))}",
         where,
         expected,
-        cause_of(totals, in_gray, label_map) or remedy_of(typical, in_gray),
+        cause or remedy_of(typical, in_gray),
         kind="undeclared-value" if in_gray else None,
     )
-    error.undeclared = found
+    error.undeclared, error.cause = found, cause
     return error
+
+
+def _are_hidden(totals: Mapping[int, int], data: bytes) -> bool:
+    """Tell whether all pixels of some packed colours are transparent."""
+    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if pixels is None or pixels.ndim < 3 or pixels.shape[2] < 4 or pixels.dtype != np.uint8:
+        return False
+    hidden = colors.pack(pixels[pixels[..., 3] == 0][:, 2::-1])
+    found = dict(
+        zip(*(each.tolist() for each in np.unique(hidden, return_counts=True)), strict=True)
+    )
+    return all(found.get(value) == count for value, count in totals.items())
 
 
 def nearest(packed: int, label_map: LabelMap) -> str:

@@ -410,6 +410,10 @@ def _check_target(out: str, overwrite: bool) -> None:
         )
 
 
+_PICTURES = ("image_dir", "image_zip")
+"""Formats of Datumaro for pictures alone, which have to be named: nothing would be converted."""
+
+
 def _detected(path: str) -> str:
     """Return the format of a data set; says what is wrong with what is no data set."""
     found = DEFAULT_ENVIRONMENT.detect_dataset(path, depth=2) if os.path.exists(path) else []
@@ -420,7 +424,7 @@ def _detected(path: str) -> str:
             "one format",
             f"name it, as in '-if {found[0]}'",
         )
-    if not found:
+    if not found or found[0] in _PICTURES:
         open_archive(path)  # which says what is there, and what to type
         return NAME
     return str(found[0])

@@ -19,7 +19,7 @@ import orjson
 from ..arrays import Size
 from ..errors import SourceError, UnpaintableError, counted
 from ..regions import Geometry, Instance, Polygon, Rle
-from ..storage import layout, open_plain
+from ..storage import layout, open_plain, to_unpack
 from ..training import cover
 from .coco import ANNOTATIONS, IMAGES
 
@@ -268,6 +268,8 @@ def _load(path: str) -> Any:
         what = error.strerror or type(error).__name__
         raise SourceError(f"the file cannot be read ({what})", path) from error
     except orjson.JSONDecodeError as error:
+        if remedy := to_unpack(path):
+            raise SourceError("this is a packed file", path, "JSON, or a folder", remedy) from None
         raise SourceError(
             f"this is no JSON: {error.msg}",
             f"{path}:{error.lineno}",

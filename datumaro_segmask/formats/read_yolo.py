@@ -23,7 +23,7 @@ from ..arrays import Size
 from ..errors import SourceError, counted
 from ..regions import Instance
 from ..regions.rle import join, runs_of_pixels
-from ..storage import layout, open_plain
+from ..storage import layout, open_plain, to_unpack
 from ..training import unite
 from .data_file import DATA_FILE, IMAGES
 from .yolo import LABELS, label_place
@@ -178,8 +178,7 @@ def _root_of(path: str) -> tuple[str, str | None]:
     if os.path.isfile(path):
         if path.lower().endswith(_YAML):
             return os.path.dirname(os.path.abspath(path)), path
-        remedy = "unpack it first" if path.lower().endswith((".zip", ".tar", ".gz")) else ""
-        raise SourceError("this is a file", path, "data.yaml, or a folder", remedy)
+        raise SourceError("this is a file", path, "data.yaml, or a folder", to_unpack(path))
     root = os.path.abspath(path)
     for _ in range(layout.MAX_DEPTH):
         data_file = _data_file_in(root)
@@ -520,6 +519,14 @@ def _labels_folder(root: str) -> str:
 def _no_labels(found: YoloDataset, root: str, labels: str | None) -> SourceError:
     """Return the error of pictures without labels; ``labels`` is the folder where these lie."""
     pictures = [picture for some in found.subsets.values() for picture in some.values()]
+    packed = [name for name in sorted(os.listdir(root)) if name.lower().endswith(".zip")]
+    if not pictures and packed:
+        return SourceError(
+            f"there are no pictures, but {', '.join(packed[:_SHOWN])}",
+            root,
+            "data.yaml, or folders of pictures and labels",
+            to_unpack(os.path.join(root, packed[0])),
+        )
     if not pictures:
         return SourceError(
             "there are no pictures, and YOLO's labels need their sizes",

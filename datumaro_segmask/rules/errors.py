@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 
 from .. import colors
-from ..archive import LabelMap, cause_of, nearest, remedy_of
+from ..archive import LabelMap, nearest, remedy_of
 from ..errors import MaskSizeError, SegmaskImportError, UndeclaredColorError
 from ..storage import Storage, layout
 from .rule import Finding
@@ -40,9 +40,8 @@ def _undeclared(
 ) -> Iterator[Finding]:
     found = error.undeclared
     in_gray = error.kind == "undeclared-value"
-    cause = cause_of([value for value, _ in found], in_gray, label_map)
     for number, pixels in found[:_OWN]:
-        fix = cause or remedy_of(number, in_gray)
+        fix = error.cause or remedy_of(number, in_gray)
         if in_gray:
             value = str(number)
             what = f"{value} is none of the {len(label_map.labels):,} lines of the label map"

@@ -10,6 +10,7 @@ from itertools import chain, islice
 
 from ..archive import (
     as_png,
+    has_masks,
     inner_archives,
     masked_ids,
     masks_in,
@@ -51,7 +52,23 @@ def unlisted_masks(facts: ArchiveFacts) -> Iterator[Met]:
 
     for item_id, mask in masked_ids(facts.storage, is_left_out) if facts.archive.has_lists else ():
         fix = "add its id to a list to import it"
+        below = _folder_too_deep(facts, item_id)
+        if below is not None:
+            top = mask.partition("/")[0]
+            fix = f"move the masks of {top}/{below} up to {top}, as the lists name the items "
+            fix += f"without {below + '/'!r}"
         yield Met(mask, "no list names it, so it is left out", fix, item_id)
+
+
+def _folder_too_deep(facts: ArchiveFacts, item_id: str) -> str | None:
+    """Return the folder without which the lists have an id, None if they do not have it."""
+    at = item_id.find("/")
+    while at >= 0:
+        rest = item_id[at + 1 :]
+        if facts.archive.lists(rest) and not has_masks(facts.storage, rest):
+            return item_id[:at]
+        at = item_id.find("/", at + 1)
+    return None
 
 
 @rule(
@@ -230,7 +247,28 @@ def no_masks(facts: ArchiveFacts) -> Iterator[Met]:
         what = f"none of the {counted(count, 'listed item')} has a mask"
         folders = f"{layout.CLASS_MASKS} and {layout.INSTANCE_MASKS}"
         fix = f"if there should be some, put them in {folders}, named as the lists name the items"
+        masked = [item_id for item_id, _ in islice(masked_ids(facts.storage), _LOOKED_AT)]
+        below = next(filter(None, (_folder_too_deep(facts, item_id) for item_id in masked)), None)
+        listed = _listed_too_deep(facts, set(masked))
+        if below is not None:
+            what += f", but masks in {layout.CLASS_MASKS}/{below} have their names"
+            fix = f"move the masks of the folders {below!r} one up, to {folders}"
+            fix = fix if "/" not in below else fix.replace(" one up,", "")
+        elif listed is not None:
+            what += f", but masks have the names without {listed + '/'!r}"
+            fix = f"move the masks into {folders.replace(' and', f'/{listed} and')}/{listed}, or "
+            fix += f"write the ids without {listed + '/'!r} into the lists"
         yield Met(layout.CLASS_MASKS, what, fix)
+
+
+def _listed_too_deep(facts: ArchiveFacts, masked: set[str]) -> str | None:
+    """Return the folder of a listed id without which it has a mask, None if there is none."""
+    for ids in facts.subsets.values():
+        for item_id in islice(ids, _LOOKED_AT):
+            folder, _, name = item_id.rpartition("/")
+            if folder and name in masked:
+                return folder
+    return None
 
 
 @rule(

@@ -34,7 +34,11 @@ FIELDS = [
     pa.field("error", pa.string()),
 ]
 NAMES = [field.name for field in FIELDS]
+SHOWN = pa.field("label_name", pa.string())
+"""The column that readers are shown beside ``label``. Nothing is read of it, so a table of an
+earlier version, which lacks it, is a table."""
 ROWS_AT_ONCE = 1 << 14
+_REPEATED = ["item_id", "subset", "image", "label", "label_name"]
 
 Row: TypeAlias = tuple[Any, ...]
 
@@ -51,7 +55,8 @@ def schema(label_map: LabelMap) -> pa.Schema:
         for label in label_map.labels
     ]
     text = json.dumps({"version": 1, "labels": labels}, ensure_ascii=False, sort_keys=True)
-    return pa.schema(FIELDS, metadata={KEY: text.encode(errors="replace")})
+    found = pa.schema(FIELDS, metadata={KEY: text.encode(errors="replace")})
+    return found.insert(NAMES.index("label") + 1, SHOWN)
 
 
 def rows_of(entry: Entry, item: Item | SegmaskImportError) -> Iterator[Row]:
@@ -71,15 +76,19 @@ def rows_of(entry: Entry, item: Item | SegmaskImportError) -> Iterator[Row]:
 def make_table(rows: Iterable[Row], label_map: LabelMap) -> pa.Table:
     """Return rows as a table."""
     columns = zip(*rows, strict=True)
-    arrays = [pa.array(column, field.type) for column, field in zip(columns, FIELDS, strict=False)]
+    arrays = {f.name: pa.array(column, f.type) for column, f in zip(columns, FIELDS, strict=False)}
     found = schema(label_map)
-    return pa.table(arrays, schema=found) if arrays else found.empty_table()
+    if not arrays:
+        return found.empty_table()
+    names = [label.name.encode(errors="replace").decode() for label in label_map.labels]
+    arrays[SHOWN.name] = pa.array(names, pa.string()).take(arrays["label"])
+    return pa.table(arrays, schema=found)
 
 
 def write_parquet(rows: Iterable[Row], label_map: LabelMap, file: IO[bytes]) -> int:
     """Write rows as a Parquet file; return how many there were."""
     count = 0
-    options = {"compression": "zstd", "use_dictionary": ["item_id", "subset", "image", "label"]}
+    options = {"compression": "zstd", "use_dictionary": _REPEATED}
     with pq.ParquetWriter(file, schema(label_map), write_statistics=True, **options) as writer:
         batch: list[Row] = []
         for row in rows:

@@ -20,7 +20,7 @@ from .read import MAX_FILE_BYTES, Entry, FolderStorage, Storage, image_rank
 from .record import Aside, Record, is_recorded
 from .remote.file import files_at
 from .remote.store import Store, is_url, shown, url_of
-from .strangers import unreadable
+from .strangers import to_unpack, unreadable
 from .write import ZIP_DATE, FolderSink, Sink, SubsetLists, ZipSink, check_on_disk
 from .zip.archive import ZipStorage
 
@@ -30,6 +30,6 @@ __all__ = [
     "SubsetLists", "WriteLock", "ZipSink", "ZipStorage", "absolute", "archive_roots", "at",
     "check_on_disk", "entries", "files_at", "fitting", "folder_roots", "holds_archive",
     "image_rank", "is_alone", "is_inside", "is_recorded", "is_url", "open_plain",
-    "open_storage", "plan_save", "recover", "shown", "stagings", "unreadable", "url_of",
-    "version",
+    "open_storage", "plan_save", "recover", "shown", "stagings", "to_unpack", "unreadable",
+    "url_of", "version",
 ]  # fmt: skip

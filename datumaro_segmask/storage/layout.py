@@ -45,8 +45,10 @@ IMAGE_SUFFIXES = (
 """The suffixes of images: those that Datumaro takes, and ``.gif``."""
 
 UNREAD_IMAGE_SUFFIXES = (
-    *(".avif", ".heic", ".heif", ".jxl", ".dng", ".cr2", ".nef", ".arw"),
-    *(".dcm", ".nii", ".nii.gz", ".nrrd", ".mha", ".npy", ".npz"),
+    *(".avif", ".heic", ".heif", ".jxl", ".svg", ".psd", ".pdf", ".raw"),
+    *(".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf"),
+    *(".dcm", ".nii", ".nii.gz", ".nrrd", ".mha", ".mhd", ".npy", ".npz", ".mat", ".h5", ".fits"),
+    *(".czi", ".svs", ".ndpi", ".mp4", ".avi", ".mov", ".mkv"),
 )
 """The suffixes of pictures that are not read as images."""
 
@@ -257,11 +259,13 @@ def problem_of_listed(item_id: str, has_mask: bool) -> str | None:
 def roots_of(names: Iterable[str], max_depth: int = MAX_DEPTH) -> list[str]:
     """Return the folders, among those of ``names``, in which an archive's layout begins.
 
-    A root ends in ``/`` but for the top, which is ``""``. Only the shallowest level that has any
-    counts. ``names``: file paths relative to the top, with ``/``.
+    A root ends in ``/`` but for the top, which is ``""``. Only the shallowest level that has masks
+    counts, or that has lists if there are no masks. ``names``: file paths relative to the top, with
+    ``/``.
     """
-    marks = tuple(f"{mark}/" for mark in MARKS)
-    roots: dict[int, set[str]] = {}
+    masks = tuple(f"{mark}/" for mark in MARKS if mark != SUBSETS)
+    marks = (*masks, f"{SUBSETS}/")
+    roots: dict[tuple[bool, int], set[str]] = {}
     known: tuple[str, ...] = ()  # where nearly all names of a large archive begin
     for name in names:
         if name.startswith(known) or is_litter(name):
@@ -271,7 +275,9 @@ def roots_of(names: Iterable[str], max_depth: int = MAX_DEPTH) -> list[str]:
             rest = "/".join(parts[depth:])
             if rest.startswith(marks):
                 root = "".join(f"{part}/" for part in parts[:depth])
-                roots.setdefault(depth, set()).add(root)
-                known = known or tuple(root + mark for mark in marks)
+                lacks_masks = not rest.startswith(masks)
+                roots.setdefault((lacks_masks, depth), set()).add(root)
+                if not lacks_masks:
+                    known = known or tuple(root + mark for mark in marks)
                 break
     return sorted(roots[min(roots)]) if roots else []

@@ -115,21 +115,29 @@ def archive_roots(path: str) -> list[str]:
     """Return where archives may begin at ``path``; an import and detection both ask this.
 
     They are ``path`` itself if it is a file; else the folders, up to three down, that have a
-    folder of the layout, all of one depth; else the only zip in these folders. A zip further down
-    counts only if it holds an archive.
+    folder of masks, all of one depth, or lists if no folder has masks; else the only zip in these
+    folders. A zip further down counts only if it holds an archive.
     """
     if os.path.isfile(path):
         return [path]
     level, zips, is_near = [path], list[str](), False
+    with_lists: list[str] = []
     for depth in range(layout.MAX_DEPTH + 1):
-        found = [f for f in level if any(os.path.isdir(os.path.join(f, m)) for m in layout.MARKS)]
+        found = [f for f in level if _has_any(f, (layout.CLASS_MASKS, layout.INSTANCE_MASKS))]
         if found:
             return found
+        with_lists = with_lists or [f for f in level if _has_any(f, (layout.SUBSETS,))]
         inside = [_look_into(folder) for folder in level]
         level = [below for folders, _ in inside for below in folders]
         if not zips:
             zips, is_near = [file for _, files in inside for file in files], depth == 0
+    if with_lists:
+        return with_lists
     return zips if len(zips) == 1 and (is_near or _roots_in_zip(zips[0])) else []
+
+
+def _has_any(folder: str, marks: Iterable[str]) -> bool:
+    return any(os.path.isdir(os.path.join(folder, mark)) for mark in marks)
 
 
 def folder_roots(path: str) -> list[str]:

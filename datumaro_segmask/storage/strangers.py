@@ -14,6 +14,7 @@ from itertools import islice
 from .. import signatures
 from ..errors import ArchiveError, MissingFileError, printable
 from . import layout
+from .plain import open_plain
 
 COPY = "copy or export the archive again, it is damaged"
 
@@ -36,6 +37,7 @@ _FOREIGN = {
     "data.yaml": "YOLO",
     "dataset.json": "nnU-Net",
 }
+_CONVERTED = {"YOLO", "COCO or Datumaro"}  # which `convert` reads by itself
 _FOREIGN_FOLDERS = {  # and of which suffix the files in them are
     "annotations": ("COCO or Datumaro", (".json", ".xml")),
     "labels": ("YOLO", (".txt",)),
@@ -220,8 +222,30 @@ def _foreign(where: str, names: list[str], in_zip: bool) -> _Reason:
         format_name = _FOREIGN.get(name) or (of_folder if is_theirs else None)
         if format_name:
             what = f"no archive of segmentation masks is here; {name} belongs to {format_name}"
-            return what, f"export it again, as 'Segmentation mask 1.1': {_EXPORT}"
+            if format_name not in _CONVERTED:
+                return what, f"export it again, as 'Segmentation mask 1.1': {_EXPORT}"
+            unpack, folder = _unpacked(where, in_zip)
+            fix = f"unpack it ({unpack}); " if in_zip else ""
+            fix += f"'datumaro-segmask convert {shlex.quote(folder)} -f segmask -o archive' makes "
+            return what, f"{fix}an archive of it"
     return None
+
+
+def _unpacked(where: str, in_zip: bool) -> tuple[str, str]:
+    """Return what to type to unpack a zip, "" for a folder, and the folder that there is then."""
+    if in_zip:
+        return _unpacking(signatures.ZIP, where)
+    return "", "DIR" if "://" in where else where
+
+
+def to_unpack(path: str) -> str:
+    """Return what to do about a packed file in the place of a folder, "" if it is none."""
+    with open_plain(path) as file:
+        kind = signatures.kind_of(file.read(signatures.HEAD))
+    if kind not in signatures.PACKED:
+        return ""
+    command, folder = _unpacking(str(kind), path)
+    return f"unpack it ({command}), and give the folder {folder}"
 
 
 def _loose_masks(where: str, names: list[str], in_zip: bool) -> _Reason:
@@ -237,9 +261,7 @@ def _loose_masks(where: str, names: list[str], in_zip: bool) -> _Reason:
         and layout.split_suffix(name)[1].lower() in layout.IMAGE_SUFFIXES
         and layout.split_suffix(posixpath.basename(name))[0] in stems
     ]
-    unpack, top = _unpacking(signatures.ZIP, where) if in_zip else ("", where)
-    if "://" in where and not in_zip:
-        top = "DIR"
+    unpack, top = _unpacked(where, in_zip)
     command = f"datumaro-segmask from-masks {_only_folder(top, found)}"
     if pictures:
         command += f" --images {_only_folder(top, pictures)}"

@@ -109,13 +109,14 @@ def check_size(size: Size | None, picture: Size | None, where: str) -> Size | No
 
 
 def planes_of_segments(
-    ids: Any, infos: Sequence[Mapping[str, Any]], where: str
+    ids: Any, infos: Sequence[Mapping[str, Any]] | Mapping[int, tuple[int, int]], where: str
 ) -> tuple[IntArray, IntArray]:
     """Return the class and the instance number of each pixel of a plane of ids.
 
     ``ids``: (height, width); ``infos``: for each id its ``id``, and ``label_id`` (transformers) or
-    ``category_id`` (COCO, detectron2). What has no info is nothing. What was fused, or is no
-    ``isthing``, is stuff, with the number 0. Raises ArraysError.
+    ``category_id`` (COCO, detectron2); or, by id, its class and its instance number. What has no
+    info is nothing. What was fused, or is no ``isthing``, is stuff, with the number 0. Raises
+    ArraysError.
     """
     plane = as_whole(ids, "ids", where)
     if plane.ndim != 2:
@@ -124,6 +125,11 @@ def planes_of_segments(
         )
     classes = np.full(plane.shape, NOTHING, np.int64)
     numbers = np.zeros(plane.shape, np.int64)
+    if isinstance(infos, Mapping):
+        for segment, (label, number) in infos.items():
+            here = plane == segment
+            classes[here], numbers[here] = label, number
+        return classes, numbers
     for number, info in enumerate(infos, 1):
         label = info.get("label_id", info.get("category_id"))
         if label is None or "id" not in info:

@@ -11,7 +11,7 @@ import pytest
 
 from datumaro_segmask import cli, errors
 
-from ..archives import archive, as_folder, gray, png, rgb
+from ..archives import archive, as_folder, as_zip, gray, png, rgb
 from ..formats.yolo_sets import RING, tree
 from ..training.test_exporters import objects_of
 from ..whole.test_datum import run
@@ -265,3 +265,15 @@ def test_nearly_the_name_of_a_format(written: str, meant: str, tmp_path: Path, c
         status, _, said = call(capsys, STREET, *options, "-o", out)
         assert (status, remedy in said) == (2, True), said
     assert not out.exists()
+
+
+@pytest.mark.parametrize("is_below", [False, True])
+def test_a_zip_of_another_format_is_to_be_unpacked(is_below: bool, tmp_path: Path, capsys) -> None:
+    """Datumaro takes a folder with a zip of pictures for pictures without objects."""
+    (tmp_path / "x").mkdir()
+    path = as_zip(tree(), tmp_path / "x/set")
+    out = tmp_path / "out"
+    status, _, said = call(capsys, path.parent if is_below else path, "-f", "segmask", "-o", out)
+    assert (status, out.exists()) == (1, False)
+    assert f"unzip {path} -d set" in said
+    assert "'datumaro-segmask convert set -f segmask -o archive'" in said

@@ -93,6 +93,11 @@ def test_options_of_components(tmp_path: Path) -> None:
     assert content(tmp_path / "t.zip") == {("default", "a"): [("road", 1, 2)]}
 
 
+def test_pixels_that_touch_at_a_corner_are_one_component(tmp_path: Path) -> None:
+    assert make(tmp_path, {"a.png": gray("100 010 000 002")}) == 0
+    assert content(tmp_path / "t.zip") == {("default", "a"): [("car", 1, 2), ("road", 2, 1)]}
+
+
 def test_instances_from_a_folder(tmp_path: Path) -> None:
     """What they leave out becomes components, for CVAT takes no class pixels without instance."""
     as_folder({"a.png": gray("7700 0000")}, tmp_path / "numbers")

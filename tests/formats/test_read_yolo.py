@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -11,6 +12,7 @@ from pycocotools import mask as mask_utils
 
 from datumaro_segmask.arrays import Size
 from datumaro_segmask.errors import SourceError
+from datumaro_segmask.formats.read_coco import open_coco
 from datumaro_segmask.formats.read_yolo import (
     YoloDataset,
     YoloLabels,
@@ -284,10 +286,24 @@ def test_predictions_of_two_runs_in_one_file(tmp_path: Path) -> None:
         read(f"{RING}\n{RING} 0.5\n", tmp_path)
 
 
-def test_an_archive_is_to_be_unpacked(tmp_path: Path) -> None:
+@pytest.mark.parametrize("read", [open_yolo, open_coco])
+@pytest.mark.parametrize(
+    ("data", "command"), [(b"PK\3\4", "unzip {} -d set"), (b"\x1f\x8b", "tar -xf {} -C set")]
+)
+def test_an_archive_is_to_be_unpacked(
+    data: bytes, command: str, read: Callable[[str], object], tmp_path: Path
+) -> None:
+    path = tmp_path / "set.zip"
+    path.write_bytes(data)
+    with pytest.raises(SourceError) as caught:
+        read(str(path))
+    assert command.format(path) in caught.value.remedy
+
+
+def test_a_folder_of_a_zip_says_so(tmp_path: Path) -> None:
     (tmp_path / "set.zip").write_bytes(b"PK\3\4")
-    with pytest.raises(SourceError, match="unpack it first"):
-        open_yolo(str(tmp_path / "set.zip"))
+    with pytest.raises(SourceError, match=r"no pictures, but set.zip.*unzip .*set.zip -d set"):
+        open_yolo(str(tmp_path))
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ from datumaro_segmask.rules import RULES, SEVERITIES, Finding, severity_of, writ
 from datumaro_segmask.rules.cvat import polygons_of_cvat
 from datumaro_segmask.storage import layout
 
-from ..archives import LABELS, Files, archive, as_folder, jpeg, rgb
+from ..archives import LABELS, Files, archive, as_folder, jpeg, plane, png, rgb
 
 BIG = rgb("111222 111222 111222")
 
@@ -286,7 +286,9 @@ def test_polygons_of_cvat_are_those_that_datumaro_makes() -> None:
     assert seen > 100
 
 
-@pytest.mark.parametrize("suffix", [".avif", ".HEIC", ".dcm", ".nii.gz", ".npy", ".dng"])
+@pytest.mark.parametrize(
+    "suffix", [".avif", ".HEIC", ".dcm", ".nii.gz", ".npy", ".dng", ".psd", ".mp4"]
+)
 def test_pictures_of_types_that_are_not_read_are_a_note(suffix: str, tmp_path: Path) -> None:
     files = archive({"a": BIG}, {"a": BIG})
     path = str(as_folder({**files, f"JPEGImages/a{suffix}": b"no image"}, tmp_path / "task"))
@@ -301,3 +303,44 @@ def test_a_list_in_csv_is_an_error_with_the_remedy(line: str, tmp_path: Path) ->
     found = found_in(str(as_folder(files, tmp_path / "task")), for_cvat=False)
     fixes = [f.fix for f in found if f.kind == "list-line"]
     assert fixes == ["write only the id, here 'a'"]
+
+
+@pytest.mark.parametrize("below", ["train", "masks/x"])
+def test_masks_too_deep_name_the_folder(below: str, tmp_path: Path) -> None:
+    masks = {f"{below}/a": BIG}
+    files = archive(masks, masks, lists={"default": "a\n"})
+    found = {f.kind: f for f in found_in(str(as_folder(files, tmp_path / "task")), False)}
+    assert f"masks in SegmentationClass/{below} have their names" in found["no-masks"].what
+    assert f"without '{below}/'" in found["unlisted-masks"].fix
+
+
+def test_lists_too_deep_name_the_folder(tmp_path: Path) -> None:
+    files = archive({"a": BIG}, {"a": BIG}, lists={"default": "train/a\n"})
+    found = {f.kind: f for f in found_in(str(as_folder(files, tmp_path / "task")), False)}
+    assert "masks have the names without 'train/'" in found["no-masks"].what
+    assert "into SegmentationClass/train and SegmentationObject/train" in found["no-masks"].fix
+
+
+@pytest.mark.parametrize(
+    "line", ["image_id,split", "filename;label", "image_id", "File Name,Class"]
+)
+def test_the_head_of_a_table_is_no_item(line: str, tmp_path: Path) -> None:
+    files = archive({"a": BIG}, {"a": BIG}, lists={"default": f"{line}\na\n"})
+    (found,) = found_in(str(as_folder(files, tmp_path / "task")), for_cvat=False)
+    assert (found.kind, found.fix) == ("list-line", "remove the line")
+    files = archive({line: BIG}, {line: BIG})
+    assert found_in(str(as_folder(files, tmp_path / "item")), for_cvat=False) == []
+
+
+def test_white_under_transparent_pixels_says_so(tmp_path: Path) -> None:
+    """As drawing programs write it where nothing was drawn."""
+    table = np.array([(255, 255, 255, 0), (128, 0, 0, 255)], np.uint8)
+    mask = png(table[plane("000111 000111 000111")])
+    files = archive({"a": mask}, {"a": rgb("000111 000111 000111")})
+    (found,) = found_in(str(as_folder(files, tmp_path / "task")), for_cvat=False)
+    assert (found.kind, found.value) == ("undeclared-color", "255,255,255")
+    assert found.fix.startswith("save the mask without alpha")
+    table[0, 3] = 1
+    files["SegmentationClass/a.png"] = png(table[plane("000111 000111 000111")])
+    (found,) = found_in(str(as_folder(files, tmp_path / "seen")), for_cvat=False)
+    assert "alpha" not in found.fix

@@ -98,12 +98,32 @@ def test_rows(tmp_path: Path) -> None:
         ("broken", None, None, None, None),
     ]
     assert [(r["height"], r["width"]) for r in rows] == [(2, 3)] * 3 + [(None, None)] * 2
+    assert [r["label_name"] for r in rows] == ["car", "road", "road", None, None]
     assert "no PNG" in rows[-1]["error"]
     assert {row["error"] for row in rows[:-1]} == {None}
     labels = json.loads(table.schema.metadata[b"segmask"])["labels"]
     assert [(label["name"], label["color"]) for label in labels] == [
         ("background", [0, 0, 0]), ("car", [128, 0, 0]), ("road", [0, 128, 0])
     ]  # fmt: skip
+
+
+def test_tables_of_earlier_versions_lack_the_names_of_labels(tmp_path: Path) -> None:
+    table = to_table(str(as_folder(archive({"a": rgb("012")}, {"a": rgb("011")}), tmp_path / "x")))
+    old = table.drop_columns(["label_name"])
+    written = tmp_path / "old"
+    written.mkdir()
+    pq.write_table(old, written / "a.parquet")
+    assert [*read_table(old)] == [*read_table(table)] == [*read_table(str(written))]
+    assert old.num_columns == 11
+
+
+@pytest.mark.parametrize("reader", ["pandas", "polars"])
+def test_others_see_the_names_of_labels(reader: str, tmp_path: Path) -> None:
+    module = pytest.importorskip(reader)
+    path = as_folder(archive({"a": rgb("012")}, {"a": rgb("011")}), tmp_path / "x")
+    write_table(str(path), str(tmp_path / "table"))
+    frame = module.read_parquet(tmp_path / "table/part-000000.parquet")
+    assert [*frame["label_name"]] == ["car", "road"]
 
 
 def test_broken_items_are_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -187,6 +207,14 @@ def test_several_archives_with_other_labels(tmp_path: Path) -> None:
     assert [[labels[m.label].name for m in item.annotations] for item in both] == [
         ["car", "road"], ["car", "sky"]
     ]  # fmt: skip
+
+
+def test_rows_stand_in_groups_that_are_worth_reading(tmp_path: Path) -> None:
+    path = as_folder(archive({name: gray("12 21") for name in "abc"}), tmp_path / "task")
+    write_table(str(path), str(tmp_path / "out"))
+    (part,) = (tmp_path / "out").glob("*.parquet")
+    found = pq.ParquetFile(part).metadata
+    assert (found.num_rows, found.num_row_groups) == (6, 1)
 
 
 def test_two_items_of_one_id(tmp_path: Path) -> None:

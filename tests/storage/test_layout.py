@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,7 +21,10 @@ from datumaro_segmask.storage.layout import (
     roots_of,
     split_suffix,
 )
+from datumaro_segmask.storage.open import archive_roots
 from datumaro_segmask.storage.zip.records import decode_name
+
+from ..archives import as_folder
 
 WHERE = "ImageSets/Segmentation/default.txt"
 
@@ -196,12 +200,28 @@ def test_no_stranger(name: str) -> None:
             ["SegmentationClass/a.png", "backup/SegmentationClass/a.png"], [""], id="shallowest"
         ),
         pytest.param(
+            ["ImageSets/Segmentation/a.txt", "x/y/SegmentationClass/a.png"],
+            ["x/y/"],
+            id="masks-below-lists",
+        ),
+        pytest.param(
+            ["x/ImageSets/Segmentation/a.txt", "y/SegmentationObject/a.png"],
+            ["y/"],
+            id="masks-beside-lists",
+        ),
+        pytest.param(
+            ["x/ImageSets/Segmentation/a.txt", "x/SegmentationClass/a.png"], ["x/"], id="both"
+        ),
+        pytest.param(
             ["SegmentationClass/SegmentationClass/a.png"], [""], id="item-in-a-like-named-folder"
         ),
     ],
 )
-def test_roots(names: list[str], roots: list[str]) -> None:
+def test_roots(names: list[str], roots: list[str], tmp_path: Path) -> None:
+    """In the names of a zip, and in folders."""
     assert roots_of(names) == roots
+    as_folder(dict.fromkeys(names, b""), tmp_path)
+    assert archive_roots(str(tmp_path)) == [str(tmp_path / root) for root in roots]
 
 
 def test_places() -> None:

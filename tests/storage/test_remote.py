@@ -28,6 +28,7 @@ from datumaro_segmask.rules import ArchiveFacts, judge_archive
 from datumaro_segmask.storage.layout import STAGING
 from datumaro_segmask.storage.open import open_storage
 from datumaro_segmask.storage.read import Storage
+from datumaro_segmask.storage.remote import faults
 from datumaro_segmask.storage.remote import store as store_module
 from datumaro_segmask.storage.remote.store import _joined, is_url, shown, url_of
 
@@ -163,6 +164,24 @@ def message(error: SegmaskError, url: str) -> str:
     assert error.remedy
     assert "nobody-shows" not in "".join(traceback.format_exception(error))
     return text
+
+
+@pytest.mark.parametrize(
+    ("place", "status", "says"),
+    [
+        ("https://h/task.zip?...", 403, "get a new link"),
+        ("https://h/task.zip?...", 400, "get a new link"),
+        ("HTTPS://h/task.zip", 403, "where you are signed in"),
+        ("s3://b/task.zip", 403, "AWS_ACCESS_KEY_ID"),
+    ],
+)
+def test_what_helps_where_access_is_denied(place: str, status: int, says: str) -> None:
+    class Denied(Exception):
+        pass
+
+    denied = Denied()
+    denied.status = status  # type: ignore[attr-defined]
+    assert says in faults.failed(denied, place, "read it").remedy
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -326,7 +345,7 @@ STRANGE: dict[str, tuple[Files, str]] = {
     "zip-in-it": ({"x/task.zip": b"x", "a.txt": b""}, ""),
     "zips": ({"x/a.zip": b"x", "x/b.zip": b"x"}, ""),
     "misnamed": ({"segmentationclass/a.png": b"x"}, ""),
-    "yolo": ({"obj.data": b""}, ""),
+    "yolo": ({"obj.data": b""}, "DIR"),
     "loose-masks": ({"masks/a.png": b""}, "DIR"),
     "too-deep": ({"1/2/3/4/5/SegmentationClass/a.png": b"x"}, ""),
 }

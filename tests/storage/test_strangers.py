@@ -103,7 +103,10 @@ FOLDERS: dict[str, tuple[Files, str, str]] = {
     ),
     "zip-below": ({"x/a.zip": b""}, "a packed file: x/a.zip", "{}/x/a.zip"),
     "tar": ({"a.tar.gz": b"", "readme.md": b""}, "a packed file: a.tar.gz", "{}/a.tar.gz"),
-    "coco": ({"annotations/a.json": b""}, "belongs to COCO", "'Segmentation mask 1.1'"),
+    "coco": (
+        {"annotations/a.json": b""}, "belongs to COCO", "convert {} -f segmask -o archive",
+    ),
+    "yolo": ({"data.yaml": b""}, "belongs to YOLO", "convert {} -f segmask -o archive"),
     "images": ({"annotations.xml": b""}, "belongs to CVAT for images", "cvat-cli"),
     "masks": ({"x/a.png": b"", "b.PNG": b""}, "PNG files such as", "--labels names.txt"),
     "nothing": ({"readme.md": b""}, "no archive of segmentation masks is here", "check the path"),

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from datumaro.components.dataset import Dataset, StreamDataset
 
-from datumaro_segmask import to_segments
+from datumaro_segmask import from_segments, to_arrays, to_segments
 
 from ..archives import archive, as_folder, jpeg, rgb
 from ..export_cases import dataset, item, mask, rle
@@ -80,6 +80,16 @@ def test_to_segments_loses_no_stuff(task: str) -> None:
     assert ids.shape == (2, 5)
     assert segments == {1: (1, 1), 2: (1, 2), 3: (2, 0)}
     assert ids.tolist() == [[1, 2, 3, 3, 0], [1, 2, 0, 3, 3]]
+
+
+def test_from_segments_takes_what_to_segments_returns(task: str) -> None:
+    for one in Dataset.import_from(task, "segmask"):
+        back = from_segments(one.id, *to_segments(one), subset=one.subset)
+        for planes in zip(to_arrays(one), to_arrays(back), strict=True):
+            np.testing.assert_array_equal(*planes)
+        assert [(a.label, a.group) for a in back.annotations] == [
+            (a.label, a.group) for a in one.annotations
+        ]
 
 
 @pytest.mark.parametrize(

@@ -211,6 +211,13 @@ def test_what_is_not_run_is_on_a_page() -> None:
         assert text in whole
 
 
+def test_tutorial_shows_what_convert_prints(folder: Path, capsys) -> None:
+    blocks = _BLOCK.findall(sections("docs/tutorial.md")["4. Convert it"])
+    (_, command), (_, printed) = blocks
+    run_line(command)
+    assert capsys.readouterr().out == printed
+
+
 def test_workflow_runs_the_jobs_of_readme() -> None:
     readme = (ROOT / "README.md").read_text("utf-8")
     workflow = (ROOT / ".github/workflows/tests.yml").read_text("utf-8")

@@ -162,7 +162,7 @@ def from_arrays(
 def from_segments(
     item_id: str,
     ids: Any,
-    segments_info: Sequence[Mapping[str, Any]],
+    segments_info: Sequence[Mapping[str, Any]] | Mapping[int, tuple[int, int]],
     *,
     subset: str = layout.DEFAULT_SUBSET,
     image: NDArray[Any] | str | os.PathLike[str] | None = None,
@@ -171,9 +171,10 @@ def from_segments(
     """Return an item of a plane of ids, as transformers, detectron2 and COCO panoptic have it.
 
     ``ids``: (height, width); ``segments_info``: for each id a dict with ``id``, and ``label_id``
-    (transformers) or ``category_id``, a position among the labels. An id without one, such as -1,
-    is nothing; 0 is an id as others are. What ``was_fused``, or is no ``isthing``, is stuff. The
-    others as in `from_arrays`. Raises ArraysError, a ValueError.
+    (transformers) or ``category_id``, a position among the labels; or both as `to_segments` returns
+    them. An id without one, such as -1, is nothing; 0 is an id as others are. What ``was_fused``,
+    or is no ``isthing``, is stuff. The others as in `from_arrays`. Raises ArraysError, which is a
+    ValueError.
     """
     classes, numbers = planes_of_segments(ids, segments_info, f"item {item_id!r}")
     return _of_planes(item_id, classes, numbers, subset, image, None, ignore_index)

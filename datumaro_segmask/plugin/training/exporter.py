@@ -6,16 +6,15 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar, Protocol, TypeAlias
 
 from datumaro.components.dataset_base import DatasetItem, IDataset
 
 from ...errors import SegmaskExportError, counted
-from ...formats import CocoWriter, YoloWriter, log_left_out
-from ...formats.panoptic import PanopticWriter
-from ...formats.semantic import SemanticWriter
+from ...formats import log_left_out
+from ...formats.lines import Coder
 from ...options import TrainingOptions
-from ...storage import FolderSink, Record
+from ...storage import Aside, Entry, FolderSink, Record
 from ..export.common import WholeExporter
 from ..items import ObjectMaker, classes_of
 from ..media import upright_image
@@ -23,9 +22,28 @@ from .work import Done, Make, Work
 
 log = logging.getLogger(__name__)
 
-Writer: TypeAlias = CocoWriter | YoloWriter | PanopticWriter | SemanticWriter
 Spread: TypeAlias = Callable[[Work, FolderSink], Iterator[Done]]
 """Has the work done for all items, wherever, and yields what came of each in their order."""
+
+
+class Writer(Protocol):
+    """What writes a format, see `formats`."""
+
+    left_out: Counter[str]
+
+    @property
+    def coder(self) -> Coder:
+        """What is done for an item before `put`."""
+
+    def __enter__(self) -> Writer: ...
+
+    def __exit__(self, *details: object) -> None: ...
+
+    def put(self, entry: Entry, coded: Any, image: bytes | Aside | None = None) -> None:
+        """Write what `coder` made of an item."""
+
+    def finish(self) -> None:
+        """Write what belongs to all items."""
 
 
 class TrainingExporter(WholeExporter):

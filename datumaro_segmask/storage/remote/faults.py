@@ -31,7 +31,7 @@ def failed(error: Exception, place: str, what: str, writes: bool = False) -> Seg
     """Make the error for something that was asked of a store, by one who reads or who writes."""
     if isinstance(error, SegmaskError):
         return error
-    why, expected, remedy = _reason(error, writes)
+    why, expected, remedy = _reason(error, writes, place)
     if writes:
         return StoreWriteError(
             f"it cannot be written ({why}; asked to {what})", place, expected, remedy
@@ -87,7 +87,7 @@ def is_gone(error: Exception) -> bool:
     return isinstance(error, kinds) or _status(error) in (404, 410)
 
 
-def _reason(error: Exception, writes: bool) -> tuple[str, str, str]:
+def _reason(error: Exception, writes: bool, place: str) -> tuple[str, str, str]:
     """Return why a store did not do what was asked for, what it should do, and what helps."""
     status, kind = _status(error), type(error).__name__
     if writes and isinstance(error, NotImplementedError):
@@ -96,7 +96,21 @@ def _reason(error: Exception, writes: bool) -> tuple[str, str, str]:
         return "there is no such place", "a bucket that is there", "check the URL"
     if is_gone(error):
         return "there is no such file", "a file that is there", "check the URL"
-    if isinstance(error, PermissionError) or status in (401, 403) or kind == _NO_KEYS:
+    is_denied = isinstance(error, PermissionError) or status in (401, 403)
+    is_web = place.lower().startswith("http")
+    if is_web and "?" in place and (is_denied or status == 400):  # Google says 400
+        return (
+            "the store denies access; a signed link ends with its time",
+            "a link that is still good, signed to be read (GET)",
+            "get a new link, and put it in quotes, as the shell ends it at '&'",
+        )
+    if is_web and is_denied:
+        return (
+            "the store denies access",
+            "a file that can be read without signing in",
+            "download the file where you are signed in, and give its path",
+        )
+    if is_denied or kind == _NO_KEYS:
         return (
             "the store denies access" if kind != _NO_KEYS else "no keys to the store are given",
             f"keys that may {'write' if writes else 'read'} it",

@@ -104,9 +104,10 @@ def find_file(store: Store, path: str) -> RemoteFile:
         raise unreadable("there is no such file", store.place_of(path))
     if info.get("size") is None:
         raise ArchiveError(
-            "the server does not say how long the file is",
+            "the server does not say how long the file is, as if it packs it on the way "
+            "(Content-Encoding: gzip)",
             store.place_of(path),
-            "a server that answers range requests",
+            "a server that sends zips as they are, and answers range requests",
             "download the file, and give its path",
         )
     return RemoteFile(store, path, info["size"])
