@@ -10,7 +10,9 @@ from setuptools.command.build_py import build_py
 
 MODULE = "datumaro_segmask._startup"
 STARTUP_FILES = {
-    "datumaro_segmask.pth": f"import {MODULE}; {MODULE}.install()\n",
+    # Where the file is left behind without the package, it says nothing.
+    "datumaro_segmask.pth": f"import sys; exec('try: import {MODULE}\\nexcept ImportError: pass\\n"
+    f"else: {MODULE}.install()')\n",
     # PEP 829: Python 3.15 and later read this one, and then pass over the other.
     "datumaro_segmask.start": f"{MODULE}:install\n",
 }

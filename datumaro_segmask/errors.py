@@ -129,9 +129,10 @@ class MissingFileError(SegmaskImportError):
 
 
 class StoreError(MissingFileError):
-    """A store does not answer as it should, so nothing is known of what was asked for.
+    """A store does not answer as it should, or an archive as a whole is gone while it is read.
 
-    It is no fault of an item, so it ends whatever reads: nothing may be left out because of it.
+    So nothing is known of what was asked for. It is no fault of an item, so it ends whatever reads:
+    nothing may be left out because of it.
     """
 
 
@@ -290,5 +291,13 @@ def printable(text: str) -> str:
 
 
 def counted(number: int, noun: str) -> str:
-    """Return a number and what it counts, as messages have it: ``1 pixel``, ``2,000 pixels``."""
-    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+    """Return a number and what it counts: ``1 pixel``, ``2,000 pixels``, ``3 classes``."""
+    return f"{number:,} {noun}" + ("" if number == 1 else "es" if noun.endswith("s") else "s")
+
+
+def numbered(number: int, plural: str) -> str:
+    """Return a number and a phrase, whose first word is a plural: ``1 item without an image``."""
+    noun, space, rest = plural.partition(" ")
+    if number == 1:
+        noun = noun.removesuffix("es" if noun.endswith(("xes", "sses")) else "s")
+    return f"{number:,} {noun}{space}{rest}"

@@ -46,7 +46,12 @@ def is_watched() -> bool:
     """Whether someone sees a bar: on a terminal, or in a notebook."""
     if os.environ.get("TQDM_DISABLE"):  # tqdm's own switch, and that of --quiet
         return False
-    return sys.stderr.isatty() or "ipykernel" in sys.modules
+    return (sys.stderr.isatty() and not is_dumb()) or "ipykernel" in sys.modules
+
+
+def is_dumb() -> bool:
+    """Whether the terminal knows no colours and cannot go back in a line, as in Emacs."""
+    return os.environ.get("TERM") == "dumb"
 
 
 def _screen() -> dict[str, int]:

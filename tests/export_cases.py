@@ -208,9 +208,9 @@ SHAPES = {
         {"a": ("1000 0000", "1000 0000")},
         logs=[
             "Left out of the export: 2 annotations of type points",
-            "Left out of the export: 1 annotations of type polyline",
-            "Left out of the export: 1 annotations of type label",
-            "Left out of the export: 1 annotations of type caption",
+            "Left out of the export: 1 annotation of type polyline",
+            "Left out of the export: 1 annotation of type label",
+            "Left out of the export: 1 annotation of type caption",
         ],
     ),
 }
@@ -238,12 +238,12 @@ ORDER = {
     "without-a-pixel": Export(
         [item(mask("0000 0000"), box(9, 9, 2, 2), mask("1111 1111"))],
         {"a": ("1111 1111", "3333 3333")},
-        logs=["Left out of the export: 2 annotations that cover no pixel"],
+        logs=["Left out of the export: 2 annotations without a pixel"],
     ),
     "covered-entirely": Export(
         [item(box(1, 0, 1, 1), box(0, 0, 4, 2, ROAD))],
         {"a": ("2222 2222", "2222 2222")},
-        logs=["Left out of the export: 1 annotations that others cover entirely"],
+        logs=["Left out of the export: 1 annotation that others cover entirely"],
     ),
 }
 
@@ -285,17 +285,17 @@ INSTANCES = {
     "no-label-beside-labels": Export(
         [item(mask("0001 0001", None), mask("0110 0110"))],
         {"a": ("0110 0110", "0110 0110")},
-        logs=("1 annotations without a label, beside others that have one",),
+        logs=("1 annotation without a label, beside others that have one",),
     ),
     "own-box-without-group": Export(
         [item(mask("0110 0110"), box(1, 0, 2, 2))],
         {"a": ("0110 0110", "0110 0110")},
-        logs=("1 boxes that are taken for those of other annotations",),
+        logs=("1 box taken for those of other annotations",),
     ),
     "own-box-behind-a-group": Export(
         [item(box(0, 0, 4, 2), mask("1111 1110", group=3))],
         {"a": ("1111 1110", "3333 3330")},
-        logs=("1 boxes that are taken for those of other annotations",),
+        logs=("1 box taken for those of other annotations",),
     ),
     "box-of-another-label": Export(
         [item(box(1, 0, 2, 2, ROAD), mask("0110 0100"))],
@@ -343,7 +343,7 @@ HOLES = {
     "background-below-cuts-nothing": Export(
         [item(mask("1111 1111", group=1), box(1, 0, 2, 1, BACKGROUND, z_order=-1))],
         {"a": ("1111 1111", "1111 1111")},
-        logs=["Left out of the export: 1 annotations that others cover entirely"],
+        logs=["Left out of the export: 1 annotation that others cover entirely"],
     ),
     "background-takes-no-number": Export(
         [item(box(0, 0, 1, 1, BACKGROUND, group=3), box(2, 0, 2, 1), box(0, 1, 1, 1, ROAD))],
@@ -395,7 +395,7 @@ LABEL_MAPS = {
         {"a": ("1002 0000", "1002 0000")},
         colors={0: (0, 0, 0), 1: (5, 5, 5), 2: (5, 5, 5)},
         label_map=["background:0,0,0::", "car:5,5,5::", "road:128,0,0::"],
-        logs=["1 labels have the colour of a label before them"],
+        logs=["Of 1 label the colour is that of a label before"],
     ),
     "names-of-any-letters": Export(
         [item(box(0, 0, 1, 1, 1), box(3, 0, 1, 1, 2))],
@@ -414,14 +414,14 @@ PLACES = {
     "only-other-annotations": Export(
         [item(Points([1, 1], label=CAR))],
         {},
-        logs=["Left out of the export: 1 annotations of type points"],
+        logs=["Left out of the export: 1 annotation of type points"],
     ),
     "empty-masks": Export(
         [item(), item(Points([1, 1], label=CAR), id="b"), item(mask("1111 1111"), id="c")],
         {"a": ("0000 0000",) * 2, "b": ("0000 0000",) * 2, "c": ("1111 1111", "1111 1111")},
         options={"empty_masks": True},
         lists={"default": ["a", "b", "c"]},
-        logs=["Left out of the export: 1 annotations of type points"],
+        logs=["Left out of the export: 1 annotation of type points"],
     ),
     "size-from-a-mask": Export(
         [item(box(3, 0, 1, 2, ROAD), mask("1100 1100", group=2), size=None)],

@@ -9,13 +9,13 @@ import io
 import shlex
 import unicodedata
 from collections.abc import Callable, Iterator, Set
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from functools import partial
 from itertools import islice
 from typing import IO, NamedTuple
 
 from ..arrays import Size
-from ..errors import MaskSizeError, Report, SegmaskImportError
+from ..errors import MaskSizeError, Report, reporting
 from ..png import PALETTE, RGB, RGBA
 from ..storage import MAX_FILE_BYTES, Hashes, Storage, ZipStorage, layout
 
@@ -191,7 +191,7 @@ def inner_archives(storage: Storage) -> Iterator[str]:
 def has_colored_masks(storage: Storage) -> bool:
     """Tell whether any of the first class masks of an archive is in colour, by their headers."""
     for name in islice(storage.files(layout.CLASS_MASKS), _PROBED):
-        with suppress(SegmaskImportError), storage.open(name) as file:
+        with reporting(lambda _: None), storage.open(name) as file:
             head = file.read(_HEADER_END)
             if head[1:4] == b"PNG" and head[-1] in (RGB, RGBA, PALETTE):
                 return True

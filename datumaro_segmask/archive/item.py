@@ -260,7 +260,9 @@ def _read_pixels(
     broken: list[MaskReader] = []
     rows = block_rows(*readers)
     scanner = Scanner(*readers[0].header.size, readers[0].where)
-    for blocks in zip(*(_blocks(read, rows, report, broken) for read in readers), strict=True):
+    for blocks in zip(
+        *(_blocks(read, rows, report, broken.append) for read in readers), strict=True
+    ):
         scanner.add(*blocks)
     runs = scanner.runs()
     for reader in readers:
@@ -304,7 +306,7 @@ def _blank(pixels: _Pixels, storage: Storage, lookup: ClassLookup) -> _Pixels:
 
 
 def _blocks(
-    reader: MaskReader, rows: int, report: Report, broken: list[MaskReader]
+    reader: MaskReader, rows: int, report: Report, note_broken: Callable[[MaskReader], None]
 ) -> Iterator[Values]:
     """Yield the blocks of a mask; behind a fault that is reported, blank ones."""
     height, width = reader.header.size
@@ -315,7 +317,7 @@ def _blocks(
             done += len(block)
     except SegmaskImportError as error:
         report(error)
-        broken.append(reader)
+        note_broken(reader)
         for top in range(done, height, rows):
             yield np.zeros((min(rows, height - top), width), np.uint8)
 

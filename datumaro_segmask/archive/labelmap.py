@@ -6,7 +6,7 @@ Works on strings; `lists` reads the file.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -180,7 +180,7 @@ def parse_label_map(text: str, where: str, report: Report = stop) -> LabelMap:
     section 2.
     """
     comments: list[Label] = []
-    found = make_label_map(_parse_lines(text, where, report, comments), where, report)
+    found = make_label_map(_parse_lines(text, where, report, comments.append), where, report)
     return replace(found, comments=tuple(comments))
 
 
@@ -189,7 +189,10 @@ def lines_of(text: str) -> list[str]:
     return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n").split("\n")
 
 
-def _parse_lines(text: str, where: str, report: Report, comments: list[Label]) -> Iterator[Label]:
+def _parse_lines(
+    text: str, where: str, report: Report, comment: Callable[[Label], None]
+) -> Iterator[Label]:
+    """Yield the labels; ``comment`` gets those of lines that are comments, of some of them."""
     if text.count("\n") > _MAX_LINES:
         raise LabelMapError(
             f"the file has more than {_MAX_LINES:,} lines",
@@ -197,7 +200,7 @@ def _parse_lines(text: str, where: str, report: Report, comments: list[Label]) -
             f"one label a line, at most {MAX_LABELS:,}",
             "check that this file is a label map",
         )
-    index = 0
+    index, comments = 0, 0
     for number, raw in enumerate(lines_of(text), 1):
         if not raw or raw.isspace():
             continue
@@ -209,10 +212,12 @@ def _parse_lines(text: str, where: str, report: Report, comments: list[Label]) -
         if label is not None:
             index += 1
             yield replace(label, line=number)
-        elif _LABEL_IN_COMMENT.fullmatch(raw.strip()) and len(comments) < MAX_LABELS:
+        elif _LABEL_IN_COMMENT.fullmatch(raw.strip()) and comments < MAX_LABELS:
             with suppress(LabelMapError):
                 label = _parse_line(raw.strip().lstrip("#"), index, where)
-                comments += [replace(label, line=number)] if label else []
+                if label is not None:
+                    comments += 1
+                    comment(replace(label, line=number))
 
 
 def _without_comment(line: str) -> str:

@@ -10,9 +10,9 @@ import os
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, NoReturn
 
 import datumaro_segmask
 
@@ -20,15 +20,16 @@ from ..errors import SegmaskError, UsageError
 from ..options import option_meant
 
 COMMANDS = {
-    "convert": "convert a dataset, as 'datum convert' does, with the options of an import",
-    "check": "say what is wrong with an archive, where, and how to mend it",
-    "preview": "draw a contact sheet of an archive: an HTML page or a PNG",
-    "from-masks": "make an archive that CVAT imports of a folder of masks",
-    "recover": "finish or undo an export into a folder that was cut short",
-    "shard": "cut archives into tables, COCO files or zips, by processes or a cluster",
-    "selfcheck": "say whether Datumaro finds the format, and with which versions",
-    "example": "write an example archive, to try the other commands on",
+    "convert": "convert an archive for training, or any dataset to any format",
+    "check": "say what is wrong with archives, where, and how to fix it",
+    "preview": "draw a contact sheet of archives: an HTML page or a PNG",
+    "from-masks": "make an archive for CVAT from a folder of masks",
+    "recover": "finish or undo an export that was cut short",
+    "shard": "cut archives into tables, COCO files or smaller zips, in parallel",
+    "selfcheck": "say whether Datumaro finds the format, and which versions are installed",
+    "example": "write an example archive, to try the other commands",
     "explain": "explain a kind of finding, or print the rules of the format",
+    "completion": "print a script that completes the commands in bash or zsh",
 }
 """What each command does; it lives in the module of its name, with ``_`` for ``-``."""
 
@@ -61,10 +62,10 @@ Commands of Datumaro, which here know the formats of this package:
 {theirs}
 They need {install}.
 
-'{prog} COMMAND --help' says more of each. With all of them
-  --debug    shows the traceback of an error
-and with those for archives
+'{prog} COMMAND --help' says more of each. With all of them, before or after the command:
   --quiet    shows no progress and no warnings
+  --verbose  shows all that is logged
+  --debug    shows the traceback of an error
 '{prog} --version' says which versions are at work.
 """
 
@@ -83,52 +84,85 @@ _REMEDIES = {
 }
 
 
+_FLAGS = {
+    "--quiet": "Show no progress and no warnings",
+    "--verbose": "Show all that is logged",
+    "--debug": "Show the traceback of an error",
+}
+"""The options of all commands, which stand before the command or after it."""
+
+
 def main(args: Sequence[str], prog: str = "datumaro-segmask") -> int:
     """Run a command, ours or one of Datumaro's; return its exit status.
 
     Every mistake of the user ends here: one message on stderr, no traceback without ``--debug``.
     """
-    if not args or args[0] in ("-h", "--help"):
-        print(_overview(prog), end="")
-        return OK
-    if args[0] == "--version":
-        print(_versions())
-        return OK
     own = list(args[: args.index("--")] if "--" in args else args)
-    debug = "--debug" in own
-    if debug:
-        own.remove("--debug")
+    flags = [text for text in own if text in _FLAGS]
+    own = [text for text in own if text not in _FLAGS]
+    rest = args[len(own) + len(flags) :]
     try:
-        status = _run([*own, *args[len(own) + debug :]], prog)
-        sys.stdout.flush()
+        try:
+            return _run(own, flags, rest, prog)
+        finally:
+            sys.stdout.flush()
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _give_up_output()
         return OK
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
     except Exception as error:
-        if debug:
+        _give_up_output()
+        if "--debug" in flags:
             traceback.print_exc()
         print(f"error: {_message(error)}", file=sys.stderr)
-        is_ours = (own[0] in COMMANDS and own[0] != _OF_BOTH) or isinstance(error, UsageError)
-        return UNREADABLE if is_ours else _FAILED
-    return status
+        is_ours = not own or own[0].startswith("-") or own[0] in {*COMMANDS} - {_OF_BOTH}
+        return UNREADABLE if is_ours or isinstance(error, UsageError) else _FAILED
 
 
-def _run(args: list[str], prog: str) -> int:
-    if args[0] not in COMMANDS:
-        return run_datum(args, prog)
-    command = _module(args[0])
-    cut = args.index("--") if "--" in args else len(args)
-    parser = parser_of(args[0], args[1:cut], prog)
-    options, unknown = parser.parse_known_intermixed_args(args[1:cut])
-    options.rest = args[cut + 1 :]
-    if unknown or (options.rest and not hasattr(command, "TAKES_ARGUMENTS")):
-        raise unknown_option(parser, unknown or options.rest, f"{prog} {args[0]}")
-    with _silence() if options.quiet else nullcontext():
+def _give_up_output() -> None:
+    """Have what waits to be printed thrown away if it cannot be, so that Python's end is silent."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _run(own: list[str], flags: Sequence[str], rest: Sequence[str], prog: str) -> int:
+    """Run a command. ``own`` are the arguments before ``--`` without the flags."""
+    if not own or own[0] in ("-h", "--help"):
+        print(_overview(prog), end="")
+        return OK
+    if own[0] == "--version":
+        print(_versions())
+        return OK
+    name = own[0]
+    if name not in COMMANDS:
+        return run_datum([*own, *rest], prog, "--quiet" in flags, "--verbose" in flags)
+    command = _module(name)
+    parser = parser_of(name, own[1:], prog)
+    known = {text for action in parser._actions for text in action.option_strings}
+    typed = (text for text in own[1:] if text.startswith("--"))
+    unknown = [text for text in typed if text.partition("=")[0] not in known]
+    if not unknown:  # of which argparse would say that others are missing
+        options, unknown = parser.parse_known_intermixed_args([*own[1:], *flags])
+        options.rest = list(rest[1:])
+        if options.rest and not hasattr(command, "TAKES_ARGUMENTS"):
+            unknown += options.rest
+    if unknown:
+        raise unknown_option(parser, unknown, f"{prog} {name}")
+    with _loudness(options.quiet, options.verbose):
         status: int = command.run(options)
     return status
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose mistakes are one line, as all others."""
+
+    def error(self, message: str) -> NoReturn:
+        remedy = f"'{self.prog} --help' lists the options"
+        self.exit(UNREADABLE, f"error: {message}. To fix it: {remedy}.\n")
 
 
 def parser_of(
@@ -136,7 +170,7 @@ def parser_of(
 ) -> argparse.ArgumentParser:
     """Return the parser of one of our commands, whose options may depend on its arguments."""
     command = _module(name)
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog=f"{prog} {name}",
         description=command.__doc__,
         epilog=command.EPILOG,
@@ -144,8 +178,8 @@ def parser_of(
         allow_abbrev=False,
     )
     command.add_options(*([parser, args] if hasattr(command, "TAKES_ARGUMENTS") else [parser]))
-    parser.add_argument("--quiet", action="store_true", help="Show no progress and no warnings")
-    parser.add_argument("--debug", action="store_true", help="Show the traceback of an error")
+    for flag, text in _FLAGS.items():
+        parser.add_argument(flag, action="store_true", help=text)
     return parser
 
 
@@ -163,11 +197,17 @@ def unknown_option(parser: argparse.ArgumentParser, unknown: list[str], command:
     return UsageError("there is no such option", first.partition("=")[0], remedy=remedy)
 
 
-def run_datum(args: list[str], prog: str = "datum") -> int:
+def run_datum(
+    args: list[str], prog: str = "datum", quiet: bool = False, verbose: bool = False
+) -> int:
     """Run a command of Datumaro, which then knows the format; return its exit status.
 
     Raises UsageError for one that there is not, and what Datumaro raises.
     """
+    if args[0].startswith("-") and args[0].partition("=")[0] != "--loglevel":
+        near = get_close_matches(args[0].replace("_", "-"), ["--help", "--version", *_FLAGS], 1)
+        remedy = f"type '{near[0]}'" if near else f"'{prog} --help' lists them"
+        raise UsageError("there is no such option", args[0], remedy=remedy)
     datumaro_segmask.register()
     theirs = _datum_commands()
     if not theirs:
@@ -182,8 +222,9 @@ def run_datum(args: list[str], prog: str = "datum") -> int:
         )
     from datumaro.cli.__main__ import main as datum
 
-    with _said_once():
-        status: int = datum(args)
+    level = "error" if quiet else "debug" if verbose else "info"
+    with _said_once(), _loudness(quiet, verbose):
+        status: int = datum(["--loglevel", level, *args])
     return status
 
 
@@ -215,18 +256,23 @@ def _said_once() -> Iterator[None]:
 
 
 @contextmanager
-def _silence() -> Iterator[None]:
-    """Show no progress, here and in worker processes, and no warnings."""
+def _loudness(quiet: bool, verbose: bool) -> Iterator[None]:
+    """Show no progress and no warnings, here and in worker processes; or all that is logged."""
     log = logging.getLogger("datumaro_segmask")
     level, disabled = log.level, os.environ.get(_NO_BARS)
-    log.setLevel(logging.ERROR)
-    os.environ[_NO_BARS] = "1"
+    if verbose:
+        logging.basicConfig(format="%(levelname)s: %(message)s")
+        log.setLevel(logging.DEBUG)
+    if quiet:
+        log.setLevel(logging.ERROR)
+        os.environ[_NO_BARS] = "1"
     try:
         yield
     finally:
         log.setLevel(level)
-        os.environ.pop(_NO_BARS)
-        if disabled is not None:
+        if disabled is None:
+            os.environ.pop(_NO_BARS, None)
+        else:
             os.environ[_NO_BARS] = disabled
 
 

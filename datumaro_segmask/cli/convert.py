@@ -31,6 +31,7 @@ from ..errors import SegmaskImportError, UsageError, counted, printable
 from ..options import (
     COMPONENTS,
     IMPORTS,
+    KEEP,
     NNUNET,
     POLYGON,
     ULTRALYTICS,
@@ -60,7 +61,8 @@ from .convert_parts import Counts, Parts, Source, labels_of
 EPILOG = """\
 Options of the format that -f names may be given, too, here or after '--':
 'datumaro-segmask convert -f FORMAT --help' lists them. --tolerance implies '--annotation polygon';
---connectivity and --min-area imply '--instances components'.
+--connectivity and --min-area imply '--instances components'; '-f semantic_masks' implies
+'--unknown keep'.
 
 exit status:
   0  all is converted
@@ -135,6 +137,7 @@ def add_options(parser: argparse.ArgumentParser, args: Sequence[str] = ()) -> No
         "--dask", metavar="ADDRESS", help="Scheduler of a Dask cluster, such as tcp://host:8786"
     )
     _add_import_options(parser)
+    parser.set_defaults(unknown=None)  # which the format decides
     own = _exporter(_format_in(args))
     if own is not None:
         group = parser.add_argument_group(f"options of the format {own.NAME}")
@@ -217,6 +220,8 @@ class _Conversion:
         _check_format(found, DEFAULT_ENVIRONMENT.importers, "-if", "reads")
         if not self._import_options.keys() <= {*_OPTIONS_OF.get(found, ())}:
             raise _refuse(self._import_options, found)
+        if (found, self._exporter.NAME, self._options.unknown) == (NAME, "semantic_masks", None):
+            self._import_options["unknown"] = KEEP
         kind = StreamDataset if found in _OPTIONS_OF else Dataset
         policy = {"error_policy": self._broken} if self._options.skip_broken else {}
         dataset: Dataset = kind.import_from(self._path, found, **policy, **self._import_options)
@@ -262,16 +267,10 @@ class _Conversion:
         width = max(map(len, self._counts.images), default=0)
         for subset, images in self._counts.images.items():
             labels = self._counts.labels[subset]
-            classes = "1 class" if len(labels) == 1 else f"{len(labels):,} classes"
+            classes = counted(len(labels), "class")
             print(
                 f"  {printable(subset):{width}}  {counted(images, 'image')}, "
                 f"{counted(labels.total(), 'object')} of {classes}"
-            )
-        given = self._import_options
-        if layout is not None and "ignore_index" in given and "unknown" not in given:
-            print(
-                f"Pixels of the value {given['ignore_index']} are background in these masks. Add "
-                "--unknown keep, and training ignores them."
             )
         following = _next_command(self._exporter.NAME, self._out, [*self._counts.images], layout)
         if following:
@@ -496,7 +495,8 @@ def _by_datumaro(options: argparse.Namespace, chosen: dict[str, Any]) -> int:
     if options.input_format is not None:
         _check_format(options.input_format, DEFAULT_ENVIRONMENT.importers, "-if", "reads")
     with import_with(chosen, _OPTIONS_OF, partial(_refuse, chosen)):
-        return run_datum(["convert", *args, *(["--", *rest] if rest else [])])
+        command = ["convert", *args, *(["--", *rest] if rest else [])]
+        return run_datum(command, quiet=options.quiet, verbose=options.verbose)
 
 
 def _chosen(options: argparse.Namespace) -> dict[str, Any]:
@@ -507,7 +507,7 @@ def _chosen(options: argparse.Namespace) -> dict[str, Any]:
     chosen = {
         name: getattr(options, name)
         for name, default in defaults.items()
-        if getattr(options, name) != default
+        if getattr(options, name) not in (default, None)
     }
     if "tolerance" in chosen:
         chosen.setdefault("annotation", POLYGON)

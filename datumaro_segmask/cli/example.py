@@ -1,5 +1,5 @@
-"""Write an example archive as CVAT exports them, to try the other commands on: six street scenes
-with class masks, instance masks and images, in two subsets."""
+"""Write an example archive, like those that CVAT exports, to try the other commands. It has six
+street scenes with class masks, instance masks and images, in two subsets."""
 
 from __future__ import annotations
 

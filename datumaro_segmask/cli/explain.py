@@ -1,6 +1,6 @@
-"""Print a section of the format's rules (docs/format.md), or explain a kind of finding by the name
-that `check` prints, with an example (docs/kinds.md); or all of the rules, or the list of what can
-be explained."""
+"""Explain a kind of finding, by the name that `check` prints, with an example (docs/kinds.md); or
+print one section of the rules of the format (docs/format.md), or all of them. Without a topic, list
+what can be explained."""
 
 from __future__ import annotations
 

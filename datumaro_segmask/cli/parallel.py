@@ -11,7 +11,7 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from ..processes import begin_worker
+from ..processes import begin_worker, uninterrupted
 from ..progress import track
 
 if TYPE_CHECKING:
@@ -166,7 +166,8 @@ def _submit(pool: ProcessPoolExecutor, number: int, chunk: Sequence[T]) -> Futur
     from concurrent.futures import BrokenExecutor
 
     try:
-        return pool.submit(_work, number, chunk)
+        with uninterrupted():
+            return pool.submit(_work, number, chunk)
     except BrokenExecutor as error:
         future: Future[list[Any]] = Future()
         future.set_exception(error)

@@ -1,5 +1,5 @@
 """Finish an export that was cut short while it moved its files into a folder, or undo it. Nothing
-is lost either way: the old files are kept beside the new ones until all of them are in place."""
+is lost either way, because the old files are kept until all new ones are in place."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from .check.report import printable
 
 EPILOG = """\
 exit status:
-  0  the folder is whole
-  2  it is not: an export is at work there, or files are gone; which, is said
+  0  the folder is complete
+  2  it is not: an export is still running, or files are missing; the message names them
 
 examples:
   datumaro-segmask recover dataset

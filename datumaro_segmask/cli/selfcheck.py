@@ -1,5 +1,5 @@
-"""Say whether Datumaro finds the format 'segmask', through which door, which versions are at work,
-and whether a small dataset comes through export and import as it was."""
+"""Say whether Datumaro finds the format 'segmask', and how, which versions are installed, and
+whether a small dataset is the same after an export and an import."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _GROUP = "datumaro.plugins"
 
 EPILOG = """\
 exit status:
-  0  Datumaro finds the format by itself, and the round trip gives back what went in
+  0  Datumaro finds the format, and the dataset is the same after the round trip
   1  otherwise
 
 example:

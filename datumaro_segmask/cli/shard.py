@@ -1,6 +1,5 @@
-"""Cut archives into shards of so many items each, a table (Parquet), COCO files or archives
-(zips), by several processes or a Dask cluster. A run that was cut short goes on where it
-stopped."""
+"""Cut archives into shards of N items each: tables (Parquet), COCO files or archives (zips), by
+several processes or a Dask cluster. A run that was cut short continues where it stopped."""
 
 from __future__ import annotations
 
@@ -12,8 +11,9 @@ from typing import Any
 
 from tqdm import tqdm
 
-from ..errors import SegmaskExportError, UsageError, printable
+from ..errors import SegmaskExportError, UsageError, counted, numbered, printable
 from ..options import READING, SEGMENTATIONS, ImportOptions, add_to, number_type
+from ..progress import is_watched
 from ..sharding import (
     PART_ITEMS,
     CocoShards,
@@ -38,15 +38,15 @@ KINDS: dict[str, Callable[[], Kind]] = {
 _SHOWN = 10  # errors of items
 
 EPILOG = """\
-Beside the shards stands _segmask.json, written last: it names them, counts items, instances and
-pixels by label, and has the errors of items that could not be read.
+The file _segmask.json is written last. It names the shards, counts items, instances and pixels by
+label, and lists the errors of items that could not be read.
 
-Upload each shard of --to segmask to a CVAT job or task of its own: an upload replaces all
+Upload each shard of --to segmask to its own CVAT job or task, because an upload replaces all
 annotations that are there.
 
 exit status:
   0  all shards are there
-  1  they are there, but for items that cannot be read
+  1  they are there, without the items that cannot be read
   2  an archive cannot be read, or other shards are in the way
 
 examples:
@@ -106,7 +106,7 @@ def run(options: argparse.Namespace) -> int:
         kind = CocoShards(options.segmentation)
     plan = make_plan(options.path, options.shard_items)
     with tqdm(
-        total=len(plan), unit=" shards", delay=1, leave=False, disable=not sys.stderr.isatty()
+        total=len(plan), unit=" shards", delay=1, leave=False, disable=not is_watched()
     ) as bar:
         more: dict[str, Any] = {
             "reading": Reading(options.ignore_index, options.max_pixels),
@@ -131,16 +131,19 @@ def run(options: argparse.Namespace) -> int:
 
 def _report(manifest: dict[str, Any]) -> int:
     shards = len(manifest["parts"])
-    print(f"{manifest['items']:,} items in {shards:,} shards, {manifest['bytes']:,} bytes")
+    items, size = counted(manifest["items"], "item"), counted(manifest["bytes"], "byte")
+    print(f"{items} in {counted(shards, 'shard')}, {size}")
     for name, counts in manifest["labels"].items():
         shown = printable(name) or "(no label)"
-        print(f"  {shown}: {counts['instances']:,} instances, {counts['pixels']:,} pixels")
+        instances = counted(counts["instances"], "instance")
+        print(f"  {shown}: {instances}, {counted(counts['pixels'], 'pixel')}")
     for what, number in manifest["left_out"].items():
-        print(f"left out: {number:,} {what}")
+        print(f"left out: {numbered(number, what)}")
     errors = [error for part in manifest["parts"] for error in part["errors"]]
     for error in errors[:_SHOWN]:
         print(f"error: {printable(error['error'])}", file=sys.stderr)
     broken = manifest["broken"]
     if broken > _SHOWN:
-        print(f"and {broken - _SHOWN:,} more items that cannot be read", file=sys.stderr)
+        more = counted(broken - _SHOWN, "more item")
+        print(f"and {more} that cannot be read", file=sys.stderr)
     return FAULTS if broken else OK

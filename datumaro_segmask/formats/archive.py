@@ -540,7 +540,7 @@ class CvatLosses:
                 "has and for which it refuses the archive"
             )
         if self._comments:
-            yield f"{counted(self._comments, 'id')} that begin with '#', which are comments to it"
+            yield f"{counted(self._comments, 'id')} with '#' in front, which is a comment to it"
         if skipped:
             yield (
                 f"{counted(len(skipped), 'subset')} with '_' in the name, or a dot before it, such "

@@ -150,10 +150,10 @@ class CocoWriter:
         place = f"{IMAGES}/{entry[1]}/{file_name}"
         if image is not None:
             put_image(self._sink, place, image)
+        elif self._has_images:
+            self.left_out[WITHOUT_IMAGE] += 1
         elif isinstance(self._sink, FolderSink):
             self._sink.keep(place)  # the one that an earlier export wrote
-        if image is None and self._has_images:
-            self.left_out[WITHOUT_IMAGE] += 1
         self.images += 1
         number = self.images if image_id is None else image_id
         source, text, first_id = (

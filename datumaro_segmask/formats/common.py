@@ -12,7 +12,7 @@ from functools import lru_cache
 import yaml
 
 from ..archive import Item, LabelMap
-from ..errors import SegmaskExportError, as_typed, printable
+from ..errors import SegmaskExportError, as_typed, counted, numbered, printable
 from ..regions import Instance
 from ..storage import Aside, Entry, FolderSink, Sink, layout
 
@@ -154,7 +154,7 @@ class Missing:
         if self._count:
             more = self._count - len(self._named)
             log.warning(
-                "%d images are not in %s yet: %s%s. %s", self._count, root,
+                "%s not in %s yet: %s%s. %s", counted(self._count, "image"), root,
                 printable(", ".join(self._named)), f" and {more} more" if more else "",
                 "The dataset does not have them; put them there." if has_images
                 else as_typed("Put them there, or export with save_media=True."),
@@ -165,7 +165,7 @@ def log_left_out(left_out: Counter[str]) -> None:
     """Log once, with numbers, what has no place in what was written."""
     for what, count in sorted(left_out.items()):
         if count:
-            log.warning("Left out of the export: %d %s.", count, as_typed(what))
+            log.warning("Left out of the export: %s.", as_typed(numbered(count, what)))
 
 
 class _Quoted(str):

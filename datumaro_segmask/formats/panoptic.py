@@ -119,9 +119,10 @@ class PanopticWriter:
         place = f"{IMAGES}/{subset}/{coded.file_name}"
         if image is not None:
             put_image(self._sink, place, image)
+        elif self._has_images:
+            self.left_out[WITHOUT_IMAGE] += 1
         else:
             self._sink.keep(place)  # the one that an earlier export wrote
-            self.left_out[WITHOUT_IMAGE] += bool(self._has_images)
         self._sink.put(f"{ANNOTATIONS}/panoptic_{subset}/{item_id}.png", coded.png)
         self._images += 1
         self._things |= coded.things

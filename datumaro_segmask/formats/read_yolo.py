@@ -288,7 +288,7 @@ def _declared_names(data: Mapping[str, Any], where: str) -> list[str]:
             raise SourceError(
                 f"the keys of 'names' are {', '.join(map(str, names))}",
                 where,
-                f"0 to {len(names) - 1}, for {len(names)} classes",
+                f"0 to {len(names) - 1}, for {counted(len(names), 'class')}",
                 "number the names without a gap",
             )
         names = [names[str(number)] for number in range(len(names))]

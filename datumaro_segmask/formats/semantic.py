@@ -221,8 +221,9 @@ class SemanticWriter:
         if image is not None:
             put_image(self._sink, place, image)
         else:
-            self._sink.keep(place)  # the one that an earlier export wrote
             self._missing.add(place)
+            if not self._has_images:
+                self._sink.keep(place)  # the one that an earlier export wrote
         self._sink.put(f"{self._places.masks.format(folder)}/{name}.png", coded.png)
 
     def _name(self, entry: Entry, folder: str, content: int) -> str:

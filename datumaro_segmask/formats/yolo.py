@@ -113,8 +113,9 @@ class YoloWriter:
         if image is not None:
             put_image(self._sink, place, image)
         else:
-            self._sink.keep(place)  # the one that an earlier export wrote
             self._missing.add(place)
+            if not self._has_images:
+                self._sink.keep(place)  # the one that an earlier export wrote
         put = partial(self._sink.put_lines, label_place(place))
         self.coder.lines.finish(coded.objects, put)
 

@@ -47,8 +47,8 @@ Placed: TypeAlias = tuple[int, Annotation]
 OF_OTHER_LABELS = "annotations whose label the label map does not have"
 WITHOUT_LABEL = "annotations without a label, beside others that have one"
 HIDDEN = "annotations that others cover entirely"
-WITHOUT_PIXELS = "annotations that cover no pixel"
-OWN_BOXES = "boxes that are taken for those of other annotations"
+WITHOUT_PIXELS = "annotations without a pixel"
+OWN_BOXES = "boxes taken for those of other annotations"
 
 _UNKNOWN = "is_unknown"  # the attribute of such a region, which Datumaro's own formats keep
 

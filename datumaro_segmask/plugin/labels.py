@@ -23,7 +23,7 @@ from ..archive import (
     voc_label_map,
 )
 from ..colors import Rgb, voc_color
-from ..errors import SegmaskExportError, UnpaintableError
+from ..errors import SegmaskExportError, UnpaintableError, counted
 from ..formats import check_colors
 from ..options import SOURCE, VOC
 from ..rules import log_background
@@ -92,9 +92,9 @@ def _label_map_of(source: LabelCategories, colormap: dict[int, Rgb], is_logged: 
             taken.add(rgb)
     if recolored and is_logged:
         log.warning(
-            "%d labels have the colour of a label before them and get another one (such as %r). "
-            "Give an own label map with the option label_map to choose their colours.",
-            len(recolored),
+            "Of %s the colour is that of a label before, and is changed (such as of %r). Give an "
+            "own label map with the option label_map to choose the colours.",
+            counted(len(recolored), "label"),
             recolored[0],
         )
     names = [label.name for label in source.items]

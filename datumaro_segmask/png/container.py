@@ -13,7 +13,7 @@ import numpy as np
 
 from .. import signatures
 from ..arrays import Bytes, Size
-from ..errors import PngError
+from ..errors import PngError, counted
 from ..options import MAX_PIXELS as MAX_PIXELS
 from . import deflate
 
@@ -117,7 +117,7 @@ def parse_header(data: bytes, where: str, max_pixels: int = MAX_PIXELS) -> Heade
             REDRAW,
         )
     if max(width, height) > MAX_SIDE or width * height > max_pixels:
-        expected = f"at most {max_pixels:,} pixels"
+        expected = f"at most {counted(max_pixels, 'pixel')}"
         remedy = "raise the option max_pixels if this file can be trusted"
         if max(width, height) > MAX_SIDE:
             expected = f"at most {MAX_SIDE:,} columns and as many rows"
@@ -144,7 +144,7 @@ def parse_container(data: bytes, where: str, max_pixels: int) -> Container:
         kind, end = data[at + 4 : at + 8], at + 12 + length
         if end > len(data) or len(kind) < 4:
             raise PngError(
-                f"the file ends after {len(data):,} bytes, in the middle of the image",
+                f"the file ends after {counted(len(data), 'byte')}, in the middle of the image",
                 where,
                 "an end mark (IEND)",
                 "copy or export the file again, it was cut short",

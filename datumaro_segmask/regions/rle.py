@@ -28,7 +28,7 @@ from ..arrays import (
     running_sums,
     starts_of_runs,
 )
-from ..errors import UnpaintableError
+from ..errors import UnpaintableError, counted
 
 _FIRST, _LAST = 48, 111  # the characters of a text: 48 + five bits + 32 unless the last
 _LONGEST = 7  # characters of one number: 35 bits, more pixels than an image has
@@ -175,10 +175,10 @@ def runs_of_counts(
     if wrong.size:
         at = wrong[0]
         raise UnpaintableError(
-            f"its RLE covers {totals[at]} pixels"
+            f"its RLE covers {counted(int(totals[at]), 'pixel')}"
             + (", with runs of negative length" if negative[at] else ""),
             wheres[shape[starts[at]] - 1],
-            f"runs that cover {size.pixels} pixels, those of an image of {size}",
+            f"runs that cover {counted(size.pixels, 'pixel')}, those of an image of {size}",
             _REMEDY,
         )
     on = ((_places(shape) & 1) & (counts > 0)).nonzero()[0]

@@ -44,7 +44,7 @@ def _undeclared(
         fix = error.cause or remedy_of(number, in_gray)
         if in_gray:
             value = str(number)
-            what = f"{value} is none of the {len(label_map.labels):,} lines of the label map"
+            what = f"{value} is no line of the label map, which has {len(label_map.labels):,}"
         else:
             value = colors.show(number)
             near = nearest(number, label_map)
@@ -52,6 +52,6 @@ def _undeclared(
         yield Finding(error.kind, file, what, fix, item, pixels=pixels, value=value)
     rest = found[_OWN:]
     if rest:
-        what = f"{len(rest):,} more colours or values are not declared"
+        what = f"{len(rest):,} more that no label declares"
         total = sum(pixels for _, pixels in rest)
         yield Finding(error.kind, file, what, fix, item, pixels=total)

@@ -109,10 +109,9 @@ class MaskTable:
             yield rows[0][:2], _item_of(rows, len(self.label_map.labels), self.place)
         if errors:
             log.warning(
-                "%s: %d items are left out, as they could not be read when the table was made; the "
-                "column 'error' says why.",
+                "%s: %s left out, unreadable when the table was made; the column 'error' says why.",
                 self.place,
-                errors,
+                counted(errors, "item"),
             )
 
     def counts(self) -> dict[str, tuple[int, int]]:

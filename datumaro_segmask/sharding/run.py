@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import (
@@ -23,13 +24,14 @@ from typing import Any, Protocol
 
 from ..archive import Item, LabelMap, Reader
 from ..errors import SegmaskExportError, SegmaskImportError
-from ..processes import end_with_parent
+from ..processes import begin_worker, uninterrupted
 from ..storage import Entry, shown, version
 from .manifest import Target
 from .parts import Part, Plan, Reading, open_reader
 
 _WAITING = 256  # parts that are given to an executor ahead; each is some 100 kB of ids
 _SHOWN_ERRORS = 100  # of a part, in the manifest; the table has them all
+_PATIENCE = 2.0  # seconds: what takes no longer is not worth the start of processes
 _MOST_BREAKS = 3  # pools in a row that break without having done a part
 
 
@@ -204,26 +206,55 @@ def run(
 
 
 def run_in_processes(plan: Plan, kind: Kind, out: str, jobs: int, **options: Any) -> dict[str, Any]:
-    """`run` in this many processes of this machine; a process that dies is replaced.
+    """`run` in this many processes of this machine, once there is much to do.
 
-    Raises BrokenExecutor where they die again and again, as for want of memory.
+    A process that dies is replaced. Raises BrokenExecutor where they die again and again, as for
+    want of memory.
     """
     if jobs <= 1:
         return run(plan, kind, out, **options)
-    # Forked ones would share the threads and locks of whatever has been imported.
-    context = multiprocessing.get_context("spawn")
     breaks, before = 0, -1
+    patience = _PATIENCE
     while True:
         try:
-            with ProcessPoolExecutor(jobs, context, end_with_parent) as pool:
+            with _Processes(min(jobs, len(plan)), len(plan), patience) as pool:
                 return run(plan, kind, out, pool, **options)
         except BrokenExecutor:
             finished = len(Target(out).noted())
             breaks = breaks + 1 if finished == before else 0
             before = finished
             options["overwrite"] = False  # it has begun
+            patience = 0.0  # what a process has died of must not happen here
             if breaks == _MOST_BREAKS:
                 raise
+
+
+class _Processes(Executor):
+    """Processes that start when what is left takes longer than they take; until then works here."""
+
+    def __init__(self, jobs: int, parts: int, patience: float) -> None:
+        self._jobs, self._left, self._patience = jobs, parts, patience
+        self._each = 0.0  # seconds
+        self._pool: ProcessPoolExecutor | None = None
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        if self._pool is None and self._left * self._each >= self._patience:
+            # Forked ones would share the threads and locks of whatever has been imported.
+            context = multiprocessing.get_context("spawn")
+            self._pool = ProcessPoolExecutor(self._jobs, context, begin_worker)
+        self._left -= 1
+        if self._pool is not None:
+            with uninterrupted():
+                return self._pool.submit(fn, *args, **kwargs)
+        future: Future[Any] = Future()
+        start = time.perf_counter()
+        future.set_result(fn(*args, **kwargs))
+        self._each = time.perf_counter() - start
+        return future
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(wait, cancel_futures=cancel_futures)
 
 
 def _describe(plan: Plan, job: Job) -> dict[str, Any]:

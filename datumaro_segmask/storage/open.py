@@ -8,15 +8,14 @@ import shlex
 import stat
 from collections.abc import Iterable
 from contextlib import suppress
-from functools import partial
-from typing import Any
 
 from ..errors import ArchiveError, SegmaskExportError, SegmaskImportError
 from . import layout
 from .journal import check, journaled, stagings
 from .read import FolderStorage, Storage
 from .remote.archive import open_remote
-from .remote.store import Store, is_url, shown
+from .remote.patterns import has_pattern, matching
+from .remote.store import is_url, shown
 from .strangers import files_below, no_folder, nothing_here
 from .zip.archive import FileSource, ZipStorage
 from .zip.directory import ZipDirectory
@@ -37,20 +36,14 @@ def fitting(paths: Iterable[str]) -> list[str]:
 
 
 def _fitting(path: str) -> list[str]:
-    if not glob.has_magic(path.partition("://")[2] or path) or os.path.exists(path):
+    of_url = is_url(path)
+    is_pattern = has_pattern(path) if of_url else glob.has_magic(path) and not os.path.exists(path)
+    if not is_pattern:
         return [path]
-    if is_url(path):
-        store = Store(path)
-        found = store.ask("find what fits", store.root, partial(_in_store, store.root)) or []
-    else:
-        found = glob.glob(path)
+    found = matching(path) if of_url else glob.glob(path)
     if not found:
         raise ArchiveError("no path fits", shown(path), "archives", "check the pattern")
     return sorted(found)
-
-
-def _in_store(pattern: str, system: Any) -> list[str]:
-    return [system.unstrip_protocol(match) for match in system.glob(pattern)]
 
 
 def open_storage(path: str | os.PathLike[str]) -> Storage:

@@ -20,9 +20,9 @@ from typing import IO, Any, Literal, TypeAlias
 
 import numpy as np
 
-from ..errors import MissingFileError, UnsafePathError
+from ..errors import UnsafePathError
 from . import layout
-from .strangers import too_large, unreadable
+from .strangers import gone, too_large, unreadable
 
 MAX_FILE_BYTES = 1 << 28
 """The largest file read at once: 256 MiB; a mask of a billion pixels takes a few."""
@@ -153,18 +153,14 @@ class FolderStorage(Storage):
         return None if suffix is None else stem + suffix
 
     def _lacks(self, name: str) -> Literal[False]:
-        """Return False; raises MissingFileError if the folder of the layout is gone, too.
+        """Return False; raises StoreError if the folder of the layout is gone, too.
 
         Else an archive that was moved, or whose disk is gone, would have items without masks.
         """
         top = name.partition("/")[0]
         if top in self._names and not os.path.lexists(self.path(top)):
-            raise MissingFileError(
-                "the folder was there when the archive was opened, and is gone now",
-                self.place(top),
-                "an archive that stays where it is while it is read",
-                "put it back, or connect its disk again, and read the archive again",
-            )
+            what = "the folder was there when the archive was opened, and is gone now"
+            raise gone(what, self.place(top))
         return False
 
     def _forget_listings(self) -> None:
@@ -207,6 +203,7 @@ class FolderStorage(Storage):
                 raise too_large(limit, self.place(name))
             return open(path, "rb", 0)
         except OSError as error:
+            self._lacks(name)
             raise unreadable(error.strerror or str(error), self.place(name)) from error
 
     def files(self, folder: str) -> Iterator[str]:

@@ -22,7 +22,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import IO, NamedTuple
 
-from ..errors import SegmaskExportError
+from ..errors import SegmaskExportError, counted
 from . import layout
 from .ids import Hashes
 from .journal import at
@@ -160,9 +160,7 @@ class Recording:
                 yield written.name
                 gone += 1
         if gone:
-            log.info(
-                "%s: %d files of an earlier export are not in this one, and go.", self._root, gone
-            )
+            log.info("%s: removed %s of an earlier export.", self._root, counted(gone, "file"))
         self._look_for_twins()
         self.close()
 

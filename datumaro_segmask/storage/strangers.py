@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 
 from .. import signatures
-from ..errors import ArchiveError, MissingFileError, printable
+from ..errors import ArchiveError, MissingFileError, StoreError, printable
 from . import layout
 from .plain import open_plain
 
@@ -64,6 +64,13 @@ def unreadable(why: str, place: str) -> MissingFileError:
     """Make the error for a file that is not there, or may not be read."""
     what, remedy = f"the file cannot be read ({why})", "check the path and the permissions"
     return MissingFileError(what, place, "a file that this user may read", remedy)
+
+
+def gone(what: str, place: str) -> StoreError:
+    """Make the error for an archive that is not where it was when it was opened."""
+    expected = "an archive that stays where it is while it is read"
+    remedy = "put it back, or connect its disk again, and read the archive again"
+    return StoreError(what, place, expected, remedy)
 
 
 def no_folder(place: str) -> ArchiveError:

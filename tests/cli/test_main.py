@@ -481,5 +481,5 @@ def test_report_of_shards_does_not_steer_the_terminal(capsys) -> None:
     manifest["labels"] = {TITLE: counts}
     assert shard._report(manifest) == 1
     said = capsys.readouterr()
-    assert "\\x1b]0;owned\\x07car: 1 instances" in said.out
+    assert "\\x1b]0;owned\\x07car: 1 instance" in said.out
     assert "\\x1b]0;owned\\x07car is broken" in said.err

@@ -182,6 +182,31 @@ def test_worker_dies(before: bool, path: str, plain: dict[str, str], tmp_path: P
     assert digest(tmp_path / "out") == plain
 
 
+@dataclass(frozen=True)
+class Telling(ParquetShards):
+    """Notes which process makes a shard."""
+
+    folder: str = ""
+
+    def write(self, part: Part, reader: Reader, job: Job, target: Target, found: Found) -> None:
+        Path(self.folder, f"{os.getpid()}-{part.number}").touch()
+        super().write(part, reader, job, target, found)
+
+
+def test_processes_start_only_if_they_pay(path: str, tmp_path: Path, patience: None) -> None:
+    makers = tmp_path / "makers"
+    makers.mkdir()
+    run_in_processes(plan_of(path), Telling(folder=str(makers)), str(tmp_path / "out"), 2)
+    assert {file.name.partition("-")[0] for file in makers.iterdir()} == {str(os.getpid())}
+
+
+def test_processes_start_at_once_for_what_takes_long(path: str, tmp_path: Path) -> None:
+    makers = tmp_path / "makers"
+    makers.mkdir()
+    run_in_processes(plan_of(path), Telling(folder=str(makers)), str(tmp_path / "out"), 2)
+    assert str(os.getpid()) not in {file.name.partition("-")[0] for file in makers.iterdir()}
+
+
 @deadly
 def test_broken_pool_is_told_and_what_is_done_is_kept(
     path: str, plain: dict[str, str], tmp_path: Path
@@ -277,6 +302,7 @@ def test_processes_end_with_their_driver(path: str, tmp_path: Path) -> None:
         "import sys\n"
         "from datumaro_segmask.sharding import make_plan, run_in_processes\n"
         "from tests.sharding.test_run import Waiting\n"
+        "sys.modules['datumaro_segmask.sharding.run']._PATIENCE = 0.0\n"
         "if __name__ == '__main__':\n"
         "    run_in_processes(make_plan(sys.argv[1], 5), Waiting(), sys.argv[2], 2)\n"
     )

@@ -131,7 +131,7 @@ def test_broken_items_are_told_once(tmp_path: Path, caplog: pytest.LogCaptureFix
     table = read_table(to_table(str(as_folder(files, tmp_path))))
     assert [entry for entry, _ in table] == [("a", "default")]
     assert len(caplog.messages) == 1
-    assert "2 items are left out" in caplog.text
+    assert "2 items left out" in caplog.text
 
 
 def test_counts_by_label(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ Each keeps count of the requests, and can be told to answer late or wrongly.
 
 from __future__ import annotations
 
+import gzip
 import threading
 import time
 from collections import Counter
@@ -23,7 +24,7 @@ import pytest
 class Behaviour:
     """What a server does besides its duty. ``fault`` is called with the path of each request; it
     returns a status to answer with, ``"cut"`` to end in the middle, ``"whole"`` to send the whole
-    file, whatever part is asked for, or None."""
+    file, whatever part is asked for, ``"gzip"`` to send it packed, or None."""
 
     delay: float = 0.0
     fault: Callable[[str], int | str | None] = lambda path: None
@@ -64,7 +65,9 @@ class _Handler(BaseHTTPRequestHandler):
     def _send_file(self, data: bytes, with_body: bool, fault: str | None) -> None:
         cut, headers = fault == "cut", {"Accept-Ranges": "bytes"} if self.ranges else {}
         asked = self.headers.get("Range")
-        if asked and self.ranges and fault != "whole":
+        if fault == "gzip":
+            self._send(200, gzip.compress(data), with_body, {"Content-Encoding": "gzip"})
+        elif asked and self.ranges and fault != "whole":
             start, _, last = asked.removeprefix("bytes=").partition("-")
             end = int(last) + 1 if last else len(data)
             headers["Content-Range"] = f"bytes {start}-{end - 1}/{len(data)}"

@@ -164,6 +164,21 @@ def test_pictures_stay_where_none_are_written(form: str, source: Dataset, tmp_pa
     assert not (folder / "images/val/b.jpg").exists()
 
 
+@pytest.mark.parametrize("form", [*FORMS, "panoptic_segments", "semantic_masks"])
+def test_picture_of_an_item_that_has_none_any_more_goes(
+    form: str, source: Dataset, tmp_path: Path
+) -> None:
+    """What lies there may be the picture of another item, which had this id."""
+    folder = export(source, tmp_path / "out", form)
+    pictures = {name for name in contents(folder) if name.endswith(".jpg")}
+    items = [item.wrap(media=None) if item.id == "a" else item for item in source]
+    source = Dataset.from_iterable(items, categories=source.categories())
+    export(source, folder, form)
+    (gone,) = pictures - contents(folder).keys()
+    assert "a.jpg" in gone
+    assert contents(folder).keys() == contents(export(source, tmp_path / "fresh", form)).keys()
+
+
 def test_picture_of_another_suffix_goes(source: Dataset, tmp_path: Path) -> None:
     folder = export(source, tmp_path / "out", "yolo_segments")
     export(source, folder, "yolo_segments", image_ext=".png")

@@ -36,6 +36,7 @@ from datumaro_segmask import (
 )
 from datumaro_segmask.archive import open_archive
 from datumaro_segmask.arrays import Size
+from datumaro_segmask.errors import counted, numbered
 from datumaro_segmask.plugin.base import SegmaskBase
 from datumaro_segmask.rules import is_thin
 from datumaro_segmask.sharding import (
@@ -217,7 +218,7 @@ def without_place(source: Source, noun: str) -> list[str]:
         )
         - len(source.sized),
     }
-    return [f"Left out of the export: {n} {what}." for what, n in left_out.items() if n]
+    return [f"Left out of the export: {numbered(n, what)}." for what, n in left_out.items() if n]
 
 
 def said_of_yolo(source: Source) -> list[str]:
@@ -234,7 +235,7 @@ def said_of_yolo(source: Source) -> list[str]:
         "option split, as in 'part2=val', or split the dataset first: datum transform -t "
         "random_split"
     ] * ("val" not in subsets) + [
-        f"{len(images)} images are not in OUT/x yet: {', '.join(images[:5])}{more}. "
+        f"{counted(len(images), 'image')} not in OUT/x yet: {', '.join(images[:5])}{more}. "
         "Put them there, or export with save_media=True."
     ]
 
@@ -242,8 +243,8 @@ def said_of_yolo(source: Source) -> list[str]:
 def unread(source: Source) -> list[str]:
     """Return what is said of a table without an item: `to_table` has no ``ignore_index``."""
     return [
-        "the table: 1 items are left out, as they could not be read when the table was made; the "
-        "column 'error' says why."
+        "the table: 1 item left out, unreadable when the table was made; the column 'error' says "
+        "why."
     ] * (source.ignore_index is not None)
 
 
@@ -252,8 +253,8 @@ def known_to_table(source: Source) -> Content:
 
 
 RECOLORED = (
-    "1 labels have the colour of a label before them and get another one (such as {!r}). Give an "
-    "own label map with the option label_map to choose their colours."
+    "Of 1 label the colour is that of a label before, and is changed (such as of {!r}). Give an "
+    "own label map with the option label_map to choose the colours."
 )
 OF_LABELS = {
     "two-labels-of-one-colour": [RECOLORED.format("van")],
@@ -483,11 +484,11 @@ def export_semantic(source: Source, out: Path) -> Way:
     }
     places = [f"images/{split_of(s)}/{i}{source.suffix(i)}" for i, s in source.sized]
     more = f" and {len(places) - 5} more" if len(places) > 5 else ""
-    missing = f"{len(places)} images are not in OUT/x yet: {', '.join(places[:5])}{more}. "
+    missing = f"{counted(len(places), 'image')} not in OUT/x yet: {', '.join(places[:5])}{more}. "
     yield [
         *(OF_LABELS.get(source.name, []) + source.of_items),
         *[f"{missing}Put them there, or export with save_media=True."] * bool(places),
-        *(f"Left out of the export: {n} {what}." for what, n in left_out.items() if n),
+        *(f"Left out of the export: {numbered(n, what)}." for what, n in left_out.items() if n),
     ]
     check_semantic(out / "x", source)
 

@@ -451,7 +451,7 @@ def test_items_that_were_not_read_keep_their_masks_with_a_warning(
     (source / "SegmentationClass/2.png").write_bytes(b"broken")
     dataset = load(source, error_policy=_Lenient())
     dataset.save(mask_mode="index")
-    assert "1 items that the dataset does not have" in caplog.text
+    assert "of 1 item that the dataset does not have" in caplog.text
     assert (source / "SegmentationClass/2.png").read_bytes() == b"broken"
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from ..pages import DOCS, PAGES
@@ -11,3 +14,25 @@ from ..pages import DOCS, PAGES
 def test_page_is_as_the_code_has_it(name: str) -> None:
     text = (DOCS / name).read_text("utf-8")
     assert PAGES[name](text) == text, "python -m tests.pages writes it anew"
+
+
+ROOT = DOCS.parent
+
+
+@pytest.mark.parametrize("path", [ROOT / "README.md", *DOCS.glob("*.md")], ids=lambda p: p.name)
+def test_no_table_is_cut(path: Path) -> None:
+    """Each begins with a head and a rule, and all its rows have as many cells."""
+    text = re.sub(r"^```.*?^```", "", path.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+    for table in re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE):
+        head, rule, *_ = rows = [*table.splitlines(), ""]
+        assert re.fullmatch(r"\|( *:?-+:? *\|)+", rule), head
+        cells = {len(re.findall(r"(?<!\\)\|", row)) for row in rows[:-1]}
+        assert len(cells) == 1, head
+
+
+def test_readme_is_short() -> None:
+    text = (ROOT / "README.md").read_text("utf-8")
+    rows = [line for line in text.splitlines() if line.startswith("|")]
+    heads = sum(set(row) <= {"|", "-"} for row in rows)
+    assert len(text.split()) <= 1200
+    assert len(rows) - 2 * heads <= 25

@@ -1,5 +1,5 @@
-"""Read archives (folders or zips) to their end, and say what is wrong with them, where, how many
-pixels are concerned, and how to fix it; then count what is in them, by subset and label."""
+"""Read whole archives (folders or zips), and say what is wrong with them, where, how many pixels
+are concerned, and how to fix it. Then count items, instances and pixels by subset and label."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .survey import Survey, check
 EPILOG = """\
 severities:
   error    it cannot be read as it stands
-  warning  it is read, but can hardly be meant
+  warning  it can be read, but is probably a mistake
   note     good to know
 with --for cvat:
   error    CVAT refuses the archive
@@ -28,10 +28,10 @@ with --for cvat:
   note     good to know
 
 exit status:
-  0  nothing was found but notes
+  0  there are only notes, or nothing
   1  there are errors or warnings
   2  there is no archive that could be read
-of several archives, the highest
+For several archives it is the highest.
 
 examples:
   datumaro-segmask check task.zip --for cvat
@@ -48,7 +48,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         dest="judge",
         choices=["segmask", "cvat"],
         default="segmask",
-        help="Who is to read it: this package, or CVAT itself (default: %(default)s)",
+        help="Who will read it: this package, or CVAT (default: %(default)s)",
     )
     parser.add_argument(
         "--format",
@@ -67,8 +67,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--all",
         action="store_true",
-        help="Show every finding (default: the first 10 of a kind; of several archives, and for "
-        "GitHub, no notes)",
+        help="Show every finding (default: the first 10 of a kind; no notes for several archives, "
+        "and for GitHub)",
     )
     parser.add_argument(
         "--jobs",

@@ -11,6 +11,7 @@ from itertools import groupby
 from ...archive import BACKGROUND
 from ...errors import counted
 from ...errors import printable as printable
+from ...progress import is_dumb
 from ...rules import ERROR, NOTE, RULES, WARNING, Finding
 from .items import NO_LABEL, SubsetCount
 from .survey import Survey
@@ -145,6 +146,6 @@ def verdict(survey: Survey) -> str:
 
 
 def _colored(severity: str) -> str:
-    if not sys.stdout.isatty() or os.environ.get("NO_COLOR"):
+    if not sys.stdout.isatty() or is_dumb() or os.environ.get("NO_COLOR"):
         return severity
     return f"\033[{_COLORS[severity]}m{severity}\033[0m"

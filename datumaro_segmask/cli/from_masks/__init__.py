@@ -1,6 +1,6 @@
-"""Make an archive that CVAT imports of a folder of masks, such as the predictions of a model. Gray
-masks hold the index of a label, coloured ones its colour. The parts of a label that do not touch
-become objects of their own, unless instance masks say what belongs together."""
+"""Make an archive for CVAT from a folder of masks, such as the predictions of a model. Gray masks
+hold the index of a label, coloured ones its colour. Parts of a label that do not touch become
+separate objects, unless instance masks say what belongs together."""
 
 from __future__ import annotations
 
@@ -34,14 +34,15 @@ _THIN = "thin-objects"
 _SHOWN = 20  # broken masks that are named
 
 EPILOG = """\
-The file of --labels has the name of one label a line, and the index of the line (from 0) is its
-value in gray masks; 'background' is no object. Or it is a label map, as in an archive, a table of
-names with values or colours (CSV, numbered lines), a list of labelme, or names in JSON or YAML.
+Each line of the file for --labels is the name of a label. The number of the line, from 0, is its
+value in gray masks; 'background' is no object. The file may also be a label map, as in an archive,
+a table of names with values or colours (CSV, numbered lines), a list of labelme, or names in JSON
+or YAML.
 
 exit status:
   0  the archive is written, and CVAT takes it as it is
-  1  masks cannot be read, and nothing is written; or it is written, but CVAT has something
-     against it, which is said
+  1  masks cannot be read, and nothing is written; or it is written, but CVAT will not take it as
+     it is, and the report says why
   2  there are no masks or no labels, or the output is there already
 
 example:

@@ -1,5 +1,5 @@
-"""Draw a contact sheet of one or several archives: for each item the image, the class mask, and the
-instances with their outlines and numbers; and a legend with the labels' colours and counts."""
+"""Draw a contact sheet of archives. For each item it shows the image, the class mask, and the
+instances with their outlines and numbers. A legend has the colours and the counts of the labels."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import argparse
 import os
 import sys
 import webbrowser
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -33,19 +33,19 @@ _WORK = "Drawing masks"
 T = TypeVar("T", Drawing, PageItem)
 
 EPILOG = """\
-A page of few items is one file, to be sent by mail. Beside a page of more than --inline items
-stands a folder, OUT without .html and with _files, which belongs to it.
+A page with few items is one file, which you can send by mail. A page with more than --inline items
+also needs the folder beside it, whose name is OUT with _files instead of .html.
 
 keys:
   arrows   from item to item, in the sheet and in the large view
-  Enter    open the large view, Escape: close it
+  Enter    open the large view; Escape, or Back of the browser, closes it
   1 2 3    image, classes, instances
   + - 0    zoom; so do the wheel and two fingers. Drag to move
   /        find an id
 
 exit status:
   0  the sheet is drawn
-  1  it is drawn, but for items that cannot be read; 'check' says why
+  1  it is drawn without the items that cannot be read; 'check' says why
   2  there is no archive that could be read, or the output is there already
 
 examples:
@@ -67,7 +67,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         type=number_type(least=0),
         default=_INLINE,
         metavar="N",
-        help="Items up to which a page is one file (default: %(default)s)",
+        help="Write a page of up to N items as one file (default: %(default)s)",
     )
     parser.add_argument(
         "--side",
@@ -141,7 +141,7 @@ def _draw_page(
     is_large = len(entries) > options.inline
     with page_folder(options.output, is_large, options.overwrite) as folder:
         items = in_chunks(partial(make_items, settings, folder), entries, _WORK, options.workers)
-        label_map, noted = settings.label_map, _noting_faults(items, faults)
+        label_map, noted = settings.label_map, _noting_faults(items, faults.append)
         write_page(options.output, title, label_map.labels, label_map.background, noted, folder)
     return faults
 
@@ -153,13 +153,13 @@ def _draw_sheet(
 
     faults: list[str] = []
     drawings = in_chunks(partial(draw_all, settings), entries, _WORK, options.workers)
-    label_map, noted = settings.label_map, _noting_faults(drawings, faults)
+    label_map, noted = settings.label_map, _noting_faults(drawings, faults.append)
     write_sheet(options.output, title, label_map.labels, label_map.background, noted)
     return faults
 
 
-def _noting_faults(made: Iterable[T], faults: list[str]) -> Iterator[T]:
+def _noting_faults(made: Iterable[T], note: Callable[[str], None]) -> Iterator[T]:
     for one in made:
         if one.fault:
-            faults.append(one.fault)
+            note(one.fault)
         yield one

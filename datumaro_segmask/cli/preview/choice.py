@@ -24,7 +24,7 @@ def add_choice_options(parser: argparse.ArgumentParser, on_sheet: int) -> None:
         "--item",
         action="append",
         metavar="ID",
-        help="Draw the item of this id; * stands for any letters (default: all items)",
+        help="Draw the item with this id; * matches any letters (default: all items)",
     )
     chosen.add_argument(
         "--subset", action="append", metavar="NAME", help="Draw this subset (default: all)"
@@ -36,7 +36,7 @@ def add_choice_options(parser: argparse.ArgumentParser, on_sheet: int) -> None:
         "--max-items",
         type=number_type(least=1),
         metavar="N",
-        help=f"Draw the first N of them only (default: all on a page, {on_sheet} in a PNG)",
+        help=f"Draw only the first N of them (default: all on a page, {on_sheet} in a PNG)",
     )
 
 

@@ -16,7 +16,7 @@ from datumaro.components.dataset_item_storage import ItemStatus
 from datumaro.components.dataset_storage import DatasetPatch
 
 from ...archive import has_masks
-from ...errors import SegmaskExportError
+from ...errors import SegmaskExportError, counted
 from ...formats import ArchiveWriter, Standing
 from ...options import COLOR, SegmaskExportOptions
 from ...regions import paint
@@ -208,11 +208,10 @@ class SegmaskExporter(WholeExporter):
         plan = plan_save(before.subsets, known, there, removed)
         if failed and plan.gone:
             log.warning(
-                "%d items could not be written. They may have had other names before, so the files "
-                "of %d items that the dataset does not have any more stay, though no list names "
-                "them.",
-                failed,
-                len(plan.gone),
+                "%s could not be written. They may have had other names before, so the files of "
+                "%s that the dataset does not have any more stay, though no list names them.",
+                counted(failed, "item"),
+                counted(len(plan.gone), "item"),
             )
         for item_id in plan.gone if not failed else ():
             self._writer.discard_masks(item_id)
@@ -225,9 +224,9 @@ class SegmaskExporter(WholeExporter):
             self._writer.keep_list(subset)
         if plan.kept and all_changed:
             log.warning(
-                "%d items that the dataset does not have, such as those that an import has left "
-                "out for their faults, keep the masks that they have, in the old kind and colours.",
-                len(plan.kept),
+                "The masks of %s that the dataset does not have, such as those that an import has "
+                "left out for their faults, stay as they are, in the old kind and colours.",
+                counted(len(plan.kept), "item"),
             )
         self._writer.finish(labels=not same_labels)
 

@@ -14,7 +14,7 @@ from operator import itemgetter
 from typing import IO, Any, TypeAlias
 from urllib.parse import quote, unquote
 
-from ...errors import ArchiveError
+from ...errors import ArchiveError, MissingFileError, StoreError
 from .. import layout
 from ..ids import Index
 from ..read import MAX_FILE_BYTES, Entry, Storage, image_rank
@@ -121,16 +121,28 @@ class RemoteFolder(Storage):
         size = self._checked_size(name, limit)
         if not size:
             return b""
-        data = self._store.read(self._path(name), 0, size)
+        try:
+            data = self._store.read(self._path(name), 0, size)
+        except StoreError:
+            raise
+        except MissingFileError as error:
+            self._check_there(name, error)
+            raise
         if len(data) > limit:
             raise too_large(limit, self.place(name))
         return data
+
+    def _check_there(self, name: str, error: MissingFileError) -> None:
+        """Raise StoreError if not only this file is gone, but the folder of the layout, too."""
+        top = self._path(name.partition("/")[0])
+        if self._store.ask("look for it", top, partial(info_of, top)) is None:
+            raise StoreError(*error.args) from error
 
     def open(self, name: str, limit: int | None = None) -> AbstractContextManager[IO[bytes]]:
         size = self._checked_size(name, limit)
         if size < 0:
             return io.BytesIO(self.read(name, limit or MAX_FILE_BYTES))
-        file = RemoteFile(self._store, self._path(name), size)
+        file = RemoteFile(self._store, self._path(name), size, partial(self._check_there, name))
         return file.stream(_HEAD)
 
     def files(self, folder: str) -> Iterator[str]:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import IO, Any
 
-from ...errors import ArchiveError
+from ...errors import ArchiveError, MissingFileError, StoreError
 from ..read import Entry, read_at
 from ..strangers import unreadable
 from .store import Store
@@ -18,11 +18,25 @@ from .store import Store
 _KEPT_AT_ONCE = 1 << 23
 
 
-class RemoteFile:
-    """A file far away, as a source of bytes (`zip.records.Source`)."""
+def _is_all(error: MissingFileError) -> None:
+    raise StoreError(*error.args) from error
 
-    def __init__(self, store: Store, path: str, size: int) -> None:
+
+class RemoteFile:
+    """A file far away, as a source of bytes (`zip.records.Source`).
+
+    ``gone`` is called if it is there no more; a file that is all there is ends whatever reads.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        path: str,
+        size: int,
+        gone: Callable[[MissingFileError], None] = _is_all,
+    ) -> None:
         self._store = store
+        self._gone = gone
         self._path = path
         self.place = store.place_of(path)
         self.size = size
@@ -34,7 +48,7 @@ class RemoteFile:
         copy = tempfile.TemporaryFile()  # noqa: SIM115  # as long as this lives
         weakref.finalize(self, copy.close)
         for at in range(start, end, _KEPT_AT_ONCE):
-            copy.write(self._store.read(self._path, at, min(end, at + _KEPT_AT_ONCE)))
+            copy.write(self._fetch(at, min(end, at + _KEPT_AT_ONCE)))
         copy.flush()
         self._kept, self._copy = (start, end), copy
 
@@ -48,7 +62,16 @@ class RemoteFile:
                 self.keep(first, last)
             assert self._copy is not None
             return read_at(self._copy, start - first, size)
-        return self._store.read(self._path, start, start + size) if size else b""
+        return self._fetch(start, start + size) if size else b""
+
+    def _fetch(self, start: int, end: int) -> bytes:
+        try:
+            return self._store.read(self._path, start, end)
+        except StoreError:
+            raise
+        except MissingFileError as error:
+            self._gone(error)
+            raise
 
     def ahead(
         self, entries: Iterable[Entry], ranges_of: Callable[[str], list[tuple[int, int]]]

@@ -70,6 +70,11 @@ def shown(path: str) -> str:
     return _QUERY.sub("?...", _WEB_USER.sub(r"\1", _PASSWORD.sub("//", path)))
 
 
+def without_query(url: str) -> str:
+    """Return a URL without what stands behind its path, such as a signature."""
+    return _QUERY.sub("", url)
+
+
 class Store:
     """Fetches parts of the files below a URL: together, again where it failed, and ahead.
 

@@ -15,7 +15,7 @@ from typing import IO, Any
 from ...errors import ArchiveError
 from .. import layout
 from ..read import MAX_FILE_BYTES, Entry, GuardedFile, Storage, image_rank, read_at
-from ..strangers import COPY, no_folder, no_zip, too_large, unreadable
+from ..strangers import COPY, gone, no_folder, no_zip, too_large, unreadable
 from .directory import ZipDirectory
 from .records import LOCAL, MOST_RECORD, Record, Source, decode_name
 
@@ -52,10 +52,12 @@ class FileSource:
         self.place = path
         self._file: IO[bytes] | None = None
         try:
-            status = os.fstat(self._open().fileno())
+            file = self._open()
         except OSError as error:
             raise unreadable(error.strerror or str(error), path) from error
+        status = os.fstat(file.fileno())
         self.size, self.identity = status.st_size, (status.st_dev, status.st_ino)
+        self._changed = status.st_mtime_ns
 
     def _open(self) -> IO[bytes]:
         if self._file is None:
@@ -64,12 +66,25 @@ class FileSource:
             self._file = file
         return self._file
 
+    def _again(self) -> IO[bytes]:
+        """Return the file; in another process it is opened anew, and must not be another one."""
+        if self._file is None:
+            try:
+                status = os.fstat(self._open().fileno())
+            except OSError as error:
+                what = "the zip was there when the archive was opened, and cannot be opened now"
+                raise gone(f"{what} ({error.strerror})", self.place) from error
+            if (status.st_size, status.st_mtime_ns) != (self.size, self._changed):
+                self._file = None
+                raise gone("the zip has changed since the archive was opened", self.place)
+        return self._open()
+
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_file": None}
 
     def read(self, start: int, size: int) -> bytes:
+        file = self._again()
         try:
-            file = self._open()
             data = read_at(file, start, size)
             while len(data) < size and (more := read_at(file, start + len(data), size - len(data))):
                 data += more
