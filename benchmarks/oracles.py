@@ -31,6 +31,7 @@ from PIL import Image, ImageOps
 Mask = Any  # (height, width) bool
 Object = tuple[str, Mask]  # the name of its label, and its pixels
 VOID = (224, 224, 192)
+UNKNOWN = "(unknown)"
 
 
 # What was painted
@@ -44,6 +45,7 @@ class Painted:
     shape: tuple[int, int]
     objects: list[Object]
     names: Any  # (height, width) of texts; '' where nothing is
+    void: Any = False  # (height, width) bool: where nobody said what is there
 
 
 def painted(path: Path) -> dict[str, Painted]:
@@ -84,7 +86,7 @@ def _painted(
         number = numbers.astype(int) @ [65536, 256, 1]
     pairs = {(n, c) for n, c in zip(number.ravel().tolist(), names.ravel().tolist(), strict=True)}
     objects = [(c, (number == n) & (names == c)) for n, c in sorted(pairs) if c]
-    return Painted(subset, names.shape, objects, names)
+    return Painted(subset, names.shape, objects, names, (colors == VOID).all(axis=-1))
 
 
 def _pixels(files: zipfile.ZipFile, name: str) -> Any:
@@ -167,6 +169,7 @@ class Case:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.archive = root / "task.zip"
+        self.keeps_void = root.name == "void"  # as it was imported
 
     @cached_property
     def painted(self) -> dict[str, Painted]:
@@ -610,6 +613,110 @@ def by_segformer(case: Case) -> Verdict:
         )
         total += same_planes(one.names, names[made["labels"][0].numpy()])
     return total
+
+
+# A class for every pixel
+
+
+def _judge_planes(case: Case, found: dict[str, Any], classes: Iterable[str]) -> Verdict:
+    """Compare the classes of all images of an archive, by item."""
+    kept = {"background": "", "ignore": UNKNOWN}  # nnU-Net has a class for it
+    names = np.full(1 << 16, UNKNOWN, object)
+    for value, name in enumerate(classes):
+        names[value] = kept.get(name, name)
+    total = Verdict(unasked=len({*found} - {*case.painted}))
+    for item, one in case.painted.items():
+        values = found.get(item)
+        if values is None:
+            total += Verdict(0, 1, ious=[0.0])
+            continue
+        wanted = one.names.astype(object)
+        wanted[one.void & case.keeps_void] = UNKNOWN
+        total += same_planes(wanted, names[np.asarray(values)])
+    return total
+
+
+@reads("transformers, SegFormer", "semantic folders")
+def by_segformer_of_folders(case: Case) -> Verdict:
+    from transformers import SegformerImageProcessor
+
+    root = case.root / "semantic_folders"
+    classes = json.loads((root / "id2label.json").read_text("utf-8")).values()
+    processor = SegformerImageProcessor(do_resize=False, do_reduce_labels=False)
+    found = {}
+    for path in sorted((root / "masks").rglob("*.png")):
+        place = path.relative_to(root / "masks")
+        [picture] = (root / "images" / place.parent).glob(f"{place.stem}.*")
+        with Image.open(picture) as image, Image.open(path) as mask:
+            made = processor(image.convert("RGB"), segmentation_maps=mask, return_tensors="pt")
+        assert made["pixel_values"].shape[2:] == made["labels"].shape[1:]
+        found[Path(*place.parts[1:]).with_suffix("").as_posix()] = made["labels"][0].numpy()
+    return _judge_planes(case, found, classes)
+
+
+@reads("mmsegmentation", "semantic mmsegmentation")
+def by_mmsegmentation(case: Case) -> Verdict:
+    from mmengine.registry import init_default_scope
+    from mmseg.datasets import BaseSegDataset
+
+    init_default_scope("mmseg")
+    root = case.root / "semantic_mmsegmentation"
+    about = json.loads((root / "metainfo.json").read_text("utf-8"))
+    suffixes = {path.suffix for path in (root / "img_dir").rglob("*") if path.is_file()}
+    [suffix] = suffixes
+    found = {}
+    for file in sorted((root / "splits").iterdir()):
+        dataset = BaseSegDataset(
+            data_root=str(root),
+            data_prefix={"img_path": "img_dir", "seg_map_path": "ann_dir"},
+            ann_file=f"splits/{file.name}",
+            img_suffix=suffix,
+            metainfo=about,
+            pipeline=[{"type": "LoadImageFromFile"}, {"type": "LoadAnnotations"}],
+        )
+        for loaded in dataset:
+            place = Path(loaded["img_path"]).relative_to(root / "img_dir")
+            assert loaded["img"].shape[:2] == loaded["gt_seg_map"].shape
+            item = Path(*place.parts[1:]).with_suffix("").as_posix()
+            found[item] = loaded["gt_seg_map"]
+    return _judge_planes(case, found, about["classes"])
+
+
+@reads("Ultralytics, semantic", "semantic ultralytics")
+def by_ultralytics_semantic(case: Case) -> Verdict:
+    from ultralytics.data.dataset import SemanticDataset
+    from ultralytics.data.utils import check_det_dataset
+
+    file = case.root / "semantic_ultralytics/data.yaml"
+    data = check_det_dataset(str(file), autodownload=False)
+    found = {}
+    for folder in _ultralytics_folders(data):
+        dataset = SemanticDataset(img_path=folder, data=data, augment=False, imgsz=640)
+        for place, label in enumerate(dataset.labels):
+            item = item_of(Path(label["im_file"]).relative_to(folder).as_posix())
+            found[item] = dataset.load_mask(place)
+    return _judge_planes(case, found, data["names"].values())
+
+
+@reads("nnU-Net", "semantic nnunet")
+def by_nnunet(case: Case) -> Verdict:
+    for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results"):
+        os.environ.setdefault(name, str(case.root))
+    from nnunetv2.experiment_planning.verify_dataset_integrity import verify_dataset_integrity
+    from nnunetv2.imageio.natural_image_reader_writer import NaturalImage2DIO
+
+    root = case.root / "semantic_nnunet"
+    verify_dataset_integrity(str(root), num_processes=1)
+    about = json.loads((root / "dataset.json").read_text("utf-8"))
+    reader, found = NaturalImage2DIO(), {}
+    items = {item.replace("/", "__"): item for item in case.painted}
+    for end in ("Tr", "Ts"):
+        for path in sorted((root / f"labels{end}").glob("*.png")):
+            pixels, _ = reader.read_images([str(root / f"images{end}/{path.stem}_0000.png")])
+            values, _ = reader.read_seg(str(path))
+            assert pixels.shape == (3, *values.shape[1:])
+            found[items[path.stem]] = values[0, 0].astype(int)
+    return _judge_planes(case, found, about["labels"])
 
 
 # Panoptic

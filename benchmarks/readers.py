@@ -36,28 +36,43 @@ from PIL import ExifTags
 import datumaro_segmask
 from datumaro_segmask import to_arrays, to_segments
 from datumaro_segmask.archive import voc_label_map
+from datumaro_segmask.options import FOLDERS, MMSEGMENTATION, NNUNET, ULTRALYTICS
 
+LAYOUTS = FOLDERS, MMSEGMENTATION, ULTRALYTICS, NNUNET
 ROOT = Path(__file__).parents[1]
 OTHERS = ROOT.parent / "shared/data"
 PACKAGES = [
     "torch", "torchvision", "ultralytics", "transformers", "supervision", "pycocotools", "shapely",
-    "rfdetr", "sahi", "nnunetv2", "mmengine", "mmcv-lite==2.1.0", "terminaltables", "prettytable",
-    "ftfy", "regex", "iopath", "fvcore", "omegaconf", "panopticapi-lite", "imagesize", "orjson",
+    "rfdetr", "sahi>=0.12", "nnunetv2", "mmengine", "mmcv-lite==2.1.0", "terminaltables",
+    "prettytable", "ftfy", "regex", "iopath", "fvcore", "omegaconf", "imagesize", "orjson",
     "pyyaml", "setuptools",
 ]  # fmt: skip
-ALONE = ["mmdet==3.3.0", "mmsegmentation==1.2.2"]
+ALONE = ["mmdet==3.3.0", "mmsegmentation==1.2.2", "panopticapi-lite==0.2.0"]
 """They insist on versions that their loaders do not need."""
 
 Plane = NDArray[np.uint8]
 LABELS = {"background": (0, 0, 0), "cat": (128, 0, 0), "dog": (0, 128, 0), "line": (128, 128, 0),
           "road": (0, 0, 128), "on": (128, 0, 128)}  # fmt: skip
+VOID = (224, 224, 192)
 
 
 # Archives
 
 
-def draw(path: Path, *, last: bool, exif: bool, subsets: Sequence[str], suffix: str) -> None:
-    """Draw an archive of odd corners. ``last``: the background is the last label."""
+def draw(
+    path: Path,
+    *,
+    subsets: Sequence[str] = ("train", "val"),
+    suffix: str = "jpg",
+    last: bool = False,
+    exif: bool = False,
+    void: bool = False,
+) -> None:
+    """Draw an archive of odd corners.
+
+    ``last``: the background is the last label; ``exif``: pictures are stored on a side; ``void``:
+    there are pixels of which nobody said what they are.
+    """
     names = [*LABELS][1:] + [*LABELS][:1] if last else [*LABELS]
     lines = [f"{name}:{','.join(map(str, LABELS[name]))}::\n" for name in names]
     colors = np.array([LABELS[name] for name in LABELS], np.uint8)
@@ -75,6 +90,8 @@ def draw(path: Path, *, last: bool, exif: bool, subsets: Sequence[str], suffix: 
             if i == len(scenes) - 1:
                 continue  # an image without masks
             for kind, plane in (("Class", colors[classes]), ("Object", _voc(numbers))):
+                if void:
+                    plane[30:40, 20:90] = VOID if kind == "Class" else 0
                 data = cv2.imencode(".png", plane[..., ::-1])[1].tobytes()
                 file.writestr(f"Segmentation{kind}/{item}.png", data)
         for subset, text in lists.items():
@@ -169,15 +186,15 @@ def complete(source: Path, path: Path) -> None:
 
 def make_cases(folder: Path, archives: Sequence[Path]) -> list[Path]:
     """Put the archives into folders of their own, and export them in every format."""
-    for name in ("example", "corners", "turned", "pngs"):
+    for name in ("example", "corners", "turned", "pngs", "void"):
         (folder / name).mkdir()
     out = str((folder / "example/task.zip").resolve())
     command = [sys.executable, "-m", "datumaro_segmask", "example", "-o", out]
     subprocess.run(command, check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
-    cvat = ("Train", "Validation", "Test")
-    draw(folder / "corners/task.zip", last=False, exif=False, subsets=cvat, suffix="jpg")
-    draw(folder / "turned/task.zip", last=False, exif=True, subsets=("default",), suffix="jpg")
-    draw(folder / "pngs/task.zip", last=True, exif=False, subsets=("train", "val"), suffix="png")
+    draw(folder / "corners/task.zip", subsets=("Train", "Validation", "Test"))
+    draw(folder / "turned/task.zip", subsets=("default",), exif=True)
+    draw(folder / "pngs/task.zip", suffix="png", last=True)
+    draw(folder / "void/task.zip", void=True)
     others = [p / "data" for p in sorted(OTHERS.iterdir())] if OTHERS.exists() else []
     for source in [p for p in others if p.is_dir()] + [*archives]:
         case = folder / (source.parent.name if source.name == "data" else source.stem)
@@ -194,12 +211,14 @@ def make_cases(folder: Path, archives: Sequence[Path]) -> list[Path]:
 
 def export(case: Path) -> None:
     """Write all formats of an archive, and its arrays."""
-    dataset = Dataset.import_from(str(case / "task.zip"), "segmask")
+    unknown = "keep" if case.name == "void" else "skip"
+    dataset = Dataset.import_from(str(case / "task.zip"), "segmask", unknown=unknown)
     for folder, form, options in (
         ("coco_polygons", "coco_segments", {}),
         ("coco_rle", "coco_segments", {"segmentation": "rle"}),
         ("yolo", "yolo_segments", {}),
         ("panoptic", "panoptic_segments", {}),
+        *((f"semantic_{name}", "semantic_masks", {"layout": name}) for name in LAYOUTS),
     ):
         dataset.export(str(case / folder), form, save_media=True, **options)
     names = [label.name for label in dataset.categories()[AnnotationType.label]]

@@ -10,6 +10,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import zipfile
 from importlib.metadata import version
 from pathlib import Path
 
@@ -257,6 +258,36 @@ def test_page(page: str, folder: Path) -> None:
             assert Path(name).exists(), name
     if missing:
         pytest.skip(f"all but what needs {', '.join(sorted(missing))} has been run")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the blocks are for a POSIX shell")
+@pytest.mark.parametrize(
+    ("recipe", "subsets"),
+    [
+        ("torchvision's reference", ("Train", "Validation")),
+        ("YOLO, segments", ("default", "default")),
+        ("mmsegmentation", ("Train", "Validation")),
+        ("mmsegmentation", ("default", "default")),
+    ],
+)
+def test_recipe_of_other_subsets(recipe: str, subsets: tuple[str, str], folder: Path) -> None:
+    """CVAT's own names, and a task without any."""
+    lists: dict[str, bytes] = {}
+    with zipfile.ZipFile(EXAMPLE) as source, zipfile.ZipFile(folder / "task.zip", "w") as target:
+        for name in source.namelist():
+            if name.startswith("ImageSets/"):
+                place = f"ImageSets/Segmentation/{subsets['val' in name]}.txt"
+                lists[place] = lists.get(place, b"") + source.read(name)
+            else:
+                target.writestr(name, source.read(name))
+        for place, data in lists.items():
+            target.writestr(place, data)
+    section = sections("docs/recipes.md")[recipe]
+    for line in [x for kind, block in _BLOCK.findall(section) if kind == "sh"
+                 for x in filter(is_run, block.splitlines())]:  # fmt: skip
+        run_line(line)
+    for name in RESULTS[recipe]:
+        assert (folder / name).exists(), name
 
 
 @pytest.mark.skipif(not CONVERTS_INTO_ITSELF, reason="Datumaro 1.11 does not convert so")
