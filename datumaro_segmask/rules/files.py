@@ -29,7 +29,7 @@ from .rule import ARCHIVE, ERROR, NOTE, WARNING, WHOLE, Files, Met, Rule, rule
 _LOOKED_AT = 100_000  # files beside the folders of the layout
 _MAC = "__MACOSX"
 _MAC_FOLDERS = (_MAC, "__MSOSX")  # which CVAT passes over
-_GLOB = re.compile(r"[*?[]")  # what CVAT takes for a pattern in folders above the archive
+_GLOB = re.compile(r"\[.+]")  # what CVAT takes for a pattern in folders above the archive
 _MASK_FOLDERS = (layout.CLASS_MASKS, layout.INSTANCE_MASKS)
 _CAR = rgb(BLOCK)
 

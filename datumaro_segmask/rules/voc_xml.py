@@ -27,6 +27,8 @@ def boxes_in(
     ``tasks``: the folders of the lists that name its item. ``labels``: the labels and parts of the
     label map; ``has_actions`` tells which of them have actions there. Raises RefusedError.
     """
+    if b"<!ENTITY" in data:
+        raise RefusedError("CVAT reads no XML that declares entities")
     try:
         root = ElementTree.fromstring(data)
     except ElementTree.ParseError:

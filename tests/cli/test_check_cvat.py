@@ -428,6 +428,7 @@ XML_FAULTS = {
     "part": (BOX, BOX + b"<part><name>hub</name>" + BOX + b"</part>"),
     "attribute": (BOX, BOX + b"<attributes><attribute><name>x</name></attribute></attributes>"),
     "no-xml": (b"</annotation>", b""),
+    "entity": (b"<annotation>", b'<!DOCTYPE a [<!ENTITY e "car">]><annotation>'),
 }
 
 
@@ -474,6 +475,7 @@ IN_ZIPS = {
     "folder-of-macs": (("__MSOSX/",), {"zip-root"}),
     "pattern-above": (("t[ab]/x/",), {"zip-root"}),
     "pattern": (("t[ab]/",), set()),
+    "marks": (("t?/x/",), set()),
     "hidden-file-beside": (("x/", ".DS_Store", "._x"), set()),
     "beside-the-root": (("", "README.md", "__MACOSX/._a"), set()),
     "three-folders-down": (("x/y/z/",), set()),
