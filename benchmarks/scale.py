@@ -188,7 +188,7 @@ def _row(case: str, items: int, begin: tuple[float, float]) -> dict[str, Any]:
     return {
         "case": case,
         "s": round(wall, 1),
-        "CPU ms an item": round(1000 * cpu / items, 2),
+        "CPU ms an item": round(1000 * cpu / items, 4),
         "driver MB": round(_peak() / 1e6),
         "worker MB": round(worker) if worker > 1 else "",
     }

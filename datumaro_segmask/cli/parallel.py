@@ -44,16 +44,15 @@ def in_chunks(
     """Yield what the task makes of all entries, which it gets in numbered chunks of ``size``.
 
     ``task`` must be picklable, and may be done again where a process has died. ``size`` None: so
-    many as take a moment. ``total``: how many entries there are, if they have no length. This
+    many as take a moment here. ``total``: how many entries there are, if they have no length. This
     process works, too, and with more than one worker it starts the others as soon as what is left
     is worth it. An ``executor`` gets all chunks.
     """
     total = len(entries) if isinstance(entries, Sequence) else total
-    chunks = _Chunks(iter(entries), size, total)
     if executor is None:
-        results = _results(task, chunks, workers)
+        results = _results(task, _Chunks(iter(entries), size, total), workers)
     else:
-        results = _ahead(executor, task, chunks)
+        results = _ahead(executor, task, _Chunks(iter(entries), size or CHUNK, total))
     made = (result for chunk in results for result in chunk)
     return track(made, desc, total)
 
@@ -81,12 +80,12 @@ class _Chunks(Generic[T]):
         return self._number, chunk
 
     def do(self, task: Callable[[int, Sequence[T]], R], number: int, chunk: Sequence[T]) -> R:
-        """Do a chunk here, and see how long it takes. The first may take longer."""
+        """Do a chunk here, and see how long it takes. The first item may take longer."""
         start, work = time.perf_counter(), time.thread_time()
         result = task(number, chunk)
         seconds = time.perf_counter() - start
         self._each = seconds / len(chunk)
-        self._spent += seconds if number else 0.0
+        self._spent += seconds if number or len(chunk) > 1 else 0.0
         if self._is_free:  # by work, so that a busy machine makes no small chunks
             likely = int(_SECONDS * len(chunk) / max(time.thread_time() - work, 1e-9))
             self._size = max(1, min(likely, 2 * self._size, _MOST))

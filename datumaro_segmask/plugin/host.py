@@ -163,33 +163,26 @@ def without_policy() -> Iterator[None]:
         raise fail.__cause__ or fail from None
 
 
-class CollectedErrors(ImportErrorPolicy):
+class _Collected:
     """Notes the errors of items and annotations instead of ending at the first."""
 
     def __init__(self) -> None:
         super().__init__()
         self.errors: list[BaseException] = []
 
-    def _handle_item_error(self, error: Exception) -> None:
+    def _note(self, error: Exception) -> None:
         # Datumaro wraps the error, and names the item; ours names the file, and what to do.
         self.errors.append(error.__cause__ or error)
 
-    def _handle_annotation_error(self, error: Exception) -> None:
-        self.errors.append(error.__cause__ or error)
+    _handle_item_error = _handle_annotation_error = _note
 
 
-class CollectedExportErrors(ExportErrorPolicy):
-    """The same for an export, and for single annotations."""
+class CollectedErrors(_Collected, ImportErrorPolicy):
+    """Notes what is wrong with items and annotations of an import."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.errors: list[BaseException] = []
 
-    def _handle_item_error(self, error: Exception) -> None:
-        self.errors.append(error.__cause__ or error)
-
-    def _handle_annotation_error(self, error: Exception) -> None:
-        self.errors.append(error.__cause__ or error)
+class CollectedExportErrors(_Collected, ExportErrorPolicy):
+    """Notes what is wrong with items and annotations of an export."""
 
 
 def set_subsets(base: DatasetBase, names: list[str]) -> None:

@@ -168,15 +168,19 @@ def image_data(item: DatasetItem, suffix: str) -> bytes:
         else:
             as_masks_lie(item.media, partial(size_of, item)).save(buffer, ext=suffix)
     except Exception as error:  # Datumaro's backends raise what they meet, AttributeError too
-        raise SegmaskExportError(
-            f"its image cannot be saved ({error})",
-            place_of(item),
-            f"an image that can be read and written as {suffix}",
-            "check the file, or export without save_media",
-        ) from error
+        raise _cannot_be_saved(item, suffix, error) from error
     data = buffer.getvalue()
     check_size(item, image_head(partial(io.BytesIO, data)))
     return data
+
+
+def _cannot_be_saved(item: DatasetItem, suffix: str, error: Exception) -> SegmaskExportError:
+    return SegmaskExportError(
+        f"its image cannot be saved ({error})",
+        place_of(item),
+        f"an image that can be read and written as {suffix}",
+        "check the file, or export without save_media",
+    )
 
 
 def upright_image(item: DatasetItem, suffix: str) -> tuple[bytes, bool]:
@@ -198,12 +202,7 @@ def upright_image(item: DatasetItem, suffix: str) -> tuple[bytes, bool]:
             return data, False
         return upright(data, orientation), True
     except (OSError, ValueError) as error:
-        raise SegmaskExportError(
-            f"its image cannot be saved ({error})",
-            place_of(item),
-            f"an image that can be read and written as {suffix}",
-            "check the file, or export without save_media",
-        ) from error
+        raise _cannot_be_saved(item, suffix, error) from error
 
 
 def file_suffix(media: MediaElement) -> str:

@@ -131,14 +131,20 @@ def starts(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return found
 
 
-@pytest.mark.parametrize("name", ["coco", "yolo", "panoptic"])
-def test_same_files_as_datumaros_stream(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["coco", "yolo", "panoptic", "semantic"])
+def test_same_files_and_messages_as_datumaros_stream(
+    name: str, tmp_path: Path, capsys: Any, caplog: Any
+) -> None:
     path = as_zip(task(), tmp_path / "x")
-    format_name = FORMATS[name].split()[1]
+    _, format_name, *_ = FORMATS[name].split()
     parts = convert(path, tmp_path / "out", "-f", format_name, "--jobs", "2")
+    messages = said(caplog, capsys)[:-1]
     dataset = StreamDataset.import_from(str(path), "segmask")
     dataset.export(str(tmp_path / "out"), format_name, save_media=True)
     assert written(tmp_path / "out") == parts
+    assert said(caplog, capsys)[:-1] == messages
+    assert any("has an instance mask but no class mask" in line for line in messages)
+    assert any("its values are lines of the label map" in line for line in messages)
 
 
 @pytest.mark.parametrize("name", ["coco", "yolo"])

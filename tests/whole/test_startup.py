@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 
 HEAVY = {
     "PIL", "asyncio", "datumaro", "filelock", "matplotlib", "multiprocessing", "numpy.ma",
-    "pandas", "pyarrow", "shapely", "tqdm", "yaml",
+    "pandas", "pyarrow", "shapely", "tqdm", "webbrowser", "yaml",
 }  # fmt: skip
 """What takes 5 ms and more to import, and what reading an archive does not need."""
 ARRAYS = {"cv2", "numpy", "pycocotools", "zlib_ng"}

@@ -19,7 +19,7 @@ from ...storage import Entry, Storage, open_storage
 from ..parallel import in_chunks
 from .items import SubsetCount
 
-_PART = 250  # items: a few ranges of a zip in a store
+_PART = 250  # items that a cluster gets at a time: a few ranges of a zip in a store
 _DESC = "Checking masks"
 
 
@@ -62,7 +62,8 @@ def check_items(
         checked = _checked(judge, archive.storage, entries)
         yield from track(checked, _DESC, len(entries))
         return
-    yield from in_chunks(partial(_check_part, judge), entries, _DESC, jobs, executor, _PART)
+    size = None if executor is None else _PART
+    yield from in_chunks(partial(_check_part, judge), entries, _DESC, jobs, executor, size)
 
 
 def _check_part(judge: Judge, _: int, entries: Sequence[Entry]) -> list[Checked]:

@@ -6,7 +6,6 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import webbrowser
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
@@ -121,7 +120,7 @@ def run(options: argparse.Namespace) -> int:
         print(f"error: {printable(fault)}", file=sys.stderr)
     if len(faults) > 10:
         print(f"... and {len(faults) - 10:,} more; 'check' tells of all", file=sys.stderr)
-    if options.open and not webbrowser.open(Path(options.output).absolute().as_uri()):
+    if options.open and not _opened(options.output):
         print("no browser is here; open the file yourself", file=sys.stderr)
     return FAULTS if faults else OK
 
@@ -132,6 +131,12 @@ def _named(archives: dict[str, Archive]) -> dict[str, Archive]:
     if len(set(names)) < len(names):
         names = [shown(path) for path in archives]
     return dict(zip(names, archives.values(), strict=True))
+
+
+def _opened(path: str) -> bool:
+    import webbrowser
+
+    return webbrowser.open(Path(path).absolute().as_uri())
 
 
 def _draw_page(

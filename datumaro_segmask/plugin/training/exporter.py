@@ -110,18 +110,23 @@ class TrainingExporter(WholeExporter):
             yield from self._spread(work, sink)
 
     def _write(self, done: Done, writer: Writer) -> None:
-        item = DatasetItem(done.entry[0], subset=done.entry[1])
-        self._left_out += done.left_out
+        self._left_out.update(done.left_out)
         for unpainted in done.unpainted:
-            self._report_annotation(item, unpainted)
+            self._report_annotation(_named(done), unpainted)
         if done.error is not None:
-            self._report_item(done.error, item)
+            self._report_item(done.error, _named(done))
             return
         self._turned += done.is_turned
         try:
             self._put(writer, done)
         except SegmaskExportError as error:
-            self._report_item(error, item)
+            self._report_item(error, _named(done))
 
     def _put(self, writer: Writer, done: Done) -> None:
         writer.put(done.entry, done.coded, done.image)
+
+
+def _named(done: Done) -> DatasetItem:
+    """Return the item that reports of errors name."""
+    item_id, subset = done.entry
+    return DatasetItem(item_id, subset=subset)
