@@ -179,7 +179,7 @@ def test_what_nobody_knows_is_no_background(source: Any, tmp_path: Path, caplog:
         masks = [files.read(f"SegmentationClass/{name}.png") for name in "pq"]
     planes = [cv2.imdecode(np.frombuffer(m, np.uint8), cv2.IMREAD_UNCHANGED) for m in masks]
     count = sum(int((p == 255).sum()) for p in planes if p is not None)
-    assert f"{count} pixels of which nobody said what they are" in caplog.text
+    assert f"{count:,} pixels of which nobody said what they are" in caplog.text
 
 
 def test_png_pictures_keep_their_type_and_their_names(source: Any, tmp_path: Path) -> None:
@@ -195,3 +195,28 @@ def test_png_pictures_keep_their_type_and_their_names(source: Any, tmp_path: Pat
             assert sorted(listed) == names
     image, target = Masks(path)[0]
     assert image.shape[:2] == target["masks"].shape[1:]
+
+
+def test_semantic_masks_count_the_background_as_0_wherever_it_stands(
+    source: Any, tmp_path: Path
+) -> None:
+    out = export(source("bglast"), tmp_path / "out", "semantic_masks", layout="nnunet")
+    labels = json.loads((out / "dataset.json").read_text("utf-8"))["labels"]
+    assert labels == {"background": 0, "cat": 1, "dog": 2}
+    mask = cv2.imread(str(out / "labelsTr/p.png"), cv2.IMREAD_UNCHANGED)
+    assert mask is not None
+    with zipfile.ZipFile(source("bglast")) as files:
+        data = files.read("SegmentationClass/p.png")
+    drawn = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    assert drawn is not None
+    cats, dogs = ((drawn == color).all(axis=-1) for color in ((0, 0, 128), (0, 128, 0)))
+    assert np.array_equal(mask, cats * 1 + dogs * 2)
+
+
+def test_png_pictures_have_one_suffix_for_mmsegmentation(source: Any, tmp_path: Path) -> None:
+    out = export(source("pngs"), tmp_path / "out", "semantic_masks", layout="mmsegmentation")
+    for file in ("train", "val"):
+        for item in (out / f"splits/{file}.txt").read_text("utf-8").split():
+            assert (out / f"img_dir/{item}.png").is_file()
+            assert (out / f"ann_dir/{item}.png").is_file()
+    assert {p.suffix for p in (out / "img_dir").rglob("*") if p.is_file()} == {".png"}

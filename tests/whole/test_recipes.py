@@ -126,6 +126,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The things that the pages speak of."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("webbrowser.open", lambda _: True)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for place in (".zfunc", ".local/share/bash-completion/completions"):
+        Path(place).mkdir(parents=True)
     as_zip(archive({"b": rgb("1012")}, {"b": rgb("1012")}), Path("tasks/two").resolve())
     for place in ("task.zip", "task2.zip", "tasks/one.zip"):
         Path(place).parent.mkdir(exist_ok=True)
