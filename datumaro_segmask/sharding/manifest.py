@@ -22,7 +22,7 @@ from functools import partial
 from typing import IO, Any, TypeGuard
 
 from ..errors import SegmaskExportError
-from ..storage import Store, WriteLock, is_url, layout, shown
+from ..storage import Store, WriteLock, is_url, layout, open_plain, shown
 
 MANIFEST = "_segmask.json"
 WORK = "_segmask"
@@ -115,8 +115,8 @@ class Target:
             else:
                 path = os.path.join(self._out, name)
                 if os.path.lexists(path) and not os.path.isfile(path):
-                    raise self.in_the_way()  # to open a pipe is to wait for it
-                with open(path, "rb") as file:
+                    raise self.in_the_way()
+                with open_plain(path) as file:
                     data = file.read()
         except (FileNotFoundError, NotADirectoryError):
             return None

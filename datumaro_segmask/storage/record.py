@@ -241,7 +241,7 @@ def _parse(line: str) -> Written | None:
 
 def _crc_of(path: str) -> int:
     crc = 0
-    with open(path, "rb") as file:
+    with open_plain(path) as file:
         while part := file.read(_AT_ONCE):
             crc = zlib.crc32(part, crc)
     return crc

@@ -17,6 +17,7 @@ from datumaro_segmask.sharding.parts import make_plan
 from datumaro_segmask.sharding.run import run
 from datumaro_segmask.sharding.shards import ParquetShards
 
+from ..archives import archive, as_folder, rgb
 from .makes import digest
 from .test_run import COUNT, SHARDS, Deadly, deadly, path, plain, plan_of, when
 
@@ -62,6 +63,14 @@ def test_check(cluster: Any, path: str, capsys: Any, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(parts, "_PART", 7)
     assert main(["check", path, "--json", "--dask", cluster.scheduler_address]) == status
     assert capsys.readouterr().out == whole
+
+
+def test_check_of_an_archive_that_was_mended(cluster: Any, tmp_path: Path, capsys: Any) -> None:
+    """The workers have seen it before."""
+    path = str(tmp_path / "task")
+    for class_mask, status in ((rgb("0330"), 1), (rgb("0110"), 0)):
+        as_folder(archive({"a": class_mask}, {"a": rgb("0110")}), tmp_path / "task")
+        assert main(["check", path, "--dask", cluster.scheduler_address]) == status
 
 
 def test_command(cluster: Any, path: str, plain: dict[str, str], tmp_path: Path) -> None:

@@ -10,24 +10,28 @@ import itertools
 import json
 import logging
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from datumaro.components.annotation import Mask
-from datumaro.components.dataset import Dataset
+from datumaro.components.dataset import Dataset, StreamDataset
 from datumaro.components.dataset_base import DatasetItem
-from datumaro.components.errors import DatumaroError
+from datumaro.components.errors import DatasetExportError, DatumaroError
 from datumaro.components.exporter import ExportErrorPolicy
 from datumaro.components.media import Image
 
 import datumaro_segmask
+from datumaro_segmask.archive import subset_lists
+from datumaro_segmask.cli import main
 from datumaro_segmask.colors import number_to_color
 from datumaro_segmask.formats import archive as archive_format
 from datumaro_segmask.plugin.base import SegmaskBase
 
-from ..archives import CONTAINERS, archive, as_folder, as_zip, png, rgb
+from ..archives import CONTAINERS, archive, as_folder, as_zip, jpeg, png, rgb
 
 datumaro_segmask.register()
 
@@ -363,3 +367,43 @@ def test_item_with_too_many_corners_is_left_out_whole(tmp_path: Path) -> None:
     read = json.loads(text.read_text())
     assert [image["id"] for image in read["images"]] == [1, 2]
     assert [found["image_id"] for found in read["annotations"]] == [1, 2]
+
+
+def test_ids_of_more_folders_than_python_calls(tmp_path: Path, capsys: Any) -> None:
+    """Such ids are read from zips, and are not written: no RecursionError, one clear error."""
+    deep = f"{'a/' * 1100}x"
+    path = as_zip(archive({deep: rgb("0110")}, images={f"{deep}.jpg": jpeg(1, 4)}), tmp_path / "a")
+    dataset = Dataset.import_from(str(path), "segmask")
+    assert [len(item.annotations) for item in dataset] == [1]
+    for form in ("segmask", "coco_segments", "yolo_segments", "panoptic_segments"):
+        with pytest.raises(DatasetExportError, match="folders"):
+            dataset.export(str(tmp_path / form), form, save_media=True)
+        assert not (tmp_path / form).exists()
+    assert main(["check", str(path)]) == 0
+    assert main(["preview", str(path), "-o", str(tmp_path / "page.html"), "--workers", "1"]) == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="open files of a process")
+def test_many_lists_of_a_stream_take_few_open_files(tmp_path: Path) -> None:
+    lists = {f"s{i}": "a\n" for i in range(1500)}
+    path = as_zip(archive({"a": rgb("0110")}, lists=lists), tmp_path / "a")
+    before = len(os.listdir("/proc/self/fd"))
+    stream = StreamDataset.import_from(str(path), "segmask")
+    assert sum(1 for _ in stream) == 1500
+    assert len(os.listdir("/proc/self/fd")) - before < 20
+
+
+def test_one_id_in_many_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is parsed once."""
+    parsed: list[str] = []
+    parse = subset_lists._parse_id
+
+    def counted(line: str, *rest: Any) -> str:
+        parsed.append(line)
+        return parse(line, *rest)
+
+    monkeypatch.setattr(subset_lists, "_parse_id", counted)
+    path = as_zip(archive({"a": rgb("0110")}, lists={"default": "a\n" * 100_000}), tmp_path / "a")
+    for load in (Dataset, StreamDataset):
+        assert sum(1 for _ in load.import_from(str(path), "segmask")) == 1
+    assert len(parsed) < 20

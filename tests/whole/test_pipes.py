@@ -125,3 +125,22 @@ def test_archives(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert main(["preview", str(root), "-o", str(tmp_path / "page.html")]) in (0, 1, 2)
     assert main(["shard", str(root), "-o", str(tmp_path / "shards")]) in (1, 2)
     assert "it waits" not in "".join(capsys.readouterr())
+
+
+@pytest.mark.parametrize("name", ["page.html", "page.png", "page_files"])
+def test_targets_of_preview(name: str, tmp_path: Path) -> None:
+    root = as_folder(ARCHIVE, tmp_path / "task")
+    path = pipe(tmp_path / name)
+    out = tmp_path / (name if "." in name else "page.html")
+    command = ["preview", str(root), "-o", str(out), "--inline", "0", "--workers", "1"]
+    assert main([*command, "--overwrite"]) == 2
+    assert path.is_fifo()
+
+
+@pytest.mark.parametrize("name", ["_segmask.json", "_segmask/job.json", "_segmask/000000.json"])
+def test_targets_of_shards(name: str, tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow")
+    root = as_folder(ARCHIVE, tmp_path / "task")
+    path = pipe(tmp_path / "out" / name)
+    assert main(["shard", str(root), "-o", str(tmp_path / "out")]) == 2
+    assert path.is_fifo()

@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 
-from ...storage import WriteLock, layout
+from ...storage import WriteLock, layout, open_plain
 from .. import claim_output, in_the_way
 
 MADE_BY = "datumaro-segmask preview"
@@ -102,5 +102,5 @@ def _is_whole(part: Path) -> bool:
 def _is_sheet(path: str) -> bool:
     if not os.path.isfile(path):
         return False
-    with open(path, "rb") as file:
+    with open_plain(path) as file:
         return MADE_BY.encode() in file.read(1000)
