@@ -18,7 +18,7 @@ Traced = TypeVar("Traced")
 class Coder(Protocol):
     """Makes of an item what a writer's ``put`` takes: of nothing but the item; can be pickled."""
 
-    def code(self, item: Item, left_out: Counter[str]) -> Any:
+    def code(self, item: Item, left_out: Counter[str]) -> object:
         """Return it; what has no place in the format is counted. Raises MaskLimitError."""
 
     def end(self, coded: Sequence[Any]) -> list[Any]:

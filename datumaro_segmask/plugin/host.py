@@ -334,7 +334,7 @@ def known_archive(dataset: IDataset) -> Listing | None:
     return known or getattr(source_of(dataset), "listing", None)
 
 
-def source_of(dataset: IDataset) -> Any:
+def source_of(dataset: IDataset) -> object:
     """Return what a stream of items is read from; None for what is no stream."""
     return dataset._data._source if isinstance(dataset, StreamDataset) else None
 

@@ -106,8 +106,9 @@ NOT_RUN = {
     r"^datum project ": "Datumaro 1.11 with its extra, see test_datum.py",
     r"^datumaro-segmask recover ": "an export that was killed, see test_crash.py",
 }
-# Blocks of Python that need a package, which are skipped by name without it.
+# Blocks that need a package, which are skipped by name without it.
 NEEDS = {
+    "shtab": "datumaro-segmask completion",
     "torch": "import torch",
     "duckdb": "import duckdb",
     "pandas": "import pandas",
@@ -247,16 +248,17 @@ def test_page(page: str, folder: Path) -> None:
             continue
         done = True
         for language, block in _BLOCK.findall(section):
-            if language == "sh":
+            if language not in ("sh", "python"):
+                continue
+            if lacks := [p for p, sign in NEEDS.items() if sign in block and is_missing(p)]:
+                missing.update(lacks)
+                done = False
+            elif language == "sh":
                 for line in filter(is_run, block.splitlines()):
                     run_line(line)
-            elif language == "python":
-                lacks = [p for p, sign in NEEDS.items() if sign in block and is_missing(p)]
-                missing.update(lacks)
-                done = done and not lacks
+            else:
                 start = "import datumaro_segmask; datumaro_segmask.register()\n"
-                if not lacks:
-                    run([sys.executable, "-c", start + BEFORE.get(page, "") + block])
+                run([sys.executable, "-c", start + BEFORE.get(page, "") + block])
         for name in RESULTS.get(title, []) if page == "docs/recipes.md" and done else []:
             assert Path(name).exists(), name
     if missing:
