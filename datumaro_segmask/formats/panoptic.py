@@ -215,8 +215,9 @@ def record_of() -> Record:
 
 def id_png(ids: NDArray[np.int32]) -> bytes:
     """Return the PNG of ids: (height, width), below 2 to the 24th."""
-    red, green, blue = (ids >> shift & 255 for shift in (0, 8, 16))
-    pixels = np.stack([blue, green, red], axis=-1).astype(np.uint8)  # OpenCV's order
+    pixels = np.empty((*ids.shape, 3), np.uint8)
+    for channel, shift in enumerate((16, 8, 0)):  # OpenCV's order: blue, green, red
+        pixels[..., channel] = ids >> shift & 255
     return cv2.imencode(".png", pixels)[1].tobytes()
 
 
