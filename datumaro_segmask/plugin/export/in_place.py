@@ -255,7 +255,6 @@ class Pictures:
                 "the folder as it was when it was imported",
                 "import it again and repeat the changes, or export to another folder",
             )
-        has_data = isinstance(item.media, Image) and item.media.has_data
         # An archive that is saved over is whole in itself, a folder as a zip: what the dataset has
         # in memory, or of elsewhere, is nowhere else once the dataset is opened again.
         if self._save_media or (has_data and self._writes_new):
