@@ -209,7 +209,7 @@ def test_first_ten_faults_are_told(tmp_path: Path, capsys) -> None:
     assert main(["preview", str(path), "-o", str(tmp_path / "p.html")]) == 1
     text = capsys.readouterr().err
     assert text.count("the file is no PNG") == 10
-    assert "... and 3 more; 'check' tells of all" in text
+    assert "... and 3 more; 'check' lists all" in text
 
 
 def test_page_that_is_there_stays(tmp_path: Path, capsys) -> None:

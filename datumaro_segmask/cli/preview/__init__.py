@@ -119,7 +119,7 @@ def run(options: argparse.Namespace) -> int:
     for fault in faults[:10]:
         print(f"error: {printable(fault)}", file=sys.stderr)
     if len(faults) > 10:
-        print(f"... and {len(faults) - 10:,} more; 'check' tells of all", file=sys.stderr)
+        print(f"... and {len(faults) - 10:,} more; 'check' lists all", file=sys.stderr)
     if options.open and not _opened(options.output):
         print("no browser is here; open the file yourself", file=sys.stderr)
     return FAULTS if faults else OK
