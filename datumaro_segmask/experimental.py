@@ -222,7 +222,7 @@ def load_segmask(
     background = count if label_map.background is None else label_map.background
     samples = [
         _sample(reader.read(item_id), name, reader, background, count)
-        for item_id, name in reader.storage.ahead(entries)
+        for item_id, name in reader.storage.prefetch(entries)
     ]
     names = [label.name for label in label_map.labels]
     colors: list[Rgb | None] = [label.color for label in label_map.labels]

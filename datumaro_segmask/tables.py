@@ -24,7 +24,7 @@ from .sharding import (
     ParquetShards,
     Part,
     Row,
-    Target,
+    ShardSink,
     make_manifest,
     make_plan,
     make_table,
@@ -97,7 +97,7 @@ def write_table(
             return run(plan, ParquetShards(), out, executor, overwrite=overwrite)
         return run_in_processes(plan, ParquetShards(), out, jobs, overwrite=overwrite)
     label_map, items = _of_dataset(source)
-    target, kind = Target(out), ParquetShards()
+    target, kind = ShardSink(out), ParquetShards()
     job = {"version": 1, "kind": kind.name, "shard_items": shard_items, "dataset": True}
     if target.begin(job, overwrite) is not None:  # of what dataset, nobody knows
         raise target.in_the_way()

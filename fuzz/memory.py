@@ -20,7 +20,7 @@ class Memory(Storage):
     def place(self, name: str = "") -> str:
         return name or "memory"
 
-    def beside(self) -> Iterator[str]:
+    def other_files(self) -> Iterator[str]:
         return (name for name in self.files_by_name if not layout.is_inside_folder(name))
 
     def exists(self, name: str) -> bool:

@@ -18,7 +18,7 @@ from datumaro_segmask.cli.from_masks.names import read_labels_file
 from datumaro_segmask.png import MaskReader
 from datumaro_segmask.signatures import LOSSLESS, kind_of
 from datumaro_segmask.storage import layout
-from datumaro_segmask.storage.strangers import not_a_zip, nothing_here
+from datumaro_segmask.storage.no_archive import not_a_zip, nothing_here
 
 from .memory import Memory, check_names
 from .oracle import Finding, check_message

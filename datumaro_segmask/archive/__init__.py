@@ -1,5 +1,6 @@
 """What an archive says: label map, lists, the masks of an item; knows no Datumaro."""
 
+from .class_lookup import BY_COLOR, BY_INDEX, WAYS, ClassLookup
 from .files import (
     ImageHead,
     PassedFolder,
@@ -43,7 +44,6 @@ from .lists import (
     read_label_map_file,
     unlisted_items,
 )
-from .meaning import BY_COLOR, BY_INDEX, WAYS, ClassLookup
 from .reader import Reader
 from .subset_lists import text_of
 from .undeclared import nearest, remedy_of

@@ -26,6 +26,7 @@ from ..errors import (
 from ..png import MaskReader, block_rows
 from ..regions import Instance, Runs, Scanner, group_runs
 from ..storage import Storage, layout
+from .class_lookup import BY_INDEX, NOTHING, UNKNOWN, ClassLookup, numbers_of
 from .files import (
     ImageHead,
     check_sizes,
@@ -35,7 +36,6 @@ from .files import (
     has_colored_masks,
     read_image_head,
 )
-from .meaning import BY_INDEX, NOTHING, UNKNOWN, ClassLookup, numbers_of
 
 _Pixels: TypeAlias = tuple[Runs, IntArray, IntArray, str | None]
 Explain: TypeAlias = Callable[[], UndeclaredColorError]

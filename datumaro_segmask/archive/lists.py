@@ -110,7 +110,7 @@ def read_label_map(storage: Storage, report: Report = stop) -> LabelMap:
     Raises LabelMapError, or reports what can be read past.
     """
     if not storage.exists(layout.LABEL_MAP):
-        return replace(voc_label_map(), elsewhere=storage.above(layout.LABEL_MAP))
+        return replace(voc_label_map(), elsewhere=storage.place_above(layout.LABEL_MAP))
     return _read_label_map(storage, layout.LABEL_MAP, storage.place(layout.LABEL_MAP), report)
 
 

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator
 from ..errors import Report, SegmaskImportError, StoreError, stop
 from ..png import MAX_PIXELS
 from ..storage import Entry, Storage
+from .class_lookup import ClassLookup
 from .item import Item, Scan, read_item, scan_item
 from .labelmap import LabelMap
-from .meaning import ClassLookup
 
 
 class Reader:
@@ -54,7 +54,7 @@ class Reader:
 
         A store that does not answer is no fault of an item: StoreError is raised.
         """
-        for entry in self.storage.ahead(entries):
+        for entry in self.storage.prefetch(entries):
             try:
                 item = self.read(entry[0])
             except StoreError:

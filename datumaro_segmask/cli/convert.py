@@ -41,7 +41,7 @@ from ..options import (
 )
 from ..plugin.base import SegmaskBase
 from ..plugin.export.exporter import SegmaskExporter
-from ..plugin.export.in_place import Place, Target
+from ..plugin.export.in_place import ArchivePlace, ExportTarget
 from ..plugin.host import (
     CollectedErrors,
     CollectedExportErrors,
@@ -395,7 +395,7 @@ def _write_zip(dataset: Dataset, path: str, options: Mapping[str, Any]) -> None:
     chosen = {key: value for key, value in options.items() if key != "zip"}
     exporter = SegmaskExporter(dataset, os.path.dirname(real), **chosen)
     with without_policy():
-        exporter.write_to(Target(Place(real, True), in_place=False))
+        exporter.write_to(ExportTarget(ArchivePlace(real, True), in_place=False))
 
 
 def _check_target(out: str, overwrite: bool) -> None:

@@ -30,7 +30,7 @@ from ..options import COMPONENTS, KEEP, POLYGON, ImportOptions
 from ..rules import RULES, WholeFacts, log_findings, open_archive
 from ..storage import Entry, Listing, layout
 from .annotations import make_mask
-from .host import border, keep_freed_memory, report_imported, set_subsets, track
+from .host import datumaro_errors, keep_freed_memory, report_imported, set_subsets, track
 from .labels import make_categories
 from .media import MissingImage, StoredImage, image_in_file
 from .transforms import components_of, polygons_of
@@ -56,7 +56,7 @@ class SegmaskBase(DatasetBase):
     ``ctx``.
     """
 
-    @border()
+    @datumaro_errors()
     def __init__(
         self,
         path: str | os.PathLike[str] | Archive,
@@ -114,12 +114,12 @@ class SegmaskBase(DatasetBase):
         reads = read_ahead(
             (
                 (entry, partial(self._reader.read, entry[0]))
-                for entry in self._archive.storage.ahead(entries)
+                for entry in self._archive.storage.prefetch(entries)
             ),
             self._num_workers,
         )
         reporter = self._ctx.progress_reporter
-        with border():
+        with datumaro_errors():
             for (item_id, subset), read in track(reads, reporter, "Importing masks", len(self)):
                 item = self._make(read, item_id, subset)
                 if item is not None:

@@ -67,7 +67,7 @@ ABOVE_EXTREME_LOW = FormatDetectionConfidence.EXTREME_LOW + 1
 
 
 @contextmanager
-def border() -> Iterator[None]:
+def datumaro_errors() -> Iterator[None]:
     """Make the errors that leave the package through Datumaro Datumaro's own, too.
 
     A context, or a decorator of a function.

@@ -19,7 +19,7 @@ from .host import (
     ABOVE_EXTREME_LOW,
     ABOVE_MEDIUM,
     FormatCli,
-    border,
+    datumaro_errors,
     keep_sources_absolute,
     let_datasets_know_their_archive,
     let_datasets_save_to_files,
@@ -88,7 +88,7 @@ class SegmaskImporter(FormatCli, Importer):
             if os.path.isdir(os.path.join(root, foreign)):
                 context.fail(f"must have no {foreign}, which is a mark of the voc format")
 
-    @border()
+    @datumaro_errors()
     def __call__(
         self, path: str | os.PathLike[str], stream: bool = False, **extra_params: Any
     ) -> list[dict[str, Any]]:
@@ -111,7 +111,7 @@ class SegmaskImporter(FormatCli, Importer):
         return [{"url": place, "format": self.NAME, "options": options}]
 
     @classmethod
-    @border()
+    @datumaro_errors()
     def find_sources(cls, path: str) -> list[dict[str, Any]]:
         """Return one source for the whole archive; its subsets are read in one pass.
 

@@ -28,7 +28,7 @@ from ..formats import place_of_entry
 from ..formats.pictures import notes_orientation, upright
 from ..storage import Storage, layout, open_plain
 from .annotations import size_of_mask
-from .host import border, decode_as_stored, save_bytes
+from .host import datumaro_errors, decode_as_stored, save_bytes
 
 SizeOfMasks: TypeAlias = Callable[[], Size | None]
 """Asked only where it decides something, for the masks may have to be read for it."""
@@ -123,7 +123,7 @@ def image_in_file(path: str, size: Size | None, turn: int | None) -> Image:
     return Image.from_file(path, size=size) if turn is None else TurnedImage(path, size, turn)
 
 
-@border()
+@datumaro_errors()
 def _read_image(storage: Storage, name: str) -> bytes:
     return storage.read(name)
 

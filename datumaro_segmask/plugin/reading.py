@@ -25,7 +25,14 @@ from ..options import options_of
 from ..regions import Instance
 from ..storage import layout, open_plain
 from .annotations import make_mask
-from .host import FormatCli, border, report_imported, report_imported_annotation, set_subsets, track
+from .host import (
+    FormatCli,
+    datumaro_errors,
+    report_imported,
+    report_imported_annotation,
+    set_subsets,
+    track,
+)
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +75,7 @@ class SourceImporter(FormatCli, Importer):
             context.fail(f"must be a data set of the format {cls.NAME}")
         return confidence
 
-    @border()
+    @datumaro_errors()
     def __call__(
         self, path: str, stream: bool = False, **extra_params: Any
     ) -> list[dict[str, Any]]:
@@ -113,7 +120,7 @@ class SourceBase(DatasetBase):
         **paths: str | None,
     ) -> None:
         given = {name: place for name, place in paths.items() if place}
-        with border():
+        with datumaro_errors():
             self._opened = opened or self.open(path, **given)
         self._min_score = min_score
         self._stream = stream
@@ -172,7 +179,7 @@ class SourceBase(DatasetBase):
         places = ((subset, item_id) for subset, some in self._entries.items() for item_id in some)
         reporter = self._ctx.progress_reporter
         left_out: Counter[str] = Counter()
-        with border():
+        with datumaro_errors():
             for subset, item_id in track(places, reporter, "Importing objects", len(self)):
                 item = self._make(item_id, subset, left_out)
                 if item is not None:
@@ -182,7 +189,7 @@ class SourceBase(DatasetBase):
     def get(self, id: str, subset: str | None = None) -> DatasetItem | None:
         subset = subset or layout.DEFAULT_SUBSET
         if id in self._entries.get(subset, ()):
-            with border():
+            with datumaro_errors():
                 return self._make(id, subset, Counter())
         return None
 

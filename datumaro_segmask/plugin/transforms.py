@@ -16,7 +16,7 @@ from ..errors import MaskLimitError, check_options
 from ..options import ComponentOptions, PolygonOptions, add_to
 from ..regions import Ring, simplify_shared, split_components, texts_to_polygons
 from .annotations import is_unknown, make_mask, size_of_mask, to_instance
-from .host import border
+from .host import datumaro_errors
 from .media import place_of
 
 
@@ -48,7 +48,7 @@ class MasksToExactPolygons(ItemTransform, CliPlugin):
         types: set[AnnotationType] = set(self._extractor.ann_types())
         return types - {AnnotationType.mask} | {AnnotationType.polygon}
 
-    @border()
+    @datumaro_errors()
     def transform_item(self, item: DatasetItem) -> DatasetItem:
         polygons = polygons_of(item.annotations, self._tolerance, place_of(item))
         return self.wrap_item(item, annotations=polygons)
@@ -146,7 +146,7 @@ class SplitComponents(ItemTransform, CliPlugin):
     def _options(self) -> ComponentOptions:
         return check_options(ComponentOptions, self._given, f"the transform {self.NAME}")
 
-    @border()
+    @datumaro_errors()
     def transform_item(self, item: DatasetItem) -> DatasetItem:
         chosen = self._options
         annotations = components_of(

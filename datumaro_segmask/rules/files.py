@@ -318,7 +318,7 @@ def image_type(facts: WholeFacts) -> Iterator[Met]:
 
 
 def _pictures(storage: Storage) -> Iterator[str]:
-    names = chain(storage.files(layout.IMAGES), islice(storage.beside(), _LOOKED_AT))
+    names = chain(storage.files(layout.IMAGES), islice(storage.other_files(), _LOOKED_AT))
     return filter(_is_picture, names)
 
 

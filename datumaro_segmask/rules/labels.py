@@ -247,11 +247,11 @@ def label_map_name(facts: ArchiveFacts) -> Iterator[Met]:
     A file lies there that may be meant."""
     storage = facts.storage
     if not storage.exists(layout.LABEL_MAP):
-        if storage.above(layout.LABEL_MAP):
+        if storage.place_above(layout.LABEL_MAP):
             what = f"this label map lies one folder above the archive, so {_VOC_HOLDS}"
             fix = f"if it belongs to the archive, put it beside the folder {layout.CLASS_MASKS}"
             yield Met(f"../{layout.LABEL_MAP}", what, fix)
-        for name in sorted(filter(_is_like_label_map, islice(storage.beside(), _LOOKED_AT))):
+        for name in sorted(filter(_is_like_label_map, islice(storage.other_files(), _LOOKED_AT))):
             what = f"this is no label map by its name, so {_VOC_HOLDS}"
             fix = f"if it is one, call it {layout.LABEL_MAP}, with a line 'name:r,g,b::' a label"
             yield Met(name, what, fix)

@@ -10,7 +10,7 @@ from typing import IO, Any
 from ..archive import Item, Reader
 from ..formats import Classes, CocoWriter
 from ..options import POLYGONS
-from .manifest import Target
+from .manifest import ShardSink
 from .parts import Part
 from .run import Found, Job
 
@@ -31,7 +31,7 @@ class CocoShards:
     def options(self) -> dict[str, Any]:
         return {"segmentation": self.segmentation}
 
-    def write(self, part: Part, reader: Reader, job: Job, target: Target, found: Found) -> None:
+    def write(self, part: Part, reader: Reader, job: Job, target: ShardSink, found: Found) -> None:
         with CocoWriter(
             _Shards(target, found),
             Classes.of_label_map(job.label_map),
@@ -51,7 +51,7 @@ class CocoShards:
 class _Shards:
     """A sink whose files are shards, each of which is whole when it is there."""
 
-    def __init__(self, target: Target, found: Found) -> None:
+    def __init__(self, target: ShardSink, found: Found) -> None:
         self._target = target
         self._found = found
 

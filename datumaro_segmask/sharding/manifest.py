@@ -34,7 +34,7 @@ _SHARD = re.compile(
 _COUNTS = ("items", "rows", "bytes", "broken")
 
 
-class Target:
+class ShardSink:
     """A folder for shards, on the disk or in a store, where an object appears whole by itself.
 
     What a store refuses is raised as SegmaskExportError, what the disk refuses as OSError.
@@ -229,7 +229,7 @@ class Target:
 
 
 def is_manifest(value: dict[str, Any]) -> bool:
-    """Tell whether a value is what `Target.finish` writes, whole."""
+    """Tell whether a value is what `ShardSink.finish` writes, whole."""
     parts = value.get("parts")
     return (
         isinstance(value.get("job"), dict)

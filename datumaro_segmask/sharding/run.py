@@ -26,7 +26,7 @@ from ..archive import Item, LabelMap, Reader
 from ..errors import SegmaskExportError, SegmaskImportError
 from ..processes import begin_worker, uninterrupted
 from ..storage import Entry, shown, version
-from .manifest import Target
+from .manifest import ShardSink
 from .parts import Part, Plan, Reading, open_reader
 
 _WAITING = 256  # parts that are given to an executor ahead; each is some 100 kB of ids
@@ -42,7 +42,7 @@ class Kind(Protocol):
     def name(self) -> str:
         """What the command line and the manifest call it."""
 
-    def write(self, part: Part, reader: Reader, job: Job, target: Target, found: Found) -> None:
+    def write(self, part: Part, reader: Reader, job: Job, target: ShardSink, found: Found) -> None:
         """Read the items of a part, and write its files; tell ``found`` of each of both."""
 
     def options(self) -> dict[str, Any]:
@@ -58,7 +58,7 @@ class Job:
     label_map: LabelMap
     reading: Reading
     run: str = ""
-    """Of `Target`: what outlives its driver must not write among the shards of the next one."""
+    """Of `ShardSink`: what outlives its driver must not write among the shards of the next one."""
 
 
 class Found:
@@ -132,7 +132,7 @@ def do_part(job: Job, part: Part) -> dict[str, Any]:
         for i, label in enumerate(reader.label_map.labels)
         if (position := job.label_map.position(label.name)) is not None
     }
-    target = Target(job.out, job.run)
+    target = ShardSink(job.out, job.run)
     found = Found(job.label_map, positions)
     job.kind.write(part, reader, job, target, found)
     result = {"ids": part.digest(), **found.result()}
@@ -159,7 +159,7 @@ def run(
     """
     out, reading = os.fspath(out), reading or Reading()
     job = Job(kind, out, plan.label_map, reading)
-    target = Target(out)
+    target = ShardSink(out)
     description = _describe(plan, job)
     manifest = target.begin(description, overwrite)
     if manifest is not None and not target.lacks(manifest):
@@ -220,7 +220,7 @@ def run_in_processes(plan: Plan, kind: Kind, out: str, jobs: int, **options: Any
             with _Processes(min(jobs, len(plan)), len(plan), patience) as pool:
                 return run(plan, kind, out, pool, **options)
         except BrokenExecutor:
-            finished = len(Target(out).noted())
+            finished = len(ShardSink(out).noted())
             breaks = breaks + 1 if finished == before else 0
             before = finished
             options["overwrite"] = False  # it has begun

@@ -11,7 +11,7 @@ from ..archive import Item, Reader
 from ..errors import SegmaskImportError, StoreError
 from ..formats import ArchiveWriter, usual_places
 from ..storage import ZIP_DATE, layout
-from .manifest import Target
+from .manifest import ShardSink
 from .parts import Part
 from .run import Found, Job
 
@@ -28,7 +28,7 @@ class ParquetShards:
     def file(self, number: int) -> str:
         return f"part-{number:06}.parquet"
 
-    def write(self, part: Part, reader: Reader, job: Job, target: Target, found: Found) -> None:
+    def write(self, part: Part, reader: Reader, job: Job, target: ShardSink, found: Found) -> None:
         from .table import Row, rows_of, write_parquet
 
         def rows() -> Iterator[Row]:
@@ -57,7 +57,7 @@ class ZipShards:
     def file(self, number: int) -> str:
         return f"shard-{number:06}.zip"
 
-    def write(self, part: Part, reader: Reader, job: Job, target: Target, found: Found) -> None:
+    def write(self, part: Part, reader: Reader, job: Job, target: ShardSink, found: Found) -> None:
         def write(file: IO[bytes]) -> None:
             writer = ArchiveWriter(reader.label_map)
             with zipfile.ZipFile(file, "w") as archive, writer.into(_Members(archive)):

@@ -4,6 +4,7 @@ from .ids import Hashes, StoredLists
 from .journal import at, entries, is_inside, recover, stagings
 from .layout import LABEL_MAP
 from .lock import WriteLock
+from .no_archive import to_unpack, unreadable
 from .open import (
     absolute,
     archive_roots,
@@ -20,7 +21,6 @@ from .read import MAX_FILE_BYTES, Entry, FolderStorage, Storage, image_rank
 from .record import Aside, Record, is_recorded
 from .remote.file import files_at
 from .remote.store import Store, is_url, shown, url_of
-from .strangers import to_unpack, unreadable
 from .write import ZIP_DATE, FolderSink, Sink, SubsetLists, ZipSink, check_on_disk
 from .zip.archive import ZipStorage
 

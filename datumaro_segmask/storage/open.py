@@ -12,11 +12,11 @@ from contextlib import suppress
 from ..errors import ArchiveError, SegmaskExportError, SegmaskImportError
 from . import layout
 from .journal import check, journaled, stagings
+from .no_archive import files_below, no_folder, nothing_here
 from .read import FolderStorage, Storage
 from .remote.archive import open_remote
 from .remote.patterns import has_pattern, matching
 from .remote.store import is_url, shown
-from .strangers import files_below, no_folder, nothing_here
 from .zip.archive import FileSource, ZipStorage
 from .zip.directory import ZipDirectory
 

@@ -22,7 +22,7 @@ import numpy as np
 
 from ..errors import UnsafePathError
 from . import layout
-from .strangers import gone, too_large, unreadable
+from .no_archive import gone, too_large, unreadable
 
 MAX_FILE_BYTES = 1 << 28
 """The largest file read at once: 256 MiB; a mask of a billion pixels takes a few."""
@@ -84,7 +84,7 @@ class Storage(ABC):
         images.sort(key=lambda name: image_rank(name[1]), reverse=True)
         return {stem: stem + suffix for stem, suffix in images}
 
-    def beside(self) -> Iterator[str]:
+    def other_files(self) -> Iterator[str]:
         """Yield the files that lie in none of the folders for lists, masks and images."""
         return iter(())
 
@@ -92,7 +92,7 @@ class Storage(ABC):
         """Return the names of the folders at the root; those of the layout may be missing."""
         return []
 
-    def above(self, name: str) -> str | None:
+    def place_above(self, name: str) -> str | None:
         """Return how to call a file one folder above the root, None where there is none."""
         return None
 
@@ -100,7 +100,7 @@ class Storage(ABC):
         """Return the path of a file on the disk, None where it has none."""
         return None
 
-    def ahead(self, entries: Iterable[Entry]) -> Iterator[Entry]:
+    def prefetch(self, entries: Iterable[Entry]) -> Iterator[Entry]:
         """Yield entries, whose items are read next, and fetch what is far away in the meantime."""
         return iter(entries)
 
@@ -229,11 +229,11 @@ class FolderStorage(Storage):
     def folders(self) -> list[str]:
         return [name for name in sorted(self._names) if os.path.isdir(self.path(name))]
 
-    def above(self, name: str) -> str | None:
+    def place_above(self, name: str) -> str | None:
         path = os.path.join(os.path.dirname(os.path.abspath(self._root)), name)
         return path if os.path.isfile(path) else None
 
-    def beside(self) -> Iterator[str]:
+    def other_files(self) -> Iterator[str]:
         folders = self.folders()
         yield from sorted(n for n in {*self._names} - {*folders} if not layout.is_litter(n))
         for name in folders:

@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pycocotools import mask as mask_utils
 
+from datumaro_segmask.archive.class_lookup import ClassLookup
 from datumaro_segmask.archive.files import ImageHead, read_image_head
 from datumaro_segmask.archive.item import Item, read_item
 from datumaro_segmask.archive.lists import read_label_map_file
-from datumaro_segmask.archive.meaning import ClassLookup
 from datumaro_segmask.arrays import Size
 from datumaro_segmask.errors import LabelMapError, MissingFileError, SegmaskImportError
 from datumaro_segmask.png.container import MAX_PIXELS

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from datumaro_segmask.archive.class_lookup import NOTHING, ClassLookup, numbers_of
 from datumaro_segmask.archive.labelmap import parse_label_map, voc_label_map
-from datumaro_segmask.archive.meaning import NOTHING, ClassLookup, numbers_of
 from datumaro_segmask.archive.undeclared import cause_of
 from datumaro_segmask.colors import color_to_number, pack
 from datumaro_segmask.errors import UndeclaredColorError

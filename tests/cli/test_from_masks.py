@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 
 from datumaro_segmask.__main__ import main
+from datumaro_segmask.archive.class_lookup import ClassLookup
 from datumaro_segmask.archive.item import read_item
 from datumaro_segmask.archive.lists import open_archive
-from datumaro_segmask.archive.meaning import ClassLookup
 from datumaro_segmask.cli.check.survey import check
 from datumaro_segmask.cli.from_masks.folder import open_mask_folder
 from datumaro_segmask.cli.from_masks.names import read_labels_file

@@ -23,7 +23,7 @@ from datumaro.components.progress_reporting import NullProgressReporter, Progres
 
 import datumaro_segmask
 from datumaro_segmask import errors, progress
-from datumaro_segmask.plugin.host import as_datumaros, border, track
+from datumaro_segmask.plugin.host import as_datumaros, datumaro_errors, track
 
 from ..archives import archive, as_folder, as_zip, rgb
 
@@ -81,7 +81,7 @@ def test_errors_are_datumaros_and_ours(ours: type[errors.SegmaskError]) -> None:
     theirs = (
         DatasetExportError if isinstance(error, errors.SegmaskExportError) else DatasetImportError
     )
-    with pytest.raises(theirs) as caught, border():
+    with pytest.raises(theirs) as caught, datumaro_errors():
         raise error
     assert caught.value is error
     assert isinstance(error, ours)
@@ -107,7 +107,7 @@ def test_errors_of_annotations() -> None:
 
 
 def test_other_errors_pass_the_border() -> None:
-    with pytest.raises(ZeroDivisionError), border():
+    with pytest.raises(ZeroDivisionError), datumaro_errors():
         raise ZeroDivisionError
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from datumaro_segmask.archive.class_lookup import ClassLookup
 from datumaro_segmask.archive.item import scan_item
 from datumaro_segmask.archive.labelmap import parse_label_map, voc_label_map
-from datumaro_segmask.archive.meaning import ClassLookup
 from datumaro_segmask.errors import SegmaskError, SegmaskImportError, UsageError
 from datumaro_segmask.png.container import MAX_PIXELS
 from datumaro_segmask.rules import RULES, Finding, log_findings, open_archive

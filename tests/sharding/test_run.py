@@ -22,7 +22,7 @@ from datumaro_segmask import read_table
 from datumaro_segmask.archive import Reader
 from datumaro_segmask.errors import ArchiveError, SegmaskError, SegmaskExportError
 from datumaro_segmask.plugin.base import SegmaskBase
-from datumaro_segmask.sharding.manifest import MANIFEST, WORK, Target
+from datumaro_segmask.sharding.manifest import MANIFEST, WORK, ShardSink
 from datumaro_segmask.sharding.parts import Part, Reading, make_plan
 from datumaro_segmask.sharding.run import Found, Job, do_part, run, run_in_processes
 from datumaro_segmask.sharding.shards import ParquetShards, ZipShards
@@ -150,7 +150,7 @@ class Dying:
     mark: str = ""
     before: bool = True
 
-    def write(self, part: Part, reader: Reader, job: Job, target: Target, found: Found) -> None:
+    def write(self, part: Part, reader: Reader, job: Job, target: ShardSink, found: Found) -> None:
         dies = part.number == 5 and not os.path.exists(self.mark)
         if dies:
             Path(self.mark).touch()
@@ -188,7 +188,7 @@ class Telling(ParquetShards):
 
     folder: str = ""
 
-    def write(self, part: Part, reader: Reader, job: Job, target: Target, found: Found) -> None:
+    def write(self, part: Part, reader: Reader, job: Job, target: ShardSink, found: Found) -> None:
         Path(self.folder, f"{os.getpid()}-{part.number}").touch()
         super().write(part, reader, job, target, found)
 
@@ -257,7 +257,7 @@ def test_changed_list_is_done_again(tmp_path: Path) -> None:
     plan = make_plan(str(path), 2)
     job = run(plan, ParquetShards(), str(tmp_path / "out"))
     (tmp_path / "out" / MANIFEST).unlink()
-    target = Target(str(tmp_path / "out"))
+    target = ShardSink(str(tmp_path / "out"))
     target.put_json(f"{WORK}/job.json", job["job"])
     for number, part in enumerate(job["parts"]):
         target.note(number, part)
@@ -291,7 +291,7 @@ def test_archive_that_vanishes_ends_the_run(path: str, tmp_path: Path) -> None:
 class Waiting(ParquetShards):
     """Says that it has begun, and waits to be killed."""
 
-    def write(self, part: Part, reader: Reader, job: Job, target: Target, found: Found) -> None:
+    def write(self, part: Part, reader: Reader, job: Job, target: ShardSink, found: Found) -> None:
         print("begun", flush=True)
         time.sleep(3600)
 
@@ -340,13 +340,13 @@ def test_another_driver_begins_meanwhile(
 
 def test_worker_that_outlives_its_driver(path: str, plain: dict[str, str], tmp_path: Path) -> None:
     plan = make_plan(path, 7)
-    target = Target(str(tmp_path))
+    target = ShardSink(str(tmp_path))
     target.begin({"of": "a driver that is dead"}, overwrite=False)
     job = Job(ParquetShards(), str(tmp_path), plan.label_map, Reading(), target.run)
     part = next(plan.parts())
     do_part(job, part)
     for _ in range(2):  # while the next run goes on, and when it has ended
-        Target(str(tmp_path)).begin({"of": "another driver"}, overwrite=True)
+        ShardSink(str(tmp_path)).begin({"of": "another driver"}, overwrite=True)
         with pytest.raises(SegmaskExportError, match="another run has begun"):
             do_part(job, part)
         run(plan_of(path), ParquetShards(), str(tmp_path), overwrite=True)

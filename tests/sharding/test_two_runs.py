@@ -13,7 +13,7 @@ import pytest
 
 from datumaro_segmask.errors import SegmaskExportError
 from datumaro_segmask.sharding import ParquetShards, make_plan, run
-from datumaro_segmask.sharding.manifest import MANIFEST, WORK, Target
+from datumaro_segmask.sharding.manifest import MANIFEST, WORK, ShardSink
 from tests.archives import archive, as_zip, rgb
 
 
@@ -44,9 +44,9 @@ def test_shard_of_an_earlier_run_does_not_get_among_those_of_the_later(
         target=shard, args=(tmp_path, "later", "cd", out), kwargs={"overwrite": True}
     )
     checks = iter(range(1, at + 1))
-    check = Target._check_run
+    check = ShardSink._check_run
 
-    def check_when_another_begins(self: Target) -> None:
+    def check_when_another_begins(self: ShardSink) -> None:
         if next(checks, None) == at:
             check(self)
             later.start()
@@ -54,7 +54,7 @@ def test_shard_of_an_earlier_run_does_not_get_among_those_of_the_later(
         else:
             check(self)
 
-    monkeypatch.setattr(Target, "_check_run", check_when_another_begins)
+    monkeypatch.setattr(ShardSink, "_check_run", check_when_another_begins)
     with suppress(SegmaskExportError):
         shard(tmp_path, "earlier", "ab", out, overwrite=True)
     later.join(60)
@@ -62,12 +62,12 @@ def test_shard_of_an_earlier_run_does_not_get_among_those_of_the_later(
 
 
 def test_next_run_waits_until_a_shard_is_in_its_place(tmp_path: Path, out: Path) -> None:
-    target = Target(str(out))
+    target = ShardSink(str(out))
     target.begin({"version": 1}, True)
     done: list[bool] = []
 
     def begin() -> None:
-        Target(str(out)).begin({"version": 2}, True)
+        ShardSink(str(out)).begin({"version": 2}, True)
         done.append(True)
 
     with target._alone():
@@ -142,7 +142,7 @@ def test_manifest_of_a_stranger_is_checked_whole(how: str, tmp_path: Path, out: 
 def test_note_of_a_stranger_is_not_believed(tmp_path: Path, out: Path) -> None:
     manifest = shard(tmp_path, "a", "ab", out)
     (tmp_path / "evil").write_text("mine")
-    target = Target(str(out))
+    target = ShardSink(str(out))
     part = manifest["parts"][0]
     for files in (["../evil"], "x", None):
         target.put_json(f"{WORK}/000000.json", {**part, "files": files})

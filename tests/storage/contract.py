@@ -138,13 +138,13 @@ class StorageContract:
 
     def test_goes_ahead_in_order(self, storage: Storage) -> None:
         entries = [("a", "train"), ("gone", "train"), ("b/c", "val"), ("a", "val")] * 100
-        assert list(storage.ahead(iter(entries))) == entries
-        for item_id, _ in storage.ahead(entries):
+        assert list(storage.prefetch(iter(entries))) == entries
+        for item_id, _ in storage.prefetch(entries):
             if item_id != "gone":
                 assert storage.read(f"SegmentationClass/{item_id}.png")
 
     def test_goes_ahead_and_stops(self, storage: Storage) -> None:
-        ahead = iter(storage.ahead([("a", "train")] * 1000))
+        ahead = iter(storage.prefetch([("a", "train")] * 1000))
         assert next(ahead) == ("a", "train")
         del ahead
         assert storage.read(MASK) == gray("01")

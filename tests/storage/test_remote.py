@@ -104,7 +104,7 @@ IDS = [f"d{i % 3}/{i:02}" for i in range(COUNT)]
 
 def read_all(storage: Storage) -> list[bytes]:
     read = []
-    for item_id, _ in storage.ahead([(item_id, "default") for item_id in IDS]):
+    for item_id, _ in storage.prefetch([(item_id, "default") for item_id in IDS]):
         read += [storage.read(f"Segmentation{kind}/{item_id}.png") for kind in ("Class", "Object")]
         image = storage.image(item_id)
         assert image is not None
@@ -411,7 +411,7 @@ def test_masks_in_a_misnamed_folder_and_a_label_map_above() -> None:
         ("label-map-name", "../labelmap.txt"),
         ("folder-name", "Segmentation_Object"),
     ]
-    assert open_storage(f"{url}/x").above("labelmap.txt") is None  # not ours to look for
+    assert open_storage(f"{url}/x").place_above("labelmap.txt") is None  # not ours to look for
 
 
 def test_lone_zip(tmp_path: Path) -> None:

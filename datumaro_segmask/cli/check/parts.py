@@ -80,7 +80,7 @@ def _checked(judge: Judge, storage: Storage, entries: Sequence[Entry]) -> Iterat
     reader = Reader(
         storage, label_map, ignore_index=judge.ignore_index, max_pixels=judge.max_pixels
     )
-    for entry in storage.ahead(entries):
+    for entry in storage.prefetch(entries):
         item, found = judge_item(reader, entry[0], judge.for_cvat)
         count = SubsetCount(items=1)
         if item is not None:

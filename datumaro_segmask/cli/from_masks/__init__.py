@@ -18,7 +18,7 @@ from ...errors import UsageError, counted, printable
 from ...options import COMPONENTS, OF_COMPONENTS, READING, ImportOptions, add_to
 from ...plugin.base import SegmaskBase
 from ...plugin.export.exporter import SegmaskExporter
-from ...plugin.export.in_place import Place, Target
+from ...plugin.export.in_place import ArchivePlace, ExportTarget
 from ...plugin.host import CollectedErrors
 from ...rules import ERROR, NOTE, WARNING
 from ...storage import folder_roots, holds_archive, is_inside, layout
@@ -162,7 +162,7 @@ class _AllOrNone(SegmaskBase):
             raise _BrokenMasksError
 
 
-def _target(options: argparse.Namespace) -> Target:
+def _target(options: argparse.Namespace) -> ExportTarget:
     """Return what is to be written; raises UsageError where that could cost a file."""
     output = os.path.realpath(options.output)
     is_zip = options.output.lower().endswith(".zip")
@@ -183,7 +183,7 @@ def _target(options: argparse.Namespace) -> Target:
         )
         if not (options.overwrite and is_archive):
             raise in_the_way(options.output, "archive of masks", is_archive)
-    return Target(Place(output, is_zip), in_place=False)
+    return ExportTarget(ArchivePlace(output, is_zip), in_place=False)
 
 
 def _is_empty(path: str) -> bool:

@@ -139,7 +139,7 @@ def ahead(settings: Settings, entries: Iterable[Entry]) -> Iterator[tuple[Source
     for number, group in groupby(entries, key=attrgetter("source")):
         source = settings.sources[number]
         pairs = [(entry.item_id, entry.subset) for entry in group]
-        for item_id, subset in source.reader.storage.ahead(pairs):
+        for item_id, subset in source.reader.storage.prefetch(pairs):
             yield source, item_id, source.subset(subset)
 
 

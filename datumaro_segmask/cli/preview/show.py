@@ -15,7 +15,7 @@ from PIL import Image as Pillow
 from ...archive import image_head
 from ...errors import SegmaskExportError
 from ...options import SOURCE
-from ...plugin.host import border
+from ...plugin.host import datumaro_errors
 from ...plugin.items import painted_item
 from ...plugin.labels import make_export_labels
 from ...plugin.media import image_data
@@ -26,7 +26,7 @@ from .sheet import draw_card
 _SIDE = 960
 
 
-@border()
+@datumaro_errors()
 def show(item: DatasetItem, dataset: Any = None) -> Pillow.Image:
     """Return a picture of an item, which a notebook shows: image, class mask, instances, legend.
 

@@ -17,7 +17,7 @@ from ...options import OF_DATUMARO
 from ...storage import Sink
 from ..host import (
     FormatCli,
-    border,
+    datumaro_errors,
     keep_freed_memory,
     meta_files,
     report_annotation,
@@ -51,7 +51,7 @@ class WholeExporter(FormatCli, Exporter):
         return True
 
     @classmethod
-    @border()
+    @datumaro_errors()
     def convert(cls, extractor: IDataset, save_dir: str, **options: Any) -> None:
         """Export a dataset."""
         super().convert(extractor, save_dir, **options)

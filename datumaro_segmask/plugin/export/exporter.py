@@ -27,7 +27,7 @@ from ..importer import NAME
 from ..labels import ExportLabels, make_export_labels
 from ..media import place_of, size_of
 from .common import WholeExporter
-from .in_place import Before, Pictures, Target, find_target, source_of
+from .in_place import Before, ExportTarget, Pictures, find_target, source_of
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +81,7 @@ class SegmaskExporter(WholeExporter):
         else:
             self.write_to(find_target(self._extractor, self._save_dir, self._as_zip))
 
-    def write_to(self, target: Target, *, replace: bool = False) -> None:
+    def write_to(self, target: ExportTarget, *, replace: bool = False) -> None:
         """Export to this very target; with ``replace`` nothing of an archive there stays."""
         place, dataset = target.place, self._extractor
         sink: Sink

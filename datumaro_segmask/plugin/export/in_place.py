@@ -61,37 +61,37 @@ ZIP_NAME = f"{NAME}.zip"
 
 
 @dataclass(frozen=True)
-class Place:
+class ArchivePlace:
     """Where an archive lies: the real path of its root folder, or of its zip."""
 
     path: str
     is_zip: bool
 
 
-def place_of_archive(path: str) -> Place | None:
+def place_of_archive(path: str) -> ArchivePlace | None:
     """Return where the archive at ``path`` lies, as an import finds it; None if there is none."""
     roots = archive_roots(path)
     if len(roots) != 1:
         return None
-    return Place(os.path.realpath(roots[0]), os.path.isfile(roots[0]))
+    return ArchivePlace(os.path.realpath(roots[0]), os.path.isfile(roots[0]))
 
 
 @dataclass(frozen=True)
-class Target:
+class ExportTarget:
     """Where an export goes to, and whether the dataset was imported from there."""
 
-    place: Place
+    place: ArchivePlace
     in_place: bool
 
 
-def source_of(dataset: IDataset) -> Place | None:
+def source_of(dataset: IDataset) -> ArchivePlace | None:
     """Return where the archive lies that a dataset was imported from; None if it was of none."""
     if isinstance(dataset, Dataset) and dataset.format == NAME and dataset.data_path:
         return place_of_archive(dataset.data_path)
     return None
 
 
-def find_target(dataset: IDataset, save_dir: str, as_zip: bool) -> Target:
+def find_target(dataset: IDataset, save_dir: str, as_zip: bool) -> ExportTarget:
     """Return the target of an export of ``dataset`` to ``save_dir``; raises SegmaskExportError.
 
     Over its own source it is that source, a zip too. Otherwise it is ``save_dir`` or, ``as_zip``,
@@ -100,19 +100,19 @@ def find_target(dataset: IDataset, save_dir: str, as_zip: bool) -> Target:
     source = source_of(dataset)
     if source is not None and source == place_of_archive(save_dir):
         if source.is_zip or not as_zip:
-            return Target(source, in_place=True)
+            return ExportTarget(source, in_place=True)
     elif os.path.isfile(save_dir):
         raise SegmaskExportError(
             "it is a file", save_dir, "a folder, or a path where nothing is", "choose another path"
         )
     root = os.path.realpath(save_dir)
     if not as_zip:
-        return Target(Place(root, False), in_place=False)
+        return ExportTarget(ArchivePlace(root, False), in_place=False)
     if names_zip(save_dir):
-        return Target(Place(root, True), in_place=False)
+        return ExportTarget(ArchivePlace(root, True), in_place=False)
     # A link of this name is replaced, and what it leads to stays as it is.
-    place = Place(os.path.join(root, ZIP_NAME), True)
-    return Target(place, in_place=place == source)
+    place = ArchivePlace(os.path.join(root, ZIP_NAME), True)
+    return ExportTarget(place, in_place=place == source)
 
 
 class Before:
@@ -280,7 +280,7 @@ class Pictures:
                 if picture is None or name != picture.name:
                     sink.discard(name)
 
-    def settle(self, place: Place) -> dict[int, object]:
+    def settle(self, place: ArchivePlace) -> dict[int, object]:
         """Let the items of the dataset in memory know where their pictures are now.
 
         Returns the pictures that do not lie in the archive, and have a file there, by their `id`.

@@ -44,13 +44,13 @@ from ..annotations import (
     place_of_annotation,
 )
 from ..export.exporter import SegmaskExporter
-from ..export.in_place import Place, Target
-from ..host import border, without_policy
+from ..export.in_place import ArchivePlace, ExportTarget
+from ..host import datumaro_errors, without_policy
 from ..labels import make_categories
 from ..media import image_in_file, place_of, size_of
 
 
-@border()
+@datumaro_errors()
 def to_arrays(
     item: DatasetItem, background: int = NOTHING
 ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
@@ -81,7 +81,7 @@ def to_arrays(
     return dense(planes.labels), dense(planes.numbers)
 
 
-@border()
+@datumaro_errors()
 def to_segments(
     item: DatasetItem, background: int = NOTHING
 ) -> tuple[NDArray[np.int32], dict[int, tuple[int, int]]]:
@@ -101,7 +101,7 @@ def to_segments(
     return ids[which.reshape(classes.shape)], names
 
 
-@border()
+@datumaro_errors()
 def from_arrays(
     item_id: str,
     classes: Any,
@@ -158,7 +158,7 @@ def from_arrays(
     return DatasetItem(item_id, subset=subset, media=media, annotations=annotations)
 
 
-@border()
+@datumaro_errors()
 def from_segments(
     item_id: str,
     ids: Any,
@@ -246,7 +246,7 @@ def _head(path: str | os.PathLike[str]) -> ImageHead | None:
     return None
 
 
-@border()
+@datumaro_errors()
 def write_archive(
     path: str | os.PathLike[str],
     labels: Sequence[str] | str | os.PathLike[str],
@@ -273,7 +273,7 @@ def write_archive(
     source = _Once(items, categories)
     exporter = SegmaskExporter(source, folder, mask_mode=mask_mode, save_media=save_media)
     with without_policy():
-        exporter.write_to(Target(Place(real, is_zip), in_place=False))
+        exporter.write_to(ExportTarget(ArchivePlace(real, is_zip), in_place=False))
 
 
 class _Once(DatasetBase):

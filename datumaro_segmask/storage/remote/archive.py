@@ -17,8 +17,8 @@ from urllib.parse import quote, unquote
 from ...errors import ArchiveError, MissingFileError, StoreError
 from .. import layout
 from ..ids import Index
+from ..no_archive import too_large, unreadable
 from ..read import MAX_FILE_BYTES, Entry, Storage, image_rank
-from ..strangers import too_large, unreadable
 from ..zip.archive import ZipStorage
 from ..zip.directory import ZipDirectory
 from .file import RemoteFile, find_file, info_of, list_of
@@ -158,18 +158,18 @@ class RemoteFolder(Storage):
     def folders(self) -> list[str]:
         return self._folders
 
-    def above(self, name: str) -> str | None:
+    def place_above(self, name: str) -> str | None:
         if self._root == self._store.root.rstrip("/"):  # what is above was not given to us
             return None
         path = f"{self._root.rpartition('/')[0]}/{name}"
         found = self._store.ask("look for it", path, partial(info_of, path))
         return None if found is None else self._store.place_of(path)
 
-    def beside(self) -> Iterator[str]:
+    def other_files(self) -> Iterator[str]:
         return (name for name in self._all_names() if not layout.is_inside_folder(name))
 
-    def ahead(self, entries: Iterable[Entry]) -> Iterator[Entry]:
-        return self._store.ahead(entries, self._ranges_of)
+    def prefetch(self, entries: Iterable[Entry]) -> Iterator[Entry]:
+        return self._store.prefetch(entries, self._ranges_of)
 
     def _ranges_of(self, item_id: str) -> list[Range]:
         masks = [(layout.class_mask(item_id), MAX_FILE_BYTES)]

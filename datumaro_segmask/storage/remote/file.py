@@ -11,8 +11,8 @@ from functools import partial
 from typing import IO, Any
 
 from ...errors import ArchiveError, MissingFileError, StoreError
+from ..no_archive import unreadable
 from ..read import Entry, read_at
-from ..strangers import unreadable
 from .store import Store
 
 _KEPT_AT_ONCE = 1 << 23
@@ -73,10 +73,10 @@ class RemoteFile:
             self._gone(error)
             raise
 
-    def ahead(
+    def prefetch(
         self, entries: Iterable[Entry], ranges_of: Callable[[str], list[tuple[int, int]]]
     ) -> Iterator[Entry]:
-        return self._store.ahead(
+        return self._store.prefetch(
             entries, lambda i: [(self._path, start, end) for start, end in ranges_of(i)]
         )
 

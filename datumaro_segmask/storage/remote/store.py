@@ -184,7 +184,7 @@ class Store:
             raise failed(result, self.place_of(path), f"read {what}")
         return result
 
-    def ahead(
+    def prefetch(
         self, entries: Iterable[Entry], ranges_of: Callable[[str], list[Range]]
     ) -> Iterator[Entry]:
         """Yield entries while what the next of them need is fetched.

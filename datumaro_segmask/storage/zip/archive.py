@@ -14,8 +14,8 @@ from typing import IO, Any
 
 from ...errors import ArchiveError
 from .. import layout
+from ..no_archive import COPY, gone, no_folder, no_zip, too_large, unreadable
 from ..read import MAX_FILE_BYTES, Entry, GuardedFile, Storage, image_rank, read_at
-from ..strangers import COPY, gone, no_folder, no_zip, too_large, unreadable
 from .directory import ZipDirectory
 from .records import LOCAL, MOST_RECORD, Record, Source, decode_name
 
@@ -97,7 +97,7 @@ class FileSource:
     def keep(self, start: int, end: int) -> None:
         """Do nothing: it is near."""
 
-    def ahead(
+    def prefetch(
         self, entries: Iterable[Entry], ranges_of: Callable[[str], list[tuple[int, int]]]
     ) -> Iterator[Entry]:
         return iter(entries)
@@ -148,8 +148,8 @@ class ZipStorage(Storage):
         suffixes = self.directory.images(self.root + stem)
         return stem + min(suffixes, key=image_rank) if suffixes else None
 
-    def ahead(self, entries: Iterable[Entry]) -> Iterator[Entry]:
-        return self.source.ahead(entries, self._ranges_of)
+    def prefetch(self, entries: Iterable[Entry]) -> Iterator[Entry]:
+        return self.source.prefetch(entries, self._ranges_of)
 
     def _ranges_of(self, item_id: str) -> list[tuple[int, int]]:
         """Return where the files of an item lie, from start to end; of its image the head."""
@@ -265,10 +265,10 @@ class ZipStorage(Storage):
                 yield name.removeprefix(self.root), theirs
 
     def folders(self) -> list[str]:
-        parts = (name.partition("/") for name in self.beside())
+        parts = (name.partition("/") for name in self.other_files())
         return sorted({folder for folder, slash, _ in parts if slash})
 
-    def above(self, name: str) -> str | None:
+    def place_above(self, name: str) -> str | None:
         if self.root:
             place = f"{self.root.rstrip('/').rpartition('/')[0]}/{name}".lstrip("/")
             found = self.directory.find(place)
@@ -276,8 +276,8 @@ class ZipStorage(Storage):
         path = os.path.join(os.path.dirname(self.source.place), name)
         return path if os.path.isfile(path) else None  # which no URL is
 
-    def beside(self) -> Iterator[str]:
-        return self.directory.beside(self.root)
+    def other_files(self) -> Iterator[str]:
+        return self.directory.other_files(self.root)
 
     @property
     def identity(self) -> tuple[int, int] | None:

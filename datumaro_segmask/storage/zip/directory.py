@@ -172,7 +172,7 @@ class ZipDirectory:
         for names in read_names(self._source, self._span):
             yield from (name for name in _file_names(names) if name.startswith(begin))
 
-    def beside(self, root: str) -> Iterator[str]:
+    def other_files(self, root: str) -> Iterator[str]:
         """Yield the names below ``root`` that lie in no folder of the layout, relative to it."""
         inside = tuple(f"{root}{folder}/" for folder in layout.FOLDERS)
         for names in read_names(self._source, self._span):

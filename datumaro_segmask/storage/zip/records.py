@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ...signatures import HEAD
+from ..no_archive import no_zip, not_a_zip
 from ..read import Entry
-from ..strangers import no_zip, not_a_zip
 
 LOCAL = struct.Struct("<4s5H3L2H")
 RECORD = struct.Struct("<4s6H3L5H2L")
@@ -46,7 +46,7 @@ class Source(Protocol):
     def keep(self, start: int, end: int) -> None:
         """Make ready a part that will be read again and again, record by record."""
 
-    def ahead(
+    def prefetch(
         self, entries: Iterable[Entry], ranges_of: Callable[[str], list[tuple[int, int]]]
     ) -> Iterator[Entry]:
         """Yield entries, while the ranges of the next of them are fetched if they are far away."""
