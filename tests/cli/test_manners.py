@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,17 @@ def test_quiet_silences_datumaro(name: str, place: str, tmp_path: Path) -> None:
     assert "INFO" not in done.stderr
 
 
+@pytest.fixture
+def usual_level() -> Iterator[None]:
+    """The level of loggers at the start of a program: a command of Datumaro sets another one."""
+    root = logging.getLogger()
+    level = root.level
+    root.setLevel(logging.WARNING)
+    yield
+    root.setLevel(level)
+
+
+@pytest.mark.usefixtures("usual_level")
 def test_verbose_shows_what_is_logged(tmp_path: Path, caplog: Any) -> None:
     """What an earlier export wrote and this one does not have is told of to those who ask."""
     files = {i: rgb("1") for i in "ab"}

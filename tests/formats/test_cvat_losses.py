@@ -46,7 +46,7 @@ def test_losses_in_cvat() -> None:
         lines,
         [
             "3 masks of stuff",
-            "1 id that",
+            "1 id with",
             "1 subset with '_'",
             "300 labels",
             "up to 256",
