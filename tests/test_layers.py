@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
 
+import pytest
+
 PACKAGE = Path(__file__).parents[1] / "datumaro_segmask"
 WINGS = [
     "options", "errors", "progress", "processes", "arrays", "colors", "signatures", "png",
@@ -97,6 +99,30 @@ def knows_places(path: Path) -> bool:
     }
     names = {node.id for node in nodes if isinstance(node, ast.Name)}
     return bool(asked & {"class_mask", "instance_mask", "mask_places"} or "find_mask" in names)
+
+
+@pytest.mark.parametrize(
+    ("mark", "homes"),
+    [
+        ("MaskEncoder", {"formats/archive.py"}),  # an archive's masks
+        ("label_map_lines", {"formats/archive.py"}),
+        ("CocoText", {"formats/coco.py"}),  # COCO's instances
+        ("id_png", {"formats/panoptic.py"}),
+        ("label_lines", {"formats/yolo.py"}),
+        ("yaml_text", {"formats/data_file.py"}),  # the data.yaml of Ultralytics
+        ("ParquetWriter", {"sharding/table.py"}),  # pyarrow's
+    ],
+)
+def test_no_format_is_written_in_two_places(mark: str, homes: set[str]) -> None:
+    """What a file of a format is made with is used where the format is written, and there alone."""
+    assert {p.relative_to(PACKAGE).as_posix() for p in rooms() if mark in used(p)} == homes
+
+
+def used(path: Path) -> set[str]:
+    """Return the names that a file uses, whatever they are taken from."""
+    nodes = [*ast.walk(ast.parse(path.read_text("utf-8")))]
+    attributes = {node.attr for node in nodes if isinstance(node, ast.Attribute)}
+    return attributes | {node.id for node in nodes if isinstance(node, ast.Name)}
 
 
 def test_light_imports() -> None:
