@@ -108,7 +108,7 @@ def knows_places(path: Path) -> bool:
         ("label_map_lines", {"formats/archive.py"}),
         ("CocoText", {"formats/coco.py"}),  # COCO's instances
         ("id_png", {"formats/panoptic.py"}),
-        ("label_lines", {"formats/yolo.py"}),
+        ("YoloCoder", {"formats/yolo.py"}),
         ("yaml_text", {"formats/data_file.py"}),  # the data.yaml of Ultralytics
         ("ParquetWriter", {"sharding/table.py"}),  # pyarrow's
     ],
