@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import hypothesis
@@ -47,6 +48,14 @@ def pytest_configure(config: pytest.Config) -> None:
         "ignore:invalid escape sequence:SyntaxWarning",
     ):
         config.addinivalue_line("filterwarnings", theirs)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_flush() -> Iterator[None]:
+    """Nobody cuts the power here, and a disk takes its time; what is flushed, tests of it ask."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)
+        yield
 
 
 @pytest.fixture(scope="session")

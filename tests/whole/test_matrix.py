@@ -724,9 +724,7 @@ def test_every_way(
     way_out: str,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("os.fsync", lambda _: None)  # no power is cut here, and it takes its time
     faults = {}
     for number, (name, source) in enumerate(sources.items()):
         out = tmp_path / str(number)
