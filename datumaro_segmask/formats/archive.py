@@ -93,6 +93,9 @@ class ArchiveWriter:
     @contextmanager
     def into(self, sink: Sink) -> Iterator[None]:
         """Write to this sink, with lists of its own, which wait on the disk until `finish`."""
+        folders, there = (layout.CLASS_MASKS, layout.INSTANCE_MASKS), sink.there
+        # Most exports go to where no mask is, and then there is none to be removed.
+        self._with_masks = [f for f in folders if there is not None and any(there.files(f))]
         with SubsetLists() as self._lists:
             self._sink = sink
             yield
@@ -181,7 +184,7 @@ class ArchiveWriter:
 
     def discard_masks(self, item_id: str, but: Collection[str] = ()) -> None:
         """Remove what masks an item has there, however their names are written, ``but`` these."""
-        for folder in (layout.CLASS_MASKS, layout.INSTANCE_MASKS):
+        for folder in self._with_masks:
             for name in layout.mask_places(folder, item_id):
                 if name not in but:
                     self._sink.discard(name)
