@@ -115,7 +115,11 @@ def test_python_saves_to_a_file_unasked(here: Path) -> None:
 @pytest.mark.parametrize("way", ["datum", "segmask", "filtered", "python"])
 def test_a_zip_that_is_named_is_the_zip(way: str, here: Path) -> None:
     """And no folder of that name with a zip in it."""
-    arguments = ["convert", "-i", "own.zip", "-f", "segmask", "-o", "new/out.zip"]
+    source = ["own.zip"]
+    if way in ("datum", "filtered"):  # Datumaro 1.11 converts no format to itself
+        Dataset.import_from("own.zip", "segmask").export("source", "datumaro")
+        source = ["source", "-if", "datumaro"]
+    arguments = ["convert", "-i", *source, "-f", "segmask", "-o", "new/out.zip"]
     if way == "python":
         dataset = Dataset.import_from("own.zip", "segmask")
         dataset.export("new/out.zip", "segmask", zip=True)
