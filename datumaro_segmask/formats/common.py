@@ -144,10 +144,17 @@ class Missing:
         self._count = 0
         self._named: list[str] = []
 
-    def add(self, place: str) -> None:
-        """Note that there is no picture for a place."""
+    def put(
+        self, sink: FolderSink, place: str, image: bytes | Aside | None, has_images: bool
+    ) -> None:
+        """Write a picture, or note that there is none; ``has_images`` as for `say`."""
+        if image is not None:
+            put_image(sink, place, image)
+            return
         self._count += 1
         self._named += [place] if len(self._named) < self._SHOWN else []
+        if not has_images:
+            sink.keep(place)  # the one that an earlier export wrote
 
     def say(self, root: str, *, has_images: bool) -> None:
         """Log once what is missing below ``root``; ``has_images``: images were to be written."""

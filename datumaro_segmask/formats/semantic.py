@@ -26,7 +26,6 @@ from .common import (
     Missing,
     file_name_of,
     flat_name,
-    put_image,
     two_in_one_split,
 )
 from .data_file import IMAGES, discard_caches, put_data_file, say_what_is_left_out
@@ -218,12 +217,7 @@ class SemanticWriter:
             is_there = image is not None or not self._has_images
             self._training += is_there and folder == _TRAINING
         place = f"{self._places.images.format(folder)}/{name}{suffix}"
-        if image is not None:
-            put_image(self._sink, place, image)
-        else:
-            self._missing.add(place)
-            if not self._has_images:
-                self._sink.keep(place)  # the one that an earlier export wrote
+        self._missing.put(self._sink, place, image, self._has_images)
         self._sink.put(f"{self._places.masks.format(folder)}/{name}.png", coded.png)
 
     def _name(self, entry: Entry, folder: str, content: int) -> str:

@@ -19,7 +19,7 @@ from ..arrays import Size
 from ..regions import Instance, Ring
 from ..storage import Aside, Entry, FolderSink, Hashes, Record, layout
 from ..training import MAX_LENGTH, TRAIN, center_rings, split_subsets
-from .common import Classes, Missing, file_name_of, put_image, two_in_one_split
+from .common import Classes, Missing, file_name_of, two_in_one_split
 from .data_file import IMAGES, discard_caches, has_own_data_file, put_data_file
 from .lines import ObjectLines, Objects
 
@@ -110,12 +110,7 @@ class YoloWriter:
         self._seen.add(key)
         self._subsets[subset] = None
         place = f"{IMAGES}/{folder}/{coded.file_name}"
-        if image is not None:
-            put_image(self._sink, place, image)
-        else:
-            self._missing.add(place)
-            if not self._has_images:
-                self._sink.keep(place)  # the one that an earlier export wrote
+        self._missing.put(self._sink, place, image, self._has_images)
         put = partial(self._sink.put_lines, label_place(place))
         self.coder.lines.finish(coded.objects, put)
 
