@@ -637,6 +637,16 @@ def test_mask_annotations_are_read_once(tmp_path: Path) -> None:
     assert not isinstance(FINE, RleMask)
 
 
+def test_subset_that_cvat_skips_is_said_of_items_without_shapes_too(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = archive({}, lists={"a_b": "x\n"})
+    found = Dataset.import_from(str(as_folder(source, tmp_path / "in")), "segmask")
+    found.export(str(tmp_path / "out"), "segmask", zip=True)
+    (text,) = [text for text in caplog.messages if text.startswith("CVAT will not read")]
+    assert "1 subset with '_'" in text
+
+
 def test_what_cvat_will_not_read_is_said_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
