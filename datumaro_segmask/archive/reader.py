@@ -5,18 +5,19 @@ Where the files of an item lie, and what their pixels mean, is known here and be
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator
 
-from ..errors import Report, SegmaskImportError, StoreError, stop
+from ..errors import SegmaskImportError
 from ..png import MAX_PIXELS
 from ..storage import Entry, Storage
 from .class_lookup import ClassLookup
-from .item import Item, Scan, read_item, scan_item
+from .item import Item, Scan, read_item, scan_items
 from .labelmap import LabelMap
 
 
 class Reader:
-    """Reads the items of one archive, one at a time, and keeps none; can be pickled.
+    """Reads the items of one archive, and keeps none; can be pickled.
 
     ``keep_background`` makes the background a label like any other, ``ignore_index`` is a value of
     gray class masks that means "no annotation", ``max_pixels`` the largest mask that is read.
@@ -43,9 +44,10 @@ class Reader:
         """Read the masks of one item, and where its image is. Raises as `read_item`."""
         return read_item(self.storage, self.lookup, item_id, self.max_pixels)
 
-    def scan(self, item_id: str, report: Report = stop) -> Scan:
-        """Read the files of one item, each once. What is wrong with them goes to ``report``."""
-        return scan_item(self.storage, self.lookup, item_id, self.max_pixels, report)
+    def scan(self, item_id: str) -> Scan:
+        """Read the files of one item. Raises StoreError."""
+        (scan,) = scan_items(self.storage, self.lookup, [item_id], self.max_pixels)
+        return scan
 
     def entries(
         self, entries: Iterable[Entry]
@@ -54,15 +56,20 @@ class Reader:
 
         A store that does not answer is no fault of an item: StoreError is raised.
         """
-        for entry in self.storage.prefetch(entries):
-            try:
-                item = self.read(entry[0])
-            except StoreError:
-                raise
-            except SegmaskImportError as error:
-                yield entry, error
-            else:
-                yield entry, item
+        for entry, scan in self.scans(entries):
+            yield entry, scan.item()
+
+    def scans(self, entries: Iterable[Entry]) -> Iterator[tuple[Entry, Scan]]:
+        """Yield what the files of each of these items hold. Raises StoreError."""
+        taken: deque[Entry] = deque()
+
+        def ids() -> Iterator[str]:
+            for entry in self.storage.prefetch(entries):
+                taken.append(entry)
+                yield entry[0]
+
+        for scan in scan_items(self.storage, self.lookup, ids(), self.max_pixels):
+            yield taken.popleft(), scan
 
     def image(self, item: Item) -> bytes | None:
         """Return the file of an item's image, None if it has none. Raises SegmaskImportError."""

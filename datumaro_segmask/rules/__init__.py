@@ -10,7 +10,7 @@ from .example import write_example
 from .facts import ArchiveFacts, ItemFacts, WholeFacts, is_skipped
 from .judge import (
     judge_archive,
-    judge_item,
+    judge_items,
     judge_whole,
     log_background,
     log_findings,
@@ -21,6 +21,6 @@ from .table import RULES, severity_of
 
 __all__ = [
     "ERROR", "NOTE", "RULES", "SEVERITIES", "WARNING", "ArchiveFacts", "Finding", "ItemFacts",
-    "Rule", "WholeFacts", "findings_of", "is_skipped", "is_thin", "judge_archive", "judge_item",
+    "Rule", "WholeFacts", "findings_of", "is_skipped", "is_thin", "judge_archive", "judge_items",
     "judge_whole", "log_background", "log_findings", "open_archive", "severity_of", "write_example",
 ]  # fmt: skip
