@@ -150,7 +150,8 @@ class ShardSink:
                 continue
             path = os.path.join(self._out, name)
             with suppress(FileNotFoundError):
-                shutil.rmtree(path) if os.path.isdir(path) else os.unlink(path)
+                is_folder = os.path.isdir(path) and not os.path.islink(path)
+                shutil.rmtree(path) if is_folder else os.unlink(path)
 
     def begin(self, job: Any, overwrite: bool) -> dict[str, Any] | None:
         """Make ready for a job; return its manifest if it is done already.

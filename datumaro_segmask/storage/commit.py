@@ -32,12 +32,14 @@ from .ids import Hashes
 from .journal import (
     JOURNAL,
     NEW,
+    NOTE,
     PUT,
     REMOVE,
     at,
     clear_up,
     end,
     entries,
+    first_line,
     flush_folder,
     in_the_way,
     lock_folder,
@@ -85,7 +87,7 @@ class Commit:
                 log.warning("%s: an export that was cut short is finished now.", self.root)
             self._staging = tempfile.mkdtemp(prefix=layout.STAGING, dir=self.root)
             os.mkdir(os.path.join(self._staging, NEW))
-            with open(os.path.join(self._staging, "README.txt"), "w", encoding="utf-8") as file:
+            with open(os.path.join(self._staging, NOTE), "w", encoding="utf-8") as file:
                 file.write(_README)
             self._removals = open(  # noqa: SIM115
                 os.path.join(self._staging, "removals"), "w+", encoding="utf-8"
@@ -225,6 +227,7 @@ class Commit:
         """Write down all moves, after looking whether each can be made."""
         part = os.path.join(self._staging, f"{JOURNAL}.part")
         with open(part, "w", encoding="utf-8") as file:
+            file.write(first_line(os.stat(os.path.join(self._staging, NOTE))))
             for step, name in self._steps():
                 file.write(json.dumps([step, name]) + "\n")
             file.flush()
