@@ -56,7 +56,7 @@ from ..rules import open_archive
 from ..storage import absolute
 from ..training import TRAIN, split_subsets
 from . import FAULTS, OK, run_datum, unknown_option
-from .convert_parts import Counts, Parts, Source, labels_of
+from .convert_parts import Counts, Input, Parts, labels_of
 
 EPILOG = """\
 Options of the format that -f names may be given, too, here or after '--':
@@ -242,7 +242,7 @@ class _Conversion:
             from ..sharding import dask_cluster  # and with it pyarrow
 
             executor = stack.enter_context(dask_cluster(address))
-        source = Source(absolute(self._path), self._import_options, base, split_of)
+        source = Input(absolute(self._path), self._import_options, base, split_of)
         broken = self._broken if self._options.skip_broken else None
         return Parts(source, self._options.jobs, executor, self._counts, broken)
 
