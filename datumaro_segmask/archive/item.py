@@ -288,7 +288,7 @@ def _read_pixels(
     numbers = np.zeros(runs.begin.size, np.int64)
     if of_instance is not None:
         numbers = numbers_of(runs.values[-1], of_instance)
-    return runs, lookup.settle(labels, numbers), numbers, way
+    return runs, lookup.resolve_shared(labels, numbers), numbers, way
 
 
 def _blank(pixels: _Pixels, storage: Storage, lookup: ClassLookup) -> _Pixels:

@@ -12,7 +12,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from ..archive import BLACK, Item, LabelMap
+from .. import colors
+from ..archive import Item, LabelMap
 from ..errors import EXPORT, SegmaskExportError, check_options
 from ..options import FOLDERS, MMSEGMENTATION, NNUNET, ULTRALYTICS, SemanticExportOptions
 from ..png import encode_gray
@@ -290,7 +291,7 @@ class SemanticWriter:
     def _metainfo(self) -> dict[str, object]:
         labels = zip(self._classes.values, self._map.labels, strict=True)
         color_of = {value: label.color for value, label in labels}
-        palette = [color_of.get(value, BLACK) for value in range(len(self._classes.names))]
+        palette = [color_of.get(value, colors.BLACK) for value in range(len(self._classes.names))]
         return {"classes": self._classes.names, "palette": palette}
 
     def _about_nnunet(self) -> dict[str, object]:

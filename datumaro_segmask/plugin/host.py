@@ -51,7 +51,7 @@ from ..errors import (
     SegmaskExportError,
     UndeclaredColorError,
 )
-from ..options import OF_DATUMARO, add_to, option_meant
+from ..options import OF_DATUMARO, add_to, nearest_option
 from ..storage import Listing, absolute
 
 T = TypeVar("T")
@@ -368,7 +368,7 @@ class FormatCli(CliPlugin):
         parser = cls.build_cmdline_parser()
         args = args[1:] if args and args[0] == "--" else args
         unknown = [a for a in parser.parse_known_args(args)[1] if a.startswith("--")]
-        meant = option_meant(parser, unknown[0]) if unknown else None
+        meant = nearest_option(parser, unknown[0]) if unknown else None
         if meant:
             parser.error(f"there is no option {unknown[0]}: type {meant}")
         options: dict[str, Any] = super().parse_cmdline(args)

@@ -115,7 +115,7 @@ class ShardSink:
             else:
                 path = os.path.join(self._out, name)
                 if os.path.lexists(path) and not os.path.isfile(path):
-                    raise self.in_the_way()
+                    raise self.holds_other_shards()
                 with open_plain(path) as file:
                     data = file.read()
         except (FileNotFoundError, NotADirectoryError):
@@ -123,13 +123,13 @@ class ShardSink:
         try:
             return dict(json.loads(data))
         except (ValueError, TypeError, RecursionError):
-            raise self.in_the_way() from None
+            raise self.holds_other_shards() from None
 
     def _manifest(self) -> dict[str, Any] | None:
         """Return the manifest, None where there is none; a stranger's is in the way."""
         manifest = self.get_json(MANIFEST)
         if manifest is not None and not is_manifest(manifest):
-            raise self.in_the_way()
+            raise self.holds_other_shards()
         return manifest
 
     def names(self, folder: str = "") -> list[str]:
@@ -169,7 +169,7 @@ class ShardSink:
                     before.pop(_RUN, None)
                 shards = filter(_SHARD.fullmatch, self.names())
                 if before != job if before is not None else any(shards):
-                    raise self.in_the_way()
+                    raise self.holds_other_shards()
                 if manifest is not None:
                     self.remove([WORK])  # which a run that was cut short at its end has left
                     return manifest
@@ -195,7 +195,7 @@ class ShardSink:
             self.remove([MANIFEST])
         return True
 
-    def in_the_way(self) -> SegmaskExportError:
+    def holds_other_shards(self) -> SegmaskExportError:
         """Make the error for a folder with shards that are not to be replaced."""
         return SegmaskExportError(
             "the shards of another run are here, or of the same with other options, or files of "

@@ -41,8 +41,8 @@ from .journal import (
     entries,
     first_line,
     flush_folder,
-    in_the_way,
     lock_folder,
+    not_replaceable,
 )
 from .lock import not_writable
 from .record import Aside, Record, Written
@@ -287,7 +287,7 @@ class Commit:
         if os.path.isdir(path):
             return True
         if os.path.lexists(path) and name not in self._removed():
-            raise in_the_way("a file", path)
+            raise not_replaceable("a file", path)
         return False
 
     def _check_place(self, name: str) -> bool:
@@ -298,7 +298,7 @@ class Commit:
         except FileNotFoundError:
             return False
         if not (stat.S_ISREG(mode) or stat.S_ISLNK(mode)):
-            raise in_the_way("a folder" if stat.S_ISDIR(mode) else "no plain file", path)
+            raise not_replaceable("a folder" if stat.S_ISDIR(mode) else "no plain file", path)
         return True
 
     def _check_folder(self, name: str) -> None:

@@ -177,7 +177,7 @@ def _check_step(tree: Tree, own: str, step: str, name: str, back: bool) -> None:
         if not there and not back:
             raise _gone(at(tree.root, name), at(staging, NEW, name))
     if there and old and (new or (back and step == REMOVE)):
-        raise in_the_way("a file that the export did not write", at(tree.root, name))
+        raise not_replaceable("a file that the export did not write", at(tree.root, name))
 
 
 def end(staging: str, *, back: bool) -> None:
@@ -211,7 +211,7 @@ def _do(tree: Tree, own: str, step: str, name: str) -> None:
     elif tree.exists(new):
         if tree.exists(name):
             if tree.exists(old):
-                raise in_the_way("a file that the export did not write", at(tree.root, name))
+                raise not_replaceable("a file that the export did not write", at(tree.root, name))
             _set_aside(tree, name, old)
         tree.move(new, name)
     elif not tree.exists(name):
@@ -256,7 +256,7 @@ def _gone(place: str, new: str) -> ArchiveError:
     )
 
 
-def in_the_way(what: str, path: str) -> SegmaskExportError:
+def not_replaceable(what: str, path: str) -> SegmaskExportError:
     """Make the error for a place where something else is that no export may touch."""
     return SegmaskExportError(
         f"{what} is in the way of a file of the export",

@@ -120,7 +120,7 @@ class Recording:
         self._name = _PREFIX + record.format
         self._file = open(os.path.join(new, self._name), "w", encoding="utf-8")  # noqa: SIM115
         self._kept, self._ours, self._stems = Hashes(), Hashes(), Hashes()
-        self._in_the_way: list[str] = []
+        self._foreign: list[str] = []
         self._count = 0
 
     def add(self, written: Written) -> None:
@@ -177,8 +177,8 @@ class Recording:
     def check(self) -> None:
         """Raise SegmaskExportError where files of others are in the way."""
         if self._count:
-            more = self._count - len(self._in_the_way)
-            named = ", ".join(self._in_the_way) + (f" and {more:,} more" if more else "")
+            more = self._count - len(self._foreign)
+            named = ", ".join(self._foreign) + (f" and {more:,} more" if more else "")
             raise SegmaskExportError(
                 "files are in the way that no earlier export wrote, or that were changed since: "
                 f"{named}",
@@ -207,8 +207,8 @@ class Recording:
 
     def _note(self, name: str) -> None:
         self._count += 1
-        if len(self._in_the_way) < _SHOWN:
-            self._in_the_way.append(name)
+        if len(self._foreign) < _SHOWN:
+            self._foreign.append(name)
 
     def _write(self, written: Written) -> None:
         self._file.write(json.dumps(written) + "\n")

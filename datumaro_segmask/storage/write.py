@@ -19,7 +19,7 @@ from typing import IO, Protocol
 from ..errors import SegmaskExportError
 from . import layout
 from .commit import Commit
-from .journal import entries, flush_folder, in_the_way
+from .journal import entries, flush_folder, not_replaceable
 from .lock import WriteLock, not_writable
 from .open import open_zip
 from .read import FolderStorage, Storage, read_at
@@ -183,19 +183,19 @@ class _Zipped:
 class ZipSink(_Zipped):
     """Writes an archive into a zip, which gets its name when it is finished and on the disk.
 
-    With ``keep`` it changes the zip that lies there: files that are neither written nor discarded
+    With ``update`` it changes the zip that lies there: files that are neither written nor discarded
     stay as they lie in it, packed, and the archive stays in its folder of the zip. Raises
     ArchiveError where there is none.
     """
 
-    def __init__(self, path: str, *, keep: bool = False) -> None:
+    def __init__(self, path: str, *, update: bool = False) -> None:
         check_on_disk(path)
         folder, name = os.path.split(os.path.abspath(path))
         folder = os.path.realpath(folder)
         self._path = os.path.join(folder, name)
         self._dropped: set[str] = set()
         if os.path.lexists(self._path) and not os.path.isfile(self._path):
-            raise in_the_way("a folder or a link to nothing", self._path)
+            raise not_replaceable("a folder or a link to nothing", self._path)
         own = os.path.join(folder, f"{layout.STAGING}{zlib.crc32(os.fsencode(name)):08x}")
         try:
             os.makedirs(folder, exist_ok=True)
@@ -206,7 +206,7 @@ class ZipSink(_Zipped):
             for entry in entries(folder):  # what killed exports have left
                 if entry.path.startswith(f"{own}-") and entry.is_file(follow_symlinks=False):
                     os.unlink(entry.path)
-            self._old = open_zip(self._path) if keep else None
+            self._old = open_zip(self._path) if update else None
             self._part = f"{own}-{secrets.token_hex(8)}.part"
             file = open(self._part, "xb+")  # noqa: SIM115
             file.writelines(() if self._old is None else stub(self._old))
@@ -271,13 +271,13 @@ class SubsetLists:
 
     def add(self, subset: str, line: str) -> None:
         """Append a line to the list of a subset."""
-        self.keep(subset)
+        self.declare(subset)
         self._lines[subset].append(line)
         self._count += 1
         if self._count >= _BUFFERED:
             self._flush()
 
-    def keep(self, subset: str) -> None:
+    def declare(self, subset: str) -> None:
         """Let a subset have a list, even if no line is added to it."""
         self._pieces.setdefault(subset, [])
 

@@ -24,7 +24,7 @@ from datumaro_segmask.__main__ import main
 from datumaro_segmask.archive.lists import open_archive
 from datumaro_segmask.cli import parallel
 from datumaro_segmask.cli.preview import lettering
-from datumaro_segmask.cli.preview.drawing import Drawing, Settings, Source, draw, read
+from datumaro_segmask.cli.preview.drawing import Drawing, Settings, SheetArchive, draw, read
 from datumaro_segmask.cli.preview.lettering import Pen, Text
 from datumaro_segmask.cli.preview.sheet import draw_card
 
@@ -121,7 +121,7 @@ def preview(files: Files, folder: Path, *options: str, out: str = "out.html") ->
 
 def drawn(files: Files, folder: Path, side: int = 100, item_id: str = "a") -> Drawing:
     opened = open_archive(str(as_folder(files, folder / "task")))
-    settings = Settings((Source(opened.reader()),), opened.label_map, side)
+    settings = Settings((SheetArchive(opened.reader()),), opened.label_map, side)
     return draw(settings, settings.sources[0], item_id, "default")
 
 
@@ -420,7 +420,7 @@ def test_two_previews_at_once_have_one_writer(
     args = ["preview", str(path), "-o", str(tmp_path / "out.html"), "--inline", "1"]
     ends: list[int] = []
 
-    def read_while_another_begins(source: Source, item_id: str):
+    def read_while_another_begins(source: SheetArchive, item_id: str):
         if not ends:
             ends.append(main(args))
         return read(source, item_id)

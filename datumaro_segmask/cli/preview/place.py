@@ -16,7 +16,7 @@ from itertools import count
 from pathlib import Path
 
 from ...storage import WriteLock, layout, open_plain
-from .. import claim_output, in_the_way
+from .. import already_there, claim_output
 
 MADE_BY = "datumaro-segmask preview"
 """What every sheet says at its beginning, and no other file is replaced."""
@@ -37,7 +37,7 @@ def _check(path: str, overwrite: bool) -> None:
     if os.path.lexists(path):
         is_sheet = _is_sheet(path)
         if not (overwrite and is_sheet):
-            raise in_the_way(path, _SHEET, is_sheet)
+            raise already_there(path, _SHEET, is_sheet)
 
 
 @contextmanager
@@ -67,7 +67,7 @@ def _page_folder(page: str, is_large: bool, overwrite: bool) -> Iterator[Path | 
         if os.path.lexists(beside):
             is_ours = beside.is_dir() and len(before) == len(os.listdir(beside))
             if not is_ours or (any(map(_is_whole, before)) and not overwrite):
-                raise in_the_way(str(beside), _SHEET, is_ours)
+                raise already_there(str(beside), _SHEET, is_ours)
         part = next(p for n in count(1) if not os.path.lexists(p := beside / f"page-{n}"))
     try:
         if part:

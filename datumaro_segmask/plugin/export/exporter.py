@@ -86,7 +86,7 @@ class SegmaskExporter(WholeExporter):
         place, dataset = target.place, self._extractor
         sink: Sink
         if place.is_zip:
-            sink = ZipSink(place.path, keep=target.in_place)
+            sink = ZipSink(place.path, update=target.in_place)
         else:
             sink = FolderSink(place.path, replace=replace)
         known = known_archive(dataset) if target.in_place else None
@@ -117,7 +117,7 @@ class SegmaskExporter(WholeExporter):
             sink.abandon()
             raise
         if isinstance(dataset, Dataset) and self._remembers:
-            pictures = self._pictures.settle(place)
+            pictures = self._pictures.relocate(place)
             reading = {} if known is None else known.reading
             listing = Listing(place.path, self._listed, self._unread, pictures, reading)
             remember_archive(dataset, listing)
@@ -222,7 +222,7 @@ class SegmaskExporter(WholeExporter):
             self._list(key, before.has_masks(key[0]))
         self._unread.update(plan.kept)
         for subset in plan.empty:
-            self._writer.keep_list(subset)
+            self._writer.declare_list(subset)
         if plan.kept and all_changed:
             log.warning(
                 "The masks of %s that the dataset does not have, such as those that an import has "
@@ -238,7 +238,7 @@ class SegmaskExporter(WholeExporter):
                 self._writer.list_item(entry, has_masks(archive, entry[0]))
         for subset, ids in known.subsets.items():
             if not ids:
-                self._writer.keep_list(subset)
+                self._writer.declare_list(subset)
 
     def _export(self, item: DatasetItem, sink: Sink, kept: bool | None = None) -> bool:
         """Write the files of an item; return whether that could be done.

@@ -196,7 +196,7 @@ class Pictures:
     by their `id`. ``in_place``: the dataset is saved over its own source. ``writes_new``: pictures
     that do not lie there are written without ``save_media`` too, and so are those that lay in the
     archive ``vanished``. ``find_ext`` is the rule of Datumaro's exporter for a picture's extension.
-    `settle` can be called with ``remember``.
+    `relocate` can be called with ``remember``.
     Pictures that are to be written, and that nobody has, are counted in ``left_out``.
     """
 
@@ -296,7 +296,7 @@ class Pictures:
                 if picture is None or name != picture.name:
                     sink.discard(name)
 
-    def settle(self, place: ArchivePlace) -> dict[int, object]:
+    def relocate(self, place: ArchivePlace) -> dict[int, object]:
         """Let the items of the dataset in memory know where their pictures are now.
 
         Returns the pictures that do not lie in the archive, and have a file there, by their `id`.

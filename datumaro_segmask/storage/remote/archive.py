@@ -47,7 +47,7 @@ class RemoteFolder(Storage):
             if info["type"] == "file":
                 self._add(info)
         self._check_finished()
-        near = [name for name in self._folders if layout.mask_folder_meant(name)]
+        near = [name for name in self._folders if layout.nearest_mask_folder(name)]
         for folder in dict.fromkeys([*layout.FOLDERS, *near]):
             if folder.partition("/")[0] not in folders:
                 continue

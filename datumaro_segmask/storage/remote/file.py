@@ -15,7 +15,7 @@ from ..no_archive import unreadable
 from ..read import Entry, read_at
 from .store import Store
 
-_KEPT_AT_ONCE = 1 << 23
+_CACHED_AT_ONCE = 1 << 23
 
 
 def _is_all(error: MissingFileError) -> None:
@@ -23,7 +23,7 @@ def _is_all(error: MissingFileError) -> None:
 
 
 class RemoteFile:
-    """A file far away, as a source of bytes (`zip.records.Source`).
+    """A file far away, as a source of bytes (`zip.records.ByteSource`).
 
     ``gone`` is called if it is there no more; a file that is all there is ends whatever reads.
     """
@@ -40,26 +40,26 @@ class RemoteFile:
         self._path = path
         self.place = store.place_of(path)
         self.size = size
-        self._kept = 0, 0
+        self._cached = 0, 0
         self._copy: IO[bytes] | None = None
 
-    def keep(self, start: int, end: int) -> None:
+    def cache(self, start: int, end: int) -> None:
         """Fetch a part that will be read again and again, into a temporary file."""
         copy = tempfile.TemporaryFile()  # noqa: SIM115  # as long as this lives
         weakref.finalize(self, copy.close)
-        for at in range(start, end, _KEPT_AT_ONCE):
-            copy.write(self._fetch(at, min(end, at + _KEPT_AT_ONCE)))
+        for at in range(start, end, _CACHED_AT_ONCE):
+            copy.write(self._fetch(at, min(end, at + _CACHED_AT_ONCE)))
         copy.flush()
-        self._kept, self._copy = (start, end), copy
+        self._cached, self._copy = (start, end), copy
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_copy": None}
 
     def read(self, start: int, size: int) -> bytes:
-        first, last = self._kept
+        first, last = self._cached
         if first <= start and start + size <= last:
             if self._copy is None:  # in another process
-                self.keep(first, last)
+                self.cache(first, last)
             assert self._copy is not None
             return read_at(self._copy, start - first, size)
         return self._fetch(start, start + size) if size else b""

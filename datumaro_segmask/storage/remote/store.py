@@ -15,7 +15,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeAlias, TypeVar, cast
 
 from ..read import Entry
-from .faults import WholeFileError, failed, is_final, is_gone, meant, package_missing
+from .faults import WholeFileError, failed, is_final, is_gone, package_missing, unwrapped
 
 _URL = re.compile(r"[a-z][a-z0-9+.-]+(::|://)", re.I)
 _FLAT_URL = re.compile(r"((?:[a-z][a-z0-9+.-]+::)*[a-z][a-z0-9+.-]+:)/(?!/)(.*)", re.I | re.S)
@@ -124,7 +124,7 @@ class Store:
                 system.invalidate_cache()
                 return call(system)
             except Exception as caught:
-                error = meant(caught)
+                error = unwrapped(caught)
                 if may_be_gone and is_gone(error):
                     return None
                 if attempt == self._attempts - 1 or is_gone(error) or is_final(error):
@@ -264,7 +264,7 @@ def _joined(ranges: Iterable[Range]) -> list[Range]:
 
 def _checked(data: Any, part: Range) -> bytes | Exception:
     if isinstance(data, Exception):
-        return meant(data)
+        return unwrapped(data)
     _, start, end = part
     if end >= 0 and len(data) < end - start:
         return EOFError(f"{len(data):,} of {end - start:,} bytes came")

@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Iterator
 
 from .. import layout
-from .records import LOCAL, UNMARKED, Record, Source, Span, read_records
+from .records import LOCAL, UNMARKED, ByteSource, Record, Span, read_records
 
 CODE_PAGES = ("cp437", "cp932", "cp936", "cp949", "cp950", "cp866", "cp1251", "cp1252")
 """Those that are tried; of several that fit equally well, the first."""
@@ -22,7 +22,7 @@ _STORED, _DEFLATED = 0, 8
 _MASKS = (f"{layout.CLASS_MASKS}/", f"{layout.INSTANCE_MASKS}/")
 
 
-def find_encoding(source: Source, span: Span) -> str:
+def find_encoding(source: ByteSource, span: Span) -> str:
     """Return the code page in which most masks have the names that the lists have.
 
     cp437, as the ZIP specification says, if the lists speak for none.
@@ -55,7 +55,7 @@ def _usual(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
-def _lines(source: Source, record: Record) -> Iterator[str]:
+def _lines(source: ByteSource, record: Record) -> Iterator[str]:
     """Yield the lines of a list; none of one that cannot be read, which is said when it is."""
     if record.packed > _MOST_LIST or record.method not in (_STORED, _DEFLATED):
         return

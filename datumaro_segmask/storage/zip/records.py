@@ -34,7 +34,7 @@ UNMARKED = "cp437"
 """The encoding of names without the flag for UTF-8 (APPNOTE.TXT, appendix D)."""
 
 
-class Source(Protocol):
+class ByteSource(Protocol):
     """Bytes that any part can be read of: a file on the disk, or one far away."""
 
     place: str
@@ -43,7 +43,7 @@ class Source(Protocol):
     def read(self, start: int, size: int) -> bytes:
         """Return exactly these bytes. Raises MissingFileError or ArchiveError."""
 
-    def keep(self, start: int, end: int) -> None:
+    def cache(self, start: int, end: int) -> None:
         """Make ready a part that will be read again and again, record by record."""
 
     def prefetch(
@@ -92,7 +92,7 @@ class Span:
     encoding: str = UNMARKED
 
 
-def find_directory(source: Source) -> Span:
+def find_directory(source: ByteSource) -> Span:
     """Find the directory by its end record, which stands at the end of the file.
 
     Raises ArchiveError.
@@ -119,7 +119,7 @@ def find_directory(source: Source) -> Span:
     return Span(end - size, end, count, shift)
 
 
-def read_records(source: Source, span: Span) -> Iterator[tuple[int, Record]]:
+def read_records(source: ByteSource, span: Span) -> Iterator[tuple[int, Record]]:
     """Yield each record behind its place. Raises ArchiveError for what is no sound directory."""
     at, data, base = span.start, b"", span.start
     while at < span.end:
@@ -130,7 +130,7 @@ def read_records(source: Source, span: Span) -> Iterator[tuple[int, Record]]:
         at += size
 
 
-def read_names(source: Source, span: Span) -> Iterator[list[str]]:
+def read_names(source: ByteSource, span: Span) -> Iterator[list[str]]:
     """Yield the names of the records, as `read_records` has them, many at a time and quickly.
 
     Of records that stand alike, one byte behind the other, only the lengths are looked at.
@@ -161,7 +161,7 @@ def read_names(source: Source, span: Span) -> Iterator[list[str]]:
         at += here
 
 
-def read_raw_records(source: Source, span: Span) -> Iterator[tuple[Record, bytes]]:
+def read_raw_records(source: ByteSource, span: Span) -> Iterator[tuple[Record, bytes]]:
     """Yield each record, and all its bytes. Raises ArchiveError for what is no sound directory."""
     places = (place for place, _ in read_records(source, span))
     start = next(places, span.end)
@@ -172,7 +172,7 @@ def read_raw_records(source: Source, span: Span) -> Iterator[tuple[Record, bytes
         start = end
 
 
-def read_record(source: Source, span: Span, place: int) -> Record:
+def read_record(source: ByteSource, span: Span, place: int) -> Record:
     """Return the record at a place that `read_records` gave."""
     data = source.read(place, min(RECORD.size + 512, span.end - place))
     if RECORD.size + sum(_SIZES.unpack_from(data, _SIZES_AT)) > len(data):
