@@ -22,12 +22,13 @@ import tempfile
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from itertools import chain, islice
 from typing import IO
 
 from ..errors import ArchiveError, SegmaskExportError
 from . import layout
+from .disk import at, entries, flush_folder, is_link
 from .ids import Hashes
 from .journal import (
     JOURNAL,
@@ -35,18 +36,14 @@ from .journal import (
     NOTE,
     PUT,
     REMOVE,
-    at,
     clear_up,
     end,
-    entries,
     first_line,
-    flush_folder,
     lock_folder,
     not_replaceable,
 )
 from .lock import not_writable
-from .record import Aside, Record, Written
-from .tree import is_link
+from .record import Aside, Record, Recording, Written
 
 log = logging.getLogger(__name__)
 
@@ -89,12 +86,13 @@ class Commit:
             os.mkdir(os.path.join(self._staging, NEW))
             with open(os.path.join(self._staging, NOTE), "w", encoding="utf-8") as file:
                 file.write(_README)
-            self._removals = open(  # noqa: SIM115
-                os.path.join(self._staging, "removals"), "w+", encoding="utf-8"
-            )
-            self._record = None
-            if record is not None:
-                self._record = record.begin(self.root, at(self._staging, NEW))
+            removals = os.path.join(self._staging, "removals")
+            with ExitStack() as opened:  # closed after an error only
+                self._removals = opened.enter_context(open(removals, "w+", encoding="utf-8"))
+                self._record = None
+                if record is not None:
+                    self._record = Recording(record, self.root, at(self._staging, NEW))
+                opened.pop_all()
         except BaseException as error:
             if self._staging:
                 shutil.rmtree(self._staging, ignore_errors=True)

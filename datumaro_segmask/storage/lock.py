@@ -9,7 +9,7 @@ import time
 from contextlib import suppress
 
 from ..errors import SegmaskExportError
-from .tree import is_link
+from .disk import is_link
 
 log = logging.getLogger(__name__)
 
