@@ -21,7 +21,7 @@ from .arrays import IntArray
 Rgb: TypeAlias = tuple[int, int, int]
 
 COLORS = 1 << 24  # as many colours, and so numbers, as there are
-BLACK = 0
+BLACK: Rgb = (0, 0, 0)
 VOID: Rgb = (224, 224, 192)  # the outline between objects in the VOC dataset
 
 
@@ -53,6 +53,12 @@ def pack(colors: NDArray[Any]) -> IntArray:
     return packed
 
 
+def pack_one(color: Rgb) -> int:
+    """Pack one colour."""
+    red, green, blue = color
+    return red << 16 | green << 8 | blue
+
+
 def unpack(packed: int) -> Rgb:
     """Return the red, green and blue (0 to 255) of one packed colour."""
     return packed >> 16 & 255, packed >> 8 & 255, packed & 255
@@ -82,6 +88,6 @@ def voc_color(number: int) -> Rgb:
     return unpack(int(number_to_color(np.array(number, np.int64))))
 
 
-def show(packed: int) -> str:
-    """Return a packed colour as it stands in ``labelmap.txt``: ``r,g,b``."""
-    return ",".join(map(str, unpack(packed)))
+def text_of(color: Rgb) -> str:
+    """Return a colour as it stands in ``labelmap.txt``: ``r,g,b``."""
+    return ",".join(map(str, color))

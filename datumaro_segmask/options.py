@@ -81,13 +81,13 @@ def _option(
     return field(default=default, metadata={**about, "unset": unset, "is_path": is_path})
 
 
-_KINDS = {"bool": bool, "int": int, "float": float, "str": str}
+_TYPES = {"bool": bool, "int": int, "float": float, "str": str}
 
 
 def options_of(declared: type) -> Iterator[Option]:
     """Yield the options that a class of this module declares."""
     for one in fields(declared):
-        kind = _KINDS[str(one.type).removesuffix(" | None")]
+        kind = _TYPES[str(one.type).removesuffix(" | None")]
         yield Option(one.name, kind, one.default, **one.metadata)
 
 
@@ -463,7 +463,7 @@ def _add(parser: argparse._ActionsContainer, option: Option) -> None:
     )
 
 
-def option_meant(parser: argparse.ArgumentParser, typed: str) -> str | None:
+def nearest_option(parser: argparse.ArgumentParser, typed: str) -> str | None:
     """Return the option that may be meant by one that there is not, None if none is like it."""
     known = {n.replace("_", "-"): n for a in parser._actions for n in a.option_strings}
     near = get_close_matches(typed.partition("=")[0].lower().replace("_", "-"), known, 1)

@@ -29,7 +29,7 @@ LOSSY = {JPEG, WEBP, JPEG_2000, HEIF}
 PACKED = {ZIP, GZIP, BZIP2, XZ, ZSTD, SEVEN_ZIP, RAR, TAR}
 """What holds other files."""
 
-_KINDS: list[tuple[str, bytes]] = [
+_SIGNATURES: list[tuple[str, bytes]] = [
     (PNG, rb"\x89PNG\r\n\x1a\n"),
     (TEXT_PNG, rb"\x89PNG(\n\x1a|\r\r\n)|(\xef\xbf\xbd|\xc2\x89)PNG"),
     (JPEG, rb"\xff\xd8\xff"),
@@ -56,7 +56,7 @@ _KINDS: list[tuple[str, bytes]] = [
     (JSON, rb"(\xef\xbb\xbf)?\s*(\{\s*[\"}]|\[\s*[\"{\[\]\d-])"),
     (EMPTY, rb"\Z"),
 ]
-_MARKS = [(name, re.compile(mark, re.DOTALL)) for name, mark in _KINDS]
+_MARKS = [(name, re.compile(mark, re.DOTALL)) for name, mark in _SIGNATURES]
 
 
 def kind_of(head: bytes) -> str | None:

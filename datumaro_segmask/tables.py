@@ -38,7 +38,7 @@ from .storage import Entry
 if TYPE_CHECKING:
     from datumaro.components.dataset_base import IDataset
 
-    Source: TypeAlias = str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | IDataset
+    TableSource: TypeAlias = str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | IDataset
 
 _LABEL = 5  # the column
 
@@ -46,7 +46,7 @@ read_table = MaskTable
 """Reads a table back: its items, ``counts()``, ``write_archive(out)``, ``write_coco(out)``."""
 
 
-def to_table(source: Source) -> pa.Table:
+def to_table(source: TableSource) -> pa.Table:
     """Return the masks of an archive (path, URL, pattern or several), or of a dataset, as a table.
 
     The whole table is in memory; `write_table` keeps no more than a part of it there. Schema:
@@ -77,7 +77,7 @@ def _rows_of(part: Part, reader: Reader, label_map: LabelMap) -> Iterator[Row]:
 
 
 def write_table(
-    source: Source,
+    source: TableSource,
     out: str | os.PathLike[str],
     *,
     shard_items: int = PART_ITEMS,
@@ -100,7 +100,7 @@ def write_table(
     target, kind = ShardSink(out), ParquetShards()
     job = {"version": 1, "kind": kind.name, "shard_items": shard_items, "dataset": True}
     if target.begin(job, overwrite) is not None:  # of what dataset, nobody knows
-        raise target.in_the_way()
+        raise target.holds_other_shards()
     parts: list[dict[str, Any]] = []
     positions = {i: i for i in range(len(label_map.labels))}
     while batch := list(islice(items, shard_items)):
@@ -116,7 +116,7 @@ def write_table(
     return manifest
 
 
-def _paths(source: Source) -> list[str] | None:
+def _paths(source: TableSource) -> list[str] | None:
     """Return the paths that a source is, None for a dataset."""
     if isinstance(source, (str, os.PathLike)):
         return [os.fspath(source)]

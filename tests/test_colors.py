@@ -70,4 +70,4 @@ def test_shapes() -> None:
 
 
 def test_show() -> None:
-    assert colors.show(0x010203) == "1,2,3"
+    assert colors.text_of(colors.unpack(0x010203)) == "1,2,3"

@@ -20,7 +20,6 @@ from .files import (
 from .item import Item, Scan, unknown_of, usual_masks
 from .labelmap import (
     BACKGROUND,
-    BLACK,
     MAX_LABELS,
     VOC_LABELS,
     Label,
@@ -31,7 +30,6 @@ from .labelmap import (
     make_label_map,
     parse_label_map,
     shared_colors,
-    show_color,
     voc_label_map,
     with_own_colors,
 )
@@ -49,12 +47,12 @@ from .subset_lists import text_of
 from .undeclared import nearest, remedy_of
 
 __all__ = [
-    "BACKGROUND", "BLACK", "BY_COLOR", "BY_INDEX", "MAX_LABELS", "MAX_LIST_BYTES", "VOC_LABELS",
+    "BACKGROUND", "BY_COLOR", "BY_INDEX", "MAX_LABELS", "MAX_LIST_BYTES", "VOC_LABELS",
     "WAYS", "Archive", "ClassLookup", "ImageHead", "Item", "Label", "LabelMap", "PassedFolder",
     "Reader", "Scan", "as_png", "find_background", "find_lists", "has_masks",
     "image_head", "inner_archives", "join_label_maps", "lines_of", "make_label_map", "masked_ids",
     "masks_in", "masks_of_other_types", "masks_passed_over", "nearest", "open_archive",
     "parse_label_map", "passed_folders", "read_image_head", "read_label_map", "read_label_map_file",
-    "remedy_of", "right_place", "several_images", "shared_colors", "show_color", "text_of",
+    "remedy_of", "right_place", "several_images", "shared_colors", "text_of",
     "unknown_of", "unlisted_items", "usual_masks", "voc_label_map", "with_own_colors",
 ]  # fmt: skip

@@ -20,7 +20,7 @@ from .undeclared import count_values, undeclared_error
 
 NOTHING = -1
 """Stands for pixels that are no annotation, where otherwise the position of a label stands."""
-_SHARED = -2  # a colour that the background shares with a label: see `settle`
+_SHARED = -2  # a colour that the background shares with a label: see `resolve_shared`
 UNKNOWN = -3
 """Stands for pixels of which the annotator did not say what they are, if these are kept apart."""
 _UNDECLARED = -4
@@ -49,8 +49,8 @@ class ClassLookup:
         self._map = label_map
         unknown = UNKNOWN if keep_unknown else NOTHING
         meanings = {
-            colors.BLACK: NOTHING,
-            int(colors.pack(np.array(colors.VOID))): unknown,
+            colors.pack_one(colors.BLACK): NOTHING,
+            colors.pack_one(colors.VOID): unknown,
         }
         by_index = {}
         background = label_map.background
@@ -67,7 +67,7 @@ class ClassLookup:
                 self._shared = None
             elif label.color == ground and position > (background or 0):
                 self._shared, meaning = position, _SHARED
-            meanings[int(colors.pack(np.array(label.color)))] = meaning
+            meanings[colors.pack_one(label.color)] = meaning
         if ignore_index is not None:
             if not 0 <= ignore_index < MAX_LABELS:
                 raise ValueError(
@@ -136,7 +136,7 @@ class ClassLookup:
         labels = self._by_color(shades * 0x010101)
         return np.where(values * scale > _LAST_SHADE, _UNDECLARED, labels)
 
-    def settle(self, labels: IntArray, numbers: IntArray) -> IntArray:
+    def resolve_shared(self, labels: IntArray, numbers: IntArray) -> IntArray:
         """Return labels with those decided that take the instance mask to tell.
 
         Where a label has the colour of the background, its pixels are those of instances.

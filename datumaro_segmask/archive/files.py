@@ -147,13 +147,13 @@ def masked_ids(
 
 
 class PassedFolder(NamedTuple):
-    """A folder that is called nearly as the folder of masks ``meant``, and so is passed over.
+    """A folder that is called nearly as the folder of masks ``usual``, and so is passed over.
 
     It has ``masks`` masks that the other, which ``has_masks`` of its own or not, has not.
     """
 
     name: str
-    meant: str
+    usual: str
     masks: int
     has_masks: bool
 
@@ -163,21 +163,21 @@ def passed_folders(
 ) -> Iterator[PassedFolder]:
     """Yield the folders for whose names items of those ``listed`` lack masks."""
     for folder in storage.folders():
-        meant = layout.mask_folder_meant(folder)
-        if meant is None or meant == folder:
+        usual = layout.nearest_mask_folder(folder)
+        if usual is None or usual == folder:
             continue
         ids = (i for i, _ in masks_in(storage, folder) if any(map(listed, layout.forms_of(i))))
-        lacking = sum(find_mask(storage, meant, item_id) is None for item_id in ids)
+        lacking = sum(find_mask(storage, usual, item_id) is None for item_id in ids)
         if lacking:
-            has_masks = next(masks_in(storage, meant), None) is not None
-            yield PassedFolder(folder, meant, lacking, has_masks)
+            has_masks = next(masks_in(storage, usual), None) is not None
+            yield PassedFolder(folder, usual, lacking, has_masks)
 
 
 def right_place(folder: PassedFolder) -> str:
     """Return what to do about a folder of masks that is passed over for its name."""
     if folder.has_masks:
-        return f"if its masks are meant, move them into {folder.meant}"
-    return f"if it is meant, rename it to {folder.meant}, letter by letter"
+        return f"if its masks are meant, move them into {folder.usual}"
+    return f"if it is meant, rename it to {folder.usual}, letter by letter"
 
 
 def inner_archives(storage: Storage) -> Iterator[str]:

@@ -381,7 +381,7 @@ def _meaning_of(item: _Opened, runs: Runs, lookup: ClassLookup, storage: Storage
     numbers = np.zeros(runs.begin.size, np.int64)
     if item.of_instance is not None:
         numbers = numbers_of(runs.values[-1], item.of_instance)
-    return _Pixels(stands_alone, runs, lookup.settle(labels, numbers), numbers, way, [])
+    return _Pixels(stands_alone, runs, lookup.resolve_shared(labels, numbers), numbers, way, [])
 
 
 def usual_masks(item_id: str) -> tuple[str, str]:

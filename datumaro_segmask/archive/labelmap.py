@@ -11,12 +11,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from ..colors import COLORS, VOID, Rgb, voc_color
+from ..colors import BLACK, COLORS, VOID, Rgb, text_of, voc_color
 from ..errors import LabelMapError, Report, counted, stop
 from ..storage import LABEL_MAP
 
 BACKGROUND = "background"
-BLACK: Rgb = (0, 0, 0)
 VOC_LABELS = (
     *(BACKGROUND, "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair"),
     *("cow", "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa"),
@@ -59,6 +58,12 @@ class Label:
     is_stand_in: bool = False
     has_color: bool = field(default=True, compare=False)
     line: int = field(default=0, compare=False)
+
+    @property
+    def as_line(self) -> str:
+        """The line of the label map that declares it, as CVAT writes it."""
+        fields = self.name, text_of(self.color), ",".join(self.parts), ",".join(self.actions)
+        return ":".join(fields)
 
     @property
     def is_void(self) -> bool:
@@ -347,8 +352,3 @@ def join_label_maps(label_maps: Sequence[LabelMap]) -> LabelMap:
         for label in label_map.labels:
             labels.setdefault(label.name, label)
     return with_own_colors(labels.values(), "the labels of all archives")
-
-
-def show_color(color: Rgb) -> str:
-    """Return a colour as the lines of a label map have it."""
-    return ",".join(map(str, color))

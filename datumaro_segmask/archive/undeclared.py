@@ -19,7 +19,7 @@ from ..errors import (
 )
 from ..png import MaskReader
 from ..storage import layout
-from .labelmap import LabelMap, show_color
+from .labelmap import LabelMap
 
 MAX_VALUES = 1 << 19
 """Values of one mask that are counted to say which are not declared."""
@@ -47,7 +47,7 @@ def undeclared_error(
     shown = [
         f"{value} ({counted(pixels, 'pixel')})"
         if in_gray
-        else f"{colors.show(value)} ({counted(pixels, 'pixel')}; "
+        else f"{colors.text_of(colors.unpack(value))} ({counted(pixels, 'pixel')}; "
         f"nearest: {nearest(value, label_map)})"
         for value, pixels in found[:_SHOWN]
     ]
@@ -91,7 +91,7 @@ def nearest(packed: int, label_map: LabelMap) -> str:
         (label for label in label_map.labels if not label.is_stand_in),
         key=lambda label: sum((a - b) ** 2 for a, b in zip(label.color, color, strict=True)),
     )
-    return ", ".join(f"{label.name} {show_color(label.color)}" for label in ranked[:_NEAREST])
+    return ", ".join(f"{label.name} {colors.text_of(label.color)}" for label in ranked[:_NEAREST])
 
 
 def cause_of(values: Collection[int], in_gray: bool, label_map: LabelMap) -> str | None:
@@ -162,8 +162,8 @@ def remedy_of(value: int, in_gray: bool) -> str:
     """Return what to do about one value that is not declared."""
     if not in_gray:
         return (
-            f"add the line 'name:{colors.show(value)}::' to the label map, or give these pixels a "
-            "declared colour"
+            f"add the line 'name:{colors.text_of(colors.unpack(value))}::' to the label map, or "
+            "give these pixels a declared colour"
         )
     if value == _BINARY:
         return (

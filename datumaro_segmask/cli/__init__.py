@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 import datumaro_segmask
 
 from ..errors import SegmaskError, UsageError
-from ..options import option_meant
+from ..options import nearest_option
 
 COMMANDS = {
     "convert": "convert an archive for training, or any dataset to any format",
@@ -192,7 +192,7 @@ def unknown_option(parser: argparse.ArgumentParser, unknown: list[str], command:
     first = next((text for text in unknown if text.startswith("-")), unknown[0])
     if not first.startswith("-"):
         return UsageError("this is one argument too many", first, remedy="leave it out")
-    meant = option_meant(parser, first)
+    meant = nearest_option(parser, first)
     remedy = f"type '{meant}'" if meant else f"'{command} --help' lists them"
     return UsageError("there is no such option", first.partition("=")[0], remedy=remedy)
 
@@ -347,7 +347,7 @@ def write_whole(path: str, data: bytes) -> None:
         raise
 
 
-def in_the_way(path: str, kind: str, is_of_kind: bool) -> UsageError:
+def already_there(path: str, kind: str, is_of_kind: bool) -> UsageError:
     """Make the error for an output where something is that stays; ``kind`` could be replaced."""
     return UsageError(
         "it is there already" + ("" if is_of_kind else f", and is no {kind}"),

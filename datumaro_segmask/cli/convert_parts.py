@@ -29,7 +29,7 @@ from .parallel import in_chunks
 
 
 @dataclass
-class Source:
+class Input:
     """An archive and how it is read: ``options`` are those of the import.
 
     ``split_of`` gives the subset of an item anew. ``opened`` is the archive, in this process.
@@ -80,11 +80,11 @@ def labels_of(item: DatasetItem) -> list[int | None]:
     return [label for _, label in pairs]
 
 
-def do_part(source: Source, work: Work, aside: str, _: int, entries: Sequence[Entry]) -> list[Part]:
+def do_part(source: Input, work: Work, aside: str, _: int, entries: Sequence[Entry]) -> list[Part]:
     """Read some items, and do the work for them; pictures go to files in the folder ``aside``."""
     parts: list[Part] = []
     remarks: list[Remark] = []
-    policy = _Noted(parts)
+    policy = _Noted(parts.append)
     base = source.base().part(entries, ImportContext(error_policy=policy), remarks.append)
     for item in base:
         if source.split_of is not None:
@@ -99,14 +99,14 @@ def do_part(source: Source, work: Work, aside: str, _: int, entries: Sequence[En
 
 
 class _Noted(ImportErrorPolicy):
-    """Puts the errors of items among what came of the others."""
+    """Notes the errors of items as parts, among what came of the others."""
 
-    def __init__(self, parts: list[Part]) -> None:
+    def __init__(self, note: Callable[[Part], None]) -> None:
         super().__init__()
-        self._parts = parts
+        self._note = note
 
     def _handle_item_error(self, error: Exception) -> None:
-        self._parts.append(Part(None, error=error.__cause__ or error))
+        self._note(Part(None, error=error.__cause__ or error))
 
 
 class Counts:
@@ -131,7 +131,7 @@ class Counts:
 class Parts:
     """Has the items of an archive done in parts."""
 
-    source: Source
+    source: Input
     jobs: int
     executor: Executor | None
     counts: Counts

@@ -29,7 +29,7 @@ from ..sharding import run as run_parts
 from ..storage import shown
 from . import FAULTS, OK
 
-KINDS: dict[str, Callable[[], Kind]] = {
+SHARD_KINDS: dict[str, Callable[[], Kind]] = {
     "parquet": ParquetShards,
     "coco": CocoShards,
     "segmask": ZipShards,
@@ -63,7 +63,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("-o", "--output", metavar="OUT", required=True, help="Folder or URL")
     parser.add_argument(
-        "--to", choices=KINDS, default="parquet", help="Kind of the shards (default: %(default)s)"
+        "--to",
+        choices=SHARD_KINDS,
+        default="parquet",
+        help="Kind of the shards (default: %(default)s)",
     )
     parser.add_argument(
         "--segmentation",
@@ -95,7 +98,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the command; return its exit status."""
-    kind = KINDS[options.to]()
+    kind = SHARD_KINDS[options.to]()
     if options.segmentation is not None:
         if options.to != "coco":
             raise UsageError(

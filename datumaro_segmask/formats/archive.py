@@ -12,7 +12,7 @@ import sys
 import unicodedata
 from collections import Counter
 from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
@@ -26,7 +26,6 @@ from ..archive import (
     parse_label_map,
     read_label_map,
     shared_colors,
-    show_color,
     voc_label_map,
 )
 from ..arrays import IntArray
@@ -90,15 +89,13 @@ class ArchiveWriter:
         self.losses = CvatLosses(label_map)
         self.items = 0
 
-    @contextmanager
-    def into(self, sink: Sink) -> Iterator[None]:
+    def into(self, sink: Sink) -> None:
         """Write to this sink, with lists of its own, which wait on the disk until `finish`."""
         folders, there = (layout.CLASS_MASKS, layout.INSTANCE_MASKS), sink.there
         # Most exports go to where no mask is, and then there is none to be removed.
         self._with_masks = [f for f in folders if there is not None and any(there.files(f))]
-        with SubsetLists() as self._lists:
-            self._sink = sink
-            yield
+        self._lists = SubsetLists()
+        self._sink = sink
 
     def add(self, entry: Entry, item: Item, image: bytes | None = None) -> None:
         """Write the masks of an item, and its image if it is given. Raises as `check`."""
@@ -178,9 +175,9 @@ class ArchiveWriter:
         self._lists.add(entry[1], layout.list_line(entry[0], has_masks))
         self.items += 1
 
-    def keep_list(self, subset: str) -> None:
+    def declare_list(self, subset: str) -> None:
         """Let a subset have a list, even if it names no item."""
-        self._lists.keep(subset)
+        self._lists.declare(subset)
 
     def discard_masks(self, item_id: str, but: Collection[str] = ()) -> None:
         """Remove what masks an item has there, however their names are written, ``but`` these."""
@@ -436,7 +433,7 @@ def check_colors(label_map: LabelMap) -> None:
     """Raise LabelMapError for labels that masks in colour could not tell apart."""
     for first, label in shared_colors(label_map):
         raise LabelMapError(
-            f"the colour {show_color(label.color)} of {label.name[:_SHOWN]!r} is also that of "
+            f"the colour {colors.text_of(label.color)} of {label.name[:_SHOWN]!r} is also that of "
             f"{first.name[:_SHOWN]!r} (line {first.line})",
             f"{label_map.where}:{label.line}",
             "a colour of its own for every label, or their pixels cannot be told apart",
@@ -458,8 +455,7 @@ def label_map_lines(label_map: LabelMap) -> list[str]:
     """
     lines = [HEADER]
     for label in label_map.labels:
-        fields = label.name, show_color(label.color), ",".join(label.parts), ",".join(label.actions)
-        line = ":".join(fields)
+        line = label.as_line
         try:
             again = parse_label_map(line, layout.LABEL_MAP).labels[0]
         except LabelMapError:

@@ -99,7 +99,7 @@ def open_coco(path: str, images: str = "", gt: str = "") -> CocoDataset:
     them and has all their images. Raises SourceError.
     """
     results: Sequence[tuple[int, Mapping[str, Any]]] | None = None
-    notes: list[str] = []
+    found: list[str] = []
     if os.path.isfile(path):
         content = _load(path)
         if isinstance(content, list):
@@ -111,14 +111,17 @@ def open_coco(path: str, images: str = "", gt: str = "") -> CocoDataset:
             place = path
         loaded = {place: _dataset(content, place)}
     else:
-        loaded = _found(path, notes)
-    labels: dict[str, str] = {}
+        loaded, found = _found(path)
+    notes, labels = [*found], dict[str, str]()
     files: dict[str, CocoFile] = {}
     places: dict[str, str] = {}
     for place, content in loaded.items():
         entries = results if results is not None else [*enumerate(content.get("annotations") or ())]
         source = f"{path}: results" if results is not None else f"{place}: annotations"
-        file = _file(place, content, entries, source, labels, images, len(loaded) == 1, notes)
+        positions, labels, said = _positions(content["categories"], entries, place, labels)
+        notes += said
+        file, said = _file(place, content, entries, source, positions, images, len(loaded) == 1)
+        notes += said
         if file.subset in files and content == loaded[places[file.subset]]:
             notes.append(f"{place} is left out, because {places[file.subset]} is the same")
             continue
@@ -205,8 +208,8 @@ def _json_files(root: str) -> Iterator[str]:
             yield place
 
 
-def _found(root: str, notes: list[str]) -> dict[str, dict[str, Any]]:
-    """Return the data sets of a folder, by the paths of their files."""
+def _found(root: str) -> tuple[dict[str, dict[str, Any]], list[str]]:
+    """Return the data sets of a folder, by the paths of their files, and what is to be noted."""
     for _ in range(layout.MAX_DEPTH):
         places = [*islice(_json_files(root), _MOST)]
         inner = [entry for entry in os.scandir(root) if not layout.is_litter(entry.name)]
@@ -214,7 +217,7 @@ def _found(root: str, notes: list[str]) -> dict[str, dict[str, Any]]:
             break
         root = inner[0].path
     instances = [place for place in places if os.path.basename(place).startswith(_INSTANCES)]
-    loaded = {}
+    loaded, notes = {}, []
     for place in instances or places:
         content = _load(place)
         if _is_dataset(content):
@@ -229,7 +232,7 @@ def _found(root: str, notes: list[str]) -> dict[str, dict[str, Any]]:
             "with images, annotations and categories",
             "give the path of the file",
         )
-    return loaded
+    return loaded, notes
 
 
 def _gt_of(results: str, image_ids: set[Any]) -> str:
@@ -324,15 +327,12 @@ def _file(
     content: Mapping[str, Any],
     entries: Sequence[tuple[int, Any]],
     source: str,
-    labels: dict[str, str],
+    positions: Mapping[int, int],
     images: str,
     is_alone: bool,
-    notes: list[str],
-) -> CocoFile:
-    subset = _subset_of(place, is_alone)
-    ids = (entry.get("category_id") for _, entry in entries if isinstance(entry, dict))
-    used = {number for number in ids if isinstance(number, int)}
-    positions = _positions(content["categories"], used, place, labels, notes)
+) -> tuple[CocoFile, list[str]]:
+    """Return a file whose categories are these labels, and what is to be noted."""
+    subset, notes = _subset_of(place, is_alone), list[str]()
     by_image: dict[Any, list[tuple[int, Mapping[str, Any]]]] = {}
     keypoints = 0
     for i, entry in entries:
@@ -346,7 +346,7 @@ def _file(
         keypoints += bool(entry.get("num_keypoints") or entry.get("keypoints"))
     found: dict[str, CocoImage] = {}
     for i, image in enumerate(content["images"]):
-        made = _image(image, f"{place}: images[{i}]", by_image)
+        made = _image(image, f"{place}: images[{i}]")
         if made.item_id in found:
             raise SourceError(
                 f"the file name {made.file_name!r} gives an id that another image has, "
@@ -355,7 +355,8 @@ def _file(
                 "a name of its own for each image, suffix aside",
                 "rename one of the images",
             )
-        found[made.item_id] = made
+        # What nobody takes out is left: annotations of images that are not there.
+        found[made.item_id] = replace(made, entries=by_image.pop(made.image_id, []))
     if by_image:
         i, entry = next(iter(by_image.values()))[0]
         notes.append(
@@ -364,7 +365,7 @@ def _file(
         )
     if keypoints:
         notes.append(f"{place}: the key points of {counted(keypoints, 'annotation')} are left out")
-    return CocoFile(subset, positions, found, _folders(place, subset, images), source)
+    return CocoFile(subset, positions, found, _folders(place, subset, images), source), notes
 
 
 def _subset_of(place: str, is_alone: bool) -> str:
@@ -379,15 +380,18 @@ def _subset_of(place: str, is_alone: bool) -> str:
 
 def _positions(
     categories: Sequence[Any],
-    used: set[int],
+    entries: Sequence[tuple[int, Any]],
     place: str,
-    labels: dict[str, str],
-    notes: list[str],
-) -> dict[int, int]:
-    """Return the label of each category id, and append names that no file before had.
+    known: Mapping[str, str],
+) -> tuple[dict[int, int], dict[str, str], list[str]]:
+    """Return the label of each category id, all labels, and what is to be noted.
 
-    Of two categories of one name one may be ``used``, as in exports of Roboflow.
+    ``known``: the labels of the files before. Of two categories of one name one may be used, as in
+    exports of Roboflow.
     """
+    ids = (entry.get("category_id") for _, entry in entries if isinstance(entry, dict))
+    used = {number for number in ids if isinstance(number, int)}
+    labels, notes = {**known}, list[str]()
     positions: dict[int, int] = {}
     names: dict[str, int] = {}
     order = {name: i for i, name in enumerate(labels)}
@@ -414,12 +418,11 @@ def _positions(
         if name not in names or number in used:
             names[name] = number
         positions[number] = order[name]
-    return positions
+    return positions, labels, notes
 
 
-def _image(
-    image: Any, where: str, by_image: dict[Any, list[tuple[int, Mapping[str, Any]]]]
-) -> CocoImage:
+def _image(image: Any, where: str) -> CocoImage:
+    """Return an image without its entries."""
     if not isinstance(image, dict) or not isinstance(image.get("file_name"), str):
         raise SourceError("this is no image", where, "an object with id and file_name")
     if not isinstance(image.get("id"), (int, str)):
@@ -432,9 +435,7 @@ def _image(
     item_id = layout.split_suffix(file_name)[0]
     if layout.problem_of_name(item_id):  # an absolute path of another machine, or one with ..
         item_id = item_id.rpartition("/")[2]
-    # What nobody takes out is left: annotations of images that are not there.
-    entries = by_image.pop(image["id"], [])
-    return CocoImage(item_id, image["id"], file_name, size, entries, where)
+    return CocoImage(item_id, image["id"], file_name, size, (), where)
 
 
 def _folders(place: str, subset: str, images: str) -> list[str]:
@@ -477,13 +478,13 @@ def read_objects(
         except SourceError as error:
             objects.pop(i, None)
             report(error)
-    instances = _covered(geometries, wheres, size, report)
+    instances, sound = _covered(geometries, wheres, size, report)
     return [
         replace(found, instance=replace(instances[i], label=found.label))
         if i in instances
         else found
         for i, found in objects.items()
-        if found.box is not None or i in geometries
+        if found.box is not None or i in sound
     ]
 
 
@@ -494,21 +495,23 @@ def place_of_entry(source: str, index: int, entry: Any) -> str:
 
 
 def _covered(
-    geometries: dict[int, list[Geometry]],
+    geometries: Mapping[int, list[Geometry]],
     wheres: Mapping[int, str],
     size: Size,
     report: Callable[[SourceError], None],
-) -> dict[int, Instance]:
-    """Return the pixels of each entry, and take those that have no sound shape out."""
+) -> tuple[dict[int, Instance], set[int]]:
+    """Return the pixels of each entry that covers some, and the entries that have sound shapes."""
     entry_at = {where: i for i, where in wheres.items()}
+    sound = {*geometries}
     while True:
-        shapes = [(i, geometry) for i, some in geometries.items() for geometry in some]
+        shapes = [(i, geometry) for i in geometries if i in sound for geometry in geometries[i]]
         places = [wheres[i] for i, _ in shapes]
         try:
-            return cover([shape for _, shape in shapes], [i for i, _ in shapes], places, size)
+            owners = [i for i, _ in shapes]
+            return cover([shape for _, shape in shapes], owners, places, size), sound
         except UnpaintableError as error:
             report(SourceError(error.what, error.where, error.expected, error.remedy))
-            del geometries[entry_at[error.where]]
+            sound.remove(entry_at[error.where])
 
 
 def _object(entry: Mapping[str, Any], labels: Mapping[int, int], where: str) -> CocoObject:

@@ -12,7 +12,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from ..archive import BLACK, Item, LabelMap
+from .. import colors
+from ..archive import Item, LabelMap
 from ..errors import EXPORT, SegmaskExportError, check_options
 from ..options import FOLDERS, MMSEGMENTATION, NNUNET, ULTRALYTICS, SemanticExportOptions
 from ..png import encode_gray
@@ -146,7 +147,7 @@ class SemanticWriter:
     of single subsets; the others go by their meaning (`training.splits`). ``has_images``: whether
     the images are to be written, too; nnU-Net wants them as `pictures.rgb_png` makes them, and
     mmsegmentation all with one suffix. ``root``: where the tree will lie, if it is not the folder
-    of ``sink``. Leave the context after `finish`. Raises SegmaskExportError for labels that the
+    of ``sink``. Raises SegmaskExportError for labels that the
     layout cannot have.
     """
 
@@ -182,8 +183,8 @@ class SemanticWriter:
     def __enter__(self) -> SemanticWriter:
         return self
 
-    def __exit__(self, *details: object) -> None:
-        self._lists.__exit__(*details)
+    def __exit__(self, *_: object) -> None:
+        """Nothing waits."""
 
     def add(self, entry: Entry, item: Item, image: bytes | None = None) -> None:
         """Write the mask of an item, and its image if it is given.
@@ -290,7 +291,7 @@ class SemanticWriter:
     def _metainfo(self) -> dict[str, object]:
         labels = zip(self._classes.values, self._map.labels, strict=True)
         color_of = {value: label.color for value, label in labels}
-        palette = [color_of.get(value, BLACK) for value in range(len(self._classes.names))]
+        palette = [color_of.get(value, colors.BLACK) for value in range(len(self._classes.names))]
         return {"classes": self._classes.names, "palette": palette}
 
     def _about_nnunet(self) -> dict[str, object]:

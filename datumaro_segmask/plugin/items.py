@@ -21,8 +21,9 @@ from datumaro.components.annotation import (
 from datumaro.components.dataset_base import CategoriesInfo, DatasetItem
 
 from .. import regions
-from ..archive import BLACK, Item, find_background, unknown_of
+from ..archive import Item, find_background, unknown_of
 from ..arrays import Size
+from ..colors import BLACK
 from ..errors import SegmaskExportError, UnpaintableError
 from ..formats import OF_UNKNOWN, Classes, unknown_value
 from ..options import CROWD, SKIP

@@ -15,14 +15,13 @@ from datumaro.components.dataset_base import CategoriesInfo
 
 from ..archive import (
     BACKGROUND,
-    BLACK,
     Label,
     LabelMap,
     find_background,
     read_label_map_file,
     voc_label_map,
 )
-from ..colors import Rgb, voc_color
+from ..colors import BLACK, Rgb, voc_color
 from ..errors import SegmaskExportError, UnpaintableError, counted
 from ..formats import check_colors
 from ..options import SOURCE, VOC

@@ -15,7 +15,7 @@ import numpy as np
 from pycocotools import mask as mask_utils
 
 from .. import colors
-from ..archive import BACKGROUND, BY_COLOR, Item, Label
+from ..archive import BACKGROUND, BY_COLOR, Item
 from ..arrays import Bytes, IntArray
 from ..errors import counted
 from ..png import GRAY_ALPHA, MaskReader
@@ -30,8 +30,8 @@ _LAST_8_BIT = 255
 _SHOWN = 3  # thin objects that are named by their sizes
 _THIN = 2  # pixels across: what is no broader vanishes
 _NOTHING = {
-    colors.BLACK: "black",
-    int(colors.pack(np.array(colors.VOID))): "void",
+    colors.pack_one(colors.BLACK): "black",
+    colors.pack_one(colors.VOID): "void",
 }
 _IN_COLOR = "save the mask with 8 bits, in the colours of the label map"
 _CAR = rgb(BLOCK)
@@ -63,12 +63,8 @@ def _in_color(facts: ItemFacts) -> dict[int, int] | None:
     return facts.reader.lookup.colors_in(facts.scan.pixels_of_values(), reader)
 
 
-def _packed(label: Label) -> int:
-    return int(colors.pack(np.array(label.color)))
-
-
 def _undeclared(facts: ItemFacts) -> dict[int, int]:
-    declared = set(map(_packed, facts.label_map.labels))
+    declared = {colors.pack_one(label.color) for label in facts.label_map.labels}
     return {c: pixels for c, pixels in (_in_color(facts) or {}).items() if c not in declared}
 
 
@@ -81,7 +77,7 @@ def undeclared_nothing(facts: ItemFacts) -> Iterator[Met]:
     map does not declare."""
     missing = _undeclared(facts)
     for value, pixels in missing.items() if missing.keys() <= _NOTHING.keys() else ():
-        color = colors.show(value)
+        color = colors.text_of(colors.unpack(value))
         what = f"CVAT knows no {_NOTHING[value]} ({color}) that the label map does not declare"
         fix = _declare(facts, value)
         yield Met(facts.scan.class_mask, what, fix, facts.item_id, None, pixels, color)
@@ -89,13 +85,13 @@ def undeclared_nothing(facts: ItemFacts) -> Iterator[Met]:
 
 def _declare(facts: ItemFacts, value: int) -> str:
     """Return how to declare black or void. A second label 'background' would be none."""
-    color, labels = colors.show(value), facts.label_map.labels
-    name = "void" if value != colors.BLACK else BACKGROUND
+    color, labels = colors.text_of(colors.unpack(value)), facts.label_map.labels
+    name = BACKGROUND if _NOTHING[value] == "black" else "void"
     other = next((label for label in labels if label.name.lower() == name), None)
     if other is None:
         return f"add the line '{name}:{color}::' to the label map"
-    if _packed(other) in (_in_color(facts) or {}):
-        own = ",".join(map(str, other.color))
+    if colors.pack_one(other.color) in (_in_color(facts) or {}):
+        own = colors.text_of(other.color)
         return f"give these pixels the colour {own} of {other.name!r}"
     return f"write '{other.name}:{color}::' into line {other.line} of the label map"
 
@@ -126,7 +122,7 @@ def many_labels(facts: ItemFacts) -> Iterator[Met]:
     found = _in_color(facts)
     if found is None or len(facts.label_map.labels) <= _LAST_8_BIT + 1:
         return
-    of = {_packed(label): label for label in facts.label_map.labels}
+    of = {colors.pack_one(label.color): label for label in facts.label_map.labels}
     past = {c: n for c, n in found.items() if c in of and of[c].index > _LAST_8_BIT}
     if past:
         label = of[min(past)]
@@ -211,7 +207,7 @@ def gray_as_other_label(facts: ItemFacts) -> Iterator[Met]:
 def gray_alpha(facts: ItemFacts) -> Iterator[Met]:
     """CVAT takes gray with alpha for colours, which are not declared."""
     scan = facts.scan
-    of_labels = set(map(_packed, facts.label_map.labels))
+    of_labels = {colors.pack_one(label.color) for label in facts.label_map.labels}
     of_numbers = set(colors.number_to_color(np.arange(_LAST_8_BIT + 1)).tolist())
     for name, reader, declared in (
         (scan.class_mask, scan.class_reader, of_labels),

@@ -46,7 +46,7 @@ def _undeclared(
             value = str(number)
             what = f"{value} is no line of the label map, which has {len(label_map.labels):,}"
         else:
-            value = colors.show(number)
+            value = colors.text_of(colors.unpack(number))
             near = nearest(number, label_map)
             what = f"no label has the colour {value}" + (f"; nearest: {near}" if near else "")
         yield Finding(error.kind, file, what, fix, item, pixels=pixels, value=value)

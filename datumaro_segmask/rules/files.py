@@ -101,7 +101,7 @@ def folder_name(facts: ArchiveFacts) -> Iterator[Met]:
         return  # which is an error, `mask-folder`
     listed = facts.archive.lists if facts.archive.has_lists else lambda _: True
     for folder in passed_folders(facts.storage, listed):
-        what = f"masks are read of {folder.meant} alone, so {counted(folder.masks, 'mask')} here "
+        what = f"masks are read of {folder.usual} alone, so {counted(folder.masks, 'mask')} here "
         what += ("is" if folder.masks == 1 else "are") + " passed over"
         yield Met(folder.name, what, right_place(folder))
 
@@ -326,7 +326,7 @@ def _is_picture(name: str) -> bool:
     """Tell whether a file is a picture, and none of the masks that lie in a folder of their own."""
     suffix = layout.split_suffix(name)[1].lower()
     folder = name.partition("/")[0]
-    return suffix in layout.IMAGE_SUFFIXES and layout.mask_folder_meant(folder) is None
+    return suffix in layout.IMAGE_SUFFIXES and layout.nearest_mask_folder(folder) is None
 
 
 def _stem(name: str) -> str | None:

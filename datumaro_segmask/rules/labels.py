@@ -10,14 +10,12 @@ from itertools import islice
 
 from ..archive import (
     BACKGROUND,
-    BLACK,
     BY_INDEX,
     VOC_LABELS,
     Label,
     shared_colors,
-    show_color,
 )
-from ..colors import Rgb, voc_color
+from ..colors import BLACK, Rgb, text_of, voc_color
 from ..errors import counted
 from ..storage import layout
 from .example import LABELS, archive, rgb
@@ -63,12 +61,11 @@ def _place(label: Label) -> str:
 
 
 def _line(label: Label) -> str:
-    """Return the line of a label as CVAT writes it."""
-    texts = ",".join(label.parts), ",".join(label.actions)
-    return ":".join((label.name.replace(":", " "), show_color(label.color), *texts))
+    """Return the line to write for a label, whose name has no colons."""
+    return replace(label, name=label.name.replace(":", " ")).as_line
 
 
-def _meant(label: Label) -> Label:
+def _corrected(label: Label) -> Label:
     """Return the label that is meant by a line of another tool, whose name has all of it."""
     name, color = label.name, label.color
     found = _COLOR_AT_BEGIN.fullmatch(name) or _COLOR_AT_END.fullmatch(name)
@@ -113,7 +110,7 @@ def duplicate_color(facts: ArchiveFacts) -> Iterator[Met]:
     labels = facts.label_map.labels
     background = facts.label_map.background
     for first, label in shared_colors(facts.label_map):
-        what = f"{label.name!r} has the colour {show_color(label.color)} of {first.name!r}, "
+        what = f"{label.name!r} has the colour {text_of(label.color)} of {first.name!r}, "
         what += f"so as in CVAT all pixels of it are {label.name!r}"
         if background is not None and first is labels[background]:
             what += " where there is an instance, and background elsewhere"
@@ -152,8 +149,8 @@ def cvat_label_line(facts: ArchiveFacts) -> Iterator[Met]:
         elif of[2] and not all(map(str.strip, of[2].split(","))):
             what = f"CVAT makes a label of each part, and one of {of[2]!r} has no name"
         if what:
-            meant = _meant(label) if label.line in foreign else label
-            yield Met(_place(label), what, f"write {_line(meant)!r}")
+            right = _corrected(label) if label.line in foreign else label
+            yield Met(_place(label), what, f"write {_line(right)!r}")
 
 
 def _color(field: str) -> tuple[int, ...] | None:
@@ -191,7 +188,7 @@ def odd_color(facts: ArchiveFacts) -> Iterator[Met]:
         fields = [f for f in text.split(":")[1:] if _color(f) == label.color]
         if not label.is_stand_in and any(map(_ODD_NUMBER.search, fields)):
             what = f"the colour of {label.name!r} is written oddly; it is read as "
-            what += show_color(label.color)
+            what += text_of(label.color)
             yield Met(_place(label), what, f"write {_line(label)!r}")
 
 
@@ -223,7 +220,7 @@ def label_name(facts: ArchiveFacts) -> Iterator[Met]:
     of a label. Write the name, a colon, and the colour."""
     for label in _foreign(facts):
         what = f"the name {label.name!r} looks like a line of another tool's label map"
-        yield Met(_place(label), what, f"write {_line(_meant(label))!r}")
+        yield Met(_place(label), what, f"write {_line(_corrected(label))!r}")
 
 
 @rule(

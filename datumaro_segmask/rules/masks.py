@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from ..archive import WAYS
-from ..colors import voc_color
+from ..colors import text_of, voc_color
 from ..png import MaskReader
 from ..storage import Storage
 from .example import BLOCK, archive, gray, picture, plane, png, rgb
@@ -185,7 +185,7 @@ def instance_number(facts: ItemFacts) -> Iterator[Met]:
         who, value = named(list(high)), None
         what = f"CVAT takes {who} modulo 256"
         if not scan.instance_is_gray:
-            value = ",".join(map(str, voc_color(min(high))))
+            value = text_of(voc_color(min(high)))
             what = f"the colour of {who} is none of VOC's first 256"
         pixels = sum(high.values())
         yield Met(scan.instance_mask, what, NUMBER_ANEW, scan.item_id, None, pixels, value)

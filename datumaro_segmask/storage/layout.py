@@ -122,7 +122,7 @@ def image(item_id: str, suffix: str) -> str:
     return f"{IMAGES}/{item_id}{suffix}"
 
 
-def mask_folder_meant(folder: str) -> str | None:
+def nearest_mask_folder(folder: str) -> str | None:
     """Return the folder of masks whose name that of a folder nearly is, or is, None if none."""
     names = {name.lower(): name for name in (CLASS_MASKS, INSTANCE_MASKS)}
     near = get_close_matches(folder.lower().strip(), names, 1, 0.85)

@@ -14,7 +14,7 @@ from itertools import islice
 from .. import signatures
 from ..errors import ArchiveError, MissingFileError, StoreError, printable
 from . import layout
-from .plain import open_plain
+from .disk import open_plain
 
 COPY = "copy or export the archive again, it is damaged"
 
@@ -184,10 +184,10 @@ def _misnamed(where: str, names: list[str], in_zip: bool) -> _Reason:
     """Masks in a folder of nearly the right name, such as ``segmentationclass``."""
     folders = {part for name in names for part in name.split("/")[:-1]}
     for folder in sorted(folders):
-        meant = layout.mask_folder_meant(folder)
-        if meant is not None:
+        usual = layout.nearest_mask_folder(folder)
+        if usual is not None:
             what = f"no archive of segmentation masks is here, but a folder {folder!r}"
-            return what, f"rename it to {meant}, letter by letter"
+            return what, f"rename it to {usual}, letter by letter"
     return None
 
 

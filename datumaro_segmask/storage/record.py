@@ -24,10 +24,8 @@ from typing import IO, NamedTuple
 
 from ..errors import SegmaskExportError, counted
 from . import layout
+from .disk import at, is_link, open_plain
 from .ids import Hashes
-from .journal import at
-from .plain import open_plain
-from .tree import is_link
 
 log = logging.getLogger(__name__)
 
@@ -84,11 +82,6 @@ class Aside(NamedTuple):
         return self.size, self.crc
 
 
-def never(name: str) -> bool:
-    """Tell that no older version has written a file."""
-    return False
-
-
 @dataclass(frozen=True)
 class Record:
     """How the exports of a format into a folder know what they wrote.
@@ -99,12 +92,8 @@ class Record:
     """
 
     format: str
-    was_ours: Callable[[str], bool] = never
+    was_ours: Callable[[str], bool] = lambda _: False
     alone: str = ""
-
-    def begin(self, root: str, new: str) -> Recording:
-        """Begin an export into ``root``, whose files wait in ``new``."""
-        return Recording(self, root, new)
 
 
 def is_recorded(root: str, format: str) -> bool:
@@ -113,14 +102,14 @@ def is_recorded(root: str, format: str) -> bool:
 
 
 class Recording:
-    """The record of one export, while it goes on."""
+    """The record of one export into ``root``, while it goes on; its files wait in ``new``."""
 
     def __init__(self, record: Record, root: str, new: str) -> None:
         self._record, self._root, self._new = record, root, new
         self._name = _PREFIX + record.format
         self._file = open(os.path.join(new, self._name), "w", encoding="utf-8")  # noqa: SIM115
         self._kept, self._ours, self._stems = Hashes(), Hashes(), Hashes()
-        self._in_the_way: list[str] = []
+        self._foreign: list[str] = []
         self._count = 0
 
     def add(self, written: Written) -> None:
@@ -177,8 +166,8 @@ class Recording:
     def check(self) -> None:
         """Raise SegmaskExportError where files of others are in the way."""
         if self._count:
-            more = self._count - len(self._in_the_way)
-            named = ", ".join(self._in_the_way) + (f" and {more:,} more" if more else "")
+            more = self._count - len(self._foreign)
+            named = ", ".join(self._foreign) + (f" and {more:,} more" if more else "")
             raise SegmaskExportError(
                 "files are in the way that no earlier export wrote, or that were changed since: "
                 f"{named}",
@@ -207,8 +196,8 @@ class Recording:
 
     def _note(self, name: str) -> None:
         self._count += 1
-        if len(self._in_the_way) < _SHOWN:
-            self._in_the_way.append(name)
+        if len(self._foreign) < _SHOWN:
+            self._foreign.append(name)
 
     def _write(self, written: Written) -> None:
         self._file.write(json.dumps(written) + "\n")

@@ -84,7 +84,7 @@ def patched(path: Path, name: bytes, at_local: int, at_record: int, value: int) 
 
 
 def save(path: Path) -> None:
-    sink = ZipSink(str(path), keep=True)
+    sink = ZipSink(str(path), update=True)
     sink.discard("SegmentationClass/b.png")
     sink.put("SegmentationClass/a.png", b"new")
     sink.put("JPEGImages/a.jpg", b"picture")
@@ -166,7 +166,7 @@ def test_encrypted_member_is_refused_before_anything_changes(tmp_path: Path) -> 
     patched(path, b"strangers/plain.bin", 6, 8, 1)
     before = path.read_bytes()
     with pytest.raises(ArchiveError, match="is encrypted"):
-        ZipSink(str(path), keep=True)
+        ZipSink(str(path), update=True)
     assert path.read_bytes() == before
     assert os.listdir(tmp_path) == ["task.zip"]
 
@@ -216,7 +216,7 @@ def test_damaged_member_is_refused_before_anything_changes(tmp_path: Path) -> No
     data = bytearray(path.read_bytes())
     data[data.index(b"PK\x03\x04")] = 0
     path.write_bytes(data)
-    sink = ZipSink(str(path), keep=True)
+    sink = ZipSink(str(path), update=True)
     sink.put("SegmentationClass/a.png", b"new")
     with pytest.raises(SegmaskExportError, match="does not lie where the directory says"):
         sink.finish()

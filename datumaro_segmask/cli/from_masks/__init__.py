@@ -22,7 +22,7 @@ from ...plugin.export.in_place import ArchivePlace, ExportTarget
 from ...plugin.host import CollectedErrors
 from ...rules import ERROR, NOTE, WARNING
 from ...storage import folder_roots, holds_archive, is_inside, layout
-from .. import FAULTS, OK, claim_output, in_the_way
+from .. import FAULTS, OK, already_there, claim_output
 from ..check.report import FIRST, print_findings, verdict
 from ..check.survey import check
 from .folder import open_mask_folder
@@ -182,7 +182,7 @@ def _target(options: argparse.Namespace) -> ExportTarget:
             holds_archive(output) if is_zip else folder_roots(output) == [output]
         )
         if not (options.overwrite and is_archive):
-            raise in_the_way(options.output, "archive of masks", is_archive)
+            raise already_there(options.output, "archive of masks", is_archive)
     return ExportTarget(ArchivePlace(output, is_zip), in_place=False)
 
 

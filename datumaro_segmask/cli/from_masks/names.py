@@ -9,14 +9,13 @@ from dataclasses import dataclass
 
 from ...archive import (
     BACKGROUND,
-    BLACK,
     Label,
     LabelMap,
     find_background,
     make_label_map,
     read_label_map_file,
 )
-from ...colors import Rgb, voc_color
+from ...colors import BLACK, Rgb, voc_color
 from ...errors import LabelMapError, MissingFileError, printable
 from ...storage import FolderStorage
 from .structured import EXPECTED, REMEDY, Row, is_structured, read_structured

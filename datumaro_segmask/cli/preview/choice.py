@@ -14,7 +14,7 @@ from ...archive import Archive
 from ...errors import SegmaskImportError, UsageError
 from ...options import number_type
 from ..parallel import in_chunks
-from .drawing import Entry, Settings, Source, ahead
+from .drawing import Entry, Settings, SheetArchive, prefetched
 
 
 def add_choice_options(parser: argparse.ArgumentParser, on_sheet: int) -> None:
@@ -120,12 +120,14 @@ def _with_labels(
 def _have_labels(
     settings: Settings, wanted: set[int], number: int, entries: Sequence[Entry]
 ) -> list[bool]:
-    return [_has_label(source, item_id, wanted) for source, item_id, _ in ahead(settings, entries)]
+    return [
+        _has_label(source, item_id, wanted) for source, item_id, _ in prefetched(settings, entries)
+    ]
 
 
-def _has_label(source: Source, item_id: str, wanted: set[int]) -> bool:
+def _has_label(archive: SheetArchive, item_id: str, wanted: set[int]) -> bool:
     try:
-        item = source.read(item_id)
+        item = archive.read(item_id)
     except SegmaskImportError:  # nobody knows which labels it has, and the sheet says why
         return True
     return any(instance.label in wanted for instance in item.instances)

@@ -42,7 +42,7 @@ _REDUCED = {
 
 
 @dataclass(frozen=True)
-class Source:
+class SheetArchive:
     """An archive that is drawn.
 
     ``name`` stands before its subsets, and is empty for an archive that is the only one. ``labels``
@@ -72,7 +72,7 @@ class Source:
 class Settings:
     """What all items are drawn with: what reads them, the labels, and the longer side in pixels."""
 
-    sources: tuple[Source, ...]
+    sources: tuple[SheetArchive, ...]
     label_map: LabelMap
     side: int
 
@@ -87,7 +87,7 @@ def settings_of(
     for name, archive in archives.items():
         reader = archive.reader(ignore_index=ignore_index, max_pixels=max_pixels)
         labels = tuple(positions[label.name] for label in archive.label_map.labels)
-        sources.append(Source(reader, name if len(archives) > 1 else "", labels))
+        sources.append(SheetArchive(reader, name if len(archives) > 1 else "", labels))
     return Settings(tuple(sources), label_map, side)
 
 
@@ -131,7 +131,9 @@ class Drawing:
         return len({shape.number for shape in self.shapes if shape.number})
 
 
-def ahead(settings: Settings, entries: Iterable[Entry]) -> Iterator[tuple[Source, str, str]]:
+def prefetched(
+    settings: Settings, entries: Iterable[Entry]
+) -> Iterator[tuple[SheetArchive, str, str]]:
     """Yield the source of each item, its id, and its subset as the sheet has it.
 
     The files of the next few are on their way then.
@@ -143,7 +145,7 @@ def ahead(settings: Settings, entries: Iterable[Entry]) -> Iterator[tuple[Source
             yield source, item_id, source.subset(subset)
 
 
-def read(source: Source, item_id: str) -> tuple[Item, bytes | None]:
+def read(source: SheetArchive, item_id: str) -> tuple[Item, bytes | None]:
     """Return an item, and its image as it is stored. Raises SegmaskImportError."""
     item = source.read(item_id)
     return item, source.reader.image(item)
@@ -151,10 +153,10 @@ def read(source: Source, item_id: str) -> tuple[Item, bytes | None]:
 
 def draw_all(settings: Settings, number: int, entries: Sequence[Entry]) -> list[Drawing]:
     """Draw a chunk of items, whatever its number."""
-    return [draw(settings, *item) for item in ahead(settings, entries)]
+    return [draw(settings, *item) for item in prefetched(settings, entries)]
 
 
-def draw(settings: Settings, source: Source, item_id: str, subset: str) -> Drawing:
+def draw(settings: Settings, source: SheetArchive, item_id: str, subset: str) -> Drawing:
     """Draw an item so that its longer side has at most ``side`` pixels; never raises for it."""
     try:
         item, data = read(source, item_id)

@@ -21,7 +21,7 @@ from ...archive import Item, Label
 from ...errors import SegmaskImportError
 from .. import write_whole
 from ..parallel import CHUNK
-from .drawing import Entry, Settings, Source, ahead, encode_photo, read
+from .drawing import Entry, Settings, SheetArchive, encode_photo, prefetched, read
 from .place import MADE_BY
 
 # In the text of a run-length encoding: what a script would have to escape, and what it never has.
@@ -50,10 +50,10 @@ def make_items(
 ) -> list[PageItem]:
     """Make a chunk of items; with ``folder``, write their masks and images there."""
     if folder is None:
-        made = [_make(settings, *item) for item in ahead(settings, entries)]
+        made = [_make(settings, *item) for item in prefetched(settings, entries)]
         return [_with_photo(summary, detail, photo) for summary, detail, photo in made]
     summaries, details = [], []
-    for i, item in enumerate(ahead(settings, entries), number * CHUNK):
+    for i, item in enumerate(prefetched(settings, entries), number * CHUNK):
         summary, detail, photo = _make(settings, *item)
         if photo is not None:
             # Thousands of files in one folder are slow to list on some systems.
@@ -110,7 +110,7 @@ def _address(folder: Path) -> str:
 
 
 def _make(
-    settings: Settings, source: Source, item_id: str, subset: str
+    settings: Settings, source: SheetArchive, item_id: str, subset: str
 ) -> tuple[list[Any], dict[str, Any], bytes | None]:
     try:
         item, data = read(source, item_id)

@@ -40,7 +40,7 @@ def failed(error: Exception, place: str, what: str, writes: bool = False) -> Seg
     return kind(f"the file cannot be read ({why}; asked to {what})", place, expected, remedy)
 
 
-def meant(error: Exception) -> Exception:
+def unwrapped(error: Exception) -> Exception:
     """Return what went wrong, where fsspec tells it as a missing file, as it does on the web."""
     cause = error.__cause__
     if not isinstance(error, FileNotFoundError) or not isinstance(cause, Exception):

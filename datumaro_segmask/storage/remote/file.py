@@ -1,21 +1,24 @@
-"""One file far away, read in parts: a zip, a table, the head of a picture."""
+"""Files far away: which a folder has, or a pattern fits, and one that is read in parts."""
 
 from __future__ import annotations
 
+import glob
 import io
 import os
 import tempfile
 import weakref
 from collections.abc import Callable, Iterable, Iterator
+from fnmatch import fnmatchcase
 from functools import partial
 from typing import IO, Any
+from urllib.parse import unquote
 
 from ...errors import ArchiveError, MissingFileError, StoreError
 from ..no_archive import unreadable
 from ..read import Entry, read_at
-from .store import Store
+from .store import Store, without_query
 
-_KEPT_AT_ONCE = 1 << 23
+_CACHED_AT_ONCE = 1 << 23
 
 
 def _is_all(error: MissingFileError) -> None:
@@ -23,7 +26,7 @@ def _is_all(error: MissingFileError) -> None:
 
 
 class RemoteFile:
-    """A file far away, as a source of bytes (`zip.records.Source`).
+    """A file far away, as a source of bytes (`zip.records.ByteSource`).
 
     ``gone`` is called if it is there no more; a file that is all there is ends whatever reads.
     """
@@ -40,26 +43,26 @@ class RemoteFile:
         self._path = path
         self.place = store.place_of(path)
         self.size = size
-        self._kept = 0, 0
+        self._cached = 0, 0
         self._copy: IO[bytes] | None = None
 
-    def keep(self, start: int, end: int) -> None:
+    def cache(self, start: int, end: int) -> None:
         """Fetch a part that will be read again and again, into a temporary file."""
         copy = tempfile.TemporaryFile()  # noqa: SIM115  # as long as this lives
         weakref.finalize(self, copy.close)
-        for at in range(start, end, _KEPT_AT_ONCE):
-            copy.write(self._fetch(at, min(end, at + _KEPT_AT_ONCE)))
+        for at in range(start, end, _CACHED_AT_ONCE):
+            copy.write(self._fetch(at, min(end, at + _CACHED_AT_ONCE)))
         copy.flush()
-        self._kept, self._copy = (start, end), copy
+        self._cached, self._copy = (start, end), copy
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_copy": None}
 
     def read(self, start: int, size: int) -> bytes:
-        first, last = self._kept
+        first, last = self._cached
         if first <= start and start + size <= last:
             if self._copy is None:  # in another process
-                self.keep(first, last)
+                self.cache(first, last)
             assert self._copy is not None
             return read_at(self._copy, start - first, size)
         return self._fetch(start, start + size) if size else b""
@@ -108,21 +111,9 @@ class _Stream(io.RawIOBase):
         return size
 
 
-def info_of(path: str, system: Any) -> dict[str, Any]:
-    """Return what a file system of fsspec knows of a path: its ``name``, ``type`` and ``size``."""
-    info: dict[str, Any] = system.info(path)
-    return info
-
-
-def list_of(path: str, system: Any) -> list[dict[str, Any]]:
-    """Return what it knows of all that is right in a folder."""
-    infos: list[dict[str, Any]] = system.ls(path, detail=True)
-    return infos
-
-
 def find_file(store: Store, path: str) -> RemoteFile:
     """Return the file at a path of a store. Raises SegmaskImportError where there is none."""
-    info = store.ask("learn its size", path, partial(info_of, path))
+    info = store.info(path, "learn its size")
     if info is None:
         raise unreadable("there is no such file", store.place_of(path))
     if info.get("size") is None:
@@ -144,10 +135,59 @@ def files_at(url: str, suffix: str) -> list[RemoteFile]:
     store = Store(url)
     path = store.root.rstrip("/")
     is_named = path.partition("?")[0].endswith(suffix)
-    entries = () if is_named else store.ask("list it", path, partial(list_of, path))
-    found = [e["name"] for e in entries or () if e["type"] == "file"]
+    entries = [] if is_named else store.entries(path, "list it")
+    found = [e["name"] for e in entries if e["type"] == "file"]
     found = [p for p in found if p.endswith(suffix) and p.rpartition("/")[2][0] not in "._"]
     if not found:
-        info = store.ask("look for it", path, partial(info_of, path))
+        info = store.info(path)
         found = [path] if info is not None and info["type"] == "file" else []
     return [find_file(store, path) for path in sorted(found)]
+
+
+def has_pattern(url: str) -> bool:
+    """Tell whether a URL is a pattern: with ``*``, ``?``, ``[…]``, ``**`` as `glob` has them.
+
+    The question mark of a query is none.
+    """
+    return glob.has_magic(without_query(url).partition("://")[2])
+
+
+def matching(url: str) -> list[str]:
+    """Return the URLs of what a pattern fits. Raises SegmaskImportError.
+
+    fsspec's own ``glob`` leaves out what it cannot list, so folders are listed one by one here.
+    """
+    store = Store(url)
+    is_web = store.root.startswith(("http://", "https://"))
+    begin, *parts = store.root.split("/")
+    level = [begin]
+    for number, part in enumerate(parts, 1):
+        if not glob.has_magic(part):
+            level = [f"{path}/{part}" for path in level]
+        elif part == "**":
+            level = _with_all_below(store, level)
+        else:
+            names = [entry["name"].rstrip("/") for path in level for entry in store.entries(path)]
+            level = [name for name in names if _fits(name, part, is_web)]
+        if number == len(parts):
+            level = [p for p in level if store.info(p)]
+    return store.ask("name it", store.root, partial(_urls, level)) or []
+
+
+def _fits(path: str, part: str, is_web: bool) -> bool:
+    name = path.rpartition("/")[2]
+    name = unquote(name) if is_web else name
+    return fnmatchcase(name, part) and (part.startswith(".") or not name.startswith("."))
+
+
+def _with_all_below(store: Store, level: list[str]) -> list[str]:
+    found: list[str] = []
+    while level:
+        found += level
+        entries = [entry for path in level for entry in store.entries(path)]
+        level = [e["name"].rstrip("/") for e in entries if e["type"] == "directory"]
+    return found
+
+
+def _urls(paths: list[str], system: Any) -> list[str]:
+    return [system.unstrip_protocol(path) for path in paths]

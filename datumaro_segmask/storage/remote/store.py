@@ -12,10 +12,11 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from operator import methodcaller
 from typing import Any, TypeAlias, TypeVar, cast
 
 from ..read import Entry
-from .faults import WholeFileError, failed, is_final, is_gone, meant, package_missing
+from .faults import WholeFileError, failed, is_final, is_gone, package_missing, unwrapped
 
 _URL = re.compile(r"[a-z][a-z0-9+.-]+(::|://)", re.I)
 _FLAT_URL = re.compile(r"((?:[a-z][a-z0-9+.-]+::)*[a-z][a-z0-9+.-]+:)/(?!/)(.*)", re.I | re.S)
@@ -117,6 +118,17 @@ class Store:
         """Return the same as `ask`, but where there is nothing at ``path`` raise an error."""
         return cast(T, self._try(what, path, call, may_be_gone=False))
 
+    def info(self, path: str, what: str = "look for it") -> dict[str, Any] | None:
+        """Return what is known of a path, its ``name``, ``type`` and ``size``; None of nothing."""
+        return self.ask(what, path, methodcaller("info", path))
+
+    def entries(
+        self, path: str, what: str = "list", *, must_be_there: bool = False
+    ) -> list[dict[str, Any]]:
+        """Return what is known of all that is right in a folder; nothing if it is not there."""
+        asked = self.demand if must_be_there else self.ask
+        return asked(what, path, methodcaller("ls", path, detail=True)) or []
+
     def _try(self, what: str, path: str, call: Callable[[Any], T], may_be_gone: bool) -> T | None:
         for attempt in range(self._attempts):
             try:
@@ -124,7 +136,7 @@ class Store:
                 system.invalidate_cache()
                 return call(system)
             except Exception as caught:
-                error = meant(caught)
+                error = unwrapped(caught)
                 if may_be_gone and is_gone(error):
                     return None
                 if attempt == self._attempts - 1 or is_gone(error) or is_final(error):
@@ -264,7 +276,7 @@ def _joined(ranges: Iterable[Range]) -> list[Range]:
 
 def _checked(data: Any, part: Range) -> bytes | Exception:
     if isinstance(data, Exception):
-        return meant(data)
+        return unwrapped(data)
     _, start, end = part
     if end >= 0 and len(data) < end - start:
         return EOFError(f"{len(data):,} of {end - start:,} bytes came")

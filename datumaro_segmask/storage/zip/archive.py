@@ -17,7 +17,7 @@ from .. import layout
 from ..no_archive import COPY, gone, no_folder, no_zip, too_large, unreadable
 from ..read import MAX_FILE_BYTES, Entry, GuardedFile, Storage, image_rank, read_at
 from .directory import ZipDirectory
-from .records import LOCAL, MOST_RECORD, Record, Source, decode_name
+from .records import LOCAL, MOST_RECORD, ByteSource, Record, decode_name
 
 try:
     from lzma import LZMAError
@@ -94,7 +94,7 @@ class FileSource:
             raise no_zip("it ends too early", self.place)
         return data
 
-    def keep(self, start: int, end: int) -> None:
+    def cache(self, start: int, end: int) -> None:
         """Do nothing: it is near."""
 
     def prefetch(
@@ -110,7 +110,7 @@ class ZipStorage(Storage):
     slash at its end; empty for the top.
     """
 
-    def __init__(self, source: Source, directory: ZipDirectory, root: str) -> None:
+    def __init__(self, source: ByteSource, directory: ZipDirectory, root: str) -> None:
         self.source = source
         self.directory = directory
         self.root = root
@@ -288,7 +288,7 @@ class ZipStorage(Storage):
 class _Part(io.RawIOBase):
     """A part of a source, read from its beginning to its end."""
 
-    def __init__(self, source: Source, start: int, size: int) -> None:
+    def __init__(self, source: ByteSource, start: int, size: int) -> None:
         self.source = source
         self._at = start
         self._end = start + size

@@ -16,7 +16,7 @@ from typing import IO
 from ...errors import SegmaskExportError
 from .archive import FileSource, ZipStorage
 from .directory import ZipDirectory
-from .records import END, END_64, IN_EXTRA, LOCAL, LOCATOR, RECORD, Record, Source
+from .records import END, END_64, IN_EXTRA, LOCAL, LOCATOR, RECORD, ByteSource, Record
 
 _CHUNK = 1 << 20
 _DESCRIBED = 1 << 3  # a flag: CRC and sizes stand behind the data
@@ -72,7 +72,7 @@ def stub(old: ZipStorage) -> Iterator[bytes]:
     yield from _read(old.source, 0, old.directory.first)
 
 
-def _member(source: Source, record: Record, limit: int) -> Iterator[bytes]:
+def _member(source: ByteSource, record: Record, limit: int) -> Iterator[bytes]:
     head = source.read(record.offset, min(LOCAL.size, limit - record.offset))
     if len(head) < LOCAL.size or not head.startswith(b"PK\3\4"):
         raise _not_to_be_kept(record, source, "it does not lie where the directory says")
@@ -94,7 +94,7 @@ def _descriptor_size(data: bytes, record: Record) -> int:
     return len(data)
 
 
-def _read(source: Source, start: int, end: int) -> Iterator[bytes]:
+def _read(source: ByteSource, start: int, end: int) -> Iterator[bytes]:
     for at in range(start, end, _CHUNK):
         yield source.read(at, min(_CHUNK, end - at))
 
@@ -150,7 +150,7 @@ def _end(start: int, size: int, count: int) -> bytes:
     return long + END.pack(b"PK\5\6", 0, 0, few, few, *sizes, 0)[:-2]
 
 
-def _not_to_be_kept(record: Record, source: Source, why: str) -> SegmaskExportError:
+def _not_to_be_kept(record: Record, source: ByteSource, why: str) -> SegmaskExportError:
     return SegmaskExportError(
         f"a file in the zip cannot be kept: {why}",
         f"{source.place}: {record.name}",

@@ -15,14 +15,14 @@ from ...arrays import starts_of_runs
 from ...errors import ArchiveError
 from .. import layout
 from ..ids import Index
-from .code_pages import find_encoding
 from .records import (
     END,
     END_64,
     LOCATOR,
+    ByteSource,
     Record,
-    Source,
     find_directory,
+    find_encoding,
     read_names,
     read_raw_records,
     read_record,
@@ -45,11 +45,11 @@ class ZipDirectory:
     of an archive begins, see `layout.roots_of`. Raises ArchiveError or UnsafePathError.
     """
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: ByteSource) -> None:
         self._source = source
         self._span = find_directory(source)
         self._check_count(self._span.count)
-        source.keep(self._span.start, self._span.end)
+        source.cache(self._span.start, self._span.end)
         self.doubled: dict[str, None] = {}  # the files that are there twice, alike
         self.suffixes: dict[str, set[str]] = {}  # below each folder of masks, wherever it lies
         try:

@@ -1,18 +1,21 @@
 """The records of a zip's central directory: where they stand, and what each says of its file.
 
-Source: the ZIP specification (APPNOTE.TXT),
-sections 4.3 and 4.5; what is lenient here is what ``zipfile`` is lenient about.
+The code page of names that say nothing of theirs is the one that the lists speak for. Source: the
+ZIP specification (APPNOTE.TXT), sections 4.3 and 4.5; what is lenient here is what ``zipfile`` is
+lenient about.
 """
 
 from __future__ import annotations
 
 import struct
+import unicodedata
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
 from ...signatures import HEAD
+from .. import layout
 from ..no_archive import no_zip, not_a_zip
 from ..read import Entry
 
@@ -34,7 +37,7 @@ UNMARKED = "cp437"
 """The encoding of names without the flag for UTF-8 (APPNOTE.TXT, appendix D)."""
 
 
-class Source(Protocol):
+class ByteSource(Protocol):
     """Bytes that any part can be read of: a file on the disk, or one far away."""
 
     place: str
@@ -43,7 +46,7 @@ class Source(Protocol):
     def read(self, start: int, size: int) -> bytes:
         """Return exactly these bytes. Raises MissingFileError or ArchiveError."""
 
-    def keep(self, start: int, end: int) -> None:
+    def cache(self, start: int, end: int) -> None:
         """Make ready a part that will be read again and again, record by record."""
 
     def prefetch(
@@ -92,7 +95,7 @@ class Span:
     encoding: str = UNMARKED
 
 
-def find_directory(source: Source) -> Span:
+def find_directory(source: ByteSource) -> Span:
     """Find the directory by its end record, which stands at the end of the file.
 
     Raises ArchiveError.
@@ -119,7 +122,7 @@ def find_directory(source: Source) -> Span:
     return Span(end - size, end, count, shift)
 
 
-def read_records(source: Source, span: Span) -> Iterator[tuple[int, Record]]:
+def read_records(source: ByteSource, span: Span) -> Iterator[tuple[int, Record]]:
     """Yield each record behind its place. Raises ArchiveError for what is no sound directory."""
     at, data, base = span.start, b"", span.start
     while at < span.end:
@@ -130,7 +133,7 @@ def read_records(source: Source, span: Span) -> Iterator[tuple[int, Record]]:
         at += size
 
 
-def read_names(source: Source, span: Span) -> Iterator[list[str]]:
+def read_names(source: ByteSource, span: Span) -> Iterator[list[str]]:
     """Yield the names of the records, as `read_records` has them, many at a time and quickly.
 
     Of records that stand alike, one byte behind the other, only the lengths are looked at.
@@ -161,7 +164,7 @@ def read_names(source: Source, span: Span) -> Iterator[list[str]]:
         at += here
 
 
-def read_raw_records(source: Source, span: Span) -> Iterator[tuple[Record, bytes]]:
+def read_raw_records(source: ByteSource, span: Span) -> Iterator[tuple[Record, bytes]]:
     """Yield each record, and all its bytes. Raises ArchiveError for what is no sound directory."""
     places = (place for place, _ in read_records(source, span))
     start = next(places, span.end)
@@ -172,7 +175,7 @@ def read_raw_records(source: Source, span: Span) -> Iterator[tuple[Record, bytes
         start = end
 
 
-def read_record(source: Source, span: Span, place: int) -> Record:
+def read_record(source: ByteSource, span: Span, place: int) -> Record:
     """Return the record at a place that `read_records` gave."""
     data = source.read(place, min(RECORD.size + 512, span.end - place))
     if RECORD.size + sum(_SIZES.unpack_from(data, _SIZES_AT)) > len(data):
@@ -262,3 +265,68 @@ def _long_fields(
             return fields[0], fields[1], fields[2]
         at += 4 + length
     return size, packed, offset
+
+
+# Windows' Explorer and old archivers write names in the code page of the country. Some letters of
+# East Asian ones have the byte 0x5C, which is a backslash elsewhere, so names are decoded before
+# they are taken apart.
+CODE_PAGES = ("cp437", "cp932", "cp936", "cp949", "cp950", "cp866", "cp1251", "cp1252")
+"""Those that are tried; of several that fit equally well, the first."""
+
+_MOST_LIST = 1 << 24  # bytes of lists that are read to find the code page
+_STORED, _DEFLATED = 0, 8
+_MASKS = (f"{layout.CLASS_MASKS}/", f"{layout.INSTANCE_MASKS}/")
+
+
+def find_encoding(source: ByteSource, span: Span) -> str:
+    """Return the code page in which most masks have the names that the lists have.
+
+    cp437, as the ZIP specification says, if the lists speak for none.
+    """
+    lists, names = [], set()
+    for _, record in read_records(source, span):
+        if f"{layout.SUBSETS}/" in record.name and record.name.endswith(layout.LIST_SUFFIX):
+            lists.append(record)
+        elif record.is_unclear:
+            names.add(record.own.encode(UNMARKED))
+    ids = {_usual(line) for record in lists for line in _lines(source, record)}
+    hits = {page: sum(_id_of(name, page) in ids for name in names) for page in CODE_PAGES}
+    return max(CODE_PAGES, key=lambda page: hits[page])
+
+
+def _id_of(raw: bytes, page: str) -> str | None:
+    """Return the id of a mask whose name is in a code page, None if it is no such name."""
+    try:
+        name = raw.decode(page).replace("\\", "/")
+    except UnicodeDecodeError:
+        return None
+    for folder in _MASKS:
+        _, found, rest = name.partition(folder)
+        if found:
+            return _usual(layout.split_suffix(rest)[0])
+    return None
+
+
+def _usual(name: str) -> str:
+    return unicodedata.normalize("NFC", name)
+
+
+def _lines(source: ByteSource, record: Record) -> Iterator[str]:
+    """Yield the lines of a list; none of one that cannot be read, which is said when it is."""
+    if record.packed > _MOST_LIST or record.method not in (_STORED, _DEFLATED):
+        return
+    if record.offset + LOCAL.size > source.size:
+        return
+    head = LOCAL.unpack(source.read(record.offset, LOCAL.size))
+    start = record.offset + LOCAL.size + head[-2] + head[-1]
+    if start + record.packed > source.size:
+        return
+    data = source.read(start, record.packed)
+    try:
+        if record.method == _DEFLATED:
+            data = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data, _MOST_LIST)
+        text = data.decode("utf-8-sig")
+    except (zlib.error, UnicodeDecodeError):
+        return
+    for line in text.splitlines():
+        yield line.strip().replace("\\", "/").removeprefix("./")
