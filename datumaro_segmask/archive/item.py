@@ -243,8 +243,10 @@ def _open(storage: Storage, lookup: ClassLookup, item_id: str, max_pixels: int) 
     readers: dict[str, MaskReader] = {}
     explain: Explain | None = None
     weight = 0
-    class_mask = find_mask(storage, layout.CLASS_MASKS, item_id)
-    instance_mask = find_mask(storage, layout.INSTANCE_MASKS, item_id)
+    class_mask = instance_mask = None
+    with reporting(report):
+        class_mask = find_mask(storage, layout.CLASS_MASKS, item_id)
+        instance_mask = find_mask(storage, layout.INSTANCE_MASKS, item_id)
     for name, number_of in ((class_mask, lookup.number_of), (instance_mask, color_to_number)):
         if name is not None:
             with reporting(report):
