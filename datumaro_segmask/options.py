@@ -103,6 +103,7 @@ FROM_MASKS, COMPONENTS = "masks", "components"
 SKIP, KEEP = "skip", "keep"
 CONNECTIVITIES = {8: "at a corner, too", 4: "at an edge only"}
 MAX_PIXELS = 1 << 30  # 32,768 by 32,768
+PART_ITEMS = 2000
 COLOR, PALETTE, INDEX = "color", "palette", "index"
 MASK_MODES = {
     COLOR: "RGB, as CVAT writes",
@@ -138,6 +139,20 @@ def _min_area() -> Any:
     return _option(0, "Leave out components of fewer pixels", least=0)
 
 
+def _ignore_index() -> Any:
+    return _option(
+        None,
+        'Value of gray class masks that means "no annotation", often 255',
+        least=0,
+        most=65_535,
+        unset="every value must be a line of the label map",
+    )
+
+
+def _max_pixels() -> Any:
+    return _option(MAX_PIXELS, "Refuse masks with more pixels", least=1)
+
+
 @dataclass(frozen=True, kw_only=True)
 class ImportOptions:
     """An import of ``segmask``."""
@@ -157,13 +172,7 @@ class ImportOptions:
     connectivity: int = _connectivity()
     min_area: int = _min_area()
     keep_background: bool = _option(False, "Make objects of the background, too")
-    ignore_index: int | None = _option(
-        None,
-        'Value of gray class masks that means "no annotation", often 255',
-        least=0,
-        most=65_535,
-        unset="every value must be a line of the label map",
-    )
+    ignore_index: int | None = _ignore_index()
     unknown: str = _option(
         SKIP,
         "What becomes of pixels of the ignored value, and of VOC's void",
@@ -172,7 +181,7 @@ class ImportOptions:
             KEEP: "a region of their own, which training ignores if the format can say so",
         },
     )
-    max_pixels: int = _option(MAX_PIXELS, "Refuse masks with more pixels", least=1)
+    max_pixels: int = _max_pixels()
     num_workers: int = _option(
         0, "Threads that read items ahead, which pays for large masks", least=0
     )
@@ -181,6 +190,16 @@ class ImportOptions:
 READING = ("ignore_index", "max_pixels")
 """The import options of whatever reads masks."""
 OF_COMPONENTS = ("connectivity", "min_area")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Numbers:
+    """Numbers that plain functions take, such as `check`, `write_table` and `Masks`."""
+
+    ignore_index: int | None = _ignore_index()
+    max_pixels: int = _max_pixels()
+    jobs: int = _option(1, "Processes that work on it", least=1)
+    shard_items: int = _option(PART_ITEMS, "Items per shard", least=1, most=1 << 20)
 
 
 def _min_score() -> Any:

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import pyarrow as pa
 
 from .archive import Item, LabelMap, Reader
+from .errors import check_options
+from .options import PART_ITEMS, SOURCE, Numbers
 from .sharding import (
-    PART_ITEMS,
     Found,
     MaskTable,
     ParquetShards,
@@ -88,8 +89,10 @@ def write_table(
     """Write the masks of an archive or a dataset as Parquet files, of so many items each.
 
     ``out`` is a folder, or a URL. Archives are read in ``jobs`` processes or by ``executor``; the
-    parts of a dataset are written here. Returns the manifest. Raises as `to_table`.
+    parts of a dataset are written here. Returns the manifest. Raises as `to_table`, and OptionError
+    for a number that is out of range.
     """
+    check_options(Numbers, {"shard_items": shard_items, "jobs": jobs}, "write_table")
     paths, out = _paths(source), os.fspath(out)
     if paths is not None:
         plan = make_plan(paths, shard_items)
@@ -127,7 +130,6 @@ def _paths(source: TableSource) -> list[str] | None:
 
 def _of_dataset(dataset: IDataset) -> tuple[LabelMap, Iterator[tuple[Entry, Item]]]:
     """Return the labels of a dataset, and its items as an archive would have them."""
-    from .options import SOURCE
     from .plugin.items import painted_item
     from .plugin.labels import make_export_labels
 

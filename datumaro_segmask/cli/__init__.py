@@ -158,7 +158,10 @@ def _run(own: list[str], flags: Sequence[str], rest: Sequence[str], prog: str) -
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser whose mistakes are one line, as all others."""
+    """A parser whose mistakes are one line, as all others; of its help, none is passed over."""
+
+    def print_help(self, file: Any = None) -> None:
+        print(self.format_help(), end="", file=file)
 
     def error(self, message: str) -> NoReturn:
         remedy = f"'{self.prog} --help' lists the options"

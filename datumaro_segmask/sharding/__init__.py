@@ -8,13 +8,13 @@ from .cluster import dask_cluster
 from .coco import CocoShards
 from .manifest import ShardSink
 from .mask_table import MaskTable
-from .parts import PART_ITEMS, Part, Reading, make_plan
+from .parts import Part, Reading, make_plan
 from .run import Found, Kind, make_manifest, run, run_in_processes
 from .shards import ParquetShards, ZipShards
 from .table import Row, make_table, rows_of, write_parquet
 
 __all__ = [
-    "PART_ITEMS", "CocoShards", "Found", "Kind", "MaskTable", "ParquetShards", "Part", "Reading",
+    "CocoShards", "Found", "Kind", "MaskTable", "ParquetShards", "Part", "Reading",
     "Row", "ShardSink", "ZipShards", "dask_cluster", "make_manifest", "make_plan",
     "make_table", "rows_of", "run", "run_in_processes", "write_parquet",
 ]  # fmt: skip

@@ -10,13 +10,9 @@ from functools import lru_cache
 from typing import TypeAlias
 
 from ..archive import Archive, LabelMap, Reader, join_label_maps, read_label_map
-from ..errors import SegmaskExportError
-from ..png import MAX_PIXELS
+from ..options import MAX_PIXELS, PART_ITEMS
 from ..rules import open_archive
 from ..storage import Entry, Storage, absolute, fitting, open_storage, shown
-
-PART_ITEMS = 2000
-MOST_PART_ITEMS = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,15 +90,8 @@ Paths: TypeAlias = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 def make_plan(paths: Paths, part_items: int = PART_ITEMS) -> Plan:
     """Open archives and read their lists: paths, URLs, or patterns such as ``tasks/*.zip``.
 
-    Raises SegmaskImportError, or SegmaskExportError for a number of items that no part can have.
+    ``part_items``: items per part, from 1 on. Raises SegmaskImportError.
     """
-    if not 0 < part_items <= MOST_PART_ITEMS:
-        raise SegmaskExportError(
-            f"{part_items:,} items a shard are asked for",
-            "the options",
-            f"from 1 to {MOST_PART_ITEMS:,}",
-            "choose between 1,000 and 4,000 if in doubt",
-        )
     listed = [paths] if isinstance(paths, (str, os.PathLike)) else paths
     found = fitting(absolute(path) for path in listed)
     archives = [(path, open_archive(path, stream=True)) for path in found]

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from ..archive import Item
 from ..arrays import turn
-from ..errors import MaskSizeError, MissingFileError, counted
-from ..png import MAX_PIXELS, Plane
+from ..errors import MaskSizeError, MissingFileError, check_options, counted
+from ..options import MAX_PIXELS, Numbers
+from ..png import Plane
 from ..regions import Instance, Scanner, decode_box, group_runs, split_components
 from ..rules import open_archive
 from ..storage import layout
@@ -53,8 +54,9 @@ class Masks:
     and ``max_pixels`` as in an import. The image is (height, width, 3) uint8, red, green, blue, and
     lies as the masks do. `names` has the classes in torchvision's order, the background at 0.
     ``masks[:10]`` is the same of some of the items. Pickles, so that workers of a DataLoader may
-    have it. Raises SegmaskImportError: here for the archive, SubsetError, a KeyError, for a subset
-    that is not there, and in ``masks[i]`` for an item.
+    have it. Raises SegmaskImportError: here for the archive, OptionError for a number
+    that is out of range, SubsetError, a KeyError, for a subset that is not there, and in
+    ``masks[i]`` for an item.
     """
 
     def __init__(
@@ -65,6 +67,8 @@ class Masks:
         ignore_index: int | None = None,
         max_pixels: int = MAX_PIXELS,
     ) -> None:
+        numbers = {"ignore_index": ignore_index, "max_pixels": max_pixels}
+        check_options(Numbers, numbers, "Masks")
         archive = open_archive(os.fspath(path))
         subsets = archive.subsets
         chosen = subsets if subset is None else subsets_called(subset, subsets)

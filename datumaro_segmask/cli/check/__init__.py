@@ -9,7 +9,7 @@ from concurrent.futures import BrokenExecutor, Executor
 from contextlib import AbstractContextManager, nullcontext
 
 from ...errors import SegmaskImportError, UsageError
-from ...options import READING, ImportOptions, add_to, number_type
+from ...options import Numbers, add_to
 from ...rules import ERROR, WARNING
 from ...storage import fitting, shown
 from .. import FAULTS, OK, UNREADABLE
@@ -71,16 +71,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "and for GitHub)",
     )
     parser.add_argument(
-        "--jobs",
-        type=number_type(least=1),
-        default=1,
-        metavar="N",
-        help="Processes (default: %(default)s)",
-    )
-    parser.add_argument(
         "--dask", metavar="ADDRESS", help="Scheduler of a Dask cluster, such as tcp://host:8786"
     )
-    add_to(parser, ImportOptions, READING)
+    add_to(parser, Numbers, but=("shard_items",))
 
 
 def _cluster(address: str | None) -> AbstractContextManager[Executor | None]:

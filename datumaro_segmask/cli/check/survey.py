@@ -9,8 +9,8 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 
 from ...archive import WAYS, open_archive
-from ...errors import SegmaskImportError
-from ...png import MAX_PIXELS
+from ...errors import SegmaskImportError, check_options
+from ...options import MAX_PIXELS, Numbers
 from ...rules import (
     RULES,
     SEVERITIES,
@@ -63,8 +63,11 @@ def check(
 
     ``for_cvat`` says what CVAT will make of it, instead of this package. ``ignore_index`` and
     ``max_pixels`` are those of an import. Items are read in ``jobs`` processes, or by
-    ``executor``. Raises SegmaskImportError if there is no archive that can be opened.
+    ``executor``. Raises SegmaskImportError if there is no archive that can be opened, and
+    OptionError for a number that is out of range.
     """
+    numbers = {"ignore_index": ignore_index, "max_pixels": max_pixels, "jobs": jobs}
+    check_options(Numbers, numbers, "check")
     path = os.fspath(path)
     collected = _Collected()
     archive = open_archive(path, report=collected.report)
