@@ -73,7 +73,7 @@ RESULTS = {
     ],
     "Predictions to CVAT": ["upload.zip", "memory.zip", "upload/segmask.zip"],
     "To and from a CVAT server": ["called.txt"],
-    "Instances out of class masks": [
+    "Instances from class masks": [
         "parts-coco/annotations/instances_train.json",
         "parts/SegmentationObject/street_01.png",
     ],
