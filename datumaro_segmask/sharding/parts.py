@@ -10,7 +10,8 @@ from functools import lru_cache
 from typing import TypeAlias
 
 from ..archive import Archive, LabelMap, Reader, join_label_maps, read_label_map
-from ..options import MAX_PIXELS, PART_ITEMS
+from ..errors import check_options
+from ..options import MAX_PIXELS, PART_ITEMS, Numbers
 from ..rules import open_archive
 from ..storage import Entry, Storage, absolute, fitting, open_storage, shown
 
@@ -90,8 +91,10 @@ Paths: TypeAlias = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 def make_plan(paths: Paths, part_items: int = PART_ITEMS) -> Plan:
     """Open archives and read their lists: paths, URLs, or patterns such as ``tasks/*.zip``.
 
-    ``part_items``: items per part, from 1 on. Raises SegmaskImportError.
+    ``part_items``: items per part. Raises SegmaskImportError, and OptionError for a number of items
+    that is out of range.
     """
+    check_options(Numbers, {"shard_items": part_items}, "make_plan")
     listed = [paths] if isinstance(paths, (str, os.PathLike)) else paths
     found = fitting(absolute(path) for path in listed)
     archives = [(path, open_archive(path, stream=True)) for path in found]

@@ -20,7 +20,7 @@ import pytest
 import datumaro_segmask
 from datumaro_segmask import read_table
 from datumaro_segmask.archive import Reader
-from datumaro_segmask.errors import ArchiveError, SegmaskError, SegmaskExportError
+from datumaro_segmask.errors import ArchiveError, OptionError, SegmaskError, SegmaskExportError
 from datumaro_segmask.plugin.base import SegmaskBase
 from datumaro_segmask.sharding.manifest import MANIFEST, WORK, ShardSink
 from datumaro_segmask.sharding.parts import Part, Reading, make_plan
@@ -70,7 +70,7 @@ def test_plan(path: str) -> None:
 
 @pytest.mark.parametrize("size", [0, -1, 1 << 21])
 def test_shards_of_no_size(size: int, path: str) -> None:
-    with pytest.raises(SegmaskExportError, match="items a shard"):
+    with pytest.raises(OptionError, match=f"shard_items is {size}.*from 1 to 1,048,576"):
         make_plan(path, size)
 
 
