@@ -542,7 +542,8 @@ ANNOTATIONS = {
         "at least three points", "remove the polygon or complete it",
     ),
     "box-that-is-no-number": refused(
-        box(float("nan"), 0, 1, 1), "the coordinate nan lies off every image", "correct or remove",
+        box(float("nan"), 0, 1, 1), "the coordinate nan is outside of every image",
+        "correct or remove",
     ),
     "polygon-far-away": refused(
         Polygon([0, 0, 1e9, 0, 0, 1], label=CAR), "the coordinate 1000000000.0",
@@ -582,10 +583,10 @@ NAMES = {
     "id-that-ends-with-a-space": ("b ", "default", "cannot begin or end with white space"),
     "id-that-is-too-long": ("b" * 300, "default", "longer than 250 bytes"),
     "id-with-half-a-letter": ("b\ud800", "default", "no valid Unicode"),
-    "id-of-what-macos-leaves-behind": ("x/._b", "default", "passed over"),
-    "id-in-a-folder-of-macos": ("__MACOSX/b", "default", "passed over"),
+    "id-of-what-macos-leaves-behind": ("x/._b", "default", "ignored"),
+    "id-in-a-folder-of-macos": ("__MACOSX/b", "default", "ignored"),
     "subset-of-what-macos-leaves-behind": ("b", "._x", "its subset cannot be written: files of"),
-    "subset-with-a-folder": ("b", "x/y", "its subset cannot be written: a list lies directly"),
+    "subset-with-a-folder": ("b", "x/y", "its subset cannot be written: a list is directly"),
     "subset-that-leads-out": ("b", "..", "its subset cannot be written"),
 }
 
@@ -640,7 +641,7 @@ OPTIONS: dict[str, tuple[dict[str, Any], type[SegmaskError], Sequence[str], str]
     ),
     "label-map-that-is-gone": (
         {"label_map": "gone.txt"}, SegmaskExportError,
-        ["the option label_map is 'gone.txt', which is no file", "check the path"], "",
+        ["the option label_map is 'gone.txt', which is not a file", "check the path"], "",
     ),
     "label-map-with-a-colour-twice": (
         {"label_map": "labels.txt"}, LabelMapError,

@@ -269,11 +269,11 @@ def _read_pixels(
         if reader.has_small_colors:
             report(
                 PngError(
-                    "all its colours have 16 bits a channel and values below 256, so that they "
+                    "all its colours have 16 bits per channel and values below 256, so that they "
                     "are black in 8 bits",
                     reader.where,
-                    "8 bits a channel, or values times 257",
-                    "save the mask with 8 bits a channel",
+                    "8 bits per channel, or values times 257",
+                    "save the mask with 8 bits per channel",
                 )
             )
     labels, way = np.full(runs.begin.size, NOTHING), None

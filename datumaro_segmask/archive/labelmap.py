@@ -153,7 +153,7 @@ def make_label_map(lines: Iterable[Label], where: str, report: Report = stop) ->
             continue
         report(
             LabelMapError(
-                f"the label {label.name[:_SHOWN]!r} stands there twice",
+                f"the label {label.name[:_SHOWN]!r} is there twice",
                 f"{where}:{label.line}",
                 f"each label once (the first is in line {first})",
                 "remove or rename one of them",
@@ -202,7 +202,7 @@ def _parse_lines(
         raise LabelMapError(
             f"the file has more than {_MAX_LINES:,} lines",
             where,
-            f"one label a line, at most {MAX_LABELS:,}",
+            f"one label per line, at most {MAX_LABELS:,}",
             "check that this file is a label map",
         )
     index, comments = 0, 0
@@ -245,7 +245,7 @@ def _parse_line(raw: str, index: int, where: str) -> Label | None:
         raise LabelMapError(
             f"the line has {len(raw):,} characters",
             where,
-            f"one label a line, of at most {MAX_LINE:,} characters",
+            f"one label per line, of at most {MAX_LINE:,} characters",
             "check that this file is a label map",
         )
     line = _without_comment(raw.strip()).strip()
@@ -283,7 +283,7 @@ def _parse_color(field: str, where: str) -> Rgb:
     values = [value.strip() for value in field.split(",")]
     if len(values) != 3 or not all(_is_integer(value) for value in values):
         raise LabelMapError(
-            f"{field[:_SHOWN]!r} is no colour",
+            f"{field[:_SHOWN]!r} is not a colour",
             where,
             "three whole numbers from 0 to 255, 'r,g,b'",
             _REMEDY_COLOR,

@@ -54,7 +54,7 @@ class Archive:
     """What an archive declares: its labels, and the ids of each subset.
 
     Ids stand in the order of the list, each once, and are quick to find. Without ``has_lists``
-    they are those of all masks. ``passed_lists`` are the files among the lists that are none.
+    they are those of all masks. ``passed_lists`` are the files among the lists that are not lists.
     """
 
     storage: Storage
@@ -207,7 +207,7 @@ def unlisted_items(storage: Storage, report: Report = stop) -> Iterator[str]:
 def _no_mask_folder(folder: PassedFolder, where: str) -> ArchiveError:
     """Return the error for an archive whose only masks lie in a folder that is passed over."""
     return ArchiveError(
-        f"the only masks lie in a folder {folder.name!r}, which is none of the format",
+        f"the only masks are in a folder {folder.name!r}, which is none of the format",
         where,
         f"masks in {layout.CLASS_MASKS} and {layout.INSTANCE_MASKS}",
         right_place(folder),
@@ -236,7 +236,7 @@ def _read_lines(
                 text = line.decode(encoding)
             except UnicodeDecodeError as cause:
                 error = error_class(
-                    f"byte {before + cause.start:,} ({line[cause.start]:#04x}) is no UTF-8",
+                    f"byte {before + cause.start:,} ({line[cause.start]:#04x}) is not UTF-8",
                     f"{storage.place(name)}:{number}",
                     "text in UTF-8",
                     "save the file as UTF-8; many editors call that its encoding",

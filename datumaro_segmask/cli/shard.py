@@ -109,10 +109,10 @@ def run(options: argparse.Namespace) -> int:
                 manifest = run_in_processes(plan, kind, options.output, options.jobs, **more)
         except BrokenExecutor as error:
             raise SegmaskExportError(
-                "the processes that make the shards die, again and again",
+                "the processes that make the shards keep dying",
                 shown(options.output),
                 "enough memory for each of them",
-                "give fewer --jobs; what is done is kept, the same command goes on from there",
+                "give fewer --jobs; the same command continues from what is done",
             ) from error
     return _report(manifest)
 

@@ -66,7 +66,7 @@ def make_export_labels(
         check_colors(target)
     else:
         raise SegmaskExportError(
-            f"the option label_map is {label_map!r}, which is no file",
+            f"the option label_map is {label_map!r}, which is not a file",
             "the export",
             f"'{SOURCE}', '{VOC}' or the path of a label map",
             "check the path",

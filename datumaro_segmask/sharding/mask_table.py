@@ -77,7 +77,7 @@ class MaskTable:
         first = next(self._each(_schema), None)
         if first is None:
             raise ArchiveError(
-                "no Parquet file is here", self.place, "a table of masks", "check the path"
+                "there is no Parquet file here", self.place, "a table of masks", "check the path"
             )
         self.label_map = _label_map_of(first, self.place)
 
@@ -182,7 +182,7 @@ def _item_of(rows: list[Row], labels: int, place: str) -> Item:
     if "/" in subset:
         raise _lie(f"the subset {subset!r} leads into a folder", where, "a name without '/'")
     if any(row[:5] != head for row in rows):
-        raise _lie("its rows differ in image, height or width", where, "one image an item")
+        raise _lie("its rows differ in image, height or width", where, "one image per item")
     size = None
     if height is not None or width is not None:
         size = Size(height or 0, width or 0)
@@ -234,18 +234,18 @@ def _check_pixels(instances: list[Instance], size: Size | None, where: str) -> N
     for i, instance in enumerate(instances):
         box = (*low[i].tolist(), *(high[i] - low[i]).tolist())
         if not areas[i] or instance.area != areas[i]:
-            what = f"its area is said to be {instance.area:,}, and is {areas[i]:,}"
+            what = f"its area is given as {instance.area:,}, but is {areas[i]:,}"
             raise _lie(what, wheres[i], "the pixels of its RLE")
         if instance.bbox != box:
-            what = f"its box is said to be {instance.bbox}, and is {box}"
+            what = f"its box is given as {instance.bbox}, and is {box}"
             raise _lie(what, wheres[i], "the smallest box around its RLE")
     order = np.argsort(runs.begin, kind="stable")
     if (runs.end[order][:-1] > runs.begin[order][1:]).any():
-        raise _lie("its instances cover one another", where, "one instance a pixel")
+        raise _lie("its instances overlap", where, "one instance per pixel")
 
 
 def _lie(what: str, where: str, expected: str) -> ArchiveError:
-    return ArchiveError(what, where, expected, "write the table anew with write_table")
+    return ArchiveError(what, where, expected, "write the table again with write_table")
 
 
 def _of_labels(count: int) -> str:
@@ -280,7 +280,7 @@ def _label_map_of(found: pa.Schema, place: str) -> LabelMap:
             "the table does not say which labels it has",
             place,
             "a table that this package has written",
-            "write it anew with write_table, and keep the metadata of its schema",
+            "write it again with write_table, and keep the metadata of its schema",
         ) from error
     _check_columns(found, place)
     return label_map
@@ -299,7 +299,7 @@ def _check_columns(found: pa.Schema, place: str) -> None:
 
 @contextmanager
 def _sound(place: str) -> Iterator[None]:
-    expected, remedy = "a table of masks", "write it anew with write_table"
+    expected, remedy = "a table of masks", "write it again with write_table"
     try:
         yield
     except KeyError as error:
@@ -308,7 +308,7 @@ def _sound(place: str) -> Iterator[None]:
     except (pa.ArrowException, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise unreadable(error.strerror or str(error), place) from error
-        what = f"the file is no sound Parquet file ({type(error).__name__})"
+        what = f"the file is damaged, or not Parquet ({type(error).__name__})"
         raise ArchiveError(what, place, expected, remedy) from None
 
 

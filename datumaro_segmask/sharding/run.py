@@ -198,7 +198,7 @@ def run(
             "an archive was changed while it was read, so the shards may mix old and new masks",
             shown(out),
             "archives that stay as they are",
-            "give the command again with the option --overwrite (overwrite=True)",
+            "repeat the command with the option --overwrite (overwrite=True)",
         )
     manifest = make_manifest(description, [results[number] for number in sorted(results)])
     target.finish(manifest)

@@ -382,12 +382,12 @@ NOTES: dict[str, tuple[Files, list[tuple[str, str, int | None]], str]] = {
         archive({"a": rgb("1")})
         | {"images/a.jpg": b"x", "images/b.PNG": b"x", "images/x.txt": b"", "x.md": b""},
         [("images-elsewhere", "images/a.jpg", None)],
-        "2 pictures such as images/a.jpg belong to no item",
+        "2 images such as images/a.jpg belong to no item",
     ),
     "pictures-in-folders-of-subsets": (
         archive({"a": rgb("1")}, images={"train/a.jpg": b"x"}),
         [("images-elsewhere", "JPEGImages/train/a.jpg", None)],
-        "1 picture such as JPEGImages/train/a.jpg belongs to no item",
+        "1 image such as JPEGImages/train/a.jpg belongs to no item",
     ),
     "pictures-beside-the-label-map": (
         archive({"x/a": rgb("1")}) | {"a.png": b"x"},
@@ -442,7 +442,7 @@ NOTES: dict[str, tuple[Files, list[tuple[str, str, int | None]], str]] = {
             for name, data in archive({"a": rgb("1")}, {"a": rgb("1")}).items()
         },
         [("folder-name", "SegmentationObjects", None)],
-        "so 1 mask here is passed over",
+        "so 1 mask here is ignored",
     ),
     "folders-of-other-names-beside": (
         archive({"a": rgb("1")}, {"a": rgb("1")}, images={"a.jpg": jpeg(1, 1)})
@@ -469,7 +469,7 @@ NOTES: dict[str, tuple[Files, list[tuple[str, str, int | None]], str]] = {
             ("label-map-name", "ImageSets/labelmap.txt", None),
             ("no-label-map", "labelmap.txt", None),
         ],
-        "no label map by its name",
+        "it is not called labelmap.txt",
     ),
     "some-masks": (
         archive({"a": rgb("1")}, lists={"train": "a\nb\n"}),

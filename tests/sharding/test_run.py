@@ -454,7 +454,7 @@ def test_command_tells_broken_items(tmp_path: Path) -> None:
     path = str(as_zip(archive({"a": rgb("012"), "broken": b"x"}), tmp_path / "a"))
     done = command(path, "-o", str(tmp_path / "out"))
     assert done.returncode == 1
-    assert "broken.png: the file is no PNG" in done.stderr
+    assert "broken.png: the file is not a PNG" in done.stderr
 
 
 def test_command_without_a_scheduler(path: str, tmp_path: Path) -> None:

@@ -197,7 +197,7 @@ def test_read_that_fails(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_nothing_to_read() -> None:
     put("memory://nothing/here", {"a.txt": b"x", "_b.parquet": b"x"})
     for url in ("memory://nothing/there", "memory://nothing/here", "memory://nothing/a.parquet"):
-        with pytest.raises(ArchiveError, match="no Parquet file is here"):
+        with pytest.raises(ArchiveError, match="there is no Parquet file here"):
             read_table(url)
     put("memory://nothing/else", {"a.parquet": b"x"})
     with pytest.raises(ArchiveError, match="no sound Parquet file"):

@@ -163,7 +163,10 @@ def test_background_is_a_class_on_demand(tmp_path: Path, caplog: pytest.LogCaptu
     assert len(content["annotations"]) == 3
     with caplog.at_level(logging.WARNING):
         folder = export(source, tmp_path / "without", "coco_segments")
-    assert "3 annotations of the background (objects with keep_background=True)" in caplog.text
+    assert (
+        "3 annotations of the background (keep_background=True makes objects of them)"
+        in caplog.text
+    )
     assert objects_of(folder / "annotations/instances_val.json")["b/c"] == OBJECTS["b/c"]
 
 

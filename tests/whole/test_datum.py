@@ -235,7 +235,7 @@ def test_undeclared_colour(output_format: str, tree: Path) -> None:
 def test_wrong_option(tree: Path) -> None:
     said = run(tree.parent, "merge", "-o", "x", "-f", "segmask", "tree:segmask", "tree:segmask",
                "--", "--label-map", "gone.txt", code=1)  # fmt: skip
-    assert "the option --label-map is 'gone.txt', which is no file" in last_line(said)
+    assert "the option --label-map is 'gone.txt', which is not a file" in last_line(said)
     assert "To fix it: check the path" in last_line(said)
 
 

@@ -19,7 +19,7 @@ from .survey import Survey, check
 
 EPILOG = """\
 severities:
-  error    it cannot be read as it stands
+  error    it cannot be read as it is
   warning  it can be read, but is probably a mistake
   note     good to know
 with --for cvat:
@@ -54,7 +54,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--format",
         choices=FORMATS,
         default="text",
-        help="Print a report to read, one JSON object, or annotations for a workflow of GitHub "
+        help="Print a report to read, one JSON object, or annotations for a GitHub workflow "
         "(default: %(default)s)",
     )
     parser.add_argument(
@@ -116,7 +116,7 @@ def _survey(path: str, options: argparse.Namespace, executor: Executor | None) -
         )
     except BrokenExecutor as error:
         raise UsageError(
-            "a process that checks masks has died",
+            "a process that checks masks died",
             shown(path),
             "enough memory for each of them",
             "give fewer --jobs",

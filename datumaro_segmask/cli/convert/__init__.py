@@ -14,14 +14,13 @@ from ...options import COMPONENTS, EXPORTS, IMPORTS, POLYGON, add_to, number_typ
 from ...processes import cores
 
 EPILOG = """\
-Options of the format that -f names may be given, too, here or after '--':
-'datumaro-segmask convert -f FORMAT --help' lists them. --tolerance implies '--annotation polygon';
---connectivity and --min-area imply '--instances components'; '-f semantic_masks' implies
-'--unknown keep'.
+The format that -f names has more options: 'datumaro-segmask convert -f FORMAT --help' lists them.
+--tolerance implies '--annotation polygon'; --connectivity and --min-area imply '--instances
+components'; '-f semantic_masks' implies '--unknown keep'.
 
 exit status:
-  0  all is converted
-  1  it is not, or with --skip-broken some items are left out
+  0  everything is converted
+  1  something could not be converted
 
 examples:
   datumaro-segmask convert task.zip -f yolo_segments -o yolo --random-split train:.7,val:.3
@@ -36,10 +35,10 @@ TAKES_ARGUMENTS = True
 
 def add_options(parser: argparse.ArgumentParser, args: Sequence[str] = ()) -> None:
     """Add the options of the command, and those of the format that ``args`` name with ``-f``."""
-    parser.add_argument("path", nargs="?", metavar="PATH", help="Data set to read, such as a zip")
+    parser.add_argument("path", nargs="?", metavar="PATH", help="Dataset to read, such as a zip")
     parser.add_argument("-i", "--input-path", dest="input", metavar="PATH", help="The same")
     parser.add_argument(
-        "-if", "--input-format", metavar="FORMAT", help="Its format (default: found by looking)"
+        "-if", "--input-format", metavar="FORMAT", help="Its format (default: detected)"
     )
     parser.add_argument(
         "-f", "--output-format", metavar="FORMAT", help="Format to write, such as yolo_segments"
@@ -56,32 +55,31 @@ def add_options(parser: argparse.ArgumentParser, args: Sequence[str] = ()) -> No
         "--random-split",
         type=parse_ratios,
         metavar="SPLITS",
-        help="Split the data set anew, as in 'train:.7,val:.3'; the same ids and seed give the "
-        "same split",
+        help="Make a new split, as in 'train:.7,val:.3'; the same ids and seed give the same split",
     )
     parser.add_argument(
         "--seed",
         type=number_type(),
         default=0,
-        help="Another split for another number (default: 0)",
+        help="Another number gives another split (default: 0)",
     )
     parser.add_argument(
         "--save-media",
         action=argparse.BooleanOptionalAction,
-        help="Write the pictures, too (default: for formats for training)",
+        help="Write the images, too (default: only for training formats)",
     )
     parser.add_argument(
         "--skip-broken",
         action="store_true",
-        help="Convert the rest, list the items that cannot be, and end with status 1",
+        help="Leave out broken items, list them, and end with status 1",
     )
     parser.add_argument(
         "--jobs",
         type=number_type(least=1),
         default=cores(),
         metavar="N",
-        help="Processes that work on an archive, once there is much to do; what is written is the "
-        "same (default: one a core, here %(default)s)",
+        help="Processes that convert an archive, if there is enough to do; the files are the same "
+        "(default: one per core, here %(default)s)",
     )
     parser.add_argument(
         "--dask", metavar="ADDRESS", help="Scheduler of a Dask cluster, such as tcp://host:8786"
@@ -120,7 +118,7 @@ def parse_ratios(text: str) -> dict[str, Fraction]:
             shares[name] = Fraction(-1)
     if not shares or "" in shares or min(shares.values()) <= 0 or sum(shares.values()) != 1:
         raise argparse.ArgumentTypeError(
-            f"{text!r} is no split: type names and shares that are 1 together, as in "
+            f"{text!r} is not a split: give names, and shares that add up to 1, as in "
             "'train:.7,val:.3'"
         )
     return shares

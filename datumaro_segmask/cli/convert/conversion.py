@@ -68,7 +68,7 @@ def convert(options: argparse.Namespace, chosen: dict[str, Any]) -> int:
     path = options.path or options.input
     if path is None:
         raise UsageError(
-            "no data set is named", "the command line", "a path, such as task.zip",
+            "no dataset is given", "the command line", "a path, such as task.zip",
             "type 'datumaro-segmask convert PATH -f FORMAT -o OUT'",
         )  # fmt: skip
     return _Conversion(path, exporter, options, chosen).run()
@@ -117,7 +117,7 @@ class _Conversion:
                     )
                 except BrokenExecutor as broken:
                     raise UsageError(
-                        "the processes that convert die, again and again", printable(self._path),
+                        "the processes that convert keep dying", printable(self._path),
                         "enough memory for each of them", "give fewer --jobs",
                     ) from broken  # fmt: skip
         self._say(options.get("layout"))
@@ -145,7 +145,7 @@ class _Conversion:
         if not isinstance(base, SegmaskBase) or not issubclass(self._exporter, TrainingExporter):
             if address:
                 raise UsageError(
-                    "a cluster converts archives, and only for training", "--dask",
+                    "a cluster converts only archives, and only for training", "--dask",
                     "an archive of masks, and -f coco_segments or the like", "leave it out",
                 )  # fmt: skip
             return None
@@ -294,9 +294,9 @@ def _check_target(out: str, overwrite: bool) -> None:
     is_there = os.path.isfile(out) or (os.path.isdir(out) and os.listdir(out))
     if is_there and not overwrite:
         raise UsageError(
-            "it is there already" if os.path.isfile(out) else "it is there already, and not empty",
+            "it already exists" if os.path.isfile(out) else "it already exists, and is not empty",
             out,
-            "a path where nothing is, or the option --overwrite",
+            "a new path, or the option --overwrite",
             "choose another one with -o, or give the option --overwrite",
         )
 
@@ -306,7 +306,7 @@ _PICTURES = ("image_dir", "image_zip")
 
 
 def _detected(path: str) -> str:
-    """Return the format of a data set; says what is wrong with what is no data set."""
+    """Return the format of a dataset; says what is wrong with what is no dataset."""
     found = DEFAULT_ENVIRONMENT.detect_dataset(path, depth=2) if os.path.exists(path) else []
     if len(found) > 1:
         raise UsageError(
@@ -357,7 +357,7 @@ def _by_datumaro(options: argparse.Namespace, chosen: dict[str, Any]) -> int:
     for given, name in (("random_split", "--random-split"), ("skip_broken", "--skip-broken")):
         if getattr(options, given):
             raise UsageError(
-                "this option is for formats of this package", name,
+                "this option works only with formats of this package", name,
                 "-f segmask or a format for training, and no filter", "leave it out",
             )  # fmt: skip
     args: list[str] = []
@@ -387,7 +387,7 @@ def _refuse(chosen: Collection[str], found: str) -> SegmaskImportError:
     able = [repr(name) for name, known in _OPTIONS_OF.items() if {*chosen} <= {*known}]
     lacking = sorted({*chosen} - {*_OPTIONS_OF.get(found, ())})
     which = f"not the option {lacking[0]}" if found in _OPTIONS_OF else (
-        "none of the options of an import that were given"
+        "none of the options that were given"
     )  # fmt: skip
     return SegmaskImportError(
         f"the format is {found!r}, which has {which}",

@@ -166,5 +166,5 @@ class Parts:
                 "the archive was changed while it was read, so old and new masks may be mixed",
                 shown(self.source.path),
                 "an archive that stays as it is",
-                "give the command again",
+                "repeat the command",
             )
