@@ -1,7 +1,7 @@
 """The items of an archive, without Datumaro, one at a time.
 
-`read_item` and `scan_item` are plain functions of values that can be pickled, so that a loop, a
-thread or another process may call them alike. Source: docs/format.md, sections 3 and 4.
+`read_item` and `scan_item` are plain functions of values that can be pickled, so a loop, a thread
+or another process may call them. Source: docs/format.md, sections 3 and 4.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""The one way to the items of an archive: who reads any is handed a `Reader`.
+"""The only way to the items of an archive: whoever reads items gets a `Reader`.
 
-Where the files of an item lie, and what their pixels mean, is known here and below.
+Where the files of an item are, and what their pixels mean, is known here and below.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from .labelmap import LabelMap
 
 
 class Reader:
-    """Reads the items of one archive, one at a time, and keeps none; can be pickled.
+    """Reads the items of one archive, one at a time, and keeps none. It can be pickled.
 
-    ``keep_background`` makes the background a label like any other, ``ignore_index`` is a value of
-    gray class masks that means "no annotation", ``max_pixels`` the largest mask that is read.
-    ``keep_unknown`` makes a region of it, and of VOC's void, see `ClassLookup`. Raises ValueError
+    ``keep_background``: the background is a label like any other. ``ignore_index``: a value of gray
+    class masks that means "no annotation". ``keep_unknown``: make a region of these pixels and of
+    VOC's void, see `ClassLookup`. ``max_pixels``: the largest mask that is read. Raises ValueError
     for an ``ignore_index`` that no mask can have.
     """
 
@@ -40,7 +40,7 @@ class Reader:
         self.max_pixels = max_pixels
 
     def read(self, item_id: str) -> Item:
-        """Read the masks of one item, and where its image is. Raises as `read_item`."""
+        """Read the masks of one item, and find its image. Raises like `read_item`."""
         return read_item(self.storage, self.lookup, item_id, self.max_pixels)
 
     def scan(self, item_id: str, report: Report = stop) -> Scan:
@@ -50,9 +50,9 @@ class Reader:
     def entries(
         self, entries: Iterable[Entry]
     ) -> Iterator[tuple[Entry, Item | SegmaskImportError]]:
-        """Yield each of these items, or the error of one that cannot be read.
+        """Yield each of these items, or the error of an item that cannot be read.
 
-        A store that does not answer is no fault of an item: StoreError is raised.
+        Raises StoreError if a store does not answer, because that is not a fault of the item.
         """
         for entry in self.storage.prefetch(entries):
             try:

@@ -67,8 +67,8 @@ S = TypeVar("S", bound=Sink)
 class MaskTable:
     """A table of masks that is read back: as items, as an archive, and as COCO.
 
-    ``source`` is a ``pyarrow.Table``, a Parquet file, or a folder or URL of such files, which are
-    read one after the other. Raises ArchiveError for what is no such table.
+    ``source``: a ``pyarrow.Table``, a Parquet file, or a folder or URL of such files, which are
+    read one after the other. Raises ArchiveError for anything else.
     """
 
     def __init__(self, source: str | os.PathLike[str] | pa.Table) -> None:
@@ -115,7 +115,7 @@ class MaskTable:
             )
 
     def counts(self) -> dict[str, tuple[int, int]]:
-        """Return instances and pixels by the name of the label, read from two columns alone."""
+        """Return instances and pixels by the name of the label; only two columns are read."""
         found = {label.name: [0, 0] for label in self.label_map.labels}
         names = [label.name for label in self.label_map.labels]
         for label, count, area in self._each(_sums):
@@ -128,8 +128,8 @@ class MaskTable:
     def write_coco(self, out: str | os.PathLike[str], *, segmentation: str = POLYGONS) -> int:
         """Write a COCO file for each subset, as ``coco_segments`` does; return how many images.
 
-        Those of an earlier one go, files of others stay. ``segmentation`` is one of ``polygons``
-        and ``rle``. Pictures are not in the table. Raises SegmaskExportError.
+        Files of an earlier one are removed, other files stay. ``segmentation``: ``polygons`` or
+        ``rle``. Images are not in the table. Raises SegmaskExportError.
         """
         # Before a folder is made.
         check_options(CocoExportOptions, {"segmentation": segmentation}, EXPORT)
@@ -151,8 +151,8 @@ class MaskTable:
     def write_archive(self, out: str | os.PathLike[str]) -> int:
         """Write an archive, a zip if ``out`` ends in ``.zip``; return how many items it has.
 
-        Labels that share a colour get one of their own. Over an earlier archive in a folder its
-        lists go, and so do the masks of items of the same ids. Pictures are not in the table.
+        Labels that share a colour get different ones. In the folder of an earlier archive, its
+        lists and the masks of items of the same ids are removed. Images are not in the table.
         Raises SegmaskExportError.
         """
         out = os.fspath(out)

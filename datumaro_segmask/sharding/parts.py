@@ -1,4 +1,4 @@
-"""What one worker does: some items of one archive, named by their ids, read one by one."""
+"""The work of one worker: some items of one archive, named by their ids, read one by one."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ..storage import Entry, Storage, absolute, fitting, open_storage, shown
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Some items of one archive. ``first`` is how many items all parts before have."""
+    """Some items of one archive. ``first``: the number of items in all earlier parts."""
 
     number: int
     path: str
@@ -26,7 +26,7 @@ class Part:
     first: int
 
     def digest(self) -> str:
-        """Return what tells this part from another of the same number."""
+        """Return a text that differs if another part has the same number."""
         text = "\n".join(f"{subset}/{item_id}" for item_id, subset in self.entries)
         return hashlib.sha256(f"{shown(self.path)}\n{text}".encode(errors="replace")).hexdigest()
 
@@ -49,8 +49,8 @@ class Reading:
 def open_reader(path: str, reading: Reading, run: str) -> Reader:
     """Open an archive, once for all parts of it that come to this process in one run.
 
-    ``run`` tells the run from others: the same worker may do parts of the next one, and by then
-    another archive may lie at ``path``.
+    ``run`` identifies the run: the same worker may do parts of the next run, and then another
+    archive may be at ``path``.
     """
     storage = open_storage(path)
     return reading.reader(storage, read_label_map(storage))
@@ -58,9 +58,9 @@ def open_reader(path: str, reading: Reading, run: str) -> Reader:
 
 @dataclass(frozen=True)
 class Plan:
-    """Archives, and how many items a part of them has; the ids lie on the disk.
+    """Archives, and the number of items per part. The ids are kept on the disk.
 
-    ``label_map`` has the labels of all archives, those of one name as one.
+    ``label_map``: the labels of all archives; labels of the same name are one label.
     """
 
     archives: tuple[tuple[str, Archive], ...]

@@ -26,7 +26,7 @@ class LabelCount:
 
 @dataclass
 class SubsetCount:
-    """Counts of a subset. ``annotated``: items with masks; ``broken``: items that cannot be read."""
+    """Counts of a subset. ``annotated``: items with masks; ``broken``: unreadable items."""
 
     items: int = 0
     annotated: int = 0

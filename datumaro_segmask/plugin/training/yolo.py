@@ -17,10 +17,10 @@ from .exporter import TrainingExporter
 class YoloSegmentsExporter(TrainingExporter):
     """Exports segments for Ultralytics: images, labels/…/*.txt, data.yaml.
 
-    One line per pair of instance and label: a ring through the centres of the outermost pixels, from
-    which ``cv2.fillPoly`` paints the same mask. Parts are joined by the shortest bridges. ``split``
-    says which subset becomes which split, as in ``name=train,…``. Source: docs/training.md,
-    section 3.
+    One line per pair of instance and label: a ring through the centres of the outermost pixels,
+    from which ``cv2.fillPoly`` paints the same mask. Parts are joined by the shortest bridges.
+    ``split`` says which subset becomes which split, as in ``name=train,…``. Source:
+    docs/training.md, section 3.
     """
 
     NAME = "yolo_segments"
