@@ -1,8 +1,8 @@
 """What can go wrong. A message says what was found, where, what was expected, and what to do.
 
 These are plain exceptions. If they leave the package through Datumaro, `plugin.host` also makes
-them Datumaro's own (``DatasetImportError``, ``DatasetExportError``), so that its error policies and its
-callers treat them like the errors of any other format.
+them Datumaro's own (``DatasetImportError``, ``DatasetExportError``), so that its error policies
+and its callers treat them like the errors of any other format.
 """
 
 from __future__ import annotations
