@@ -395,7 +395,7 @@ LABEL_MAPS = {
         {"a": ("1002 0000", "1002 0000")},
         colors={0: (0, 0, 0), 1: (5, 5, 5), 2: (5, 5, 5)},
         label_map=["background:0,0,0::", "car:5,5,5::", "road:128,0,0::"],
-        logs=["Of 1 label the colour is that of a label before"],
+        logs=["1 label had the colour of an earlier label"],
     ),
     "names-of-any-letters": Export(
         [item(box(0, 0, 1, 1, 1), box(3, 0, 1, 1, 2))],
@@ -582,7 +582,7 @@ NAMES = {
     "id-with-a-drive": ("c:b", "default", "absolute path"),
     "id-that-ends-with-a-space": ("b ", "default", "cannot begin or end with white space"),
     "id-that-is-too-long": ("b" * 300, "default", "longer than 250 bytes"),
-    "id-with-half-a-letter": ("b\ud800", "default", "no valid Unicode"),
+    "id-with-half-a-letter": ("b\ud800", "default", "not valid Unicode"),
     "id-of-what-macos-leaves-behind": ("x/._b", "default", "ignored"),
     "id-in-a-folder-of-macos": ("__MACOSX/b", "default", "ignored"),
     "subset-of-what-macos-leaves-behind": ("b", "._x", "its subset cannot be written: files of"),

@@ -119,7 +119,7 @@ def _size_if_known(item: DatasetItem) -> Size | None:
 
 
 WITHOUT_LABEL = "annotations without a label, which training cannot use"
-OF_BACKGROUND = "annotations of the background (keep_background=True makes objects of them)"
+OF_BACKGROUND = "annotations of the background (with keep_background=True they are objects)"
 OF_STUFF = "masks without an instance, as the option stuff says"
 
 

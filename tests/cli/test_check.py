@@ -392,7 +392,7 @@ NOTES: dict[str, tuple[Files, list[tuple[str, str, int | None]], str]] = {
     "pictures-beside-the-label-map": (
         archive({"x/a": rgb("1")}) | {"a.png": b"x"},
         [("images-elsewhere", "a.png", None)],
-        "while items have none",
+        "to no item, and items have none",
     ),
     "pictures-of-other-names": (
         archive({"a": rgb("1")}, images={"frame_1.jpg": b"x"}),
@@ -412,7 +412,7 @@ NOTES: dict[str, tuple[Files, list[tuple[str, str, int | None]], str]] = {
     "transparent-colour-of-a-palette": (
         archive({"a": rgb("012")}, {"a": HIDDEN_INDEX}),
         [("transparent-color", "SegmentationObject/a.png", 1)],
-        "have a colour, and that counts",
+        "but their colour counts",
     ),
     "transparent-background": (
         archive(
@@ -424,7 +424,7 @@ NOTES: dict[str, tuple[Files, list[tuple[str, str, int | None]], str]] = {
     "label-that-is-a-comment": (
         archive({"a": rgb("1")}, labels=LABELS + "#3:9,9,9::\n"),
         [("comment-line", "labelmap.txt:4", None)],
-        "the line of '#3' is a comment, for CVAT too",
+        "the line of '#3' is a comment, also for CVAT",
     ),
     "no-masks-at-all": (
         archive(lists={"train": "a\nb\n", "val": "a\n"}) | {"masks/a.png": b"x"},
@@ -674,7 +674,7 @@ def test_all_labels_in_use(tmp_path: Path, capsys) -> None:
             "CVAT takes this archive, but not as it is",
         ),
         (archive({"a": rgb("1")}, {"b": rgb("1")}), (), "can be read, but look at the warnings"),
-        (archive({"a": rgb("3")}, {"a": rgb("1")}), (), "cannot be read as it stands"),
+        (archive({"a": rgb("3")}, {"a": rgb("1")}), (), "cannot be read as it is"),
     ],
     ids=["sound", "taken", "refused", "taken-with-losses", "doubtful", "unreadable"],
 )

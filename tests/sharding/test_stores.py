@@ -156,7 +156,8 @@ def test_failure_that_passes(
 
 
 @pytest.mark.parametrize(
-    ("url", "says"), [("unheardof://a/b", "no URL of a file"), ("gs://bucket/out", "pip install")]
+    ("url", "says"),
+    [("unheardof://a/b", "not a URL of a file"), ("gs://bucket/out", "pip install")],
 )
 def test_no_such_store(url: str, says: str, path: str) -> None:
     if url.startswith("gs") and find_spec("gcsfs"):
@@ -200,7 +201,7 @@ def test_nothing_to_read() -> None:
         with pytest.raises(ArchiveError, match="there is no Parquet file here"):
             read_table(url)
     put("memory://nothing/else", {"a.parquet": b"x"})
-    with pytest.raises(ArchiveError, match="no sound Parquet file"):
+    with pytest.raises(ArchiveError, match="damaged, or not Parquet"):
         read_table("memory://nothing/else")
 
 

@@ -239,5 +239,5 @@ def test_what_is_no_such_table(tmp_path: Path) -> None:
     with pytest.raises(ArchiveError, match="which labels it has"):
         read_table(str(tmp_path / "a.parquet"))
     (tmp_path / "b.parquet").write_bytes(b"nothing")
-    with pytest.raises(ArchiveError, match="no sound Parquet"):
+    with pytest.raises(ArchiveError, match="damaged, or not Parquet"):
         read_table(str(tmp_path / "b.parquet"))

@@ -401,7 +401,7 @@ def test_yolo_splits(street: Dataset, tmp_path: Path, caplog: pytest.LogCaptureF
     assert {path.name for path in (folder / "labels").iterdir()} == {"test", "train"}
     data = (folder / "data.yaml").read_text()
     assert 'train: "images/train"\nval: "images/train"\ntest: "images/test"' in data
-    assert "No subset is the split 'val'" in caplog.text
+    assert "There is no split 'val'" in caplog.text
 
 
 def test_yolo_takes_a_lone_subset_of_any_name_for_training(tmp_path: Path) -> None:

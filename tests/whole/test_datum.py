@@ -118,7 +118,7 @@ def test_options_explain_themselves(tree: Path) -> None:
         "--label-map LABEL_MAP": "Labels to write",
         "--ignore-label IGNORE_LABEL": "gets the value 255",
         "--empty-masks": "items without shapes, too",
-        "--zip": "ready for CVAT",
+        "--zip": "one zip for CVAT",
         "--save-media": "Save media",
     }.items():
         assert f"{option} " in words
@@ -130,7 +130,7 @@ def test_options_explain_themselves(tree: Path) -> None:
     ("transform", "says"),
     [
         ("split_components", ["--connectivity {8,4}", "--min-area", "--grouped", "at a corner"]),
-        ("masks_to_exact_polygons", ["--tolerance", "Holes stay holes"]),
+        ("masks_to_exact_polygons", ["--tolerance", "mask with holes is cut"]),
     ],
 )
 def test_transforms_explain_themselves(tree: Path, transform: str, says: list[str]) -> None:

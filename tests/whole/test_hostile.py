@@ -650,8 +650,8 @@ def lines_of(count: int) -> str:
 
 BAD_TEXTS = {
     "list-not-utf-8": (LIST, b"a\nstra\xdfe\n", SubsetListError, ("txt:2: byte 6 (0xdf)", "UTF-8")),
-    "list-in-utf-16": (LIST, "a\nb\n".encode("utf-16"), SubsetListError, ("txt:1", "no UTF-8")),
-    "list-is-an-image": (LIST, rgb("1"), SubsetListError, ("default.txt:1", "no UTF-8")),
+    "list-in-utf-16": (LIST, "a\nb\n".encode("utf-16"), SubsetListError, ("txt:1", "not UTF-8")),
+    "list-is-an-image": (LIST, rgb("1"), SubsetListError, ("default.txt:1", "not UTF-8")),
     "list-with-a-huge-line": (
         LIST, b"a\n" + b"b" * 4097, SubsetListError, ("txt:2: the line has 4,097", "a list of")
     ),

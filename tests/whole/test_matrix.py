@@ -198,7 +198,7 @@ def for_cvat(source: Source, content: Content, labels: int | None = None) -> lis
     past = [
         f"item {item_id!r} of subset {subset!r} has the instance number {highest}. All are kept, "
         "but CVAT and the VOC formats of Datumaro cannot read files with numbers past 255. This is "
-        "said once."
+        "reported once."
         for (item_id, subset), masks in content.items()
         if highest > 255 and any(number == highest for _, number, _ in masks)
     ]
@@ -211,8 +211,8 @@ def without_place(source: Source, noun: str) -> list[str]:
     ground = sum(label == "background" for label, _, _ in masks) * (noun == "annotations")
     bare = sum(label is None for label, _, _ in masks)
     left_out = {
-        f"{noun} of the background (objects with keep_background=True)": ground,
-        f"{noun} without a label, of which training code can make no class": bare,
+        f"{noun} of the background (with keep_background=True they are objects)": ground,
+        f"{noun} without a label, which training cannot use": bare,
         "items with neither image nor masks, whose size is unknown": len(source.case.items)
         - len(source.sized),
     }
@@ -229,7 +229,7 @@ def said_of_yolo(source: Source) -> list[str]:
     more = f" and {len(images) - 5} more" if len(images) > 5 else ""
     return [
         f"There is no split 'val', which Ultralytics needs, so data.yaml names the images "
-        f"of {first!r} for it, so validation scores will look too good. Name a subset with the "
+        f"of {first!r} for it, and validation scores will look too good. Name a subset with the "
         "option split, as in 'part2=val', or split the dataset first: datum transform -t "
         "random_split"
     ] * ("val" not in subsets) + [
@@ -251,8 +251,8 @@ def known_to_table(source: Source) -> Content:
 
 
 RECOLORED = (
-    "Of 1 label the colour is that of a label before, and is changed (such as of {!r}). Give an "
-    "own label map with the option label_map to choose the colours."
+    "1 label had the colour of an earlier label, and got another one (such as {!r}). To choose the "
+    "colours, give a label map with the option label_map."
 )
 OF_LABELS = {
     "two-labels-of-one-colour": [RECOLORED.format("van")],
@@ -262,13 +262,13 @@ OF_LABELS = {
     "background-behind-a-label-as-black": [
         RECOLORED.format("background"),
         "the labels of the dataset: 'background' is the background by its name, but CVAT goes by "
-        "the colour and takes 'a', which is black. To fix it: make the background black, in the "
-        "masks too.",
+        "the colour and takes 'a', which is black. To fix it: make the background black, "
+        "also in the masks.",
     ],
     "background-by-name-beside-black": [
         "the labels of the dataset: 'background' is the background by its name, but CVAT goes by "
-        "the colour and takes 'void', which is black. To fix it: make the background black, in "
-        "the masks too."
+        "the colour and takes 'void', which is black. To fix it: make the background black, "
+        "also in the masks."
     ],
 }
 """What an export says of labels that masks in colour, or CVAT, cannot tell apart, by case."""
@@ -463,7 +463,7 @@ def export_coco(source: Source, out: Path) -> Way:
 def export_yolo(source: Source, out: Path) -> Way:
     source.dataset().export(str(out / "x"), "yolo_segments")
     left_out = without_place(source, "annotations")
-    yield source.of_items + said_of_yolo(source) + [t for t in left_out if "without image" not in t]
+    yield source.of_items + said_of_yolo(source) + [t for t in left_out if "neither image" not in t]
     check_yolo(out / "x", source)
 
 
