@@ -91,7 +91,7 @@ def _label_map_of(source: LabelCategories, colormap: dict[int, Rgb], is_logged: 
             taken.add(rgb)
     if recolored and is_logged:
         log.warning(
-            "%s had the colour of an earlier label, and got another one (such as %r). To choose the "
+            "%s had the colour of an earlier label, and got another (such as %r). To choose the "
             "colours, give a label map with the option label_map.",
             counted(len(recolored), "label"),
             recolored[0],

@@ -251,7 +251,7 @@ def known_to_table(source: Source) -> Content:
 
 
 RECOLORED = (
-    "1 label had the colour of an earlier label, and got another one (such as {!r}). To choose the "
+    "1 label had the colour of an earlier label, and got another (such as {!r}). To choose the "
     "colours, give a label map with the option label_map."
 )
 OF_LABELS = {
