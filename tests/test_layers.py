@@ -109,7 +109,7 @@ def knows_places(path: Path) -> bool:
         ("CocoText", {"formats/coco.py"}),  # COCO's instances
         ("id_png", {"formats/panoptic.py"}),
         ("YoloCoder", {"formats/yolo.py"}),
-        ("yaml_text", {"formats/data_file.py"}),  # the data.yaml of Ultralytics
+        ("_yaml_text", {"formats/data_file.py"}),  # the data.yaml of Ultralytics
         ("ParquetWriter", {"sharding/table.py"}),  # pyarrow's
     ],
 )
