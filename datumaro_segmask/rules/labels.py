@@ -20,7 +20,7 @@ from ..errors import counted
 from ..storage import layout
 from .example import LABELS, archive, rgb
 from .facts import ArchiveFacts, LabelFacts, WholeFacts
-from .rule import ARCHIVE, ERROR, NOTE, WARNING, WHOLE, Met, Rule, rule
+from .rule import ARCHIVE, ERROR, NOTE, WARNING, WHOLE, Finding, Met, Rule, rule
 
 _MARK = "\ufeff"
 _FIELDS = 4
@@ -103,7 +103,7 @@ LABEL_MAP_RULE = Rule(
     ARCHIVE, "duplicate-color", "two labels have one colour", WARNING, WARNING, 2,
     lambda: archive(labels=f"{LABELS}van:128,0,0::\n"), is_logged=True,
 )  # fmt: skip
-def duplicate_color(facts: ArchiveFacts) -> Iterator[Met]:
+def duplicate_color(facts: ArchiveFacts) -> Iterator[Finding]:
     """CVAT lets annotators choose one colour for two labels. Their pixels cannot be told apart, so
     the last label of a colour gets all of them. A label that is black like the background gets
     those of instances. Change the colour in CVAT, and export again."""
@@ -121,7 +121,7 @@ def duplicate_color(facts: ArchiveFacts) -> Iterator[Met]:
     ARCHIVE, "cvat-label-line", "CVAT reads a line of the label map differently", None, ERROR, 2,
     lambda: archive(labels=LABELS.replace("road:0,128,0::", "road:0,128,0")),
 )  # fmt: skip
-def cvat_label_line(facts: ArchiveFacts) -> Iterator[Met]:
+def cvat_label_line(facts: ArchiveFacts) -> Iterator[Finding]:
     """CVAT needs exactly four fields in every line, splits it at each colon, and reads a byte-order
     mark as part of the first name. Each part needs a name, so a comma too many is an error. If a
     line is different, CVAT refuses the archive."""
@@ -164,7 +164,7 @@ def _color(field: str) -> tuple[int, ...] | None:
     ARCHIVE, "part-is-a-label", "parts that have the name of a label", None, ERROR, 2,
     lambda: archive(labels=LABELS.replace("car:128,0,0:", "car:128,0,0:road")),
 )  # fmt: skip
-def part_is_a_label(facts: ArchiveFacts) -> Iterator[Met]:
+def part_is_a_label(facts: ArchiveFacts) -> Iterator[Finding]:
     """CVAT makes a label of every part, and refuses two labels of one name."""
     names = {label.name for label in facts.label_map.labels}
     for label in facts.label_map.labels:
@@ -180,7 +180,7 @@ def part_is_a_label(facts: ArchiveFacts) -> Iterator[Met]:
     ARCHIVE, "odd-color", "colours that are written oddly", WARNING, None, 2,
     lambda: archive(labels=LABELS.replace("car:128", "car:+128")), is_logged=True,
 )  # fmt: skip
-def odd_color(facts: ArchiveFacts) -> Iterator[Met]:
+def odd_color(facts: ArchiveFacts) -> Iterator[Finding]:
     """Python, and so CVAT, reads `+255`, `2_55` and digits of other scripts as numbers. Other tools
     do not, and the line is probably a mistake."""
     for label in facts.label_map.labels:
@@ -215,7 +215,7 @@ def _numbered(label: Label) -> bool:
     ARCHIVE, "label-name", "names that look like lines of another tool", WARNING, WARNING, 2,
     lambda: archive(labels="background:0,0,0::\ncar 128 0 0:128,0,0::\n"), is_logged=True,
 )  # fmt: skip
-def label_name(facts: ArchiveFacts) -> Iterator[Met]:
+def label_name(facts: ArchiveFacts) -> Iterator[Finding]:
     """A whole line of another tool's table, such as `car 128 0 0` or `1: car`, has become the name
     of a label. Write the name, a colon, and the colour."""
     for label in _foreign(facts):
@@ -227,7 +227,7 @@ def label_name(facts: ArchiveFacts) -> Iterator[Met]:
     ARCHIVE, "comment-line", "lines of the label map that are comments", NOTE, NOTE, 2,
     lambda: archive(labels=f"{LABELS}#1:9,9,9::\n"),
 )  # fmt: skip
-def comment_line(facts: ArchiveFacts) -> Iterator[Met]:
+def comment_line(facts: ArchiveFacts) -> Iterator[Finding]:
     """A line that begins with `#` is a comment, also for CVAT, even if it looks like a label."""
     for label in facts.label_map.comments:
         what = f"the line of '#{label.name}' is a comment, also for CVAT, and not a label"
@@ -239,7 +239,7 @@ def comment_line(facts: ArchiveFacts) -> Iterator[Met]:
     ARCHIVE, "label-map-name", "files that look like a label map", WARNING, WARNING, 2,
     lambda: archive(labels=None, others={"class_names.txt": "car\nroad\n"}), is_logged=True,
 )  # fmt: skip
-def label_map_name(facts: ArchiveFacts) -> Iterator[Met]:
+def label_map_name(facts: ArchiveFacts) -> Iterator[Finding]:
     """There is no labelmap.txt at the root of the archive, so the labels of the VOC dataset are
     used. Another file may be the label map."""
     storage = facts.storage
@@ -265,7 +265,7 @@ def _is_like_label_map(file: str) -> bool:
     ARCHIVE, "no-label-map", "there is no label map", NOTE, NOTE, 2,
     lambda: archive(rgb("0770"), rgb("0110"), labels=None),
 )  # fmt: skip
-def no_label_map(facts: ArchiveFacts) -> Iterator[Met]:
+def no_label_map(facts: ArchiveFacts) -> Iterator[Finding]:
     """Without labelmap.txt the labels of the VOC dataset are used: aeroplane, bicycle, bird and so
     on, in VOC's colours."""
     if not facts.storage.exists(layout.LABEL_MAP):
@@ -277,7 +277,7 @@ def no_label_map(facts: ArchiveFacts) -> Iterator[Met]:
     ARCHIVE, "background", "it is unclear which label is the background", WARNING, None, 2,
     lambda: archive(labels="void:0,0,0::\nbackground:9,9,9::\ncar:128,0,0::\n"), is_logged=True,
 )  # fmt: skip
-def background(facts: ArchiveFacts | LabelFacts) -> Iterator[Met]:
+def background(facts: ArchiveFacts | LabelFacts) -> Iterator[Finding]:
     """The background is the label of that name, in upper or lower case, or else the black label.
     Here the two differ, several labels have the name, or the first line is black because it has no
     colour."""
@@ -304,7 +304,7 @@ def background(facts: ArchiveFacts | LabelFacts) -> Iterator[Met]:
     ARCHIVE, "black-label", "a label is the background by its colour", NOTE, NOTE, 2,
     lambda: archive(labels="car:0,0,0::\nvan:128,0,0::\n"),
 )  # fmt: skip
-def black_label(facts: ArchiveFacts) -> Iterator[Met]:
+def black_label(facts: ArchiveFacts) -> Iterator[Finding]:
     """No label is named background, so the black label is the background, whatever its name."""
     label = _black_by_chance(facts)
     if label is not None and label.has_color:
@@ -328,7 +328,7 @@ def _black_by_chance(facts: ArchiveFacts | LabelFacts) -> Label | None:
     ARCHIVE, "no-background", "no label is the background", NOTE, NOTE, 2,
     lambda: archive(rgb("11 11"), rgb("11 11"), labels="car:128,0,0::\n"),
 )  # fmt: skip
-def no_background(facts: ArchiveFacts) -> Iterator[Met]:
+def no_background(facts: ArchiveFacts) -> Iterator[Finding]:
     """No label is named background, and none is black. So black pixels have no label, and 0 in gray
     masks is the first label."""
     label_map = facts.label_map
@@ -343,7 +343,7 @@ def no_background(facts: ArchiveFacts) -> Iterator[Met]:
     WHOLE, "dataset-meta", "a file with labels that CVAT prefers", None, ERROR, 2,
     lambda: archive(others={_META: '{"label_map": {"0": "background", "1": "dog"}}'}),
 )  # fmt: skip
-def dataset_meta(facts: WholeFacts) -> Iterator[Met]:
+def dataset_meta(facts: WholeFacts) -> Iterator[Finding]:
     """CVAT uses the labels and colours of dataset_meta.json instead of those of labelmap.txt. If
     the file has no colours, each label gets the VOC colour of its number. Labels that no mask
     uses do no harm."""
