@@ -329,11 +329,11 @@ def usual_masks(item_id: str) -> tuple[str, str]:
 
 
 class Reader:
-    """Reads the items of one archive, one at a time, and keeps none; can be pickled.
+    """Reads the items of one archive, one at a time, and keeps none. It can be pickled.
 
-    ``keep_background`` makes the background a label like any other, ``ignore_index`` is a value of
-    gray class masks that means "no annotation", ``max_pixels`` the largest mask that is read.
-    ``keep_unknown`` makes a region of it, and of VOC's void, see `ClassLookup`. Raises ValueError
+    ``keep_background``: the background is a label like any other. ``ignore_index``: a value of gray
+    class masks that means "no annotation". ``keep_unknown``: make a region of these pixels and of
+    VOC's void, see `ClassLookup`. ``max_pixels``: the largest mask that is read. Raises ValueError
     for an ``ignore_index`` that no mask can have.
     """
 
@@ -353,7 +353,7 @@ class Reader:
         self.max_pixels = max_pixels
 
     def read(self, item_id: str) -> Item:
-        """Read the masks of one item, and where its image is. Raises as `read_item`."""
+        """Read the masks of one item, and find its image. Raises like `read_item`."""
         return read_item(self.storage, self.lookup, item_id, self.max_pixels)
 
     def scan(self, item_id: str, report: Report = stop) -> Scan:
@@ -363,9 +363,9 @@ class Reader:
     def entries(
         self, entries: Iterable[Entry]
     ) -> Iterator[tuple[Entry, Item | SegmaskImportError]]:
-        """Yield each of these items, or the error of one that cannot be read.
+        """Yield each of these items, or the error of an item that cannot be read.
 
-        A store that does not answer is no fault of an item: StoreError is raised.
+        Raises StoreError if a store does not answer, because that is not a fault of the item.
         """
         for entry in self.storage.prefetch(entries):
             try:

@@ -310,7 +310,7 @@ def dask_cluster(address: str) -> Iterator[Executor]:
         from distributed import Client
     except ImportError as error:
         raise ArchiveError(
-            "the option --dask needs a package that is not here (distributed)",
+            "the option --dask needs a package that is not installed (distributed)",
             "the command line",
             "Dask",
             "type \"pip install 'datumaro-segmask[dask]'\", here and on the workers",
