@@ -1,11 +1,14 @@
 """The items of an archive, without Datumaro: one, or many, of which small ones are read together.
 
-These are plain functions of values that can be pickled, so that a loop, a thread or another
-process may call them alike. Source: docs/format.md, sections 3 and 4.
+Whoever reads items gets a `Reader`: where the files of an item are, and what their pixels mean, is
+known here and below. `read_item` and `scan_items` are plain functions of values that can be
+pickled, so a loop, a thread or another process may call them. Source: docs/format.md, sections 3
+and 4.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -14,7 +17,7 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
-from ..arrays import BoolArray, IntArray, Size, joined
+from ..arrays import BoolArray, IntArray, Size, joined, sums_by_value
 from ..colors import color_to_number
 from ..errors import (
     PngError,
@@ -23,9 +26,9 @@ from ..errors import (
     UndeclaredColorError,
     reporting,
 )
-from ..png import Header, MaskReader, block_rows, read_together
+from ..png import MAX_PIXELS, Header, MaskReader, block_rows, read_together
 from ..regions import Instance, Runs, Scanner, group_images, group_runs
-from ..storage import Storage, layout
+from ..storage import Entry, Storage, layout
 from .class_lookup import BY_INDEX, NOTHING, UNKNOWN, ClassLookup, numbers_of
 from .files import (
     ImageHead,
@@ -36,6 +39,7 @@ from .files import (
     has_colored_masks,
     read_image_head,
 )
+from .labelmap import LabelMap
 
 Explain: TypeAlias = Callable[[], UndeclaredColorError]
 _Kind: TypeAlias = tuple[Header | None, Header | None]
@@ -52,10 +56,10 @@ class Item:
     ``size`` is height and width in pixels, None where neither a mask nor an image tells it.
     ``image`` is the place of the image in the archive. ``instances`` is empty for an item without
     masks; those of an item without a class mask have no label. What is unknown is the last of them,
-    if it is kept. ``way`` is how the class mask was
-    read, one of `meaning.WAYS`, None where it is blank or not there. ``turn`` is the orientation
-    (EXIF's, 1 to 8) in which the image lies as its masks do, None where it notes none.
-    ``class_mask`` and ``instance_mask`` are their places in the archive, None where there is none.
+    if it is kept. ``way`` is how the class mask was read, one of `class_lookup.WAYS`, None where it
+    is blank or not there. ``turn`` is the orientation (EXIF's, 1 to 8) in which the image lies as
+    its masks do, None where it notes none. ``class_mask`` and ``instance_mask`` are their places in
+    the archive, None where there is none.
     ``stands_alone`` is False for a blank gray class mask whose meaning the other masks decide.
     """
 
@@ -83,8 +87,8 @@ class Scan:
     ``errors`` says what is wrong with them; what is found in spite of it is there to find the other
     errors, not to be used. ``runs`` cover the image down its columns (`regions.scan`), None where
     there is no mask. Of each run, ``values`` is what the class mask has there (see `ClassLookup`),
-    ``labels`` the position of the label or `meaning.NOTHING`, and ``numbers`` the instance number
-    or 0. ``instances`` is what these make.
+    ``labels`` the position of the label or `class_lookup.NOTHING`, and ``numbers`` the instance
+    number or 0. ``instances`` is what these make.
     """
 
     item_id: str
@@ -142,9 +146,7 @@ class Scan:
 
     def _count(self, values: IntArray) -> dict[int, int]:
         assert self.runs is not None
-        found, of_run = np.unique(values, return_inverse=True)
-        pixels = np.zeros(found.size, np.int64)
-        np.add.at(pixels, of_run.ravel(), self.runs.end - self.runs.begin)
+        found, pixels = sums_by_value(values, self.runs.end - self.runs.begin)
         return dict(zip(found.tolist(), pixels.tolist(), strict=True))
 
     def item(self) -> Item | SegmaskImportError:
@@ -356,11 +358,11 @@ def _meaning_of(item: _Opened, runs: Runs, lookup: ClassLookup, storage: Storage
         if mask.has_small_colors:
             item.errors.append(
                 PngError(
-                    "all its colours have 16 bits a channel and values below 256, so that they "
+                    "all its colours have 16 bits per channel and values below 256, so that they "
                     "are black in 8 bits",
                     mask.where,
-                    "8 bits a channel, or values times 257",
-                    "save the mask with 8 bits a channel",
+                    "8 bits per channel, or values times 257",
+                    "save the mask with 8 bits per channel",
                 )
             )
     labels, way, stands_alone = np.full(runs.begin.size, NOTHING), None, True
@@ -389,3 +391,63 @@ def _meaning_of(item: _Opened, runs: Runs, lookup: ClassLookup, storage: Storage
 def usual_masks(item_id: str) -> tuple[str, str]:
     """Return where an archive has the class mask and the instance mask of an item."""
     return layout.class_mask(item_id), layout.instance_mask(item_id)
+
+
+class Reader:
+    """Reads the items of one archive, and keeps none. It can be pickled.
+
+    ``keep_background``: the background is a label like any other. ``ignore_index``: a value of gray
+    class masks that means "no annotation". ``keep_unknown``: make a region of these pixels and of
+    VOC's void, see `ClassLookup`. ``max_pixels``: the largest mask that is read. Raises ValueError
+    for an ``ignore_index`` that no mask can have.
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        label_map: LabelMap,
+        *,
+        keep_background: bool = False,
+        ignore_index: int | None = None,
+        keep_unknown: bool = False,
+        max_pixels: int = MAX_PIXELS,
+    ) -> None:
+        self.storage = storage
+        self.label_map = label_map
+        self.lookup = ClassLookup(label_map, keep_background, ignore_index, keep_unknown)
+        self.max_pixels = max_pixels
+
+    def read(self, item_id: str) -> Item:
+        """Read the masks of one item, and find its image. Raises like `read_item`."""
+        return read_item(self.storage, self.lookup, item_id, self.max_pixels)
+
+    def scan(self, item_id: str) -> Scan:
+        """Read the files of one item. Raises StoreError."""
+        (scan,) = scan_items(self.storage, self.lookup, [item_id], self.max_pixels)
+        return scan
+
+    def entries(
+        self, entries: Iterable[Entry]
+    ) -> Iterator[tuple[Entry, Item | SegmaskImportError]]:
+        """Yield each of these items, or the error of an item that cannot be read.
+
+        Raises StoreError if a store does not answer, because that is not a fault of the item.
+        """
+        for entry, scan in self.scans(entries):
+            yield entry, scan.item()
+
+    def scans(self, entries: Iterable[Entry]) -> Iterator[tuple[Entry, Scan]]:
+        """Yield what the files of each of these items hold. Raises StoreError."""
+        taken: deque[Entry] = deque()
+
+        def ids() -> Iterator[str]:
+            for entry in self.storage.prefetch(entries):
+                taken.append(entry)
+                yield entry[0]
+
+        for scan in scan_items(self.storage, self.lookup, ids(), self.max_pixels):
+            yield taken.popleft(), scan
+
+    def image(self, item: Item) -> bytes | None:
+        """Return the file of an item's image, None if it has none. Raises SegmaskImportError."""
+        return None if item.image is None else self.storage.read(item.image)

@@ -5,11 +5,9 @@ from __future__ import annotations
 import logging
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-
-import yaml
 
 from ..archive import Item, LabelMap
 from ..errors import SegmaskExportError, as_typed, counted, numbered, printable
@@ -18,10 +16,10 @@ from ..storage import Aside, Entry, FolderSink, Sink, layout
 
 log = logging.getLogger(__name__)
 
-WITHOUT_SIZE = "items without image and without masks, whose width and height nobody knows"
-WITHOUT_LABEL = "instances without a label, of which training code can make no class"
+WITHOUT_SIZE = "items with neither image nor masks, whose size is unknown"
+WITHOUT_LABEL = "instances without a label, which training cannot use"
 OF_BACKGROUND = "instances of what is the background in another archive"
-OF_UNKNOWN = "pixels of which nobody said what they are, and which no object can have"
+OF_UNKNOWN = "unknown pixels, which no object can have"
 _SLASH = "__"  # stands for one in flat names
 WITHOUT_IMAGE = "images that the dataset does not have"
 _problem_of_subset = lru_cache(maxsize=64)(layout.problem_of_new_subset)  # there are few of them
@@ -83,7 +81,7 @@ def two_in_one_split(entry: Entry, split: str) -> SegmaskExportError:
     return SegmaskExportError(
         f"another subset has an item of this id, and both are in the split {split!r}",
         place_of_entry(entry),
-        "an id of its own for every image of a split",
+        "a different id for every image of a split",
         "rename the items, for instance with 'datum transform -t rename'",
     )
 
@@ -126,13 +124,18 @@ def file_name_of(item: Item) -> str:
     return (item.image or layout.image(item.item_id, ".jpg")).removeprefix(f"{layout.IMAGES}/")
 
 
-def put_image(sink: Sink, place: str, image: bytes | Aside) -> None:
-    """Write the file of an image, of which another process may have written the bytes."""
-    if isinstance(image, Aside):
-        assert isinstance(sink, FolderSink)
-        sink.take(place, image)
-    else:
+def put_image(sink: Sink, place: str, image: bytes | Aside | None, has_images: bool) -> None:
+    """Write the file of an image, of which another process may have written the bytes.
+
+    ``has_images``: images were to be written; else the file stays that an earlier export wrote.
+    """
+    if isinstance(image, bytes):
         sink.put(place, image)
+    elif isinstance(sink, FolderSink):
+        if image is not None:
+            sink.take(place, image)
+        elif not has_images:
+            sink.keep(place)
 
 
 class Missing:
@@ -148,13 +151,10 @@ class Missing:
         self, sink: FolderSink, place: str, image: bytes | Aside | None, has_images: bool
     ) -> None:
         """Write a picture, or note that there is none; ``has_images`` as for `say`."""
-        if image is not None:
-            put_image(sink, place, image)
-            return
-        self._count += 1
-        self._named += [place] if len(self._named) < self._SHOWN else []
-        if not has_images:
-            sink.keep(place)  # the one that an earlier export wrote
+        put_image(sink, place, image, has_images)
+        if image is None:
+            self._count += 1
+            self._named += [place] if len(self._named) < self._SHOWN else []
 
     def say(self, root: str, *, has_images: bool) -> None:
         """Log once what is missing below ``root``; ``has_images``: images were to be written."""
@@ -163,8 +163,8 @@ class Missing:
             log.warning(
                 "%s not in %s yet: %s%s. %s", counted(self._count, "image"), root,
                 printable(", ".join(self._named)), f" and {more} more" if more else "",
-                "The dataset does not have them; put them there." if has_images
-                else as_typed("Put them there, or export with save_media=True."),
+                "The dataset does not have them: add them yourself." if has_images
+                else as_typed("Add them yourself, or export with save_media=True."),
             )  # fmt: skip
 
 
@@ -173,35 +173,3 @@ def log_left_out(left_out: Counter[str]) -> None:
     for what, count in sorted(left_out.items()):
         if count:
             log.warning("Left out of the export: %s.", as_typed(numbered(count, what)))
-
-
-class _Quoted(str):
-    """A text that is written in quotes."""
-
-    __slots__ = ()
-
-
-class _Dumper(yaml.SafeDumper):
-    pass
-
-
-_Dumper.add_representer(
-    _Quoted,
-    lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", str(text), style='"'),
-)
-
-
-def yaml_text(value: Mapping[str, object]) -> str:
-    """Return YAML whose texts are in quotes, because YAML 1.1 and 1.2 take others for numbers."""
-
-    def quoted(part: object) -> object:
-        if isinstance(part, str):
-            return _Quoted(part)
-        if isinstance(part, Mapping):
-            return {key: quoted(inner) for key, inner in part.items()}
-        return [*map(quoted, part)] if isinstance(part, list) else part
-
-    text: str = yaml.dump(
-        quoted(value), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=float("inf")
-    )
-    return text.rstrip("\n")

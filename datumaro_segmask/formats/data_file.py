@@ -9,10 +9,11 @@ import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
+import yaml
+
 from ..errors import as_typed, printable
 from ..storage import FolderSink, open_plain
 from ..training import TEST, TRAIN, VAL, Splits
-from .common import yaml_text
 
 log = logging.getLogger(__name__)
 
@@ -58,11 +59,11 @@ def data_file(
     """
     yield f"{_HEAD}{name}"
     # A relative path would be one from wherever Ultralytics is started.
-    yield "# Without 'path', the folder of this file counts: take the line out to move the tree."
+    yield "# 'path' is where this folder was written: remove the line if you move the folder."
     about: dict[str, object] = {"path": path}
     about |= {split: own[0] if len(own) == 1 else [*own] for split, own in splits.items()}
     about |= {**more, "names": dict(enumerate(names))}
-    yield yaml_text(about)
+    yield _yaml_text(about)
 
 
 def has_own_data_file(root: str, name: str) -> bool:
@@ -108,7 +109,7 @@ def _say_what_is_odd(splits: Splits) -> None:
     if not splits.subsets[TRAIN]:
         log.warning(
             as_typed(
-                "No subset is the split 'train': %s names a folder that is not there. Name a "
+                "There is no split 'train', so %s names a folder that does not exist. Name a "
                 "subset with the option split, as in 'part1=train', or split the dataset "
                 "first: datum transform -t random_split"
             ),
@@ -117,10 +118,10 @@ def _say_what_is_odd(splits: Splits) -> None:
     elif not splits.subsets[VAL]:
         log.warning(
             as_typed(
-                "No subset is the split 'val', which Ultralytics insists on: %s names the "
-                "images of %s for it, so validation scores will look too good. Name a subset "
-                "with the option split, as in 'part2=val', or split the dataset first: datum "
-                "transform -t random_split"
+                "There is no split 'val', which Ultralytics needs, so %s names the images of %s "
+                "for it, and validation scores will look too good. Name a subset with the option "
+                "split, as in 'part2=val', or split the dataset first: datum transform -t "
+                "random_split"
             ),
             DATA_FILE,
             _listed(splits.subsets[TRAIN]),
@@ -130,3 +131,35 @@ def _say_what_is_odd(splits: Splits) -> None:
 
 def _listed(subsets: Sequence[str]) -> str:
     return printable(", ".join(map(repr, subsets)))
+
+
+class _Quoted(str):
+    """A text that is written in quotes."""
+
+    __slots__ = ()
+
+
+class _Dumper(yaml.SafeDumper):
+    pass
+
+
+_Dumper.add_representer(
+    _Quoted,
+    lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", str(text), style='"'),
+)
+
+
+def _yaml_text(value: Mapping[str, object]) -> str:
+    """Return YAML whose texts are in quotes, because YAML 1.1 and 1.2 take others for numbers."""
+
+    def quoted(part: object) -> object:
+        if isinstance(part, str):
+            return _Quoted(part)
+        if isinstance(part, Mapping):
+            return {key: quoted(inner) for key, inner in part.items()}
+        return [*map(quoted, part)] if isinstance(part, list) else part
+
+    text: str = yaml.dump(
+        quoted(value), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=float("inf")
+    )
+    return text.rstrip("\n")

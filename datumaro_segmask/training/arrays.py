@@ -1,13 +1,13 @@
-"""Arrays of pixels: for a loop that trains, and from a model that has predicted.
+"""Arrays of pixels, for a training loop and from a model.
 
-Needs NumPy, and nothing of PyTorch: ``torch.as_tensor`` takes the arrays as they are.
+They are NumPy arrays; ``torch.as_tensor`` takes them as they are.
 """
 
 from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, TypedDict, overload
 
 import cv2
@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..archive import Item
-from ..arrays import turn
-from ..errors import MaskSizeError, MissingFileError, counted
-from ..png import MAX_PIXELS, Plane
+from ..arrays import Size, turn
+from ..errors import MaskSizeError, MissingFileError, check_options, counted
+from ..options import MAX_PIXELS, Numbers
+from ..png import Plane
 from ..regions import Instance, Scanner, decode_box, group_runs, split_components
 from ..rules import open_archive
 from ..storage import layout
@@ -48,13 +49,15 @@ class Target(TypedDict):
 class Masks:
     """The items of an archive as a map-style dataset for PyTorch: ``image, target = masks[0]``.
 
-    ``path``: a folder or a zip; ``subset``: the name of a subset, or of a split (docs/training.md,
-    section 1), so that ``train`` is ``Train`` and ``default``, too; all if None. ``ignore_index``
-    and ``max_pixels`` as in an import. The image is (height, width, 3) uint8, red, green, blue, and
-    lies as the masks do. `names` has the classes in torchvision's order, the background at 0.
-    ``masks[:10]`` is the same of some of the items. Pickles, so that workers of a DataLoader may
-    have it. Raises SegmaskImportError: here for the archive, SubsetError, a KeyError, for a subset
-    that is not there, and in ``masks[i]`` for an item.
+    ``path``: a folder or a zip. ``subset``: the name of a subset, or of a split (docs/training.md,
+    section 1), so that ``train`` also finds ``Train`` and ``default``; None means all.
+    ``ignore_index`` and ``max_pixels``: as in an import. The image is (height, width, 3) uint8,
+    red, green, blue, turned like the masks. `names` has the classes, with the background at 0.
+    ``masks[:10]`` has only the first ten items. The workers of a DataLoader can use it.
+
+    Raises SegmaskImportError for an archive, OptionError for a number that is out of range, and
+    SubsetError, a KeyError, for a subset that is not there. ``masks[i]`` raises SegmaskImportError
+    for an item.
     """
 
     def __init__(
@@ -65,6 +68,8 @@ class Masks:
         ignore_index: int | None = None,
         max_pixels: int = MAX_PIXELS,
     ) -> None:
+        numbers = {"ignore_index": ignore_index, "max_pixels": max_pixels}
+        check_options(Numbers, numbers, "Masks")
         archive = open_archive(os.fspath(path))
         subsets = archive.subsets
         chosen = subsets if subset is None else subsets_called(subset, subsets)
@@ -117,7 +122,7 @@ class Masks:
             if item.size in (None, image.shape[:2]):
                 return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
         raise MaskSizeError(
-            "it is no image" if image is None else "its size is not that of the masks",
+            "it is not an image" if image is None else "its size is not that of the masks",
             self._reader.storage.place(item.image),
             "an image of the size of its masks",
             "export the item again",
@@ -125,12 +130,6 @@ class Masks:
 
     def _target(self, item: Item, size: tuple[int, ...], index: int) -> Target:
         instances = item.instances
-        masks = np.zeros((len(instances), *size), bool)
-        for mask, instance in zip(masks, instances, strict=True):
-            x, y, width, height = instance.bbox
-            mask[y : y + height, x : x + width] = decode_box(
-                instance.counts, instance.bbox, size[0]
-            )
         boxes = np.array([i.bbox for i in instances], np.float32).reshape(-1, 4)
         boxes[:, 2:] += boxes[:, :2]
         # An item without a class mask has objects without a class.
@@ -138,7 +137,7 @@ class Masks:
         return Target(
             boxes=boxes,
             labels=np.array(labels, np.int64),
-            masks=masks,
+            masks=stack_of(instances, Size(*size[:2])),
             area=np.array([i.area for i in instances], np.float32),
             iscrowd=np.zeros(len(instances), np.int64),
             numbers=np.array([i.number for i in instances], np.int64),
@@ -156,6 +155,17 @@ def decode(data: bytes, flags: int = cv2.IMREAD_COLOR) -> NDArray[np.uint8] | No
     except cv2.error:
         return None
     return None if image is None else image.astype(np.uint8, copy=False)
+
+
+def stack_of(instances: Sequence[Instance], size: Size) -> NDArray[np.bool_]:
+    """Return the masks of instances: (instances, height, width)."""
+    masks = np.zeros((len(instances), *size), bool)
+    for mask, instance in zip(masks, instances, strict=True):
+        if instance.area:
+            x, y, width, height = instance.bbox
+            box = decode_box(instance.counts, instance.bbox, size.height)
+            mask[y : y + height, x : x + width] = box
+    return masks
 
 
 def dense(plane: Plane) -> NDArray[np.int32]:
