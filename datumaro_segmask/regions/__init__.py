@@ -4,7 +4,7 @@ from .components import split_components
 from .geometry import Bitmap, Ellipse, Geometry, Polygon, Rle, box, column_runs, overlap_of_boxes
 from .links import Link, Ways, link_rings, splice, ways_to_outlines
 from .outlines import WHERE_AND_FIX, Outlines, Ring, cut_at_columns, trace
-from .painting import Planes, Shape, paint
+from .painting import Planes, Shape, paint, runs_of_planes
 from .polygons import (
     mask_to_polygons,
     polygons_to_rle,
@@ -21,6 +21,6 @@ __all__ = [
     "Outlines", "Planes", "Polygon", "Ring", "Rle", "Runs", "Scanner", "Shape", "Ways", "box",
     "column_runs", "covers", "cut_at_columns", "decode_box", "group_runs", "link_rings",
     "mask_to_polygons", "overlap_of_boxes", "paint", "polygons_to_rle", "rle_to_polygons",
-    "runs_of_texts", "simplify_shared", "splice", "split_components", "texts_to_polygons",
-    "trace", "ways_to_outlines",
+    "runs_of_planes", "runs_of_texts", "simplify_shared", "splice", "split_components",
+    "texts_to_polygons", "trace", "ways_to_outlines",
 ]  # fmt: skip

@@ -14,10 +14,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arrays import IntArray, Size, stable_order, starts_of_runs
+from ..arrays import IntArray, Size, ends_of, stable_order, starts_of_runs
 from ..png import Changes, Plane
 from .geometry import Geometry, column_runs
 from .rle import ColumnRuns
+from .scan import Runs
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,6 +69,16 @@ def paint(shapes: Sequence[Shape], height: int, width: int, background_value: in
         ((seen == 0) & (drawn > 0)).nonzero()[0],
         (drawn == 0).nonzero()[0],
     )
+
+
+def runs_of_planes(planes: Planes) -> Runs:
+    """Return the runs of what was painted, with the values of both masks: labels and numbers."""
+    changes = planes.labels.changes
+    order = stable_order(changes.column, changes.size.width)
+    begin = (changes.column * changes.size.height + changes.row)[order]
+    shape = changes.shape[order]
+    values = planes.labels.values[shape], planes.numbers.values[shape]
+    return Runs(changes.size, begin, ends_of(begin, changes.size.pixels), values)
 
 
 def _changes(runs: ColumnRuns, size: Size) -> Changes:
