@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -23,7 +25,9 @@ R = TypeVar("R")
 CHUNK = 50
 """Items that are worked on, and whose masks stand in one file, together."""
 _MOST = 250  # items of a chunk whose size is free
-_SECONDS = 0.15  # that such a chunk takes, about
+_SECONDS = 0.1  # that such a chunk takes, about
+_SHARES = 2  # chunks a process that the rest makes at least: the last ones are smaller ...
+_LEAST = 8  # ... down to such a part of the others
 _AHEAD = 64  # chunks that an executor has at a time
 _TRIAL = 0.05  # seconds of work that tell how long the rest will take
 _PATIENCE = 2.0  # seconds: what takes no longer is not worth the start of processes
@@ -50,9 +54,9 @@ def in_chunks(
     """
     total = len(entries) if isinstance(entries, Sequence) else total
     if executor is None:
-        results = _results(task, _Chunks(iter(entries), size, total), workers)
+        results = _results(task, _Chunks(iter(entries), size, total, workers), workers)
     else:
-        results = _ahead(executor, task, _Chunks(iter(entries), size or CHUNK, total))
+        results = _ahead(executor, task, _Chunks(iter(entries), size or CHUNK, total, 1))
     made = (result for chunk in results for result in chunk)
     return track(made, desc, total)
 
@@ -60,9 +64,12 @@ def in_chunks(
 class _Chunks(Generic[T]):
     """Numbered chunks of entries, which this process and others take as they need them."""
 
-    def __init__(self, entries: Iterator[T], size: int | None, total: int | None) -> None:
+    def __init__(
+        self, entries: Iterator[T], size: int | None, total: int | None, workers: int
+    ) -> None:
         self._entries = entries
         self._is_free = size is None
+        self._workers = workers
         self._size = size or 1
         self._left = total
         self._number = -1
@@ -70,7 +77,11 @@ class _Chunks(Generic[T]):
 
     def take(self) -> tuple[int, list[T]] | None:
         """Return the next chunk, None at the end."""
-        chunk = [*islice(self._entries, self._size)]
+        size = self._size
+        if self._is_free and self._workers > 1 and self._left is not None:  # all end together
+            share = self._left // (_SHARES * self._workers)
+            size = min(size, max(share, size // _LEAST, 1))
+        chunk = [*islice(self._entries, size)]
         if not chunk:
             self._left = 0
             return None
@@ -101,12 +112,26 @@ class _Chunks(Generic[T]):
 def _results(
     task: Callable[[int, Sequence[T]], list[R]], chunks: _Chunks[T], workers: int
 ) -> Iterator[list[R]]:
-    while workers <= 1 or not chunks.are_worth_processes():
-        chunk = chunks.take()
-        if chunk is None:
-            return
-        yield chunks.do(task, *chunk)
-    yield from _shared(task, chunks, workers - 1)
+    with _one_thread() if workers > 1 else nullcontext():
+        while workers <= 1 or not chunks.are_worth_processes():
+            chunk = chunks.take()
+            if chunk is None:
+                return
+            yield chunks.do(task, *chunk)
+        yield from _shared(task, chunks, workers - 1)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Keep OpenCV from starting threads, beside which no process can be copied."""
+    import cv2
+
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before)
 
 
 @dataclass
@@ -188,9 +213,18 @@ def _start(task: Callable[[int, Sequence[Any]], list[Any]], workers: int) -> Pro
     import multiprocessing
     from concurrent.futures import ProcessPoolExecutor
 
-    # A copy of this process would have threads of OpenCV that do not run.
-    spawn = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(workers, spawn, _begin, (task,))
+    # A copy of this process works at once, with all that is loaded and open here. But it has no
+    # other thread, be it of OpenCV or of a store, and would wait for what that holds.
+    context = multiprocessing.get_context("fork" if _has_one_thread() else "spawn")
+    return ProcessPoolExecutor(workers, context, _begin, (task,))
+
+
+def _has_one_thread() -> bool:
+    """Tell whether this process is known to have one thread, those of libraries counted."""
+    try:
+        return len(os.listdir("/proc/self/task")) == 1
+    except OSError:  # no Linux: macOS has threads that nobody counts, Windows no copies
+        return False
 
 
 def _ahead(
