@@ -194,20 +194,20 @@ class _Conversion:
         options = self._export_options()
         with ExitStack() as stack:
             parts = self._parts(base, split_of, stack)
-            if as_file:
-                _write_zip(dataset, self._out, options)
-            else:
-                policy = self._unwritten if self._options.skip_broken else None
-                spread = {"spread": parts} if parts else {}
-                try:
+            spread = {"spread": parts} if parts else {}
+            policy = self._unwritten if self._options.skip_broken else None
+            try:
+                if as_file:
+                    _write_zip(dataset, self._out, options | spread)
+                else:
                     dataset.export(
                         self._out, self._exporter.NAME, error_policy=policy, **options, **spread
                     )
-                except BrokenExecutor as broken:
-                    raise UsageError(
-                        "the processes that convert die, again and again", printable(self._path),
-                        "enough memory for each of them", "give fewer --jobs",
-                    ) from broken  # fmt: skip
+            except BrokenExecutor as broken:
+                raise UsageError(
+                    "the processes that convert die, again and again", printable(self._path),
+                    "enough memory for each of them", "give fewer --jobs",
+                ) from broken  # fmt: skip
         self._say(options.get("layout"))
         # Each once, though an export may have looked at all items twice.
         errors = dict.fromkeys(map(str, [*self._broken.errors, *self._unwritten.errors]))
@@ -230,11 +230,11 @@ class _Conversion:
     def _parts(self, base: object, split_of: _Splitter | None, stack: ExitStack) -> Parts | None:
         """Return what does the items of an archive in parts, None where the export goes by them."""
         address = self._options.dask
-        if not isinstance(base, SegmaskBase) or not issubclass(self._exporter, TrainingExporter):
+        if not isinstance(base, SegmaskBase):
             if address:
                 raise UsageError(
-                    "a cluster converts archives, and only for training", "--dask",
-                    "an archive of masks, and -f coco_segments or the like", "leave it out",
+                    "a cluster converts archives alone", "--dask", "an archive of masks",
+                    "leave it out",
                 )  # fmt: skip
             return None
         executor = None

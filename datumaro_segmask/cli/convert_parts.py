@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
@@ -22,9 +22,9 @@ from ..archive import Archive, read_label_map
 from ..errors import SegmaskExportError
 from ..plugin.annotations import is_unknown
 from ..plugin.base import Remark, Remarks, SegmaskBase
+from ..plugin.export.common import Done, Work
 from ..plugin.host import CollectedErrors
-from ..plugin.training.work import Done, Work
-from ..storage import Aside, Entry, FolderSink, open_storage, shown, version
+from ..storage import Aside, Entry, FolderSink, ZipSink, open_storage, shown, version
 from .parallel import in_chunks
 
 
@@ -138,7 +138,7 @@ class Parts:
     broken: CollectedErrors | None
     """Takes what cannot be read; None to end there."""
 
-    def __call__(self, work: Work, sink: FolderSink) -> Iterator[Done]:
+    def __call__(self, work: Work, sink: FolderSink | ZipSink) -> Generator[Done]:
         """Yield what came of each item, in their order; raises as `WholeExporter` does."""
         task = partial(do_part, self.source, work, sink.aside())
         self.counts.clear()
@@ -148,9 +148,7 @@ class Parts:
         subsets = base.listing.subsets
         entries = ((i, subset) for subset, ids in subsets.items() for i in ids)
         total = sum(map(len, subsets.values()))
-        for part in in_chunks(
-            task, entries, "Exporting objects", self.jobs, self.executor, None, total
-        ):
+        for part in in_chunks(task, entries, "Exporting", self.jobs, self.executor, None, total):
             if part.error is not None:
                 if self.broken is None:
                     raise part.error

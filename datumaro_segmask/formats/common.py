@@ -128,11 +128,10 @@ def file_name_of(item: Item) -> str:
 
 def put_image(sink: Sink, place: str, image: bytes | Aside) -> None:
     """Write the file of an image, of which another process may have written the bytes."""
-    if isinstance(image, Aside):
-        assert isinstance(sink, FolderSink)
+    if isinstance(image, Aside) and isinstance(sink, FolderSink):
         sink.take(place, image)
     else:
-        sink.put(place, image)
+        sink.put(place, image.fetch() if isinstance(image, Aside) else image)
 
 
 class Missing:

@@ -90,7 +90,7 @@ def _files_of(
         raise
     except SegmaskImportError as error:
         return error
-    return files if item.stands_alone else {**files, **writer.class_mask(item)}
+    return files if item.stands_alone else {**files, **writer.encoder.class_mask(item)}
 
 
 class _Members:

@@ -83,6 +83,13 @@ class Aside(NamedTuple):
         """What another file with the same bytes has, too."""
         return self.size, self.crc
 
+    def fetch(self) -> bytes:
+        """Return what was written, and remove the file."""
+        with open(self.path, "rb") as file:
+            data = file.read()
+        os.unlink(self.path)
+        return data
+
 
 def never(name: str) -> bool:
     """Tell that no older version has written a file."""
