@@ -56,7 +56,7 @@ from ..rules import open_archive
 from ..storage import absolute
 from ..training import TRAIN, split_subsets
 from . import FAULTS, OK, run_datum, unknown_option
-from .convert_parts import Counts, Input, Parts, labels_of
+from .convert_parts import Counts, Input, LoadedParts, Parts, labels_of
 
 EPILOG = """\
 Options of the format that -f names may be given, too, here or after '--':
@@ -193,7 +193,7 @@ class _Conversion:
         dataset.transform(_Counted, counts=self._counts)
         options = self._export_options()
         with ExitStack() as stack:
-            parts = self._parts(base, split_of, stack)
+            parts = self._parts(dataset, base, split_of, stack)
             spread = {"spread": parts} if parts else {}
             policy = self._unwritten if self._options.skip_broken else None
             try:
@@ -227,8 +227,10 @@ class _Conversion:
         dataset: Dataset = kind.import_from(self._path, found, **policy, **self._import_options)
         return dataset
 
-    def _parts(self, base: object, split_of: _Splitter | None, stack: ExitStack) -> Parts | None:
-        """Return what does the items of an archive in parts, None where the export goes by them."""
+    def _parts(
+        self, dataset: Dataset, base: object, split_of: _Splitter | None, stack: ExitStack
+    ) -> Parts | LoadedParts | None:
+        """Return what does the items in parts, None where the export goes by them."""
         address = self._options.dask
         if not isinstance(base, SegmaskBase):
             if address:
@@ -236,7 +238,7 @@ class _Conversion:
                     "a cluster converts archives alone", "--dask", "an archive of masks",
                     "leave it out",
                 )  # fmt: skip
-            return None
+            return None if dataset.is_stream else LoadedParts(dataset, self._options.jobs)
         executor = None
         if address:
             from ..sharding import dask_cluster  # and with it pyarrow

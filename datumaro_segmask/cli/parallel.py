@@ -44,17 +44,19 @@ def in_chunks(
     executor: Executor | None = None,
     size: int | None = CHUNK,
     total: int | None = None,
+    by_copies: bool = False,
 ) -> Iterator[R]:
     """Yield what the task makes of all entries, which it gets in numbered chunks of ``size``.
 
     ``task`` must be picklable, and may be done again where a process has died. ``size`` None: so
     many as take a moment here. ``total``: how many entries there are, if they have no length. This
     process works, too, and with more than one worker it starts the others as soon as what is left
-    is worth it. An ``executor`` gets all chunks.
+    is worth it; ``by_copies``: only where they are copies of this one, for ``task`` is large. An
+    ``executor`` gets all chunks.
     """
     total = len(entries) if isinstance(entries, Sequence) else total
     if executor is None:
-        results = _results(task, _Chunks(iter(entries), size, total, workers), workers)
+        results = _results(task, _Chunks(iter(entries), size, total, workers), workers, by_copies)
     else:
         results = _ahead(executor, task, _Chunks(iter(entries), size or CHUNK, total, 1))
     made = (result for chunk in results for result in chunk)
@@ -110,10 +112,16 @@ class _Chunks(Generic[T]):
 
 
 def _results(
-    task: Callable[[int, Sequence[T]], list[R]], chunks: _Chunks[T], workers: int
+    task: Callable[[int, Sequence[T]], list[R]],
+    chunks: _Chunks[T],
+    workers: int,
+    by_copies: bool,
 ) -> Iterator[list[R]]:
+    def have_help() -> bool:
+        return chunks.are_worth_processes() and (not by_copies or _has_one_thread())
+
     with _one_thread() if workers > 1 else nullcontext():
-        while workers <= 1 or not chunks.are_worth_processes():
+        while workers <= 1 or not have_help():
             chunk = chunks.take()
             if chunk is None:
                 return
@@ -248,10 +256,13 @@ _task: Callable[[int, Sequence[Any]], list[Any]]
 
 
 def _begin(task: Callable[[int, Sequence[Any]], list[Any]]) -> None:
+    import gc
+
     import cv2
 
     global _task
     _task = task
+    gc.freeze()  # to look through what a copy shares is to copy it
     begin_worker()
     cv2.setNumThreads(1)
 

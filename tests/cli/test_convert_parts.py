@@ -263,16 +263,35 @@ if __name__ == "__main__":
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="nobody else counts the threads of a process")
-@pytest.mark.parametrize("name", ["coco", "yolo"])
-def test_copies_of_this_process(name: str, tmp_path: Path) -> None:
-    """They begin at once, and read what is open here; their output is that of one process."""
-    path = as_zip(task(), tmp_path / "x")
-    one = convert(path, tmp_path / "out", *FORMATS[name].split(), "--jobs", "1")
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [("archive", "coco"), ("archive", "yolo"), ("coco", "yolo"), ("coco", "archive")],
+)
+def test_copies_of_this_process(source: str, name: str, tmp_path: Path) -> None:
+    """They begin at once, and have what is open and loaded here; the files are those of one."""
+    files, options = task() if source == "archive" else random_files(COUNT), FORMATS[name].split()
+    path = as_zip(files, tmp_path / "x")
+    if source == "coco":  # which Datumaro reads as a whole
+        args = ["convert", str(path), "-o", str(tmp_path / "coco"), *COCO, "--jobs", "1"]
+        assert main(args) == 0
+        path = tmp_path / "coco"
+    one = convert(path, tmp_path / "out", *options, "--jobs", "1")
     (tmp_path / "program.py").write_text(COPIED)
-    options = ["-o", str(tmp_path / "out"), *FORMATS[name].split(), "--jobs", "3"]
-    process = start([sys.executable, str(tmp_path / "program.py"), "convert", str(path), *options])
+    args = ["convert", str(path), "-o", str(tmp_path / "out"), *options, "--jobs", "3"]
+    process = start([sys.executable, str(tmp_path / "program.py"), *args])
     assert process.communicate()[1].count("fork\n") == 1
     assert written(tmp_path / "out") == one
+
+
+def test_loaded_items_go_to_no_process_that_starts_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = as_zip(task(), tmp_path / "x")
+    convert_options = ["-o", str(tmp_path / "coco"), *COCO, "--jobs", "1"]
+    assert main(["convert", str(path), *convert_options]) == 0
+    monkeypatch.setattr(parallel, "_has_one_thread", lambda: False)
+    monkeypatch.setattr(parallel, "_start", None)
+    assert convert(tmp_path / "coco", tmp_path / "out", *YOLO, "--jobs", "2")
 
 
 INTERRUPTED = """

@@ -100,9 +100,10 @@ class SegmaskExporter(WholeExporter):
         known = known_archive(dataset) if target.in_place else None
         if known is not None and known.place != place.path:
             known = None
-        self._remembers = isinstance(dataset, Dataset) and not dataset.is_stream
         if target.in_place:
             self._spread = None  # what is there, and what the dataset knows of it, is needed
+        is_loaded = isinstance(dataset, Dataset) and not dataset.is_stream
+        self._remembers = is_loaded and self._spread is None
         try:
             saves = target.in_place and self._remembers
             before = None
