@@ -9,8 +9,7 @@ https://cocodataset.org/#format-data, "Panoptic Segmentation".
 from __future__ import annotations
 
 import zlib
-from array import array
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -19,16 +18,7 @@ from ..arrays import IntArray, Size
 from ..png import encode_rgb
 from ..regions import Instance, Rle, Shape, paint
 from ..storage import Aside, Entry, FolderSink, Record, layout
-from .coco import (
-    IMAGES,
-    SourceIds,
-    encode,
-    image_line,
-    lines_by_id,
-    lines_of,
-    listed,
-    temporary,
-)
+from .coco import IMAGES, SourceIds, StoredLines, encode, image_line, json_of
 from .common import WITHOUT_IMAGE, WITHOUT_SIZE, Classes, file_name_of, put_image
 
 NAME = "panoptic_segments"
@@ -85,7 +75,7 @@ class PanopticWriter:
         self._classes = classes
         self.coder = PanopticCoder(classes)
         self._has_images = has_images
-        self._texts: dict[str, _Text] = {}
+        self._texts: defaultdict[str, StoredLines] = defaultdict(StoredLines)
         self._source_ids = SourceIds()
         self._things: set[int] = set()
         self._images = 0
@@ -118,12 +108,9 @@ class PanopticWriter:
             return
         item_id, subset = entry
         place = f"{IMAGES}/{subset}/{coded.file_name}"
-        if image is not None:
-            put_image(self._sink, place, image)
-        elif self._has_images:
+        put_image(self._sink, place, image, self._has_images)
+        if image is None and self._has_images:
             self.left_out[WITHOUT_IMAGE] += 1
-        else:
-            self._sink.keep(place)  # the one that an earlier export wrote
         self._sink.put(f"{ANNOTATIONS}/panoptic_{subset}/{item_id}.png", coded.png)
         self._images += 1
         self._things |= coded.things
@@ -132,22 +119,24 @@ class PanopticWriter:
             "file_name": f"{item_id}.png",
             "segments_info": coded.segments,
         }
-        image_text = image_line(self._images, coded.file_name, coded.size)
-        self._text(subset).add(image_text, encode(annotation), self._source_ids.take(source_id))
-
-    def _text(self, subset: str) -> _Text:
-        if subset not in self._texts:
-            self._texts[subset] = _Text()
-        return self._texts[subset]
+        source = self._source_ids.take(source_id)
+        text = self._texts[subset]
+        text.put_image(image_line(self._images, coded.file_name, coded.size), source)
+        text.put_annotations([encode(annotation)], source)
 
     def finish(self) -> None:
         """Write the JSON of each subset; without items that of the subset ``default``."""
         if not self._texts:
-            self._text(layout.DEFAULT_SUBSET)
+            self._texts[layout.DEFAULT_SUBSET]
         for subset, text in self._texts.items():
             place = f"{ANNOTATIONS}/panoptic_{subset}.json"
-            parts = text.as_in_source() if self._source_ids.are_unique else text.as_it_came()
-            self._sink.put_lines(place, self._lines(*parts))
+            images, annotations = text.as_it_came()
+            if self._source_ids.are_unique:
+                images, others = text.as_in_source()
+                annotations = (
+                    f'{{"image_id":{number},{line.split(",", 1)[1]}' for number, line in others
+                )
+            self._sink.put_lines(place, self._lines(images, annotations))
 
     def _lines(self, images: Iterator[str], annotations: Iterator[str]) -> Iterator[str]:
         names = zip(self._classes.names, self._classes.parents, strict=True)
@@ -164,54 +153,12 @@ class PanopticWriter:
         ]
         # mmdetection numbers them in this order, and its models have things before stuff.
         order = sorted(range(len(categories)), key=lambda label: label not in self._things)
-        yield '{"info":{"description":"datumaro-segmask, panoptic_segments"},"licenses":[],'
-        yield '"categories":['
-        yield from listed(categories[label] for label in order)
-        yield '],"images":['
-        yield from listed(images)
-        yield '],"annotations":['
-        yield from listed(annotations)
-        yield "]}"
-
-
-class _Text:
-    """The lines of one JSON, which lie on the disk until all have come; 24 bytes an image."""
-
-    def __init__(self) -> None:
-        self._images, self._annotations = self._files = temporary(), temporary()
-        self._ids, self._begins, self._others = array("q"), array("q"), array("q")
-
-    def add(self, image: str, annotation: str, source_id: int | None) -> None:
-        """Append an image, and what is on it. ``source_id`` as in `CocoText.add`."""
-        if source_id is not None:
-            self._ids.append(source_id)
-            self._begins.append(self._images.tell())
-            self._others.append(self._annotations.tell())
-        self._images.write(f"{image}\n".encode())
-        self._annotations.write(f"{annotation}\n".encode())
-
-    def as_it_came(self) -> tuple[Iterator[str], Iterator[str]]:
-        """Return the lines of the images and those of the annotations."""
-        return lines_of(self._images), lines_of(self._annotations)
-
-    def as_in_source(self) -> tuple[Iterator[str], Iterator[str]]:
-        """Return the same with the ids that the images have in the source, and in its order."""
-        images = lines_by_id(self._images, self._ids, self._begins)
-        others = lines_by_id(self._annotations, self._ids, self._others)
-        return (
-            (f'{{"id":{number},{line.split(",", 1)[1]}' for number, line in images),
-            (f'{{"image_id":{number},{line.split(",", 1)[1]}' for number, line in others),
-        )
-
-    def close(self) -> None:
-        """Forget all that was added."""
-        for file in self._files:
-            file.close()
+        return json_of(NAME, (categories[label] for label in order), images, annotations)
 
 
 def record_of() -> Record:
     """Return how exports into a folder know what earlier ones wrote."""
-    return Record(NAME, lambda _: False)
+    return Record(NAME)
 
 
 def id_colors(ids: IntArray) -> IntArray:

@@ -18,7 +18,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from functools import partial
+from operator import methodcaller
 from typing import IO, Any, TypeGuard
 
 from ..errors import SegmaskExportError
@@ -31,6 +31,7 @@ _RUN = "run"  # its entry that tells runs of one job apart
 _SHARD = re.compile(
     r"\.?(part-\d{6,}\.parquet|shard-\d{6,}\.zip|instances_[^/\\]+-\d{6,}\.json)(\..*)?"
 )
+_UNFINISHED = re.compile(rf"\.{MANIFEST}\.[0-9a-f]{{16}}")  # a manifest of a run that was killed
 _COUNTS = ("items", "rows", "bytes", "broken")
 
 
@@ -58,7 +59,7 @@ class ShardSink:
                 size = _fill(part, write)
                 self._check_run()
                 url = self._store.below(name)
-                self._store.demand("write it", url, partial(_put, part, url))
+                self._store.demand("write it", url, methodcaller("put_file", part, url))
                 return size
         path = os.path.join(self._out, name)
         folder, base = os.path.split(path)
@@ -109,7 +110,7 @@ class ShardSink:
         try:
             if self._store:
                 url = self._store.below(name)
-                data = self._store.ask("read it", url, partial(_cat, url))
+                data = self._store.ask("read it", url, methodcaller("cat_file", url))
                 if data is None:
                     return None
             else:
@@ -136,7 +137,7 @@ class ShardSink:
         """Return the names in a folder."""
         if self._store:
             url = self._store.below(folder)
-            found = self._store.ask("list it", url, partial(_ls, url)) or ()
+            found = self._store.ask("list it", url, methodcaller("ls", url, detail=False)) or ()
             return [name.rstrip("/").rpartition("/")[2] for name in found]
         path = os.path.join(self._out, folder)
         return os.listdir(path) if os.path.isdir(path) else []
@@ -146,11 +147,12 @@ class ShardSink:
         for name in names:
             if self._store:
                 url = self._store.below(name)
-                self._store.ask("remove it", url, partial(_rm, url))
+                self._store.ask("remove it", url, methodcaller("rm", url, recursive=True))
                 continue
             path = os.path.join(self._out, name)
             with suppress(FileNotFoundError):
-                shutil.rmtree(path) if os.path.isdir(path) else os.unlink(path)
+                is_folder = os.path.isdir(path) and not os.path.islink(path)
+                shutil.rmtree(path) if is_folder else os.unlink(path)
 
     def begin(self, job: Any, overwrite: bool) -> dict[str, Any] | None:
         """Make ready for a job; return its manifest if it is done already.
@@ -160,7 +162,7 @@ class ShardSink:
         with self._alone():
             if overwrite:
                 self.remove([MANIFEST])  # first: who finds it, finds all shards
-                self.remove(name for name in self.names() if name == WORK or _SHARD.fullmatch(name))
+                self.remove(name for name in self.names() if name == WORK or _is_left(name))
             else:
                 manifest = self._manifest()
                 before = self.get_json(_JOB) if manifest is None else dict(manifest["job"])
@@ -224,8 +226,13 @@ class ShardSink:
         with self._alone():
             self.put_json(MANIFEST, manifest)
             shards = {name for part in manifest["parts"] for name in part["files"]}
-            left = [n for n in self.names() if _SHARD.fullmatch(n) and n not in shards]
+            left = [n for n in self.names() if _is_left(n) and n not in shards]
             self.remove([WORK, *left])
+
+
+def _is_left(name: str) -> bool:
+    """Tell whether a file may be of an earlier run."""
+    return bool(_SHARD.fullmatch(name) or _UNFINISHED.fullmatch(name))
 
 
 def is_manifest(value: dict[str, Any]) -> bool:
@@ -270,22 +277,6 @@ def _are_counts(value: Any) -> TypeGuard[dict[str, int]]:
 
 def _is_count(value: Any) -> bool:
     return type(value) is int and value >= 0
-
-
-def _put(path: str, url: str, system: Any) -> None:
-    system.put_file(path, url)
-
-
-def _cat(url: str, system: Any) -> bytes:
-    return bytes(system.cat_file(url))
-
-
-def _ls(url: str, system: Any) -> list[str]:
-    return list(system.ls(url, detail=False))
-
-
-def _rm(url: str, system: Any) -> None:
-    system.rm(url, recursive=True)
 
 
 def _fill(path: str, write: Callable[[IO[bytes]], object]) -> int:

@@ -27,7 +27,7 @@ from datumaro_segmask.regions import (
     paint,
     runs_of_planes,
 )
-from datumaro_segmask.regions.geometry import FARTHEST
+from datumaro_segmask.regions.painting import FARTHEST
 
 Pixels = NDArray[Any]
 BACKGROUND = 7

@@ -124,8 +124,7 @@ class WholeExporter(FormatCli, Exporter):
         if done.error is not None:
             report_exported(self._ctx.error_policy, done.error, done.entry)
 
-    def _end(self, sink: Sink) -> None:
-        """Add what Datumaro keeps beside every dataset, and let all get into its place."""
+    def _put_meta(self, sink: Sink) -> None:
+        """Add what Datumaro keeps beside every dataset."""
         for name, data in meta_files(self).items():
             sink.put(name, data)
-        sink.finish()

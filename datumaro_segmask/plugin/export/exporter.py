@@ -24,7 +24,17 @@ from ...errors import SegmaskExportError, UnpaintableError, counted
 from ...formats import ArchiveWriter, Masks, Standing
 from ...options import COLOR, SegmaskExportOptions
 from ...regions import paint
-from ...storage import Entry, FolderSink, FolderStorage, Listing, Sink, Storage, ZipSink, plan_save
+from ...storage import (
+    Entry,
+    FolderSink,
+    FolderStorage,
+    Listing,
+    Sink,
+    Storage,
+    ZipSink,
+    plan_save,
+    whole,
+)
 from ..annotations import in_paint_order, is_stuff, is_thin_object, is_unknown, paint_annotations
 from ..host import known_archive, remember_archive
 from ..importer import NAME
@@ -32,7 +42,15 @@ from ..items import Report
 from ..labels import ExportLabels, make_export_labels
 from ..media import place_of, size_of
 from .common import Done, WholeExporter
-from .in_place import Before, ExportTarget, Picture, Pictures, find_target, source_of
+from .in_place import (
+    Before,
+    ExportTarget,
+    Picture,
+    Pictures,
+    find_target,
+    source_of,
+    vanished_source,
+)
 
 log = logging.getLogger(__name__)
 
@@ -92,11 +110,11 @@ class SegmaskExporter(WholeExporter):
     def write_to(self, target: ExportTarget, *, replace: bool = False) -> None:
         """Export to this very target; with ``replace`` nothing of an archive there stays."""
         place, dataset = target.place, self._extractor
-        sink: FolderSink | ZipSink
+        made: FolderSink | ZipSink
         if place.is_zip:
-            sink = ZipSink(place.path, update=target.in_place)
+            made = ZipSink(place.path, update=target.in_place)
         else:
-            sink = FolderSink(place.path, replace=replace)
+            made = FolderSink(place.path, replace=replace)
         known = known_archive(dataset) if target.in_place else None
         if known is not None and known.place != place.path:
             known = None
@@ -104,7 +122,7 @@ class SegmaskExporter(WholeExporter):
             self._spread = None  # what is there, and what the dataset knows of it, is needed
         is_loaded = isinstance(dataset, Dataset) and not dataset.is_stream
         self._remembers = is_loaded and self._spread is None
-        try:
+        with whole(made) as sink:
             saves = target.in_place and self._remembers
             before = None
             if saves and sink.there is not None:
@@ -114,20 +132,17 @@ class SegmaskExporter(WholeExporter):
                     self._labels = ExportLabels(before.label_map, (*labels,))
                     self._writer = ArchiveWriter(before.label_map)
             self._pictures = self._make_pictures(sink.there, target.in_place, saves, known)
-            with self._writer.into(sink):
-                if before is not None:
-                    self._save(sink, before, known)
-                else:
-                    with closing(self._done(self._work, sink, _DESC)) as all_done:
-                        for done, item in all_done:
-                            self._write(done, sink, item)
-                    if known is not None and sink.there is not None:
-                        self._keep_unread(sink.there, known)
-                    self._writer.finish()
-                self._end(sink)
-        except BaseException:
-            sink.abandon()
-            raise
+            self._writer.into(sink)
+            if before is not None:
+                self._save(sink, before, known)
+            else:
+                with closing(self._done(self._work, sink, _DESC)) as all_done:
+                    for done, item in all_done:
+                        self._write(done, sink, item)
+                if known is not None and sink.there is not None:
+                    self._keep_unread(sink.there, known)
+                self._writer.finish()
+            self._put_meta(sink)
         if isinstance(dataset, Dataset) and self._remembers:
             pictures = self._pictures.relocate(place)
             reading = {} if known is None else known.reading
@@ -141,21 +156,17 @@ class SegmaskExporter(WholeExporter):
         """Export to zips of so many items each, which get into the folder together."""
         self._check_shards()
         self._pictures = self._make_pictures(None, False, False, None)
-        sink = FolderSink(self._save_dir)
-        try:
+        with whole(FolderSink(self._save_dir)) as sink:
             for name in filter(_SHARD.fullmatch, os.listdir(sink.root)):
                 sink.discard(name)
             with closing(self._done(self._work, sink, _DESC)) as all_done:
                 for number, made in enumerate(_in_shards(all_done, self._shard_items)):
-                    with sink.zip(shard_name(number)) as shard, self._writer.into(shard):
+                    with sink.zip(shard_name(number)) as shard:
+                        self._writer.into(shard)
                         for done, _ in made:
                             self._write(done, shard)
                         self._writer.finish()
-                        self._end(shard)
-            sink.finish()
-        except BaseException:
-            sink.abandon()
-            raise
+                        self._put_meta(shard)
         self._writer.log_losses(for_cvat=True)
 
     def _check_shards(self) -> None:
@@ -188,6 +199,7 @@ class SegmaskExporter(WholeExporter):
             save_media=self._save_media,
             in_place=in_place,
             writes_new=writes_new,
+            vanished=vanished_source(self._extractor, self._save_dir),
             saved={} if known is None else known.pictures,
             remember=self._remembers,
         )
