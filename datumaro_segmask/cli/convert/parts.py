@@ -19,14 +19,14 @@ from datumaro.components.dataset import Dataset
 from datumaro.components.dataset_base import DatasetItem
 from datumaro.components.importer import ImportContext, ImportErrorPolicy
 
-from ..archive import Archive, read_label_map
-from ..errors import SegmaskExportError
-from ..plugin.annotations import is_unknown
-from ..plugin.base import Remark, Remarks, SegmaskBase
-from ..plugin.export.common import Done, Work
-from ..plugin.host import CollectedErrors
-from ..storage import Aside, Entry, FolderSink, ZipSink, open_storage, shown, version
-from .parallel import in_chunks
+from ...archive import Archive, read_label_map
+from ...errors import SegmaskExportError
+from ...plugin.annotations import is_unknown
+from ...plugin.base import Remark, Remarks, SegmaskBase
+from ...plugin.export.common import Done, Work
+from ...plugin.host import CollectedErrors
+from ...storage import Aside, Entry, FolderSink, ZipSink, open_storage, shown, version
+from ..parallel import in_chunks
 
 _DESC = "Exporting"
 
@@ -178,7 +178,7 @@ class Parts:
                 "the archive was changed while it was read, so old and new masks may be mixed",
                 shown(self.source.path),
                 "an archive that stays as it is",
-                "give the command again",
+                "repeat the command",
             )
 
 
