@@ -252,7 +252,7 @@ def usual_places(item: Item) -> dict[str, str]:
 def two_of_one_id(entry: Entry, whose: str) -> SegmaskExportError:
     """Make the error of an item whose place is taken; ``whose`` subset has the other one."""
     return SegmaskExportError(
-        f"{whose} subset has an item of this id with other masks or another picture, and both have "
+        f"{whose} subset has an item of this id with other masks or another image, and both have "
         "the same place",
         place_of_entry(entry),
         "a different id for every image",

@@ -442,7 +442,7 @@ def test_other_pixels_of_one_id_are_an_error_in_a_zip(tmp_path: Path) -> None:
     before = source.read_bytes()
     dataset = load(source)
     dataset.put(dataset.get("a", "val").wrap(annotations=[Bbox(0, 0, 1, 1, label=1)]))
-    with pytest.raises(DatasetExportError, match="other masks or another picture"):
+    with pytest.raises(DatasetExportError, match="other masks or another image"):
         dataset.save()
     assert source.read_bytes() == before
 

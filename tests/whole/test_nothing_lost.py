@@ -261,7 +261,7 @@ def test_same_id_in_two_subsets_one_edited(tmp_path: Path) -> None:
     source = as_folder(files, tmp_path / "task")
     dataset = load(source)
     dataset.put(dataset.get("a", "val").wrap(annotations=[Bbox(0, 0, 1, 1, label=1)]))
-    with pytest.raises(DatasetExportError, match="other masks or another picture"):
+    with pytest.raises(DatasetExportError, match="other masks or another image"):
         dataset.save()
     assert (source / "SegmentationClass/a.png").read_bytes() == files["SegmentationClass/a.png"]
 
@@ -273,7 +273,7 @@ def test_same_id_and_masks_with_other_pictures(tmp_path: Path) -> None:
         for subset, shade in (("train", 10), ("val", 200))
     ]  # fmt: skip
     dataset = Dataset.from_iterable(items, categories=["car"])
-    with pytest.raises(DatasetExportError, match="other masks or another picture"):
+    with pytest.raises(DatasetExportError, match="other masks or another image"):
         dataset.export(str(tmp_path / "out"), "segmask", save_media=True)
     dataset.export(str(tmp_path / "out"), "segmask")  # without the pictures they are alike
 

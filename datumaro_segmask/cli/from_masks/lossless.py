@@ -58,4 +58,4 @@ def _check(image: Image.Image, kind: str, where: str, max_pixels: int) -> None:
     elif image.mode not in _MODES:
         what = f"{kind} with pixels of the kind {image.mode!r}"
     if what:
-        raise PngError(what, where, "one picture of gray values, indices or colours", _SAVE)
+        raise PngError(what, where, "one image of gray values, indices or colours", _SAVE)

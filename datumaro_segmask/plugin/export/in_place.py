@@ -266,7 +266,7 @@ class Pictures:
         if (self._in_place and place is not None) or is_lost or (has_vanished and not has_data):
             where = place or getattr(item.media, "path", "")
             raise SegmaskExportError(
-                f"its picture is gone: {where}",
+                f"its image is gone: {where}",
                 place_of(item),
                 "the folder as it was when it was imported",
                 "import it again and repeat the changes, or export to another folder",
@@ -360,8 +360,8 @@ class Pictures:
                 f"an image of another dataset is there, of {found[1]} x {found[0]} pixels, and "
                 f"the masks have {size[1]} x {size[0]}",
                 self._there.place(old[0]),
-                "a picture of the size of its masks, or none",
-                "export the pictures too (save_media), or export to another folder",
+                "an image of the size of its masks, or none",
+                "export the images too (save_media), or export to another folder",
             )
 
 
