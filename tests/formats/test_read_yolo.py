@@ -194,7 +194,7 @@ def test_predictions_without_pictures_say_what_to_type(tmp_path: Path) -> None:
 def test_pictures_beside_predictions_may_be_drawings(tmp_path: Path) -> None:
     files, _ = SETS["pictures-beside-predictions"]
     (note,) = open_yolo(str(as_folder(files, tmp_path))).notes
-    assert "with images=FOLDER the originals are taken" in note
+    assert "Give images=FOLDER to use the originals" in note
 
 
 def test_where_a_path_of_another_machine_leads_is_said(tmp_path: Path) -> None:
