@@ -658,7 +658,7 @@ def test_what_cvat_will_not_read_is_said_once(
     found = Dataset.import_from(str(as_folder(source, tmp_path / "in")), "segmask")
     found.export(str(tmp_path / "out"), "segmask", zip=True)
     (text,) = [text for text in caplog.messages if text.startswith("CVAT will not read")]
-    for part in ("2 masks of stuff", "1 id with", "1 subset with '_'", "2 objects of one or"):
+    for part in ("2 masks of stuff", "1 id with", "1 subset with '_'", "2 objects one or"):
         assert part in text
     again = Dataset.import_from(str(tmp_path / "out"), "segmask")
     assert [[a.group for a in item.annotations] for item in again] == [[0, 1], [0, 1]]

@@ -616,7 +616,7 @@ def test_item_that_cannot_be_written_by_its_new_name_keeps_its_files(
     dataset.save(error_policy=seen)
     assert seen.items == [("no file name\n", "train")]
     assert differing(either, before) == {"ImageSets/Segmentation/train.txt"}
-    assert "the files of 1 item that the dataset does not have any more stay" in caplog.text
+    assert "the files of 1 item that the dataset no longer has stay" in caplog.text
 
 
 # Pictures of another size
