@@ -99,16 +99,13 @@ class ArchiveWriter:
             self._sink = sink
             yield
 
-    def add(self, entry: Entry, item: Item, image: bytes | None = None) -> None:
-        """Write the masks of an item, and its image if it is given. Raises as `check`."""
+    def add(self, entry: Entry, item: Item) -> None:
+        """Write the masks of an item. Raises as `check`."""
         files = {}
         if item.instances and item.size is not None:
             planes = paint(self._shapes(item), *item.size, self.background)
             files = self.draw(entry, planes, has_labels=item.has_labels)
         self.losses.add_item(entry, item)
-        if image is not None and item.image is not None:
-            suffix = layout.split_suffix(item.image)[1]
-            files[layout.image(item.item_id, suffix)] = image
         self.add_files(entry, files)
 
     def add_files(self, entry: Entry, files: Mapping[str, bytes]) -> None:
