@@ -26,7 +26,7 @@ import datumaro_segmask
 
 from .._startup import SWITCH, SpecsFinder
 from ..plugin.importer import NAME
-from ..png import deflate
+from ..png import DEFLATE
 from . import FAULTS, OK
 from .check.report import printable
 
@@ -56,7 +56,7 @@ def run(options: argparse.Namespace) -> int:
     facts: dict[str, Any] = {
         "versions": _versions(),
         "opencv_packages": sorted(set(packages_distributions().get("cv2", []))),
-        "deflate": deflate.NAME,
+        "deflate": DEFLATE,
         "startup_file": _startup_file(),
         "startup_active": SpecsFinder in sys.meta_path,
         "startup_forbidden": os.environ.get(SWITCH) == "0",

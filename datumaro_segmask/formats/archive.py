@@ -12,7 +12,7 @@ import sys
 import unicodedata
 from collections import Counter
 from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
@@ -89,15 +89,13 @@ class ArchiveWriter:
         self.losses = CvatLosses(label_map)
         self.items = 0
 
-    @contextmanager
-    def into(self, sink: Sink) -> Iterator[None]:
+    def into(self, sink: Sink) -> None:
         """Write to this sink, with lists of its own, which wait on the disk until `finish`."""
         folders, there = (layout.CLASS_MASKS, layout.INSTANCE_MASKS), sink.there
         # Most exports go to where no mask is, and then there is none to be removed.
         self._with_masks = [f for f in folders if there is not None and any(there.files(f))]
-        with SubsetLists() as self._lists:
-            self._sink = sink
-            yield
+        self._lists = SubsetLists()
+        self._sink = sink
 
     def add(self, entry: Entry, item: Item) -> None:
         """Write the masks of an item. Raises as `check`."""

@@ -147,7 +147,7 @@ class SemanticWriter:
     of single subsets; the others go by their meaning (`training.splits`). ``has_images``: whether
     the images are to be written, too; nnU-Net wants them as `pictures.rgb_png` makes them, and
     mmsegmentation all with one suffix. ``root``: where the tree will lie, if it is not the folder
-    of ``sink``. Leave the context after `finish`. Raises SegmaskExportError for labels that the
+    of ``sink``. Raises SegmaskExportError for labels that the
     layout cannot have.
     """
 
@@ -183,8 +183,8 @@ class SemanticWriter:
     def __enter__(self) -> SemanticWriter:
         return self
 
-    def __exit__(self, *details: object) -> None:
-        self._lists.__exit__(*details)
+    def __exit__(self, *_: object) -> None:
+        """Nothing waits."""
 
     def add(self, entry: Entry, item: Item, image: bytes | None = None) -> None:
         """Write the mask of an item, and its image if it is given.

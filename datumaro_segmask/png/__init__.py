@@ -1,12 +1,21 @@
 """Bytes of a PNG from and to the pixels of a mask; knows no labels, no files."""
 
-from . import deflate
-from .container import GRAY, GRAY_ALPHA, MAX_PIXELS, PALETTE, RGB, RGBA, Header, parse_header
+from .container import (
+    DEFLATE,
+    GRAY,
+    GRAY_ALPHA,
+    MAX_PIXELS,
+    PALETTE,
+    RGB,
+    RGBA,
+    Header,
+    parse_header,
+)
 from .read import MaskReader, block_rows
 from .write import Changes, Plane, encode_gray, encode_palette, encode_rgb
 
 __all__ = [
-    "GRAY", "GRAY_ALPHA", "MAX_PIXELS", "PALETTE", "RGB", "RGBA", "Changes", "Header",
-    "MaskReader", "Plane", "block_rows", "deflate", "encode_gray", "encode_palette", "encode_rgb",
+    "DEFLATE", "GRAY", "GRAY_ALPHA", "MAX_PIXELS", "PALETTE", "RGB", "RGBA", "Changes", "Header",
+    "MaskReader", "Plane", "block_rows", "encode_gray", "encode_palette", "encode_rgb",
     "parse_header",
 ]  # fmt: skip

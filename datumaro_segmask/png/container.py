@@ -15,7 +15,17 @@ from .. import signatures
 from ..arrays import Bytes, Size
 from ..errors import PngError, counted
 from ..options import MAX_PIXELS as MAX_PIXELS
-from . import deflate
+
+try:
+    from zlib_ng import zlib_ng as zlib
+
+    DEFLATE = "zlib-ng"
+except ImportError:  # the same bytes back, but slower
+    import zlib  # type: ignore[no-redef]
+
+    DEFLATE = "zlib"
+deflate = zlib
+_DeflateError: type[Exception] = deflate.error  # type: ignore[assignment]
 
 MAX_SIDE = 1_000_000
 """Most columns, and most rows: those of libpng, and so of OpenCV. A row is read at once."""
@@ -25,6 +35,7 @@ _INPUT_PIECE = 1 << 16  # compressed bytes handed to zlib at once
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _HEADER = struct.Struct(">IIBBBBB")
 GRAY, RGB, PALETTE, GRAY_ALPHA, RGBA = 0, 2, 3, 4, 6
+NONE, SUB, UP, PAETH = 0, 1, 2, 4  # filters
 CHANNELS = {GRAY: 1, RGB: 3, PALETTE: 1, GRAY_ALPHA: 2, RGBA: 4}
 _DEPTHS = {
     GRAY: (1, 2, 4, 8, 16),
@@ -209,7 +220,7 @@ class Inflater:
             at_end = not self._rest
             try:
                 part = self._inflate.decompress(self._rest, missing)
-            except deflate.error as error:
+            except _DeflateError as error:
                 raise self._broken(f"its compressed pixels are broken ({error})") from error
             self._rest = self._inflate.unconsumed_tail
             if not part and (at_end or self._inflate.eof):
@@ -228,7 +239,7 @@ class Inflater:
                 self._rest = self._inflate.unconsumed_tail
                 if not piece:
                     raise self._broken("its compressed pixels have no end")
-        except deflate.error as error:
+        except _DeflateError as error:
             raise self._broken(f"its compressed pixels are broken ({error})") from error
 
     def _broken(self, what: str) -> PngError:

@@ -9,7 +9,7 @@ Paeth, whose every byte depends on the one before).
 What comes out are *values*: the palette index or the gray value of each pixel, as it stands in
 the file, or for colours whatever integer the caller's ``number_of`` gives them. This is the one
 module that knows the order of channels in memory. Source: docs/format.md, section 3, and the PNG
-specification (third edition).
+specification (third edition), section 9 for the filters.
 """
 
 from __future__ import annotations
@@ -30,8 +30,88 @@ from ..arrays import (
     starts_of_runs,
 )
 from ..errors import PngError
-from .container import CHANNELS, MAX_PIXELS, REDRAW, RGB, Header, Inflater, parse_container
-from .filters import NONE, PAETH, SUB, UP, unfilter_any, unfilter_simple, unfilter_sub, unpack_bits
+from .container import (
+    CHANNELS,
+    GRAY,
+    MAX_PIXELS,
+    NONE,
+    PAETH,
+    REDRAW,
+    RGB,
+    RGBA,
+    SUB,
+    UP,
+    Header,
+    Inflater,
+    deflate,
+    parse_container,
+    write_png,
+)
+
+
+def _unfilter_sub(line: Bytes, step: int) -> Bytes:
+    """Unfilter one row: (bytes,), with ``step`` bytes from each to its left neighbour."""
+    plain: Bytes = np.add.accumulate(line.reshape(-1, step), axis=0, dtype=np.uint8)
+    return plain.ravel()
+
+
+def _unfilter_simple(lines: Bytes, above: Bytes | None, step: int) -> Bytes:
+    """Unfilter rows of None, Sub and Up. ``lines``: (rows, 1 + bytes), ``above``: (bytes,)."""
+    plain: Bytes = lines[:, 1:].copy()
+    filters = lines[:, 0]
+    for y in np.flatnonzero(filters == SUB).tolist():
+        plain[y] = _unfilter_sub(plain[y], step)
+    # A stretch of Up rows is one running sum down the columns, begun in the row above it.
+    up = np.flatnonzero(np.diff(filters == UP, prepend=False, append=False)).tolist()
+    for start, stop in zip(up[::2], up[1::2], strict=True):
+        if start:
+            np.add.accumulate(plain[start - 1 : stop], axis=0, out=plain[start - 1 : stop])
+        else:
+            if above is not None:
+                plain[0] += above
+            np.add.accumulate(plain[:stop], axis=0, out=plain[:stop])
+    return plain
+
+
+def _unfilter_any(lines: Bytes, above: Bytes | None, step: int) -> Bytes:
+    """Unfilter rows of any filter by handing them to OpenCV as an image of their own.
+
+    A filter knows bytes and the distance to the left neighbour, not what the bytes mean. So rows
+    of any kind can pose as one of the kinds that OpenCV gives back byte for byte.
+    """
+    rows, count = len(lines), lines.shape[1] - 1
+    depth, color_type, dtype = {
+        1: (8, GRAY, "u1"),
+        2: (16, GRAY, ">u2"),
+        3: (8, RGB, "u1"),
+        4: (8, RGBA, "u1"),
+        6: (16, RGB, ">u2"),
+        8: (16, RGBA, ">u2"),
+    }[step]
+    if above is not None:
+        lines = np.vstack([np.concatenate(([np.uint8(NONE)], above)), lines])
+    header = Header(count // step, len(lines), depth, color_type)
+    data = write_png(header, [_store(lines.tobytes())])
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if image is None:
+        raise AssertionError("OpenCV did not take rows that were checked before")
+    if image.ndim == 3:
+        image = image[..., [2, 1, 0, 3][: image.shape[2]]]  # from OpenCV's BGR(A)
+    plain: Bytes = np.ascontiguousarray(image.astype(dtype)).view(np.uint8)
+    return plain.reshape(len(lines), count)[-rows:]
+
+
+def _store(data: bytes) -> bytes:
+    stream = deflate.compressobj(0)
+    return stream.compress(data) + stream.flush()
+
+
+def _unpack_bits(plain: Bytes, depth: int) -> Bytes:
+    """Return samples of 1, 2 or 4 bits, the first in the highest bits, one a byte."""
+    shifts = np.arange(8 - depth, -1, -depth, dtype=np.uint8)
+    samples: Bytes = (plain[:, :, None] >> shifts) & np.uint8((1 << depth) - 1)
+    return samples.reshape(len(plain), -1)
+
 
 BLOCK_BYTES = 3 << 18  # of rows at a time: their arrays stay in the processor's caches
 
@@ -128,13 +208,13 @@ class MaskReader:
                 f"a row has the filter {highest}", self.where, "a filter from 0 to 4", REDRAW
             )
         if self._last_sub is not None:
-            self._above, self._last_sub = unfilter_sub(self._last_sub, self._step), None
+            self._above, self._last_sub = _unfilter_sub(self._last_sub, self._step), None
         if highest == NONE:
             plain = lines[:, 1:]
         elif highest <= UP:
-            plain = unfilter_simple(lines, self._above, self._step)
+            plain = _unfilter_simple(lines, self._above, self._step)
         else:
-            plain = unfilter_any(lines, self._above, self._step)
+            plain = _unfilter_any(lines, self._above, self._step)
         self._above = plain[-1].copy()
         return self._values(plain, width)
 
@@ -142,7 +222,7 @@ class MaskReader:
         """Turn unfiltered rows into values."""
         rows, header = len(plain), self.header
         if header.depth < 8:
-            return unpack_bits(plain, header.depth)[:, :width]
+            return _unpack_bits(plain, header.depth)[:, :width]
         if header.depth == 16:
             if not header.is_color:
                 words = np.ascontiguousarray(plain).view(">u2")

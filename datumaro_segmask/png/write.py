@@ -15,9 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..arrays import Bytes, IntArray, Size
-from . import deflate
-from .container import GRAY, PALETTE, RGB, Header, write_png
-from .filters import SUB, UP
+from .container import GRAY, PALETTE, RGB, SUB, UP, Header, deflate, write_png
 
 _BLOCK = 1 << 18  # bytes of filtered rows at a time: what a processor's cache holds
 _Z_RLE = 3  # strategy: runs of one byte are all that is looked for; the level then has no say

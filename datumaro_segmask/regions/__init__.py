@@ -1,10 +1,20 @@
 """Sets of pixels: runs, shapes, polygons, instances; knows no files."""
 
-from .components import split_components
-from .geometry import Bitmap, Ellipse, Geometry, Polygon, Rle, box, column_runs, overlap_of_boxes
 from .links import Link, Ways, link_rings, splice, ways_to_outlines
 from .outlines import WHERE_AND_FIX, Outlines, Ring, cut_at_columns, trace
-from .painting import Planes, Shape, paint
+from .painting import (
+    Bitmap,
+    Ellipse,
+    Geometry,
+    Planes,
+    Polygon,
+    Rle,
+    Shape,
+    box,
+    column_runs,
+    overlap_of_boxes,
+    paint,
+)
 from .polygons import (
     mask_to_polygons,
     polygons_to_rle,
@@ -13,7 +23,7 @@ from .polygons import (
     texts_to_polygons,
 )
 from .rle import covers, decode_box
-from .scan import Instance, Runs, Scanner, group_runs
+from .scan import Instance, Runs, Scanner, group_runs, split_components
 from .simplify import simplify_shared
 
 __all__ = [

@@ -4,15 +4,17 @@
 from the one above it. Those places, sorted by column, are the runs of the COCO run-length
 encoding, which goes down the columns. `group_runs` then makes the RLEs of all instances at once.
 So the cost is that of the pixels plus the runs, whatever the number of instances, and the memory
-that of one block plus the runs. Source: docs/format.md, section 4.
+that of one block plus the runs. `split_components` makes instances of masks that have none: of each
+mask in the window of its own box. Source: docs/format.md, section 4.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+import cv2
 import numpy as np
 from pycocotools import mask as mask_utils
 
@@ -27,6 +29,7 @@ from ..arrays import (
     starts_of_runs,
 )
 from ..errors import check_limit
+from .rle import decode_box
 
 MAX_RUNS = 1 << 24
 """Places of a mask where a value differs from the one above; some 150 bytes each are at work."""
@@ -201,3 +204,58 @@ class _Groups:
         counts[at], counts[at + 1] = gaps, self._end - self._begin
         counts[ends[rest > 0] - 1] = rest[rest > 0]
         return (counts[a:b] for a, b in pairwise([0, *ends.tolist()]))
+
+
+def split_components(
+    instances: Iterable[Instance],
+    height: int,
+    width: int,
+    *,
+    connectivity: int = 8,
+    min_area: int = 0,
+    first_number: int = 1,
+) -> list[Instance]:
+    """Return one instance for each connected component, numbered from ``first_number`` on.
+
+    ``height`` and ``width`` are those of the image, in pixels. With ``connectivity`` 8 pixels
+    that touch at a corner belong together, with 4 they do not. Components of fewer than
+    ``min_area`` pixels are left out. The order is that of the masks, and within each that of the
+    components' first pixels, row by row.
+    """
+    size = Size(height, width)
+    found: list[Instance] = []
+    for instance in instances:
+        if not instance.area:
+            continue
+        x, y, columns, rows = instance.bbox
+        window = np.ascontiguousarray(decode_box(instance.counts, instance.bbox, height))
+        count, labels = cv2.connectedComponents(window, connectivity=connectivity)
+        scanner = Scanner(rows, columns)
+        scanner.add(labels.astype(np.uint32))
+        runs = scanner.runs()
+        # From the columns of the window to those of the image: only the rows above differ.
+        column = runs.begin // rows
+        shift = (column + x) * height + y - column * rows
+        in_image = Runs(size, runs.begin + shift, runs.end + shift, runs.values)
+        numbers = _rank_by_first_pixel(runs.values[0], runs.begin, rows, columns)
+        parts = group_runs(in_image, numbers, np.where(numbers > 0, 0, -1))
+        assert len(parts) == count - 1
+        for part in parts:
+            if part.area >= min_area:
+                number = first_number + len(found)
+                found.append(Instance(instance.label, number, part.counts, part.area, part.bbox))
+    return found
+
+
+def _rank_by_first_pixel(numbers: IntArray, begin: IntArray, rows: int, columns: int) -> IntArray:
+    """Number components by their first pixels, row by row; 0 stays. OpenCV has an order of its own.
+
+    ``numbers``, ``begin``: (n,) the component of each run of a window and where it begins, as in
+    `Runs`.
+    """
+    column, row = np.divmod(begin, rows)
+    first = np.full(int(numbers.max()) + 1, rows * columns)
+    np.minimum.at(first, numbers, row * columns + column)
+    first[0] = -1
+    rank: IntArray = np.argsort(np.argsort(first))
+    return rank[numbers]

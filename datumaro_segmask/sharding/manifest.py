@@ -18,7 +18,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from functools import partial
+from operator import methodcaller
 from typing import IO, Any, TypeGuard
 
 from ..errors import SegmaskExportError
@@ -58,7 +58,7 @@ class ShardSink:
                 size = _fill(part, write)
                 self._check_run()
                 url = self._store.below(name)
-                self._store.demand("write it", url, partial(_put, part, url))
+                self._store.demand("write it", url, methodcaller("put_file", part, url))
                 return size
         path = os.path.join(self._out, name)
         folder, base = os.path.split(path)
@@ -109,7 +109,7 @@ class ShardSink:
         try:
             if self._store:
                 url = self._store.below(name)
-                data = self._store.ask("read it", url, partial(_cat, url))
+                data = self._store.ask("read it", url, methodcaller("cat_file", url))
                 if data is None:
                     return None
             else:
@@ -136,7 +136,7 @@ class ShardSink:
         """Return the names in a folder."""
         if self._store:
             url = self._store.below(folder)
-            found = self._store.ask("list it", url, partial(_ls, url)) or ()
+            found = self._store.ask("list it", url, methodcaller("ls", url, detail=False)) or ()
             return [name.rstrip("/").rpartition("/")[2] for name in found]
         path = os.path.join(self._out, folder)
         return os.listdir(path) if os.path.isdir(path) else []
@@ -146,7 +146,7 @@ class ShardSink:
         for name in names:
             if self._store:
                 url = self._store.below(name)
-                self._store.ask("remove it", url, partial(_rm, url))
+                self._store.ask("remove it", url, methodcaller("rm", url, recursive=True))
                 continue
             path = os.path.join(self._out, name)
             with suppress(FileNotFoundError):
@@ -270,22 +270,6 @@ def _are_counts(value: Any) -> TypeGuard[dict[str, int]]:
 
 def _is_count(value: Any) -> bool:
     return type(value) is int and value >= 0
-
-
-def _put(path: str, url: str, system: Any) -> None:
-    system.put_file(path, url)
-
-
-def _cat(url: str, system: Any) -> bytes:
-    return bytes(system.cat_file(url))
-
-
-def _ls(url: str, system: Any) -> list[str]:
-    return list(system.ls(url, detail=False))
-
-
-def _rm(url: str, system: Any) -> None:
-    system.rm(url, recursive=True)
 
 
 def _fill(path: str, write: Callable[[IO[bytes]], object]) -> int:

@@ -52,6 +52,7 @@ from ..storage import (
     open_plain,
     shown,
     unreadable,
+    whole,
 )
 from .table import FIELDS, KEY, NAMES, ROWS_AT_ONCE, Row
 
@@ -61,7 +62,6 @@ _SUFFIX = ".parquet"
 _AT_ONCE = 1 << 22  # bytes that are fetched of a file in a store
 
 T = TypeVar("T")
-S = TypeVar("S", bound=Sink)
 
 
 class MaskTable:
@@ -135,7 +135,7 @@ class MaskTable:
         check_options(CocoExportOptions, {"segmentation": segmentation}, EXPORT)
         out, classes, seen = os.fspath(out), Classes.of_label_map(self.label_map), Hashes()
         with (
-            sinking(FolderSink(out, record=record_of(out))) as sink,
+            whole(FolderSink(out, record=record_of(out))) as sink,
             CocoWriter(sink, classes, segmentation=segmentation) as writer,
         ):
             for entry, item in self:
@@ -160,7 +160,8 @@ class MaskTable:
         as_zip = out.lower().endswith(".zip")
         target: Sink = ZipSink(out) if as_zip else FolderSink(out)
         writer = ArchiveWriter(label_map)
-        with sinking(target) as sink, writer.into(sink):
+        with whole(target) as sink:
+            writer.into(sink)
             for entry, item in self:
                 writer.add(entry, item)
             writer.finish()
@@ -250,17 +251,6 @@ def _lie(what: str, where: str, expected: str) -> ArchiveError:
 
 def _of_labels(count: int) -> str:
     return f"one of the {counted(count, 'label')} of the table, counted from 0"
-
-
-@contextmanager
-def sinking(sink: S) -> Iterator[S]:
-    """Let all that is put into a sink take its place at the end, or nothing after an error."""
-    try:
-        yield sink
-        sink.finish()
-    except BaseException:
-        sink.abandon()
-        raise
 
 
 def _label_map_of(found: pa.Schema, place: str) -> LabelMap:
@@ -359,8 +349,4 @@ def _parquet_files(source: str) -> Iterator[tuple[str, Callable[[], IO[bytes]]]]
         names = [n for n in names if n.endswith(_SUFFIX) and not n.startswith((".", "_"))]
         paths = [os.path.join(source, name) for name in names]
     for path in paths:
-        yield path, partial(_open, path)
-
-
-def _open(path: str) -> IO[bytes]:
-    return open_plain(path)
+        yield path, partial(open_plain, path)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO, Any
 
 from ..archive import Item, Reader
 from ..errors import SegmaskImportError, StoreError
 from ..formats import ArchiveWriter, usual_places
-from ..storage import ZIP_DATE, layout
+from ..storage import OpenZip, layout, whole
 from .manifest import ShardSink
 from .parts import Part
 from .run import Found, Job
@@ -60,7 +59,8 @@ class ZipShards:
     def write(self, part: Part, reader: Reader, job: Job, target: ShardSink, found: Found) -> None:
         def write(file: IO[bytes]) -> None:
             writer = ArchiveWriter(reader.label_map)
-            with zipfile.ZipFile(file, "w") as archive, writer.into(_Members(archive)):
+            with whole(OpenZip(file)) as sink:
+                writer.into(sink)
                 for entry, item in reader.entries(part.entries):
                     files = _files_of(reader, item, writer) if isinstance(item, Item) else item
                     if isinstance(files, SegmaskImportError):
@@ -91,30 +91,3 @@ def _files_of(
     except SegmaskImportError as error:
         return error
     return files if item.stands_alone else {**files, **writer.class_mask(item)}
-
-
-class _Members:
-    """A sink for the members of a zip that is open, and that others close."""
-
-    def __init__(self, archive: zipfile.ZipFile) -> None:
-        self._archive = archive
-
-    @property
-    def there(self) -> None:
-        """Nothing: it is new."""
-
-    def put(self, name: str, data: bytes) -> None:
-        self._archive.writestr(zipfile.ZipInfo(name, ZIP_DATE), data)  # compressed already
-
-    def put_lines(self, name: str, lines: Iterable[str]) -> None:
-        text = "".join(f"{line}\n" for line in lines)
-        self._archive.writestr(zipfile.ZipInfo(name, ZIP_DATE), text, zipfile.ZIP_DEFLATED)
-
-    def discard(self, name: str) -> None:
-        """Do nothing: a zip begins empty."""
-
-    def finish(self) -> None:
-        """Do nothing."""
-
-    def abandon(self) -> None:
-        """Do nothing."""

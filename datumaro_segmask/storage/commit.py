@@ -28,23 +28,20 @@ from typing import IO
 
 from ..errors import ArchiveError, SegmaskExportError
 from . import layout
+from .disk import at, entries, flush_folder, is_link
 from .ids import Hashes
 from .journal import (
     JOURNAL,
     NEW,
     PUT,
     REMOVE,
-    at,
     clear_up,
     end,
-    entries,
-    flush_folder,
     lock_folder,
     not_replaceable,
 )
 from .lock import not_writable
-from .record import Aside, Record, Written
-from .tree import is_link
+from .record import Aside, Record, Recording, Written
 
 log = logging.getLogger(__name__)
 
@@ -92,7 +89,7 @@ class Commit:
             )
             self._record = None
             if record is not None:
-                self._record = record.begin(self.root, at(self._staging, NEW))
+                self._record = Recording(record, self.root, at(self._staging, NEW))
         except BaseException as error:
             if self._staging:
                 shutil.rmtree(self._staging, ignore_errors=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import heapq
+import os
 import tempfile
 import weakref
 from array import array
@@ -116,7 +117,7 @@ class StoredLists:
         self, reads: Mapping[str, Callable[[], Iterable[str]]], by_name: bool = False
     ) -> None:
         self._how = reads, by_name
-        self._file = _TextFile()  # one for all lists, as there may be thousands
+        self._file = TextFile()  # one for all lists, as there may be thousands
         self._lists = {
             name: StoredIds(self, name, self._file, _sorted(read()) if by_name else read())
             for name, read in reads.items()
@@ -140,7 +141,7 @@ class StoredLists:
 class StoredIds(Collection[str]):
     """The ids of one list, those that come again left out."""
 
-    def __init__(self, store: StoredLists, name: str, file: _TextFile, ids: Iterable[str]) -> None:
+    def __init__(self, store: StoredLists, name: str, file: TextFile, ids: Iterable[str]) -> None:
         self._from = store, name
         self._hashes = Hashes()
         self._file = file
@@ -167,7 +168,7 @@ class StoredIds(Collection[str]):
         return self._file.lines(self._start, self._stop)
 
 
-class _TextFile:
+class TextFile:
     """A temporary file of lines; it is gone with the last process that has it open.
 
     Forked processes and threads may read it at the same time: none moves a shared position.
@@ -179,7 +180,7 @@ class _TextFile:
 
     def append(self, lines: Iterable[str]) -> tuple[int, int]:
         """Write lines behind those that are there; return where they begin and end, in bytes."""
-        start = self._file.tell()
+        start = self._file.seek(0, os.SEEK_END)
         try:
             self._file.writelines(_encode(line) + b"\n" for line in lines)
             self._file.flush()
@@ -201,7 +202,7 @@ class _TextFile:
 def _sorted(ids: Iterable[str]) -> Iterator[str]:
     """Yield ids by name, of which only some are in memory at a time."""
     source = iter(ids)
-    file, runs = _TextFile(), []
+    file, runs = TextFile(), []
     while part := sorted(islice(source, _SORTED)):
         runs.append(file.append(part))
     return heapq.merge(*(file.lines(*run) for run in runs))

@@ -5,7 +5,7 @@ Lines of a journal are ``["remove", name]`` (a file or folder of the target goes
 step looks at what it finds, so a journal can be carried out, or undone, from wherever it stopped.
 
 A journal that lies there may be anybody's. `check` reads all of it, and looks at all that it would
-move, before the first step; and no step goes through a link (`tree`).
+move, before the first step; and no step goes through a link (`disk`).
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from functools import partial
 
 from ..errors import ArchiveError, SegmaskExportError
 from . import layout
+from .disk import Tree, at, entries, is_link
 from .lock import WriteLock
-from .tree import Tree, is_link
 
 JOURNAL = "journal"
 NEW, OLD = "new", "old"
@@ -223,30 +223,3 @@ def not_replaceable(what: str, path: str) -> SegmaskExportError:
         "a plain file, or nothing",
         "move it away, or export into another folder",
     )
-
-
-def at(*parts: str) -> str:
-    """Join paths, the last of which is a place in an archive."""
-    return os.path.join(*parts[:-1], *parts[-1].split("/"))
-
-
-def is_inside(path: str, root: str) -> bool:
-    """Tell whether a real path is ``root``, a real path too, or lies below it."""
-    return path == root or path.startswith(os.path.join(root, ""))
-
-
-def entries(folder: str) -> Iterator[os.DirEntry[str]]:
-    """Yield what a folder holds, one by one: there may be a million."""
-    with os.scandir(folder) as found:
-        yield from found
-
-
-def flush_folder(path: str) -> None:
-    """Wait until the names in a folder are on the disk."""
-    if os.name == "nt":  # which cannot open a folder, and keeps the order of its changes
-        return
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -14,7 +14,7 @@ from itertools import islice
 from .. import signatures
 from ..errors import ArchiveError, MissingFileError, StoreError, printable
 from . import layout
-from .plain import open_plain
+from .disk import open_plain
 
 COPY = "copy or export the archive again, it is damaged"
 

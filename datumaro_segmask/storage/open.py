@@ -15,7 +15,7 @@ from .journal import check, journaled, stagings
 from .no_archive import files_below, no_folder, nothing_here
 from .read import FolderStorage, Storage
 from .remote.archive import open_remote
-from .remote.patterns import has_pattern, matching
+from .remote.file import has_pattern, matching
 from .remote.store import is_url, shown
 from .zip.archive import FileSource, ZipStorage
 from .zip.directory import ZipDirectory

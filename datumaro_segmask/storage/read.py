@@ -22,6 +22,7 @@ import numpy as np
 
 from ..errors import UnsafePathError
 from . import layout
+from .disk import is_inside
 from .no_archive import gone, too_large, unreadable
 
 MAX_FILE_BYTES = 1 << 28
@@ -254,8 +255,7 @@ class FolderStorage(Storage):
             )
 
     def _is_inside(self, path: str) -> bool:
-        real = os.path.realpath(path)
-        return real == self._real_root or real.startswith(os.path.join(self._real_root, ""))
+        return is_inside(os.path.realpath(path), self._real_root)
 
 
 class _Listing:

@@ -24,10 +24,8 @@ from typing import IO, NamedTuple
 
 from ..errors import SegmaskExportError, counted
 from . import layout
+from .disk import at, is_link, open_plain
 from .ids import Hashes
-from .journal import at
-from .plain import open_plain
-from .tree import is_link
 
 log = logging.getLogger(__name__)
 
@@ -84,11 +82,6 @@ class Aside(NamedTuple):
         return self.size, self.crc
 
 
-def never(name: str) -> bool:
-    """Tell that no older version has written a file."""
-    return False
-
-
 @dataclass(frozen=True)
 class Record:
     """How the exports of a format into a folder know what they wrote.
@@ -99,12 +92,8 @@ class Record:
     """
 
     format: str
-    was_ours: Callable[[str], bool] = never
+    was_ours: Callable[[str], bool] = lambda _: False
     alone: str = ""
-
-    def begin(self, root: str, new: str) -> Recording:
-        """Begin an export into ``root``, whose files wait in ``new``."""
-        return Recording(self, root, new)
 
 
 def is_recorded(root: str, format: str) -> bool:
@@ -113,7 +102,7 @@ def is_recorded(root: str, format: str) -> bool:
 
 
 class Recording:
-    """The record of one export, while it goes on."""
+    """The record of one export into ``root``, while it goes on; its files wait in ``new``."""
 
     def __init__(self, record: Record, root: str, new: str) -> None:
         self._record, self._root, self._new = record, root, new

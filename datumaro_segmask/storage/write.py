@@ -7,26 +7,29 @@ from __future__ import annotations
 
 import os
 import secrets
-import tempfile
 import zipfile
 import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cached_property, partial
-from typing import IO, Protocol
+from typing import IO, Protocol, TypeVar
 
 from ..errors import SegmaskExportError
 from . import layout
 from .commit import Commit
-from .journal import entries, flush_folder, not_replaceable
+from .disk import entries, flush_folder
+from .ids import TextFile
+from .journal import not_replaceable
 from .lock import WriteLock, not_writable
 from .open import open_zip
-from .read import FolderStorage, Storage, read_at
+from .read import FolderStorage, Storage
 from .record import Aside, Record
 from .remote.store import shown, url_of
 from .zip.archive import ZipStorage
 from .zip.carry import carry_over, stub
+
+S = TypeVar("S", bound="Sink")
 
 ZIP_DATE = (1980, 1, 1, 0, 0, 0)  # the same dataset gives the same bytes, whenever
 
@@ -56,6 +59,17 @@ class Sink(Protocol):
 
     def abandon(self) -> None:
         """Leave everything as it was before."""
+
+
+@contextmanager
+def whole(sink: S) -> Iterator[S]:
+    """Let all that is put into a sink take its place at the end, or nothing after an error."""
+    try:
+        yield sink
+        sink.finish()
+    except BaseException:
+        sink.abandon()
+        raise
 
 
 def check_on_disk(path: str) -> None:
@@ -115,13 +129,11 @@ class FolderSink:
 
     @contextmanager
     def zip(self, name: str) -> Iterator[Sink]:
-        """Give a sink for a zip in the folder, to be finished here."""
-        part = _Zipped(self._commit.open(name))
-        try:
+        """Give a sink for a zip in the folder, which is finished at the end."""
+        file = self._commit.open(name)
+        with whole(OpenZip(file)) as part:
             yield part
-        except BaseException:
-            part.abandon()
-            raise
+        file.close()
 
     def discard(self, name: str) -> None:
         self._commit.remove(name)
@@ -137,8 +149,11 @@ class FolderSink:
         self._commit.cancel()
 
 
-class _Zipped:
-    """Writes the files of an archive into a zip that is open, below the folder ``root`` of it."""
+class OpenZip:
+    """Writes the files of an archive into a file, as a zip, below the folder ``root`` of it.
+
+    Whoever opened the file closes it, if all is well.
+    """
 
     def __init__(self, file: IO[bytes], root: str = "") -> None:
         self._file = file
@@ -169,7 +184,6 @@ class _Zipped:
 
     def finish(self) -> None:
         self._archive.close()
-        self._file.close()
 
     def abandon(self) -> None:
         with suppress(OSError, ValueError):  # a full disk takes no directory either
@@ -180,7 +194,7 @@ class _Zipped:
             self._file.close()
 
 
-class ZipSink(_Zipped):
+class ZipSink(OpenZip):
     """Writes an archive into a zip, which gets its name when it is finished and on the disk.
 
     With ``update`` it changes the zip that lies there: files that are neither written nor discarded
@@ -253,21 +267,14 @@ _BUFFERED = 1 << 14  # lines of all lists together, before they go to the disk
 class SubsetLists:
     """The ids of each subset, kept on the disk while the export goes on: there may be millions.
 
-    All lists lie in one file without a name, as there may be thousands of subsets, and as nothing
-    is to be left behind by a process that is killed.
+    All lists lie in one file, as there may be thousands of subsets.
     """
 
     def __init__(self) -> None:
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115  # as long as this lives
-        self._pieces: dict[str, list[tuple[int, int]]] = {}  # of each list, where and how long
+        self._file = TextFile()
+        self._pieces: dict[str, list[tuple[int, int]]] = {}  # of each list, from where to where
         self._lines: defaultdict[str, list[str]] = defaultdict(list)
         self._count = 0
-
-    def __enter__(self) -> SubsetLists:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
 
     def add(self, subset: str, line: str) -> None:
         """Append a line to the list of a subset."""
@@ -290,14 +297,11 @@ class SubsetLists:
     def lines(self, subset: str) -> Iterator[str]:
         """Yield the lines of the list of a subset."""
         self._flush()
-        for start, size in self._pieces.get(subset, ()):
-            yield from read_at(self._file, start, size).decode().split("\n")
+        for piece in self._pieces.get(subset, ()):
+            yield from self._file.lines(*piece)
 
     def _flush(self) -> None:
         for subset, lines in self._lines.items():
-            data = "\n".join(lines).encode()
-            self._pieces[subset].append((self._file.seek(0, os.SEEK_END), len(data)))
-            self._file.write(data)
-        self._file.flush()
+            self._pieces[subset].append(self._file.append(lines))
         self._lines.clear()
         self._count = 0

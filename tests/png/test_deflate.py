@@ -13,9 +13,9 @@ CODE = """
 import sys
 if sys.argv[1] == "zlib":
     sys.modules["zlib_ng"] = None  # as if it were not installed
-from datumaro_segmask.png import deflate
+from datumaro_segmask.png import DEFLATE
 from datumaro_segmask.plugin.base import SegmaskBase
-print(deflate.NAME)
+print(DEFLATE)
 items = SegmaskBase(sys.argv[2])
 print([(i.id, a.label, a.group, a.get_area()) for i in items for a in i.annotations])
 """

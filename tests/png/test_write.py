@@ -20,12 +20,12 @@ from datumaro_segmask.colors import number_to_color, pack
 from datumaro_segmask.png import (
     Changes,
     Plane,
-    deflate,
     encode_gray,
     encode_palette,
     encode_rgb,
 )
 from datumaro_segmask.png import write as png_write
+from datumaro_segmask.png.container import deflate
 
 from ..archives import chunk, filtered, header, packed, png_of
 

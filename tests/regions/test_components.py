@@ -12,8 +12,7 @@ from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 from pycocotools import mask as mask_utils
 
-from datumaro_segmask.regions.components import split_components
-from datumaro_segmask.regions.scan import Instance
+from datumaro_segmask.regions.scan import Instance, split_components
 
 from ..archives import picture, plane
 

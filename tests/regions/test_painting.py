@@ -26,7 +26,7 @@ from datumaro_segmask.regions import (
     box,
     paint,
 )
-from datumaro_segmask.regions.geometry import FARTHEST
+from datumaro_segmask.regions.painting import FARTHEST
 
 Pixels = NDArray[Any]
 BACKGROUND = 7

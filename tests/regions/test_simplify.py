@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 
-from datumaro_segmask.regions import chords
+from datumaro_segmask.regions import simplify
 from datumaro_segmask.regions.outlines import Ring
 from datumaro_segmask.regions.polygons import mask_to_polygons
 from datumaro_segmask.regions.simplify import simplify_shared
@@ -247,7 +247,7 @@ def test_arguments_are_left_alone() -> None:
 def test_what_ends_long_searches_keeps_the_promises(
     name: str, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(chords, name, 0)
+    monkeypatch.setattr(simplify, name, 0)
     labels = noise(seed)
     assert_fills_frame(simplified(labels, 2.0), *labels.shape)
 
@@ -257,7 +257,7 @@ def test_ending_a_search_early_costs_corners(name: str, monkeypatch: pytest.Monk
     """Which is why the searches are free at first."""
     maps = [noise(seed) for seed in range(20)]
     free = sum(vertices(simplified(labels, 2.0)) for labels in maps)
-    monkeypatch.setattr(chords, name, 0)
+    monkeypatch.setattr(simplify, name, 0)
     assert sum(vertices(simplified(labels, 2.0)) for labels in maps) > free
 
 
@@ -266,8 +266,8 @@ def test_long_searches_end(monkeypatch: pytest.MonkeyPatch) -> None:
     teeth = 300
     tooth = [(0, 1)] * 6 + [(1, 0)] * 2 + [(0, -1)] * 6 + [(1, 0)] * 2
     points = np.cumsum([(0, 0), *tooth * teeth], axis=0)
-    ended = chords.keep_corners(points, np.array([0]), 1.0)
-    monkeypatch.setattr(chords, "_FREE_ROUNDS", 2 * teeth)
-    patient = chords.keep_corners(points, np.array([0]), 1.0)
+    ended = simplify._kept_corners(points, np.array([0]), 1.0)
+    monkeypatch.setattr(simplify, "_FREE_ROUNDS", 2 * teeth)
+    patient = simplify._kept_corners(points, np.array([0]), 1.0)
     # Chords that were halved on the way keep more than the corners of the teeth.
     assert ended.sum() > patient.sum() >= 4 * teeth

@@ -497,10 +497,10 @@ def test_many_subsets_need_few_open_files() -> None:
     there = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 100
     resource.setrlimit(resource.RLIMIT_NOFILE, (there + 20, hard))
     try:
-        with SubsetLists() as lists:
-            for number in range(300):
-                lists.add(f"s{number}", str(number))
-            found = {name: list(lines) for name, lines in lists.texts().items()}
+        lists = SubsetLists()
+        for number in range(300):
+            lists.add(f"s{number}", str(number))
+        found = {name: list(lines) for name, lines in lists.texts().items()}
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert found == {f"ImageSets/Segmentation/s{n}.txt": [str(n)] for n in range(300)}
@@ -508,12 +508,12 @@ def test_many_subsets_need_few_open_files() -> None:
 
 def test_lists_go_to_the_disk_while_they_grow(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(write, "_BUFFERED", 10)
-    with SubsetLists() as lists:
-        for number in range(25):
-            lists.add("s", str(number))
-        waiting = sum(map(len, lists._lines.values()))
-        assert waiting == 5
-        assert list(lists.texts()["ImageSets/Segmentation/s.txt"]) == [str(n) for n in range(25)]
+    lists = SubsetLists()
+    for number in range(25):
+        lists.add("s", str(number))
+    waiting = sum(map(len, lists._lines.values()))
+    assert waiting == 5
+    assert list(lists.texts()["ImageSets/Segmentation/s.txt"]) == [str(n) for n in range(25)]
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="counts open files by /proc")
@@ -532,10 +532,10 @@ def test_a_killed_export_leaves_nothing_among_the_temporary_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    with SubsetLists() as lists:
-        lists.add("s", "a")
-        assert list(lists.texts()["ImageSets/Segmentation/s.txt"]) == ["a"]  # it is on the disk
-        assert os.listdir(tmp_path) == []
+    lists = SubsetLists()
+    lists.add("s", "a")
+    assert list(lists.texts()["ImageSets/Segmentation/s.txt"]) == ["a"]  # it is on the disk
+    assert os.listdir(tmp_path) == []
 
 
 def test_only_what_was_written_is_flushed(

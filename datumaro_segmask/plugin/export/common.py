@@ -76,8 +76,7 @@ class WholeExporter(FormatCli, Exporter):
     def _report_annotation(self, item: DatasetItem, error: UnpaintableError) -> None:
         report_annotation(self._ctx.error_policy, error, item)
 
-    def _end(self, sink: Sink) -> None:
-        """Add what Datumaro keeps beside every dataset, and let all get into its place."""
+    def _put_meta(self, sink: Sink) -> None:
+        """Add what Datumaro keeps beside every dataset."""
         for name, data in meta_files(self).items():
             sink.put(name, data)
-        sink.finish()

@@ -20,7 +20,17 @@ from ...errors import SegmaskExportError, counted
 from ...formats import ArchiveWriter, Standing
 from ...options import COLOR, SegmaskExportOptions
 from ...regions import paint
-from ...storage import Entry, FolderSink, FolderStorage, Listing, Sink, Storage, ZipSink, plan_save
+from ...storage import (
+    Entry,
+    FolderSink,
+    FolderStorage,
+    Listing,
+    Sink,
+    Storage,
+    ZipSink,
+    plan_save,
+    whole,
+)
 from ..annotations import in_paint_order, is_stuff, is_thin_object, is_unknown, paint_annotations
 from ..host import known_archive, remember_archive
 from ..importer import NAME
@@ -84,16 +94,16 @@ class SegmaskExporter(WholeExporter):
     def write_to(self, target: ExportTarget, *, replace: bool = False) -> None:
         """Export to this very target; with ``replace`` nothing of an archive there stays."""
         place, dataset = target.place, self._extractor
-        sink: Sink
+        made: Sink
         if place.is_zip:
-            sink = ZipSink(place.path, update=target.in_place)
+            made = ZipSink(place.path, update=target.in_place)
         else:
-            sink = FolderSink(place.path, replace=replace)
+            made = FolderSink(place.path, replace=replace)
         known = known_archive(dataset) if target.in_place else None
         if known is not None and known.place != place.path:
             known = None
         self._remembers = isinstance(dataset, Dataset) and not dataset.is_stream
-        try:
+        with whole(made) as sink:
             saves = target.in_place and self._remembers
             before = None
             if saves and sink.there is not None:
@@ -103,19 +113,16 @@ class SegmaskExporter(WholeExporter):
                     self._labels = ExportLabels(before.label_map, (*labels,))
                     self._writer = ArchiveWriter(before.label_map)
             self._pictures = self._make_pictures(sink.there, target.in_place, saves, known)
-            with self._writer.into(sink):
-                if before is not None:
-                    self._save(sink, before, known)
-                else:
-                    for item in self._items("Exporting masks"):
-                        self._export(item, sink)
-                    if known is not None and sink.there is not None:
-                        self._keep_unread(sink.there, known)
-                    self._writer.finish()
-                self._end(sink)
-        except BaseException:
-            sink.abandon()
-            raise
+            self._writer.into(sink)
+            if before is not None:
+                self._save(sink, before, known)
+            else:
+                for item in self._items("Exporting masks"):
+                    self._export(item, sink)
+                if known is not None and sink.there is not None:
+                    self._keep_unread(sink.there, known)
+                self._writer.finish()
+            self._put_meta(sink)
         if isinstance(dataset, Dataset) and self._remembers:
             pictures = self._pictures.relocate(place)
             reading = {} if known is None else known.reading
@@ -129,21 +136,17 @@ class SegmaskExporter(WholeExporter):
         """Export to zips of so many items each, which get into the folder together."""
         self._check_shards()
         self._pictures = self._make_pictures(None, False, False, None)
-        sink = FolderSink(self._save_dir)
-        try:
+        with whole(FolderSink(self._save_dir)) as sink:
             for name in filter(_SHARD.fullmatch, os.listdir(sink.root)):
                 sink.discard(name)
             shards = _in_shards(self._items("Exporting masks"), self._shard_items)
             for number, items in enumerate(shards):
-                with sink.zip(shard_name(number)) as shard, self._writer.into(shard):
+                with sink.zip(shard_name(number)) as shard:
+                    self._writer.into(shard)
                     for item in items:
                         self._export(item, shard)
                     self._writer.finish()
-                    self._end(shard)
-            sink.finish()
-        except BaseException:
-            sink.abandon()
-            raise
+                    self._put_meta(shard)
         self._writer.log_losses(for_cvat=True)
 
     def _check_shards(self) -> None:

@@ -14,7 +14,7 @@ from ...errors import SegmaskExportError, counted
 from ...formats import log_left_out
 from ...formats.lines import Coder
 from ...options import TrainingOptions
-from ...storage import Aside, Entry, FolderSink, Record
+from ...storage import Aside, Entry, FolderSink, Record, whole
 from ..export.common import WholeExporter
 from ..items import ObjectMaker, classes_of
 from ..media import upright_image
@@ -73,16 +73,12 @@ class TrainingExporter(WholeExporter):
         self._make: Make = ObjectMaker(self._classes, chosen.stuff).item
 
     def _apply_impl(self) -> None:
-        sink = FolderSink(self._save_dir, record=self._record())
-        try:
+        with whole(FolderSink(self._save_dir, record=self._record())) as sink:
             with self._make_writer(sink) as writer, closing(self._done(writer, sink)) as all_done:
                 for done in all_done:
                     self._write(done, writer)
                 writer.finish()
-            self._end(sink)
-        except BaseException:
-            sink.abandon()
-            raise
+            self._put_meta(sink)
         log_left_out(self._left_out + writer.left_out)
         if self._turned:
             log.warning(

@@ -21,7 +21,7 @@ from ..no_archive import too_large, unreadable
 from ..read import MAX_FILE_BYTES, Entry, Storage, image_rank
 from ..zip.archive import ZipStorage
 from ..zip.directory import ZipDirectory
-from .file import RemoteFile, find_file, info_of, list_of
+from .file import RemoteFile, find_file
 from .store import Range, Store
 
 _HEAD = 1 << 14  # bytes of an image that most likely hold its size
@@ -40,7 +40,7 @@ class RemoteFolder(Storage):
         self._list()
 
     def _list(self) -> None:
-        top = _listed(self._store, self._root)
+        top = self._store.entries(self._root)
         folders = {self._name(path) for path in _folders_of(top)}
         self._folders = sorted(folders)
         for info in top:
@@ -59,7 +59,7 @@ class RemoteFolder(Storage):
         for folder in self._folders:
             if folder.startswith(layout.STAGING):
                 path = self._path(folder)
-                for info in _listed(self._store, path):
+                for info in self._store.entries(path):
                     if layout.is_journal(self._name(info["name"])):
                         raise ArchiveError(
                             "the folder was copied when an export into it had been cut short",
@@ -135,7 +135,7 @@ class RemoteFolder(Storage):
     def _check_there(self, name: str, error: MissingFileError) -> None:
         """Raise StoreError if not only this file is gone, but the folder of the layout, too."""
         top = self._path(name.partition("/")[0])
-        if self._store.ask("look for it", top, partial(info_of, top)) is None:
+        if self._store.info(top) is None:
             raise StoreError(*error.args) from error
 
     def open(self, name: str, limit: int | None = None) -> AbstractContextManager[IO[bytes]]:
@@ -162,7 +162,7 @@ class RemoteFolder(Storage):
         if self._root == self._store.root.rstrip("/"):  # what is above was not given to us
             return None
         path = f"{self._root.rpartition('/')[0]}/{name}"
-        found = self._store.ask("look for it", path, partial(info_of, path))
+        found = self._store.info(path)
         return None if found is None else self._store.place_of(path)
 
     def other_files(self) -> Iterator[str]:
@@ -196,8 +196,7 @@ def _files_below(store: Store, path: str) -> Iterator[dict[str, Any]]:
         infos, folders, seen = [], [path], set[str]()
         while folders:
             folder = folders.pop()
-            listed = store.ask if folder == path else store.demand
-            entries = listed("list", folder, partial(list_of, folder)) or []
+            entries = store.entries(folder, must_be_there=folder != path)
             infos += [info for info in entries if info["type"] == "file"]
             seen.add(folder)
             folders += [below for below in _folders_of(entries) if below not in seen]
@@ -232,7 +231,7 @@ def open_remote(url: str, only_root: OnlyRoot) -> Storage:
     zips = [name for name in names if name.lower().endswith(".zip") and "/" not in name]
     if not roots and len(zips) == 1:
         return _open_zip(store, f"{path}/{zips[0]}", only_root)
-    found = None if roots else store.ask("look for it", path, partial(info_of, path))
+    found = None if roots else store.info(path)
     if found is not None and found["type"] == "file":
         return _open_zip(store, path, only_root)
     return RemoteFolder(store, only_root(roots, store.place, names, False))
@@ -245,10 +244,6 @@ def _open_zip(store: Store, path: str, only_root: OnlyRoot) -> Storage:
     return ZipStorage(file, directory, only_root(directory.roots, file.place, names, True))
 
 
-def _listed(store: Store, path: str) -> list[dict[str, Any]]:
-    return store.ask("list", path, partial(list_of, path)) or []
-
-
 def _folders_of(entries: Iterable[dict[str, Any]]) -> list[str]:
     return [entry["name"].rstrip("/") for entry in entries if entry["type"] == "directory"]
 
@@ -258,7 +253,7 @@ def _has(store: Store, folders: Iterable[str], mark: str) -> bool:
     head, _, rest = mark.partition("/")
     for folder in folders:
         if folder.rpartition("/")[2] == head:
-            return not rest or _has(store, _folders_of(_listed(store, folder)), rest)
+            return not rest or _has(store, _folders_of(store.entries(folder)), rest)
     return False
 
 
@@ -271,7 +266,7 @@ def _look_around(store: Store, path: str) -> tuple[list[str], list[str]]:
     for _ in range(layout.MAX_DEPTH + 1):
         found, below = [], []
         for folder in level[:_MOST_FOLDERS]:
-            entries = _listed(store, folder)
+            entries = store.entries(folder)
             folders = _folders_of(entries)
             if any(_has(store, folders, mark) for mark in layout.MARKS):
                 found.append(folder)

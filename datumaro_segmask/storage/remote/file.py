@@ -1,19 +1,22 @@
-"""One file far away, read in parts: a zip, a table, the head of a picture."""
+"""Files far away: which a folder has, or a pattern fits, and one that is read in parts."""
 
 from __future__ import annotations
 
+import glob
 import io
 import os
 import tempfile
 import weakref
 from collections.abc import Callable, Iterable, Iterator
+from fnmatch import fnmatchcase
 from functools import partial
 from typing import IO, Any
+from urllib.parse import unquote
 
 from ...errors import ArchiveError, MissingFileError, StoreError
 from ..no_archive import unreadable
 from ..read import Entry, read_at
-from .store import Store
+from .store import Store, without_query
 
 _CACHED_AT_ONCE = 1 << 23
 
@@ -108,21 +111,9 @@ class _Stream(io.RawIOBase):
         return size
 
 
-def info_of(path: str, system: Any) -> dict[str, Any]:
-    """Return what a file system of fsspec knows of a path: its ``name``, ``type`` and ``size``."""
-    info: dict[str, Any] = system.info(path)
-    return info
-
-
-def list_of(path: str, system: Any) -> list[dict[str, Any]]:
-    """Return what it knows of all that is right in a folder."""
-    infos: list[dict[str, Any]] = system.ls(path, detail=True)
-    return infos
-
-
 def find_file(store: Store, path: str) -> RemoteFile:
     """Return the file at a path of a store. Raises SegmaskImportError where there is none."""
-    info = store.ask("learn its size", path, partial(info_of, path))
+    info = store.info(path, "learn its size")
     if info is None:
         raise unreadable("there is no such file", store.place_of(path))
     if info.get("size") is None:
@@ -144,10 +135,59 @@ def files_at(url: str, suffix: str) -> list[RemoteFile]:
     store = Store(url)
     path = store.root.rstrip("/")
     is_named = path.partition("?")[0].endswith(suffix)
-    entries = () if is_named else store.ask("list it", path, partial(list_of, path))
-    found = [e["name"] for e in entries or () if e["type"] == "file"]
+    entries = [] if is_named else store.entries(path, "list it")
+    found = [e["name"] for e in entries if e["type"] == "file"]
     found = [p for p in found if p.endswith(suffix) and p.rpartition("/")[2][0] not in "._"]
     if not found:
-        info = store.ask("look for it", path, partial(info_of, path))
+        info = store.info(path)
         found = [path] if info is not None and info["type"] == "file" else []
     return [find_file(store, path) for path in sorted(found)]
+
+
+def has_pattern(url: str) -> bool:
+    """Tell whether a URL is a pattern: with ``*``, ``?``, ``[…]``, ``**`` as `glob` has them.
+
+    The question mark of a query is none.
+    """
+    return glob.has_magic(without_query(url).partition("://")[2])
+
+
+def matching(url: str) -> list[str]:
+    """Return the URLs of what a pattern fits. Raises SegmaskImportError.
+
+    fsspec's own ``glob`` leaves out what it cannot list, so folders are listed one by one here.
+    """
+    store = Store(url)
+    is_web = store.root.startswith(("http://", "https://"))
+    begin, *parts = store.root.split("/")
+    level = [begin]
+    for number, part in enumerate(parts, 1):
+        if not glob.has_magic(part):
+            level = [f"{path}/{part}" for path in level]
+        elif part == "**":
+            level = _with_all_below(store, level)
+        else:
+            names = [entry["name"].rstrip("/") for path in level for entry in store.entries(path)]
+            level = [name for name in names if _fits(name, part, is_web)]
+        if number == len(parts):
+            level = [p for p in level if store.info(p)]
+    return store.ask("name it", store.root, partial(_urls, level)) or []
+
+
+def _fits(path: str, part: str, is_web: bool) -> bool:
+    name = path.rpartition("/")[2]
+    name = unquote(name) if is_web else name
+    return fnmatchcase(name, part) and (part.startswith(".") or not name.startswith("."))
+
+
+def _with_all_below(store: Store, level: list[str]) -> list[str]:
+    found: list[str] = []
+    while level:
+        found += level
+        entries = [entry for path in level for entry in store.entries(path)]
+        level = [e["name"].rstrip("/") for e in entries if e["type"] == "directory"]
+    return found
+
+
+def _urls(paths: list[str], system: Any) -> list[str]:
+    return [system.unstrip_protocol(path) for path in paths]

@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from operator import methodcaller
 from typing import Any, TypeAlias, TypeVar, cast
 
 from ..read import Entry
@@ -116,6 +117,17 @@ class Store:
     def demand(self, what: str, path: str, call: Callable[[Any], T]) -> T:
         """Return the same as `ask`, but where there is nothing at ``path`` raise an error."""
         return cast(T, self._try(what, path, call, may_be_gone=False))
+
+    def info(self, path: str, what: str = "look for it") -> dict[str, Any] | None:
+        """Return what is known of a path, its ``name``, ``type`` and ``size``; None of nothing."""
+        return self.ask(what, path, methodcaller("info", path))
+
+    def entries(
+        self, path: str, what: str = "list", *, must_be_there: bool = False
+    ) -> list[dict[str, Any]]:
+        """Return what is known of all that is right in a folder; nothing if it is not there."""
+        asked = self.demand if must_be_there else self.ask
+        return asked(what, path, methodcaller("ls", path, detail=True)) or []
 
     def _try(self, what: str, path: str, call: Callable[[Any], T], may_be_gone: bool) -> T | None:
         for attempt in range(self._attempts):

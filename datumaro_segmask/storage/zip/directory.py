@@ -15,7 +15,6 @@ from ...arrays import starts_of_runs
 from ...errors import ArchiveError
 from .. import layout
 from ..ids import Index
-from .code_pages import find_encoding
 from .records import (
     END,
     END_64,
@@ -23,6 +22,7 @@ from .records import (
     ByteSource,
     Record,
     find_directory,
+    find_encoding,
     read_names,
     read_raw_records,
     read_record,

@@ -1,8 +1,8 @@
-"""Folders below a root, each entered from the one above it, and none of them through a link.
+"""Files and folders on the disk: what is touched there is neither a link nor a pipe.
 
-Where the system has directory descriptors, a folder that was found real is the one that files are
-moved in, whatever somebody puts in its place meanwhile. Windows has none: there each folder on the
-way is looked at first.
+Of a `Tree`, each folder is entered from the one above it. Where the system has directory
+descriptors, a folder that was found real is the one that files are moved in, whatever somebody
+puts in its place meanwhile. Windows has none: there each folder on the way is looked at first.
 """
 
 from __future__ import annotations
@@ -161,3 +161,42 @@ def is_link(status: os.stat_result) -> bool:
     """Tell whether what the system says is of a link, or of what Windows has for one."""
     tags = (getattr(stat, "IO_REPARSE_TAG_MOUNT_POINT", 0xA0000003), 0xA000000C)
     return stat.S_ISLNK(status.st_mode) or getattr(status, "st_reparse_tag", 0) in tags
+
+
+_PLAIN = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+
+
+def open_plain(path: str) -> IO[bytes]:
+    """Open a plain file, or a link to one, to read it; raises OSError for all else."""
+    descriptor = os.open(path, _PLAIN)  # waits for no pipe
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "it is no file", path)
+    return open(descriptor, "rb")
+
+
+def at(*parts: str) -> str:
+    """Join paths, the last of which is a place in an archive."""
+    return os.path.join(*parts[:-1], *parts[-1].split("/"))
+
+
+def is_inside(path: str, root: str) -> bool:
+    """Tell whether a real path is ``root``, a real path too, or lies below it."""
+    return path == root or path.startswith(os.path.join(root, ""))
+
+
+def entries(folder: str) -> Iterator[os.DirEntry[str]]:
+    """Yield what a folder holds, one by one: there may be a million."""
+    with os.scandir(folder) as found:
+        yield from found
+
+
+def flush_folder(path: str) -> None:
+    """Wait until the names in a folder are on the disk."""
+    if os.name == "nt":  # which cannot open a folder, and keeps the order of its changes
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
