@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -14,7 +14,7 @@ import yaml
 from ..archive import Item, LabelMap
 from ..errors import SegmaskExportError, as_typed, counted, numbered, printable
 from ..regions import Instance
-from ..storage import Aside, Entry, FolderSink, Sink, layout
+from ..storage import Aside, Entry, FolderSink, Hashes, Sink, layout
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +24,7 @@ OF_BACKGROUND = "instances of what is the background in another archive"
 OF_UNKNOWN = "pixels of which nobody said what they are, and which no object can have"
 _SLASH = "__"  # stands for one in flat names
 WITHOUT_IMAGE = "images that the dataset does not have"
+TWICE_IN_A_SPLIT = "items that several subsets of one split have, with the same masks and picture"
 _problem_of_subset = lru_cache(maxsize=64)(layout.problem_of_new_subset)  # there are few of them
 
 
@@ -86,6 +87,42 @@ def two_in_one_split(entry: Entry, split: str) -> SegmaskExportError:
         "an id of its own for every image of a split",
         "rename the items, for instance with 'datum transform -t rename'",
     )
+
+
+class Places:
+    """What lies where in an export: an item may come again, but no other one of its id.
+
+    So it is where subsets become one split, of which one had the items of the others, too.
+    """
+
+    def __init__(self) -> None:
+        self._taken = Hashes()
+
+    def take(self, folder: str, name: str, content: Hashable) -> bool | None:
+        """Return whether the place is free; if not, False for the same ``content``, else None."""
+        place, whole = hash((folder, name)), hash((folder, name, content))
+        if place in self._taken:
+            return False if whole in self._taken else None
+        self._taken.add(place)
+        self._taken.add(whole)
+        return True
+
+    def is_new(self, entry: Entry, folder: str, content: Hashable, left_out: Counter[str]) -> bool:
+        """Return whether an item is new in its folder; count it if it came before.
+
+        Raises SegmaskExportError for another one of its id.
+        """
+        is_free = self.take(folder, entry[0], content)
+        if is_free is None:
+            raise two_in_one_split(entry, folder)
+        if not is_free:
+            left_out[TWICE_IN_A_SPLIT] += 1
+        return is_free
+
+
+def content_of(image: bytes | Aside | None) -> Hashable:
+    """Return what tells a picture from another one."""
+    return image.content if isinstance(image, Aside) else image
 
 
 def flat_name(item_id: str) -> str:

@@ -32,7 +32,15 @@ from .coco import (
     listed,
     temporary,
 )
-from .common import WITHOUT_IMAGE, WITHOUT_SIZE, Classes, file_name_of, put_image
+from .common import (
+    WITHOUT_IMAGE,
+    WITHOUT_SIZE,
+    Classes,
+    Places,
+    content_of,
+    file_name_of,
+    put_image,
+)
 from .planes import plane_of
 
 NAME = "panoptic_segments"
@@ -86,6 +94,7 @@ class PanopticWriter:
         self._has_images = has_images
         self._texts: dict[str, _Text] = {}
         self._source_ids = SourceIds()
+        self._places = Places()
         self._things: set[int] = set()
         self._images = 0
         self.left_out: Counter[str] = Counter()
@@ -98,7 +107,10 @@ class PanopticWriter:
             text.close()
 
     def add(self, entry: Entry, item: Item, image: bytes | None = None) -> None:
-        """Write the PNG of an item, and its image if it is given."""
+        """Write the PNG of an item, and its image if it is given.
+
+        Raises SegmaskExportError for another item of an id that its subset has already.
+        """
         self.put(entry, self.coder.code(item, self.left_out), image)
 
     def put(
@@ -116,6 +128,9 @@ class PanopticWriter:
         if coded is None:
             return
         item_id, subset = entry
+        content = coded.png, content_of(image)
+        if not self._places.is_new(entry, subset, content, self.left_out):
+            return
         place = f"{IMAGES}/{subset}/{coded.file_name}"
         if image is not None:
             put_image(self._sink, place, image)

@@ -407,10 +407,15 @@ def test_yolo_takes_a_lone_subset_of_any_name_for_training(tmp_path: Path) -> No
     assert 'train: "images/trainval"' in (folder / "data.yaml").read_text()
 
 
-def test_yolo_refuses_one_id_twice_in_a_split(tmp_path: Path) -> None:
-    source = dataset([item(subset="default"), item(subset="train")])
+def test_yolo_refuses_another_item_of_one_id_in_a_split(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    items = [item(mask("1000 0000"), subset=subset) for subset in ("default", "train")]
+    export(dataset(items), tmp_path / "same", "yolo_segments")
+    assert "1 item that several subsets of one split have" in caplog.text
+    items[1] = item(mask("0100 0000"), subset="train")
     with pytest.raises(DatasetExportError, match="both are in the split 'train'"):
-        export(source, tmp_path / "out", "yolo_segments")
+        export(dataset(items), tmp_path / "other", "yolo_segments")
 
 
 def test_yolo_has_no_crowds(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -257,11 +257,12 @@ class Pictures:
             )
         # An archive that is saved over is whole in itself, a folder as a zip: what the dataset has
         # in memory, or of elsewhere, is nowhere else once the dataset is opened again.
+        picture = None
         if self._save_media or (has_data and self._writes_new):
-            return self._encode(item, self._find_ext(item))
-        if has_new_masks and not self._in_place:
+            picture = self._encode(item, self._find_ext(item))
+        if picture is None and has_new_masks and not self._in_place:
             self._check_fit(item)
-        return None
+        return picture
 
     def write(self, item: DatasetItem, picture: Picture | None, sink: Sink) -> None:
         """Put the picture of an item where it belongs, and discard those that it replaces."""
