@@ -24,7 +24,7 @@ By what one wants:
 * polygons for masks, in any dataset: [transforms](#datumaro_segmask.plugin.transforms)
 * polygons for arrays, without Datumaro: [polygons](#datumaro_segmask.regions.polygons)
 * an archive without Datumaro: [open_archive](#datumaro_segmask.archive.lists.open_archive),
-  [Reader](#datumaro_segmask.archive.reader.Reader)
+  [Reader](#datumaro_segmask.archive.item.Reader)
 * what can go wrong: [errors](#datumaro_segmask.errors)
 * the format where no start-up file is read: [register](#datumaro_segmask.register)
 """

@@ -123,6 +123,14 @@ def ranges(begins: IntArray | int, lengths: IntArray) -> IntArray:
     return numbers
 
 
+def sums_by_value(values: IntArray, amounts: IntArray) -> tuple[IntArray, IntArray]:
+    """Return the values that there are, sorted, and the sum of the amounts that stand at each."""
+    found, at = np.unique(values, return_inverse=True)
+    sums = np.zeros(found.size, np.int64)
+    np.add.at(sums, at.ravel(), amounts)
+    return found, sums
+
+
 def running_sums(values: IntArray, starts: IntArray) -> IntArray:
     """Return the sums of ``values`` (n,) so far, beginning anew in each run: (n,)."""
     sums: IntArray = values.cumsum()

@@ -15,13 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .archive import Item, Reader
-from .arrays import turn
+from .arrays import Size, turn
 from .colors import Rgb, voc_color
 from .errors import ArchiveError
 from .regions import Instance, decode_box
 from .rules import open_archive
 from .storage import Storage
-from .training import decode
+from .training import decode, stack_of
 
 try:
     import polars as pl
@@ -77,16 +77,10 @@ class InstanceMasks:
 
     def __init__(self, instances: Sequence[Instance], height: int, width: int) -> None:
         self._instances = instances
-        self._size = height, width
+        self._size = Size(height, width)
 
     def __call__(self) -> NDArray[np.bool_]:
-        masks = np.zeros((len(self._instances), *self._size), bool)
-        for mask, instance in zip(masks, self._instances, strict=True):
-            x, y, width, height = instance.bbox
-            if instance.area:
-                box = decode_box(instance.counts, instance.bbox, self._size[0])
-                mask[y : y + height, x : x + width] = box
-        return masks
+        return stack_of(self._instances, self._size)
 
 
 class SegmaskMaskConverter(ForwardMaskAnnotationConverter):

@@ -17,7 +17,7 @@ from .files import (
     right_place,
     several_images,
 )
-from .item import Item, Scan, unknown_of, usual_masks
+from .item import Item, Reader, Scan, unknown_of, usual_masks
 from .labelmap import (
     BACKGROUND,
     MAX_LABELS,
@@ -42,7 +42,6 @@ from .lists import (
     read_label_map_file,
     unlisted_items,
 )
-from .reader import Reader
 from .subset_lists import text_of
 from .undeclared import nearest, remedy_of
 

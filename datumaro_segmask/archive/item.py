@@ -1,31 +1,34 @@
 """The items of an archive, without Datumaro, one at a time.
 
-`read_item` and `scan_item` are plain functions of values that can be pickled, so that a loop, a
-thread or another process may call them alike. Source: docs/format.md, sections 3 and 4.
+Who reads any is handed a `Reader`: where the files of an item lie, and what their pixels mean, is
+known here and below. `read_item` and `scan_item` are plain functions of values that can be pickled,
+so that a loop, a thread or another process may call them alike. Source: docs/format.md, sections 3
+and 4.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TypeAlias
 
 import numpy as np
 
-from ..arrays import BoolArray, IntArray, Size, Values
+from ..arrays import BoolArray, IntArray, Size, Values, sums_by_value
 from ..colors import color_to_number
 from ..errors import (
     PngError,
     Report,
     SegmaskImportError,
+    StoreError,
     UndeclaredColorError,
     reporting,
     stop,
 )
-from ..png import MaskReader, block_rows
+from ..png import MAX_PIXELS, MaskReader, block_rows
 from ..regions import Instance, Runs, Scanner, group_runs
-from ..storage import Storage, layout
+from ..storage import Entry, Storage, layout
 from .class_lookup import BY_INDEX, NOTHING, UNKNOWN, ClassLookup, numbers_of
 from .files import (
     ImageHead,
@@ -36,6 +39,7 @@ from .files import (
     has_colored_masks,
     read_image_head,
 )
+from .labelmap import LabelMap
 
 _Pixels: TypeAlias = tuple[Runs, IntArray, IntArray, str | None]
 Explain: TypeAlias = Callable[[], UndeclaredColorError]
@@ -51,10 +55,10 @@ class Item:
     ``size`` is height and width in pixels, None where neither a mask nor an image tells it.
     ``image`` is the place of the image in the archive. ``instances`` is empty for an item without
     masks; those of an item without a class mask have no label. What is unknown is the last of them,
-    if it is kept. ``way`` is how the class mask was
-    read, one of `meaning.WAYS`, None where it is blank or not there. ``turn`` is the orientation
-    (EXIF's, 1 to 8) in which the image lies as its masks do, None where it notes none.
-    ``class_mask`` and ``instance_mask`` are their places in the archive, None where there is none.
+    if it is kept. ``way`` is how the class mask was read, one of `class_lookup.WAYS`, None where it
+    is blank or not there. ``turn`` is the orientation (EXIF's, 1 to 8) in which the image lies as
+    its masks do, None where it notes none. ``class_mask`` and ``instance_mask`` are their places in
+    the archive, None where there is none.
     ``stands_alone`` is False for a blank gray class mask whose meaning the other masks decide.
     """
 
@@ -81,7 +85,7 @@ class Scan:
     ``class_mask`` and ``instance_mask`` are their places in the archive, or where they would be.
     ``runs`` cover the image down its columns (`regions.scan`), None where there is no mask. Of each
     run, ``values`` is what the class mask has there (see `ClassLookup`), ``labels`` the position of
-    the label or `meaning.NOTHING`, and ``numbers`` the instance number or 0.
+    the label or `class_lookup.NOTHING`, and ``numbers`` the instance number or 0.
     """
 
     item_id: str
@@ -137,9 +141,7 @@ class Scan:
 
     def _count(self, values: IntArray) -> dict[int, int]:
         assert self.runs is not None
-        found, of_run = np.unique(values, return_inverse=True)
-        pixels = np.zeros(found.size, np.int64)
-        np.add.at(pixels, of_run.ravel(), self.runs.end - self.runs.begin)
+        found, pixels = sums_by_value(values, self.runs.end - self.runs.begin)
         return dict(zip(found.tolist(), pixels.tolist(), strict=True))
 
     def item(self) -> Item:
@@ -325,3 +327,57 @@ def _blocks(
 def usual_masks(item_id: str) -> tuple[str, str]:
     """Return where an archive has the class mask and the instance mask of an item."""
     return layout.class_mask(item_id), layout.instance_mask(item_id)
+
+
+class Reader:
+    """Reads the items of one archive, one at a time, and keeps none; can be pickled.
+
+    ``keep_background`` makes the background a label like any other, ``ignore_index`` is a value of
+    gray class masks that means "no annotation", ``max_pixels`` the largest mask that is read.
+    ``keep_unknown`` makes a region of it, and of VOC's void, see `ClassLookup`. Raises ValueError
+    for an ``ignore_index`` that no mask can have.
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        label_map: LabelMap,
+        *,
+        keep_background: bool = False,
+        ignore_index: int | None = None,
+        keep_unknown: bool = False,
+        max_pixels: int = MAX_PIXELS,
+    ) -> None:
+        self.storage = storage
+        self.label_map = label_map
+        self.lookup = ClassLookup(label_map, keep_background, ignore_index, keep_unknown)
+        self.max_pixels = max_pixels
+
+    def read(self, item_id: str) -> Item:
+        """Read the masks of one item, and where its image is. Raises as `read_item`."""
+        return read_item(self.storage, self.lookup, item_id, self.max_pixels)
+
+    def scan(self, item_id: str, report: Report = stop) -> Scan:
+        """Read the files of one item, each once. What is wrong with them goes to ``report``."""
+        return scan_item(self.storage, self.lookup, item_id, self.max_pixels, report)
+
+    def entries(
+        self, entries: Iterable[Entry]
+    ) -> Iterator[tuple[Entry, Item | SegmaskImportError]]:
+        """Yield each of these items, or the error of one that cannot be read.
+
+        A store that does not answer is no fault of an item: StoreError is raised.
+        """
+        for entry in self.storage.prefetch(entries):
+            try:
+                item = self.read(entry[0])
+            except StoreError:
+                raise
+            except SegmaskImportError as error:
+                yield entry, error
+            else:
+                yield entry, item
+
+    def image(self, item: Item) -> bytes | None:
+        """Return the file of an item's image, None if it has none. Raises SegmaskImportError."""
+        return None if item.image is None else self.storage.read(item.image)

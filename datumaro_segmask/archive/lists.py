@@ -32,8 +32,8 @@ from .files import (
     passed_folders,
     right_place,
 )
+from .item import Reader
 from .labelmap import LabelMap, parse_label_map, voc_label_map
-from .reader import Reader
 from .subset_lists import parse_subset_list, why_no_list
 
 MAX_LABEL_MAP_BYTES = 1 << 24

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from .. import colors
-from ..arrays import IntArray
+from ..arrays import IntArray, sums_by_value
 from ..errors import (
     UndeclaredColorError,
     check_limit,
@@ -200,11 +200,9 @@ def count_values(data: bytes, where: str, max_pixels: int) -> tuple[dict[int, in
 
 def _joined(parts: list[tuple[IntArray, IntArray]], where: str) -> tuple[IntArray, IntArray]:
     """Add up the numbers of equal values. A photograph that poses as a mask has a million."""
-    values, at = np.unique(np.concatenate([part for part, _ in parts]), return_inverse=True)
+    values, totals = sums_by_value(*map(np.concatenate, zip(*parts, strict=True)))
     remedy = "check that this is a mask, and not a photograph or noise"
     check_limit(values.size, MAX_VALUES, "colours", where, remedy)
-    totals = np.zeros(values.size, np.int64)
-    np.add.at(totals, at.ravel(), np.concatenate([pixels for _, pixels in parts]))
     return values, totals
 
 

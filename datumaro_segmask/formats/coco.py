@@ -11,7 +11,7 @@ import json
 import os
 import tempfile
 from array import array
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import chain
@@ -25,7 +25,7 @@ from ..arrays import Size
 from ..errors import EXPORT, check_options
 from ..options import POLYGONS, CocoExportOptions
 from ..regions import Instance, Ring, texts_to_polygons
-from ..storage import Aside, Entry, FolderSink, Hashes, Record, Sink, layout, open_plain
+from ..storage import Aside, Entry, Hashes, Record, Sink, layout, open_plain
 from ..training import simplified
 from .common import (
     WITHOUT_IMAGE,
@@ -43,8 +43,6 @@ ANNOTATIONS, IMAGES = "annotations", "images"
 """The folders of the files."""
 
 
-_HEAD = '{"info":{"description":"datumaro-segmask, coco_segments"},'
-"""How every file begins that is written here."""
 encode = json.JSONEncoder(separators=(",", ":")).encode
 
 
@@ -68,7 +66,7 @@ class CocoCoder:
         self._classes = classes
         self._segmentation = segmentation
         self._tolerance = tolerance
-        self.lines = ObjectLines(_trace, partial(_lines_of, segmentation))
+        self.lines = ObjectLines(trace, partial(lines_of_objects, segmentation=segmentation))
 
     def code(self, item: Item, left_out: Counter[str]) -> CocoImage | None:
         if item.size is None:
@@ -112,7 +110,7 @@ class CocoWriter:
         self._has_images = has_images
         self._file_of = file_of
         self._next_id = first_id
-        self._texts: dict[str, CocoText] = {}
+        self._texts: defaultdict[str, CocoText] = defaultdict(CocoText)
         self._source_ids = SourceIds()  # of the images
         self._places = Places()
         self.left_out: Counter[str] = Counter()
@@ -161,17 +159,14 @@ class CocoWriter:
         if not self._places.is_new(entry, entry[1], content, self.left_out):
             return
         place = f"{IMAGES}/{entry[1]}/{file_name}"
-        if image is not None:
-            put_image(self._sink, place, image)
-        elif self._has_images:
+        put_image(self._sink, place, image, self._has_images)
+        if image is None and self._has_images:
             self.left_out[WITHOUT_IMAGE] += 1
-        elif isinstance(self._sink, FolderSink):
-            self._sink.keep(place)  # the one that an earlier export wrote
         self.images += 1
         number = self.images if image_id is None else image_id
         source, text, first_id = (
             self._source_ids.take(source_id),
-            self._text(entry[1]),
+            self._texts[entry[1]],
             self._next_id,
         )
         text.add_image(number, file_name, size, source)
@@ -185,18 +180,13 @@ class CocoWriter:
         """Write the files; without items one of the subset ``empty``."""
         self.coder.lines.flush()
         if not self._texts and empty is not None:
-            self._text(empty)  # what makes it a dataset
+            self._texts[empty]  # what makes it a dataset
         categories = list(zip(self._classes.names, self._classes.parents, strict=True))
         first_id = 1
         for subset, text in self._texts.items():
             lines = text.lines(categories, first_id if self._source_ids.are_unique else None)
             self._sink.put_lines(self._file_of(subset), lines)
             first_id += text.annotations
-
-    def _text(self, subset: str) -> CocoText:
-        if subset not in self._texts:
-            self._texts[subset] = CocoText()
-        return self._texts[subset]
 
 
 class SourceIds:
@@ -237,17 +227,6 @@ def make_images_folder(out: str) -> None:
     os.makedirs(os.path.join(out, IMAGES), exist_ok=True)
 
 
-def annotation_lines(
-    objects: Sequence[Instance], size: Size, image_id: int, first_id: int, segmentation: str
-) -> Iterator[str]:
-    """Yield the JSON of each object of an image, numbered from ``first_id`` on.
-
-    ``segmentation``: see `CocoExportOptions`; crowds have an RLE in both, as in COCO itself.
-    ``area`` is the number of pixels, ``bbox`` the smallest box around them.
-    """
-    return numbered(lines_of_objects(objects, size, segmentation), image_id, first_id)
-
-
 def numbered(lines: Iterable[str], image_id: int, first_id: int) -> Iterator[str]:
     """Yield the JSON of objects of an image, of which the lines have all but the two ids."""
     for number, line in enumerate(lines, first_id):
@@ -257,12 +236,14 @@ def numbered(lines: Iterable[str], image_id: int, first_id: int) -> Iterator[str
 def lines_of_objects(
     objects: Sequence[Instance],
     size: Size,
+    rings: Sequence[Sequence[Ring]],
     segmentation: str,
-    rings: Sequence[Sequence[Ring]] | None = None,
 ) -> Iterator[str]:
-    """Yield what `numbered` takes. ``rings``: of each of `traced_texts`, if they are known."""
-    if rings is None:
-        rings = _trace(traced_texts(objects, segmentation), size)
+    """Yield what `numbered` takes. ``rings``: of each of `traced_texts`.
+
+    ``segmentation``: see `CocoExportOptions`; crowds have an RLE in both, as in COCO itself.
+    ``area`` is the number of pixels, ``bbox`` the smallest box around them.
+    """
     texts = _segmentations(objects, size, segmentation, rings)
     for instance, text in zip(objects, texts, strict=True):
         assert instance.label is not None
@@ -274,13 +255,8 @@ def lines_of_objects(
         )
 
 
-def _lines_of(
-    segmentation: str, objects: Sequence[Instance], size: Size, rings: Sequence[Sequence[Ring]]
-) -> Iterator[str]:
-    return lines_of_objects(objects, size, segmentation, rings)
-
-
-def _trace(texts: Sequence[bytes], size: Size) -> list[list[Ring]]:
+def trace(texts: Sequence[bytes], size: Size) -> list[list[Ring]]:
+    """Return the polygons of each mask."""
     return texts_to_polygons(texts, *size)
 
 
@@ -317,37 +293,78 @@ def image_line(image_id: int, file_name: str, size: Size) -> str:
     return encode(image)
 
 
-class CocoText:
-    """The text of one file, of lines that come image by image and lie on the disk until then."""
+class StoredLines:
+    """The lines of images and of what is on them, which lie on the disk until all have come.
+
+    24 bytes of memory an image, where images have ids in the source.
+    """
 
     def __init__(self) -> None:
-        self._images, self._annotations = temporary(), temporary()
+        self._images = tempfile.TemporaryFile()  # noqa: SIM115  # as long as this lives
+        self._annotations = tempfile.TemporaryFile()  # noqa: SIM115
+        self._ids = array("q")  # of each image: its id in the source,
+        self._begins = array("q"), array("q")  # where its line begins, and its annotations
+
+    def put_image(self, line: str, source_id: int | None) -> None:
+        """Append an image. ``source_id``: its id where it comes from, of all images or of none."""
+        if source_id is not None:
+            self._ids.append(source_id)
+            self._begins[0].append(self._images.tell())
+        self._images.write(f"{line}\n".encode())
+
+    def put_annotations(self, lines: Iterable[str], source_id: int | None) -> None:
+        """Append what is on the image that comes next."""
+        if source_id is not None:
+            self._begins[1].append(self._annotations.tell())
+        self._annotations.write("".join(f"{line}\n" for line in lines).encode())
+
+    def as_it_came(self) -> tuple[Iterator[str], Iterator[str]]:
+        """Return the lines of the images and those of the annotations."""
+        return _lines_of(self._images), _lines_of(self._annotations)
+
+    def as_in_source(self) -> tuple[Iterator[str], Iterator[tuple[int, str]]]:
+        """Return the images with their ids in the source, in the order of these; the annotations.
+
+        Of these, each with the id of its image in the source.
+        """
+        images = self._by_id(self._images, self._begins[0])
+        annotations = self._by_id(self._annotations, self._begins[1])
+        lines = (f'{{"id":{number},{line.split(",", 1)[1]}' for number, line in images)
+        return lines, annotations
+
+    def _by_id(self, file: IO[bytes], begins: Sequence[int]) -> Iterator[tuple[int, str]]:
+        places = np.array(begins, np.int64)
+        ends = np.append(places[1:], file.seek(0, os.SEEK_END))
+        for i in np.argsort(self._ids, kind="stable").tolist():
+            file.seek(places[i])
+            text = file.read(ends[i] - places[i]).decode()
+            yield from ((self._ids[i], line) for line in text.split("\n")[:-1])
+
+    def close(self) -> None:
+        """Forget all that was added."""
+        self._images.close()
+        self._annotations.close()
+
+
+class CocoText(StoredLines):
+    """The text of one file, of images and objects that come image by image."""
+
+    def __init__(self) -> None:
+        super().__init__()
         self.annotations = 0
-        self._marks = array("q")  # of each image: its id in the source, and where its line begins
-        self._begins = array("q")  # of each image: where its annotations begin
 
     def add_image(
         self, image_id: int, file_name: str, size: Size, source_id: int | None = None
     ) -> None:
-        """Append an image.
-
-        ``file_name`` is the place of the image below the folder of the images. ``source_id`` is its
-        id where it comes from, which `lines` can give it again if all have one. 24 bytes of memory
-        an image.
-        """
-        if source_id is not None:
-            self._marks.extend((source_id, self._images.tell()))
-        self._images.write(f"{image_line(image_id, file_name, size)}\n".encode())
+        """Append an image; ``file_name`` is its place below the folder of the images."""
+        self.put_image(image_line(image_id, file_name, size), source_id)
 
     def add_objects(
         self, image_id: int, first_id: int, lines: Sequence[str], source_id: int | None = None
     ) -> None:
         """Append what is on the image that comes next, numbered from ``first_id`` on."""
-        if source_id is not None:
-            self._begins.append(self._annotations.tell())
         self.annotations += len(lines)
-        text = "".join(f"{line}\n" for line in numbered(lines, image_id, first_id))
-        self._annotations.write(text.encode())
+        self.put_annotations(numbered(lines, image_id, first_id), source_id)
 
     def lines(
         self, categories: Sequence[tuple[str, str]], first_id: int | None = None
@@ -357,39 +374,37 @@ class CocoText:
         With ``first_id`` the images have their ids in the source, in the order of these, and the
         annotations are numbered anew from there on.
         """
-        images, annotations = lines_of(self._images), lines_of(self._annotations)
+        images, annotations = self.as_it_came()
         if first_id is not None:
-            images, annotations = self._as_in_source(first_id)
-        entries = [
+            images, lines = self.as_in_source()
+            annotations = (
+                f'{{"id":{number},"image_id":{image_id},{line.split(",", 2)[2]}'
+                for number, (image_id, line) in enumerate(lines, first_id)
+            )
+        entries = (
             encode({"id": number, "name": name, "supercategory": above})
             for number, (name, above) in enumerate(categories, 1)
-        ]
-        yield f'{_HEAD}"licenses":[],'
-        yield '"categories":['
-        yield from listed(iter(entries))
-        yield '],"images":['
-        yield from listed(images)
-        yield '],"annotations":['
-        yield from listed(annotations)
-        yield "]}"
-
-    def _as_in_source(self, first_id: int) -> tuple[Iterator[str], Iterator[str]]:
-        ids, begins = self._marks[::2], self._marks[1::2]
-        images = (
-            f'{{"id":{image_id},{line.split(",", 1)[1]}'
-            for image_id, line in lines_by_id(self._images, ids, begins)
         )
-        lines = lines_by_id(self._annotations, ids, self._begins)
-        annotations = (
-            f'{{"id":{number},"image_id":{image_id},{line.split(",", 2)[2]}'
-            for number, (image_id, line) in enumerate(lines, first_id)
-        )
-        return images, annotations
+        return json_of(NAME, entries, images, annotations)
 
-    def close(self) -> None:
-        """Forget all that was added."""
-        self._images.close()
-        self._annotations.close()
+
+def json_of(
+    name: str, categories: Iterator[str], images: Iterator[str], annotations: Iterator[str]
+) -> Iterator[str]:
+    """Yield the lines of a file of the format ``name``, of the JSON of all that is in it."""
+    yield f'{_head(name)}"licenses":[],'
+    yield '"categories":['
+    yield from _listed(categories)
+    yield '],"images":['
+    yield from _listed(images)
+    yield '],"annotations":['
+    yield from _listed(annotations)
+    yield "]}"
+
+
+def _head(name: str) -> str:
+    """Return how every file of a format begins that is written here."""
+    return f'{{"info":{{"description":"datumaro-segmask, {name}"}},'
 
 
 def own_texts(root: str) -> Iterator[str]:
@@ -407,33 +422,18 @@ def own_texts(root: str) -> Iterator[str]:
 def _is_own(path: str) -> bool:
     try:
         with open_plain(path) as file:
-            return file.read(len(_HEAD)) == _HEAD.encode()
+            head = _head(NAME).encode()
+            return file.read(len(head)) == head
     except OSError:
         return False
 
 
-def temporary() -> IO[bytes]:
-    return tempfile.TemporaryFile()
-
-
-def lines_of(file: IO[bytes]) -> Iterator[str]:
+def _lines_of(file: IO[bytes]) -> Iterator[str]:
     file.seek(0)
     return (line.decode().removesuffix("\n") for line in file)
 
 
-def lines_by_id(
-    file: IO[bytes], ids: Sequence[int], begins: Sequence[int]
-) -> Iterator[tuple[int, str]]:
-    """Yield each line with the id of its image, by these; ``begins``: where its lines begin."""
-    places = np.array(begins, np.int64)
-    ends = np.append(places[1:], file.seek(0, os.SEEK_END))
-    for i in np.argsort(ids, kind="stable").tolist():
-        file.seek(places[i])
-        text = file.read(ends[i] - places[i]).decode()
-        yield from ((ids[i], line) for line in text.split("\n")[:-1])
-
-
-def listed(entries: Iterator[str]) -> Iterator[str]:
+def _listed(entries: Iterator[str]) -> Iterator[str]:
     """Yield entries with a comma behind all but the last."""
     before = next(entries, None)
     for entry in chain(entries, [None]):

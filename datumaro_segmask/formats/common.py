@@ -5,11 +5,9 @@ from __future__ import annotations
 import logging
 import zlib
 from collections import Counter
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-
-import yaml
 
 from ..archive import Item, LabelMap
 from ..errors import SegmaskExportError, as_typed, counted, numbered, printable
@@ -163,13 +161,18 @@ def file_name_of(item: Item) -> str:
     return (item.image or layout.image(item.item_id, ".jpg")).removeprefix(f"{layout.IMAGES}/")
 
 
-def put_image(sink: Sink, place: str, image: bytes | Aside) -> None:
-    """Write the file of an image, of which another process may have written the bytes."""
-    if isinstance(image, Aside):
-        assert isinstance(sink, FolderSink)
-        sink.take(place, image)
-    else:
+def put_image(sink: Sink, place: str, image: bytes | Aside | None, has_images: bool) -> None:
+    """Write the file of an image, of which another process may have written the bytes.
+
+    ``has_images``: images were to be written; else the file stays that an earlier export wrote.
+    """
+    if isinstance(image, bytes):
         sink.put(place, image)
+    elif isinstance(sink, FolderSink):
+        if image is not None:
+            sink.take(place, image)
+        elif not has_images:
+            sink.keep(place)
 
 
 class Missing:
@@ -185,13 +188,10 @@ class Missing:
         self, sink: FolderSink, place: str, image: bytes | Aside | None, has_images: bool
     ) -> None:
         """Write a picture, or note that there is none; ``has_images`` as for `say`."""
-        if image is not None:
-            put_image(sink, place, image)
-            return
-        self._count += 1
-        self._named += [place] if len(self._named) < self._SHOWN else []
-        if not has_images:
-            sink.keep(place)  # the one that an earlier export wrote
+        put_image(sink, place, image, has_images)
+        if image is None:
+            self._count += 1
+            self._named += [place] if len(self._named) < self._SHOWN else []
 
     def say(self, root: str, *, has_images: bool) -> None:
         """Log once what is missing below ``root``; ``has_images``: images were to be written."""
@@ -210,35 +210,3 @@ def log_left_out(left_out: Counter[str]) -> None:
     for what, count in sorted(left_out.items()):
         if count:
             log.warning("Left out of the export: %s.", as_typed(numbered(count, what)))
-
-
-class _Quoted(str):
-    """A text that is written in quotes."""
-
-    __slots__ = ()
-
-
-class _Dumper(yaml.SafeDumper):
-    pass
-
-
-_Dumper.add_representer(
-    _Quoted,
-    lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", str(text), style='"'),
-)
-
-
-def yaml_text(value: Mapping[str, object]) -> str:
-    """Return YAML whose texts are in quotes, because YAML 1.1 and 1.2 take others for numbers."""
-
-    def quoted(part: object) -> object:
-        if isinstance(part, str):
-            return _Quoted(part)
-        if isinstance(part, Mapping):
-            return {key: quoted(inner) for key, inner in part.items()}
-        return [*map(quoted, part)] if isinstance(part, list) else part
-
-    text: str = yaml.dump(
-        quoted(value), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=float("inf")
-    )
-    return text.rstrip("\n")

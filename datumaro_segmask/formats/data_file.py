@@ -9,10 +9,11 @@ import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
+import yaml
+
 from ..errors import as_typed, printable
 from ..storage import FolderSink, open_plain
 from ..training import TEST, TRAIN, VAL, Splits
-from .common import yaml_text
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +63,7 @@ def data_file(
     about: dict[str, object] = {"path": path}
     about |= {split: own[0] if len(own) == 1 else [*own] for split, own in splits.items()}
     about |= {**more, "names": dict(enumerate(names))}
-    yield yaml_text(about)
+    yield _yaml_text(about)
 
 
 def has_own_data_file(root: str, name: str) -> bool:
@@ -130,3 +131,35 @@ def _say_what_is_odd(splits: Splits) -> None:
 
 def _listed(subsets: Sequence[str]) -> str:
     return printable(", ".join(map(repr, subsets)))
+
+
+class _Quoted(str):
+    """A text that is written in quotes."""
+
+    __slots__ = ()
+
+
+class _Dumper(yaml.SafeDumper):
+    pass
+
+
+_Dumper.add_representer(
+    _Quoted,
+    lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", str(text), style='"'),
+)
+
+
+def _yaml_text(value: Mapping[str, object]) -> str:
+    """Return YAML whose texts are in quotes, because YAML 1.1 and 1.2 take others for numbers."""
+
+    def quoted(part: object) -> object:
+        if isinstance(part, str):
+            return _Quoted(part)
+        if isinstance(part, Mapping):
+            return {key: quoted(inner) for key, inner in part.items()}
+        return [*map(quoted, part)] if isinstance(part, list) else part
+
+    text: str = yaml.dump(
+        quoted(value), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=float("inf")
+    )
+    return text.rstrip("\n")

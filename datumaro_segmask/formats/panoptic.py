@@ -9,8 +9,7 @@ https://cocodataset.org/#format-data, "Panoptic Segmentation".
 from __future__ import annotations
 
 import zlib
-from array import array
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -20,18 +19,9 @@ from numpy.typing import NDArray
 
 from ..archive import Item
 from ..arrays import Size
-from ..regions import Instance
+from ..regions import Instance, runs_of_texts
 from ..storage import Aside, Entry, FolderSink, Record, layout
-from .coco import (
-    IMAGES,
-    SourceIds,
-    encode,
-    image_line,
-    lines_by_id,
-    lines_of,
-    listed,
-    temporary,
-)
+from .coco import IMAGES, SourceIds, StoredLines, encode, image_line, json_of
 from .common import (
     WITHOUT_IMAGE,
     WITHOUT_SIZE,
@@ -41,7 +31,6 @@ from .common import (
     file_name_of,
     put_image,
 )
-from .planes import plane_of
 
 NAME = "panoptic_segments"
 ANNOTATIONS = "annotations"
@@ -71,7 +60,7 @@ class PanopticCoder:
         known = [one for one in item.instances if not one.is_unknown]  # the others are void, 0
         segments = self._classes.objects(known, left_out)
         numbers = _numbers(item.item_id, len(segments))
-        ids = plane_of([one.counts for one in segments], numbers, item.size)
+        ids = _plane_of([one.counts for one in segments], numbers, item.size)
         things = {one.label for one in segments if one.number and one.label is not None}
         info = [*segments_info(segments, numbers)]
         return PanopticImage(file_name_of(item), item.size, id_png(ids), info, things)
@@ -92,7 +81,7 @@ class PanopticWriter:
         self._classes = classes
         self.coder = PanopticCoder(classes)
         self._has_images = has_images
-        self._texts: dict[str, _Text] = {}
+        self._texts: defaultdict[str, StoredLines] = defaultdict(StoredLines)
         self._source_ids = SourceIds()
         self._places = Places()
         self._things: set[int] = set()
@@ -132,12 +121,9 @@ class PanopticWriter:
         if not self._places.is_new(entry, subset, content, self.left_out):
             return
         place = f"{IMAGES}/{subset}/{coded.file_name}"
-        if image is not None:
-            put_image(self._sink, place, image)
-        elif self._has_images:
+        put_image(self._sink, place, image, self._has_images)
+        if image is None and self._has_images:
             self.left_out[WITHOUT_IMAGE] += 1
-        else:
-            self._sink.keep(place)  # the one that an earlier export wrote
         self._sink.put(f"{ANNOTATIONS}/panoptic_{subset}/{item_id}.png", coded.png)
         self._images += 1
         self._things |= coded.things
@@ -146,22 +132,24 @@ class PanopticWriter:
             "file_name": f"{item_id}.png",
             "segments_info": coded.segments,
         }
-        image_text = image_line(self._images, coded.file_name, coded.size)
-        self._text(subset).add(image_text, encode(annotation), self._source_ids.take(source_id))
-
-    def _text(self, subset: str) -> _Text:
-        if subset not in self._texts:
-            self._texts[subset] = _Text()
-        return self._texts[subset]
+        source = self._source_ids.take(source_id)
+        text = self._texts[subset]
+        text.put_image(image_line(self._images, coded.file_name, coded.size), source)
+        text.put_annotations([encode(annotation)], source)
 
     def finish(self) -> None:
         """Write the JSON of each subset; without items that of the subset ``default``."""
         if not self._texts:
-            self._text(layout.DEFAULT_SUBSET)
+            self._texts[layout.DEFAULT_SUBSET]
         for subset, text in self._texts.items():
             place = f"{ANNOTATIONS}/panoptic_{subset}.json"
-            parts = text.as_in_source() if self._source_ids.are_unique else text.as_it_came()
-            self._sink.put_lines(place, self._lines(*parts))
+            images, annotations = text.as_it_came()
+            if self._source_ids.are_unique:
+                images, others = text.as_in_source()
+                annotations = (
+                    f'{{"image_id":{number},{line.split(",", 1)[1]}' for number, line in others
+                )
+            self._sink.put_lines(place, self._lines(images, annotations))
 
     def _lines(self, images: Iterator[str], annotations: Iterator[str]) -> Iterator[str]:
         names = zip(self._classes.names, self._classes.parents, strict=True)
@@ -178,49 +166,7 @@ class PanopticWriter:
         ]
         # mmdetection numbers them in this order, and its models have things before stuff.
         order = sorted(range(len(categories)), key=lambda label: label not in self._things)
-        yield '{"info":{"description":"datumaro-segmask, panoptic_segments"},"licenses":[],'
-        yield '"categories":['
-        yield from listed(categories[label] for label in order)
-        yield '],"images":['
-        yield from listed(images)
-        yield '],"annotations":['
-        yield from listed(annotations)
-        yield "]}"
-
-
-class _Text:
-    """The lines of one JSON, which lie on the disk until all have come; 24 bytes an image."""
-
-    def __init__(self) -> None:
-        self._images, self._annotations = self._files = temporary(), temporary()
-        self._ids, self._begins, self._others = array("q"), array("q"), array("q")
-
-    def add(self, image: str, annotation: str, source_id: int | None) -> None:
-        """Append an image, and what is on it. ``source_id`` as in `CocoText.add`."""
-        if source_id is not None:
-            self._ids.append(source_id)
-            self._begins.append(self._images.tell())
-            self._others.append(self._annotations.tell())
-        self._images.write(f"{image}\n".encode())
-        self._annotations.write(f"{annotation}\n".encode())
-
-    def as_it_came(self) -> tuple[Iterator[str], Iterator[str]]:
-        """Return the lines of the images and those of the annotations."""
-        return lines_of(self._images), lines_of(self._annotations)
-
-    def as_in_source(self) -> tuple[Iterator[str], Iterator[str]]:
-        """Return the same with the ids that the images have in the source, and in its order."""
-        images = lines_by_id(self._images, self._ids, self._begins)
-        others = lines_by_id(self._annotations, self._ids, self._others)
-        return (
-            (f'{{"id":{number},{line.split(",", 1)[1]}' for number, line in images),
-            (f'{{"image_id":{number},{line.split(",", 1)[1]}' for number, line in others),
-        )
-
-    def close(self) -> None:
-        """Forget all that was added."""
-        for file in self._files:
-            file.close()
+        return json_of(NAME, (categories[label] for label in order), images, annotations)
 
 
 def record_of() -> Record:
@@ -256,3 +202,23 @@ def segments_info(segments: Sequence[Instance], numbers: range) -> Iterator[dict
             "bbox": [*map(int, one.bbox)],
             "iscrowd": int(one.is_crowd),
         }
+
+
+def _plane_of(
+    texts: Sequence[bytes], values: Sequence[int], size: Size, ground: int = 0
+) -> NDArray[np.int32]:
+    """Return the pixels of masks that do not overlap: (height, width) int32.
+
+    ``texts``: the compressed counts of each mask, ``values``: what its pixels become; the others
+    are ``ground``.
+    """
+    steps = np.zeros(size.pixels + 1, np.int32)
+    if texts:
+        runs = runs_of_texts(texts, size)
+        rise = np.asarray(values, np.int32)[runs.shape - 1] - ground
+        # A run begins where another ends, but no two begin, and no two end, at one place.
+        steps[runs.begin] += rise
+        steps[runs.end] -= rise
+    steps[0] += ground
+    plane: NDArray[np.int32] = steps[:-1].cumsum(dtype=np.int32).reshape(size.width, size.height).T
+    return plane

@@ -133,16 +133,9 @@ def record_of(root: str) -> Record:
     return Record(NAME, lambda _: has_own_data_file(root, NAME), IMAGES)
 
 
-def label_lines(
-    objects: Sequence[Instance], size: Size, rings: Sequence[Ring] | None = None
-) -> Iterator[str]:
-    """Yield the line of each object of an image of this size.
-
-    ``rings``: those of `center_rings`, if they are known already.
-    """
+def label_lines(objects: Sequence[Instance], size: Size, rings: Sequence[Ring]) -> Iterator[str]:
+    """Yield the line of each object of an image of this size; ``rings``: of `center_rings`."""
     texts = _fractions(size.width) + _fractions(size.height)
-    if rings is None:
-        rings = center_rings([instance.counts for instance in objects], size)
     for instance, ring in zip(objects, rings, strict=True):
         # Fewer points go round and round, which paints the same.
         points = np.resize(ring, (max(len(ring), _FEWEST), 2))

@@ -5,19 +5,20 @@ example, and what finds it.
 """
 
 from .cvat import is_thin
-from .errors import findings_of
 from .example import write_example
 from .facts import ArchiveFacts, ItemFacts, WholeFacts, is_skipped
 from .judge import (
+    RULES,
+    findings_of,
     judge_archive,
     judge_item,
     judge_whole,
     log_background,
     log_findings,
     open_archive,
+    severity_of,
 )
 from .rule import ERROR, NOTE, SEVERITIES, WARNING, Finding, Rule
-from .table import RULES, severity_of
 
 __all__ = [
     "ERROR", "NOTE", "RULES", "SEVERITIES", "WARNING", "ArchiveFacts", "Finding", "ItemFacts",

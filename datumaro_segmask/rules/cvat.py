@@ -24,7 +24,7 @@ from ..storage import layout
 from .example import BLOCK, LABELS, archive, pillow, plane, png, rgb
 from .facts import ItemFacts
 from .masks import MOST_DECODED, NUMBER_ANEW, named
-from .rule import ERROR, ITEM, NOTE, WARNING, Met, rule
+from .rule import ERROR, ITEM, NOTE, WARNING, Finding, Met, rule
 
 _LAST_8_BIT = 255
 _SHOWN = 3  # thin objects that are named by their sizes
@@ -72,7 +72,7 @@ def _undeclared(facts: ItemFacts) -> dict[int, int]:
     ITEM, "undeclared-nothing", "black or void that the label map does not declare", None, ERROR, 2,
     lambda: archive(labels=LABELS.partition("\n")[2]),
 )  # fmt: skip
-def undeclared_nothing(facts: ItemFacts) -> Iterator[Met]:
+def undeclared_nothing(facts: ItemFacts) -> Iterator[Finding]:
     """Black, and the void of VOC, mean "nothing" to us. CVAT refuses every colour that the label
     map does not declare."""
     missing = _undeclared(facts)
@@ -100,7 +100,7 @@ def _declare(facts: ItemFacts, value: int) -> str:
     ITEM, "palette-by-index", "palettes whose colours are not those of the labels", None, ERROR, 3,
     lambda: archive(pillow("P", plane(BLOCK), _PALETTE), _CAR),
 )  # fmt: skip
-def palette_by_index(facts: ItemFacts) -> Iterator[Met]:
+def palette_by_index(facts: ItemFacts) -> Iterator[Finding]:
     """CVAT goes by the colours of a palette, and we by its indices if the colours are not
     declared."""
     missing = _undeclared(facts)
@@ -116,7 +116,7 @@ def palette_by_index(facts: ItemFacts) -> Iterator[Met]:
         png(np.full((6, 6, 3), (1, 1, 1), np.uint8)), rgb("11 11"), labels=f"{_LINES}van:1,1,1::\n"
     ),
 )  # fmt: skip
-def many_labels(facts: ItemFacts) -> Iterator[Met]:
+def many_labels(facts: ItemFacts) -> Iterator[Finding]:
     """CVAT numbers the colours of a mask in 8 bits. It refuses a mask in colour with a label whose
     line is past the 256th. Lines that no mask uses do no harm."""
     found = _in_color(facts)
@@ -169,7 +169,7 @@ def _lines_of_values(facts: ItemFacts) -> tuple[str, dict[int, int]]:
     ITEM, "gray-as-no-label", "gray values that are no line to CVAT", None, ERROR, 3,
     lambda: archive(pillow("1", plane(BLOCK)), _CAR),
 )  # fmt: skip
-def gray_as_no_label(facts: ItemFacts) -> Iterator[Met]:
+def gray_as_no_label(facts: ItemFacts) -> Iterator[Finding]:
     """CVAT takes the values of a gray class mask for lines of the label map. Those of 1, 2 or 4
     bits are spread over 8 first, so that 1 becomes 255, 85 or 17. It refuses a line that is not
     there."""
@@ -185,7 +185,7 @@ def gray_as_no_label(facts: ItemFacts) -> Iterator[Met]:
     ITEM, "gray-as-other-label", "gray values that are another line to CVAT", None, WARNING, 3,
     lambda: archive(pillow("1", plane(BLOCK)), _CAR, labels=_LINES),
 )  # fmt: skip
-def gray_as_other_label(facts: ItemFacts) -> Iterator[Met]:
+def gray_as_other_label(facts: ItemFacts) -> Iterator[Finding]:
     """CVAT takes the values of a gray class mask for lines of the label map. Those of 1, 2 or 4
     bits are spread over 8 first, so that 1 becomes 255, 85 or 17, which is another label."""
     how, lines = _lines_of_values(facts)
@@ -204,7 +204,7 @@ def gray_as_other_label(facts: ItemFacts) -> Iterator[Met]:
     ITEM, "gray-alpha", "gray masks with alpha", None, ERROR, 3,
     lambda: archive(pillow("LA", plane(BLOCK)), _CAR),
 )  # fmt: skip
-def gray_alpha(facts: ItemFacts) -> Iterator[Met]:
+def gray_alpha(facts: ItemFacts) -> Iterator[Finding]:
     """CVAT takes gray with alpha for colours, which are not declared."""
     scan = facts.scan
     of_labels = {colors.pack_one(label.color) for label in facts.label_map.labels}
@@ -228,7 +228,7 @@ def gray_alpha(facts: ItemFacts) -> Iterator[Met]:
     ITEM, "sixteen-bits", "16-bit masks that CVAT cuts to 8 bits", None, WARNING, 3,
     lambda: archive(rgb("0101 0101"), png(np.array([0, 1, 257], np.uint16)[plane("0102 0102")])),
 )  # fmt: skip
-def sixteen_bits(facts: ItemFacts) -> Iterator[Met]:
+def sixteen_bits(facts: ItemFacts) -> Iterator[Finding]:
     """CVAT takes gray values past 255 modulo 256. Instances whose numbers then meet become one, and
     a multiple of 256 is none; numbers that stay apart lose nothing. In colour it takes the high 8
     bits."""
@@ -250,7 +250,7 @@ def sixteen_bits(facts: ItemFacts) -> Iterator[Met]:
         yield from _met_modulo(facts)
 
 
-def _met_modulo(facts: ItemFacts) -> Iterator[Met]:
+def _met_modulo(facts: ItemFacts) -> Iterator[Finding]:
     totals = {number: n for number, n in facts.scan.pixels_of_numbers().items() if number}
     meet: defaultdict[int, list[int]] = defaultdict(list)
     for number in totals:
@@ -287,7 +287,7 @@ _MAKE_INSTANCES = (
     ITEM, "missing-instance-mask", "class masks alone, with background", None, ERROR, 4,
     lambda: archive(_CAR),
 )  # fmt: skip
-def missing_instance_mask(facts: ItemFacts) -> Iterator[Met]:
+def missing_instance_mask(facts: ItemFacts) -> Iterator[Finding]:
     """Without an instance mask CVAT makes one object of each label, of the background too. A task
     has no such label, and refuses."""
     ground = _ground(facts)
@@ -301,7 +301,7 @@ def missing_instance_mask(facts: ItemFacts) -> Iterator[Met]:
 @rule(
     ITEM, "no-instance-mask", "class masks alone", None, NOTE, 4, lambda: archive(rgb("1122 1122"))
 )
-def no_instance_mask(facts: ItemFacts) -> Iterator[Met]:
+def no_instance_mask(facts: ItemFacts) -> Iterator[Finding]:
     """Without an instance mask CVAT makes one object of each label."""
     if _ground(facts) == 0:
         what = "there is no instance mask, so all pixels of a label are one object"
@@ -314,7 +314,7 @@ def no_instance_mask(facts: ItemFacts) -> Iterator[Met]:
         rgb("1000 1000"), rgb("1100 1100"), labels="car:128,0,0::\nbackground:0,0,0::\n"
     ),
 )  # fmt: skip
-def background_wins(facts: ItemFacts) -> Iterator[Met]:
+def background_wins(facts: ItemFacts) -> Iterator[Finding]:
     """CVAT gives an instance the label whose line comes last, of those that its pixels have. Where
     that is the background, a task without such a label refuses the archive."""
     ground = facts.label_map.background
@@ -339,7 +339,7 @@ def background_wins(facts: ItemFacts) -> Iterator[Met]:
     ITEM, "thin-objects", "objects, or parts of them, that vanish as polygons", None, WARNING, 4,
     lambda: archive(rgb("1011 1011", 1), rgb("1022 1022", 1)),
 )  # fmt: skip
-def thin_objects(facts: ItemFacts) -> Iterator[Met]:
+def thin_objects(facts: ItemFacts) -> Iterator[Finding]:
     """An upload makes polygons of masks, unless it is told not to. Objects of one or two pixels
     across vanish then, and so do parts as thin as that. Each polygon also loses a row and a column
     of pixels at its border, which is not counted. Parts of objects whose box has more than 33

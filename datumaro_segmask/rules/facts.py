@@ -20,7 +20,7 @@ from ..archive import (
     Scan,
     lines_of,
 )
-from ..arrays import IntArray
+from ..arrays import IntArray, sums_by_value
 from ..storage import Storage, layout
 
 OTHER_TASKS = ("Main", "Layout", "Action")
@@ -160,9 +160,7 @@ class ItemFacts:
         values: IntArray = np.asarray(scan.runs.values[0])
         if scan.has_numbers:
             values, counts = values[scan.numbers > 0], counts[scan.numbers > 0]
-        found, at = np.unique(values, return_inverse=True)
-        pixels = np.zeros(found.size, np.int64)
-        np.add.at(pixels, at.ravel(), counts)
+        found, pixels = sums_by_value(values, counts)
         return dict(zip(found.tolist(), pixels.tolist(), strict=True))
 
 

@@ -24,7 +24,7 @@ from ..errors import counted
 from ..storage import Storage, ZipStorage, layout
 from .example import BLOCK, archive, bitmap, packed, picture, rgb
 from .facts import ArchiveFacts, WholeFacts
-from .rule import ARCHIVE, ERROR, NOTE, WARNING, WHOLE, Files, Met, Rule, rule
+from .rule import ARCHIVE, ERROR, NOTE, WARNING, WHOLE, Files, Finding, Met, Rule, rule
 
 _LOOKED_AT = 100_000  # files beside the folders of the layout
 _MAC = "__MACOSX"
@@ -43,7 +43,7 @@ def _renamed(files: Files, old: str, new: str) -> Files:
     lambda: archive({"a": _CAR, "b": _CAR}, {"a": _CAR, "b": _CAR}, lists={"default": "a\n"}),
     is_logged=True,
 )  # fmt: skip
-def unlisted_masks(facts: ArchiveFacts) -> Iterator[Met]:
+def unlisted_masks(facts: ArchiveFacts) -> Iterator[Finding]:
     """The lists say which items there are. A mask of an item that no list names is left out."""
     lists = facts.archive.lists
 
@@ -75,7 +75,7 @@ def _folder_too_deep(facts: ArchiveFacts, item_id: str) -> str | None:
     ARCHIVE, "mask-type", "files among the masks that are no PNG", ERROR, WARNING, 1,
     lambda: archive(others={"SegmentationClass/b.bmp": bitmap(BLOCK)}), is_logged=True,
 )  # fmt: skip
-def mask_type(facts: ArchiveFacts) -> Iterator[Met]:
+def mask_type(facts: ArchiveFacts) -> Iterator[Finding]:
     """Masks are PNG files. JPEG changes the values of pixels, and CVAT does not look for other
     types."""
     for file in masks_of_other_types(facts.storage):
@@ -95,7 +95,7 @@ MASK_FOLDER = Rule(
     ARCHIVE, "folder-name", "folders whose names are nearly those of the masks", WARNING, WARNING,
     1, lambda: _renamed(archive(), "SegmentationObject", "SegmentationObjects"), is_logged=True,
 )  # fmt: skip
-def folder_name(facts: ArchiveFacts) -> Iterator[Met]:
+def folder_name(facts: ArchiveFacts) -> Iterator[Finding]:
     """Masks are read of SegmentationClass and SegmentationObject alone, letter by letter."""
     if next(masked_ids(facts.storage), None) is None:
         return  # which is an error, `mask-folder`
@@ -110,7 +110,7 @@ def folder_name(facts: ArchiveFacts) -> Iterator[Met]:
     ARCHIVE, "mask-name", "masks whose names CVAT does not find", None, WARNING, 1,
     lambda: _renamed(archive(), "Object/a.png", "Object/a.PNG"),
 )  # fmt: skip
-def mask_name(facts: ArchiveFacts) -> Iterator[Met]:
+def mask_name(facts: ArchiveFacts) -> Iterator[Finding]:
     """CVAT looks for the id and `.png`, letter by letter. It finds no suffix in capitals, no
     accents in another form than the list has, and no letters past ASCII in a zip that does not
     mark its names as UTF-8."""
@@ -138,7 +138,7 @@ def mask_name(facts: ArchiveFacts) -> Iterator[Met]:
     lambda: archive(others={f"batch 2/{name}": data for name, data in archive().items()}),
     is_logged=True,
 )  # fmt: skip
-def inner_archive(facts: ArchiveFacts) -> Iterator[Met]:
+def inner_archive(facts: ArchiveFacts) -> Iterator[Finding]:
     """A folder of the archive has the layout of an archive itself. It is passed over."""
     for folder in inner_archives(facts.storage):
         what = "this folder is an archive itself, and is passed over"
@@ -150,7 +150,7 @@ def inner_archive(facts: ArchiveFacts) -> Iterator[Met]:
     ARCHIVE, "zip-backslash", "a zip with backslashes in its names", None, ERROR, 1,
     lambda: packed(_renamed(archive(), "/", "\\")),
 )  # fmt: skip
-def zip_backslash(facts: ArchiveFacts) -> Iterator[Met]:
+def zip_backslash(facts: ArchiveFacts) -> Iterator[Finding]:
     """Some old tools for Windows write backslashes between the folders in a zip. CVAT takes them
     for letters, and finds no archive."""
     storage = facts.storage
@@ -169,7 +169,7 @@ def zip_backslash(facts: ArchiveFacts) -> Iterator[Met]:
         {**_renamed_below("task"), "__MACOSX/._task": b"\0\5\x16\7"},
     ),
 )  # fmt: skip
-def zip_root(facts: ArchiveFacts) -> Iterator[Met]:
+def zip_root(facts: ArchiveFacts) -> Iterator[Finding]:
     """CVAT goes down into a folder of the zip if nothing else that is visible lies beside it.
     Finder's "Compress" puts a folder `__MACOSX` there. A name that begins with a dot is not
     visible, so neither is an archive in such a folder."""
@@ -205,7 +205,7 @@ def _renamed_below(folder: str) -> Files:
     ARCHIVE, "doubled-file", "files that a zip has twice", WARNING, None, 1,
     lambda: packed(archive(), "SegmentationClass/a.png"), is_logged=True,
 )  # fmt: skip
-def doubled_file(facts: ArchiveFacts) -> Iterator[Met]:
+def doubled_file(facts: ArchiveFacts) -> Iterator[Finding]:
     """The zip has a name twice, with the same content. That is read; if the two differ, it is an
     error. Something is amiss with whatever packed it."""
     for name in facts.storage.doubled if isinstance(facts.storage, ZipStorage) else ():
@@ -217,7 +217,7 @@ def doubled_file(facts: ArchiveFacts) -> Iterator[Met]:
     ARCHIVE, "two-masks", "items with two masks of one kind", ERROR, WARNING, 1,
     lambda: archive(others={"SegmentationClass/a.PNG": rgb("0220 0220")}), is_logged=True,
 )  # fmt: skip
-def two_masks(facts: ArchiveFacts) -> Iterator[Met]:
+def two_masks(facts: ArchiveFacts) -> Iterator[Finding]:
     """Two masks of an item differ in how their suffix is written. The usual spelling is taken."""
     for other, taken in masks_passed_over(facts.storage):
         what = f"its item has another mask, whose suffix is written otherwise, and {taken} is taken"
@@ -228,7 +228,7 @@ def two_masks(facts: ArchiveFacts) -> Iterator[Met]:
     ARCHIVE, "two-images", "items with several images", ERROR, WARNING, 1,
     lambda: archive(images={"a.jpg": picture(), "a.png": rgb(BLOCK)}), is_logged=True,
 )  # fmt: skip
-def two_images(facts: ArchiveFacts) -> Iterator[Met]:
+def two_images(facts: ArchiveFacts) -> Iterator[Finding]:
     """An item has one image. Of several, `.jpg` is taken, then `.png`, `.jpeg`, and others."""
     for item_id, taken, other in several_images(facts.storage, facts.archive.lists):
         what = f"its item has several images, and {taken} is taken"
@@ -239,7 +239,7 @@ def two_images(facts: ArchiveFacts) -> Iterator[Met]:
     ARCHIVE, "no-masks", "no listed item has a mask", WARNING, WARNING, 1,
     lambda: archive({}, lists={"default": "a\n"}), is_logged=True,
 )  # fmt: skip
-def no_masks(facts: ArchiveFacts) -> Iterator[Met]:
+def no_masks(facts: ArchiveFacts) -> Iterator[Finding]:
     """The lists name items, but none of them has a mask. Often the masks have other names than the
     lists, or lie elsewhere."""
     count = sum(map(len, facts.subsets.values()))
@@ -275,7 +275,7 @@ def _listed_too_deep(facts: ArchiveFacts, masked: set[str]) -> str | None:
     WHOLE, "images-elsewhere", "pictures that no item has", NOTE, NOTE, 1,
     lambda: archive(others={"images/a.jpg": picture()}),
 )  # fmt: skip
-def images_elsewhere(facts: WholeFacts) -> Iterator[Met]:
+def images_elsewhere(facts: WholeFacts) -> Iterator[Finding]:
     """Items have no image, but there are pictures that belong to none. The image of an item lies in
     JPEGImages, with the id of the item for a name."""
     if facts.of_archive is None or not facts.lacks_images:
@@ -304,7 +304,7 @@ def images_elsewhere(facts: WholeFacts) -> Iterator[Met]:
     WHOLE, "image-type", "pictures of a type that is not read", NOTE, NOTE, 1,
     lambda: archive(others={"JPEGImages/a.heic": b"ftypheic"}),
 )  # fmt: skip
-def image_type(facts: WholeFacts) -> Iterator[Met]:
+def image_type(facts: WholeFacts) -> Iterator[Finding]:
     """Items have no image, but JPEGImages has files of types that neither Datumaro nor OpenCV reads
     as images: AVIF, HEIC, camera raw, DICOM, NIfTI, NumPy arrays. They are passed over."""
     if facts.of_archive is None or not facts.lacks_images:
@@ -343,7 +343,7 @@ def _last(name: str) -> str:
     ARCHIVE, "unsafe-path", "names that lead out of the archive", ERROR, ERROR, 1,
     lambda: archive(others={"ImageSets/Segmentation/...txt": "a\n"}), is_logged=True,
 )  # fmt: skip
-def unsafe_path(facts: ArchiveFacts) -> Iterator[Met]:
+def unsafe_path(facts: ArchiveFacts) -> Iterator[Finding]:
     """A name has `..`, a drive, a backslash or a control character, or a link leads out of the
     archive. Such a name cannot be used on every system, or is an attack."""
     problem_of = layout.problem_of_name

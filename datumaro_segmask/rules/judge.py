@@ -1,4 +1,7 @@
-"""The rules applied: to an archive, to an item, to all of its items; and what an import logs."""
+"""All rules, and what they find in an archive, an item, all of its items; what an import logs.
+
+Rules stand in the order of a report; the names of their kinds are stable.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +12,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..archive import Archive, Item, Label, LabelMap, Reader, Scan
+from .. import colors
+from ..archive import Archive, Item, Label, LabelMap, Reader, Scan, nearest, remedy_of
 from ..archive import open_archive as open_silently
 from ..errors import (
+    MaskSizeError,
     Report,
     SegmaskImportError,
     UndeclaredColorError,
@@ -19,10 +24,28 @@ from ..errors import (
     reporting,
     stop,
 )
-from .errors import findings_of
+from ..storage import Storage, layout
+from . import cvat, files, labels, lists, masks
 from .facts import ArchiveFacts, ItemFacts, LabelFacts, WholeFacts
 from .rule import ARCHIVE, ITEM, WHOLE, Finding, Rule
-from .table import RULES, rules_of
+
+RULES: dict[str, Rule] = {
+    rule.kind: rule
+    for module in (labels, lists, files, masks, cvat)
+    for rule in vars(module).values()
+    if isinstance(rule, Rule)
+}
+
+
+def severity_of(finding: Finding, for_cvat: bool) -> str | None:
+    """Return how grave a finding is, None where it is nothing."""
+    return RULES[finding.kind].severity_for(for_cvat)
+
+
+def rules_of(looks_at: str) -> list[Rule]:
+    """Return the rules that look at archives, at items, or at all of the items."""
+    return [rule for rule in RULES.values() if rule.looks_at == looks_at]
+
 
 log = logging.getLogger(__name__)
 
@@ -116,3 +139,49 @@ def _found(
     for rule in rules:
         if rule.severity_for(for_cvat) is not None:
             yield from rule.findings(facts)
+
+
+_OWN = 8  # undeclared values of one mask that are findings of their own
+
+
+def findings_of(
+    error: SegmaskImportError, storage: Storage, label_map: LabelMap, item: str | None = None
+) -> Iterator[Finding]:
+    """Yield what a reader has reported; each undeclared value of a mask is a finding of its own."""
+    file = place_in(storage, error.where)
+    if isinstance(error, UndeclaredColorError) and error.undeclared:
+        yield from _undeclared(error, label_map, file, item)
+        return
+    what = error.what
+    # A size is expected of one file: naming it would part findings that are alike.
+    if error.expected and not isinstance(error, MaskSizeError):
+        what += f"; expected: {error.expected}"
+    yield Finding(error.kind, file, what, error.remedy, item)
+
+
+def place_in(storage: Storage, where: str) -> str:
+    """Return the place in the archive that an error names, or as it names it."""
+    root = storage.place(layout.IMAGES).removesuffix(layout.IMAGES)
+    return where.removeprefix(root).replace(os.sep, "/")
+
+
+def _undeclared(
+    error: UndeclaredColorError, label_map: LabelMap, file: str, item: str | None
+) -> Iterator[Finding]:
+    found = error.undeclared
+    in_gray = error.kind == "undeclared-value"
+    for number, pixels in found[:_OWN]:
+        fix = error.cause or remedy_of(number, in_gray)
+        if in_gray:
+            value = str(number)
+            what = f"{value} is no line of the label map, which has {len(label_map.labels):,}"
+        else:
+            value = colors.text_of(colors.unpack(number))
+            near = nearest(number, label_map)
+            what = f"no label has the colour {value}" + (f"; nearest: {near}" if near else "")
+        yield Finding(error.kind, file, what, fix, item, pixels=pixels, value=value)
+    rest = found[_OWN:]
+    if rest:
+        what = f"{len(rest):,} more that no label declares"
+        total = sum(pixels for _, pixels in rest)
+        yield Finding(error.kind, file, what, fix, item, pixels=total)

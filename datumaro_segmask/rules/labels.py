@@ -20,7 +20,7 @@ from ..errors import counted
 from ..storage import layout
 from .example import LABELS, archive, rgb
 from .facts import ArchiveFacts, LabelFacts, WholeFacts
-from .rule import ARCHIVE, ERROR, NOTE, WARNING, WHOLE, Met, Rule, rule
+from .rule import ARCHIVE, ERROR, NOTE, WARNING, WHOLE, Finding, Met, Rule, rule
 
 _MARK = "\ufeff"
 _FIELDS = 4
@@ -103,7 +103,7 @@ LABEL_MAP_RULE = Rule(
     ARCHIVE, "duplicate-color", "two labels have one colour", WARNING, WARNING, 2,
     lambda: archive(labels=f"{LABELS}van:128,0,0::\n"), is_logged=True,
 )  # fmt: skip
-def duplicate_color(facts: ArchiveFacts) -> Iterator[Met]:
+def duplicate_color(facts: ArchiveFacts) -> Iterator[Finding]:
     """CVAT lets annotators choose one colour for two labels. Their pixels cannot be told apart, so
     the last label of a colour gets all of them. A label as black as the background gets those of
     instances. Change the colour in CVAT, and export again."""
@@ -121,7 +121,7 @@ def duplicate_color(facts: ArchiveFacts) -> Iterator[Met]:
     ARCHIVE, "cvat-label-line", "CVAT reads a line of the label map otherwise", None, ERROR, 2,
     lambda: archive(labels=LABELS.replace("road:0,128,0::", "road:0,128,0")),
 )  # fmt: skip
-def cvat_label_line(facts: ArchiveFacts) -> Iterator[Met]:
+def cvat_label_line(facts: ArchiveFacts) -> Iterator[Finding]:
     """CVAT wants exactly four fields in every line, splits it at each colon, and takes a
     byte-order mark for a part of the first name. Each part needs a name, so there is no comma
     too many. It refuses the archive otherwise."""
@@ -164,7 +164,7 @@ def _color(field: str) -> tuple[int, ...] | None:
     ARCHIVE, "part-is-a-label", "parts that have the name of a label", None, ERROR, 2,
     lambda: archive(labels=LABELS.replace("car:128,0,0:", "car:128,0,0:road")),
 )  # fmt: skip
-def part_is_a_label(facts: ArchiveFacts) -> Iterator[Met]:
+def part_is_a_label(facts: ArchiveFacts) -> Iterator[Finding]:
     """CVAT makes a label of every part, and refuses two labels of one name."""
     names = {label.name for label in facts.label_map.labels}
     for label in facts.label_map.labels:
@@ -180,7 +180,7 @@ def part_is_a_label(facts: ArchiveFacts) -> Iterator[Met]:
     ARCHIVE, "odd-color", "colours that are written oddly", WARNING, None, 2,
     lambda: archive(labels=LABELS.replace("car:128", "car:+128")), is_logged=True,
 )  # fmt: skip
-def odd_color(facts: ArchiveFacts) -> Iterator[Met]:
+def odd_color(facts: ArchiveFacts) -> Iterator[Finding]:
     """Python, and so CVAT, takes `+255`, `2_55` and digits of other scripts for numbers. Other
     tools do not, and the line is probably a slip."""
     for label in facts.label_map.labels:
@@ -215,7 +215,7 @@ def _numbered(label: Label) -> bool:
     ARCHIVE, "label-name", "names that look like lines of another tool", WARNING, WARNING, 2,
     lambda: archive(labels="background:0,0,0::\ncar 128 0 0:128,0,0::\n"), is_logged=True,
 )  # fmt: skip
-def label_name(facts: ArchiveFacts) -> Iterator[Met]:
+def label_name(facts: ArchiveFacts) -> Iterator[Finding]:
     """A whole line of another tool's table, such as `car 128 0 0` or `1: car`, has become the name
     of a label. Write the name, a colon, and the colour."""
     for label in _foreign(facts):
@@ -227,7 +227,7 @@ def label_name(facts: ArchiveFacts) -> Iterator[Met]:
     ARCHIVE, "comment-line", "lines of the label map that are comments", NOTE, NOTE, 2,
     lambda: archive(labels=f"{LABELS}#1:9,9,9::\n"),
 )  # fmt: skip
-def comment_line(facts: ArchiveFacts) -> Iterator[Met]:
+def comment_line(facts: ArchiveFacts) -> Iterator[Finding]:
     """A line that begins with `#` is a comment, to CVAT too, even if it looks like a label."""
     for label in facts.label_map.comments:
         what = f"the line of '#{label.name}' is a comment, for CVAT too, and no label"
@@ -239,7 +239,7 @@ def comment_line(facts: ArchiveFacts) -> Iterator[Met]:
     ARCHIVE, "label-map-name", "files that look like a label map", WARNING, WARNING, 2,
     lambda: archive(labels=None, others={"class_names.txt": "car\nroad\n"}), is_logged=True,
 )  # fmt: skip
-def label_map_name(facts: ArchiveFacts) -> Iterator[Met]:
+def label_map_name(facts: ArchiveFacts) -> Iterator[Finding]:
     """There is no labelmap.txt at the root of the archive, so the labels of the VOC dataset hold.
     A file lies there that may be meant."""
     storage = facts.storage
@@ -264,7 +264,7 @@ def _is_like_label_map(file: str) -> bool:
     ARCHIVE, "no-label-map", "there is no label map", NOTE, NOTE, 2,
     lambda: archive(rgb("0770"), rgb("0110"), labels=None),
 )  # fmt: skip
-def no_label_map(facts: ArchiveFacts) -> Iterator[Met]:
+def no_label_map(facts: ArchiveFacts) -> Iterator[Finding]:
     """Without labelmap.txt the labels of the VOC dataset hold: aeroplane, bicycle, bird and so on,
     in VOC's colours."""
     if not facts.storage.exists(layout.LABEL_MAP):
@@ -276,7 +276,7 @@ def no_label_map(facts: ArchiveFacts) -> Iterator[Met]:
     ARCHIVE, "background", "it is in doubt which label is the background", WARNING, None, 2,
     lambda: archive(labels="void:0,0,0::\nbackground:9,9,9::\ncar:128,0,0::\n"), is_logged=True,
 )  # fmt: skip
-def background(facts: ArchiveFacts | LabelFacts) -> Iterator[Met]:
+def background(facts: ArchiveFacts | LabelFacts) -> Iterator[Finding]:
     """The background is the label of that name, in any case; if there is none, the black one. Here
     the two differ, several labels have the name, or the first line is black for want of a
     colour."""
@@ -303,7 +303,7 @@ def background(facts: ArchiveFacts | LabelFacts) -> Iterator[Met]:
     ARCHIVE, "black-label", "a label is the background by its colour", NOTE, NOTE, 2,
     lambda: archive(labels="car:0,0,0::\nvan:128,0,0::\n"),
 )  # fmt: skip
-def black_label(facts: ArchiveFacts) -> Iterator[Met]:
+def black_label(facts: ArchiveFacts) -> Iterator[Finding]:
     """No label is named background, so the black one is it, though its name says otherwise."""
     label = _black_by_chance(facts)
     if label is not None and label.has_color:
@@ -327,7 +327,7 @@ def _black_by_chance(facts: ArchiveFacts | LabelFacts) -> Label | None:
     ARCHIVE, "no-background", "no label is the background", NOTE, NOTE, 2,
     lambda: archive(rgb("11 11"), rgb("11 11"), labels="car:128,0,0::\n"),
 )  # fmt: skip
-def no_background(facts: ArchiveFacts) -> Iterator[Met]:
+def no_background(facts: ArchiveFacts) -> Iterator[Finding]:
     """No label is named background, and none is black. Black pixels have no label then, and 0 in
     gray masks is the first label."""
     label_map = facts.label_map
@@ -342,7 +342,7 @@ def no_background(facts: ArchiveFacts) -> Iterator[Met]:
     WHOLE, "dataset-meta", "a file with labels that CVAT prefers", None, ERROR, 2,
     lambda: archive(others={_META: '{"label_map": {"0": "background", "1": "dog"}}'}),
 )  # fmt: skip
-def dataset_meta(facts: WholeFacts) -> Iterator[Met]:
+def dataset_meta(facts: WholeFacts) -> Iterator[Finding]:
     """CVAT takes the labels and colours of dataset_meta.json instead of those of labelmap.txt. If
     it has no colours, each label gets that of its number. Labels that no mask uses do no harm."""
     of = facts.of_archive

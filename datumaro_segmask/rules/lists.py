@@ -12,7 +12,7 @@ from ..errors import counted
 from ..storage import layout
 from .example import BLOCK, archive, rgb
 from .facts import ArchiveFacts, is_skipped
-from .rule import ARCHIVE, ERROR, NOTE, WARNING, Met, Rule, rule
+from .rule import ARCHIVE, ERROR, NOTE, WARNING, Finding, Met, Rule, rule
 from .voc_xml import RefusedError, boxes_in
 
 _MARK = "\ufeff"
@@ -45,7 +45,7 @@ LIST_LINE = Rule(
     ARCHIVE, "no-list", "files among the lists that are none", WARNING, ERROR, 1,
     lambda: archive(others={"ImageSets/Segmentation/classes.txt": "car\nroad\n"}), is_logged=True,
 )  # fmt: skip
-def no_list(facts: ArchiveFacts) -> Iterator[Met]:
+def no_list(facts: ArchiveFacts) -> Iterator[Finding]:
     """A table of classes beside the lists is passed over. CVAT takes the lines of a .txt file for
     items, and refuses what no frame has for a name."""
     for file, why in facts.archive.passed_lists:
@@ -58,7 +58,7 @@ def no_list(facts: ArchiveFacts) -> Iterator[Met]:
     ARCHIVE, "list-name", "files among the lists that are not called as lists", WARNING, WARNING, 1,
     lambda: archive(others={"ImageSets/Segmentation/val.csv": "a\n"}), is_logged=True,
 )  # fmt: skip
-def list_name(facts: ArchiveFacts) -> Iterator[Met]:
+def list_name(facts: ArchiveFacts) -> Iterator[Finding]:
     """A list is a .txt file that lies directly in ImageSets/Segmentation. One by another suffix, or
     in a folder below, is passed over, by CVAT too."""
     for file, why in facts.archive.passed_lists:
@@ -73,7 +73,7 @@ def list_name(facts: ArchiveFacts) -> Iterator[Met]:
     ARCHIVE, "subset-name", "subsets that are skipped for their name", None, WARNING, 1,
     lambda: archive(lists={"train": "a\n", "val_2": "a\n"}),
 )  # fmt: skip
-def subset_name(facts: ArchiveFacts) -> Iterator[Met]:
+def subset_name(facts: ArchiveFacts) -> Iterator[Finding]:
     """CVAT and Datumaro's VOC plugin skip a list with `_` in its name, or with a dot at its
     beginning. Its items are left out."""
     if not all(map(is_skipped, facts.own_lists)):
@@ -84,14 +84,14 @@ def subset_name(facts: ArchiveFacts) -> Iterator[Met]:
     ARCHIVE, "subset-names", "all subsets are skipped for their names", None, ERROR, 1,
     lambda: archive(lists={"val_2": "a\n"}),
 )  # fmt: skip
-def subset_names(facts: ArchiveFacts) -> Iterator[Met]:
+def subset_names(facts: ArchiveFacts) -> Iterator[Finding]:
     """CVAT skips lists with `_` in their names, or with a dot at the beginning. If there is no
     other list, it finds no dataset, and refuses the archive."""
     if all(map(is_skipped, facts.own_lists)) and not facts.other_lists:
         yield from _skipped(facts)
 
 
-def _skipped(facts: ArchiveFacts) -> Iterator[Met]:
+def _skipped(facts: ArchiveFacts) -> Iterator[Finding]:
     for name in filter(is_skipped, facts.own_lists):
         why = "has a '_'" if "_" in name else "begins with a dot"
         what = f"CVAT and Datumaro's VOC plugin skip the subset {name!r}: its name {why}"
@@ -104,7 +104,7 @@ def _skipped(facts: ArchiveFacts) -> Iterator[Met]:
     ARCHIVE, "cvat-list-line", "CVAT finds no item for a line of a list", None, ERROR, 1,
     lambda: archive(lists={"default": "a.jpg\n"}),
 )  # fmt: skip
-def cvat_list_line(facts: ArchiveFacts) -> Iterator[Met]:
+def cvat_list_line(facts: ArchiveFacts) -> Iterator[Finding]:
     """CVAT takes a line as it stands for the id. With a suffix, with `./`, or with a byte-order
     mark at the beginning of the file, no frame has that name, and it refuses the archive."""
     for place, number, line, item_id in _lines(facts):
@@ -122,7 +122,7 @@ def cvat_list_line(facts: ArchiveFacts) -> Iterator[Met]:
     ARCHIVE, "list-backslash", "lines with backslashes are items without masks", None, WARNING, 1,
     lambda: archive({"s/a": _CAR}, {"s/a": _CAR}, lists={"default": "s\\a\n"}),
 )  # fmt: skip
-def list_backslash(facts: ArchiveFacts) -> Iterator[Met]:
+def list_backslash(facts: ArchiveFacts) -> Iterator[Finding]:
     """CVAT looks for a mask whose name has the backslash, finds none, and imports no object."""
     for place, _, _, item_id in _lines(facts):
         if "\\" in item_id:
@@ -150,7 +150,7 @@ def _is_file(facts: ArchiveFacts, item_id: str) -> bool:
     ARCHIVE, "hash-id", "ids that are comments to CVAT", None, WARNING, 1,
     lambda: archive({"#1": _CAR, "a": _CAR}, {"#1": _CAR, "a": _CAR}),
 )  # fmt: skip
-def hash_id(facts: ArchiveFacts) -> Iterator[Met]:
+def hash_id(facts: ArchiveFacts) -> Iterator[Finding]:
     """CVAT takes a line that begins with `#` for a comment, and leaves the item out."""
     for subset, ids in facts.subsets.items():
         for item_id in ids:
@@ -164,7 +164,7 @@ def hash_id(facts: ArchiveFacts) -> Iterator[Met]:
     ARCHIVE, "same-id", "items of several subsets", None, WARNING, 1,
     lambda: archive(lists={"train": "a\n", "val": "a\n"}),
 )  # fmt: skip
-def same_id(facts: ArchiveFacts) -> Iterator[Met]:
+def same_id(facts: ArchiveFacts) -> Iterator[Finding]:
     """A task gets the objects of an item once for each list that names it."""
     seen: dict[str, str] = {}
     for subset, ids in facts.subsets.items() if len(facts.subsets) > 1 else ():
@@ -179,7 +179,7 @@ def same_id(facts: ArchiveFacts) -> Iterator[Met]:
     ARCHIVE, "overwritten", "items of one name in several subsets", WARNING, None, 1,
     lambda: archive(_CARS, _CARS, lists={"train": "a\nb\n", "val": "a\n"}), is_logged=True,
 )  # fmt: skip
-def overwritten(facts: ArchiveFacts) -> Iterator[Met]:
+def overwritten(facts: ArchiveFacts) -> Iterator[Finding]:
     """CVAT exports a project into one archive. If two of its tasks have a frame of the same name,
     as all videos have, the masks of one are written over those of the other, and both subsets get
     what is left. A list that joins others, such as `trainval`, is no such case."""
@@ -230,7 +230,7 @@ def _joins(name: str, subsets: dict[str, Collection[str]]) -> bool:
     ARCHIVE, "numeric-ids", "ids that may be taken for numbers of frames", None, NOTE, 1,
     lambda: archive({"1": _CAR}, {"1": _CAR}),
 )  # fmt: skip
-def numeric_ids(facts: ArchiveFacts) -> Iterator[Met]:
+def numeric_ids(facts: ArchiveFacts) -> Iterator[Finding]:
     """If no frame of the task has the name, CVAT takes an id of digits for the number of a
     frame."""
     numbers = [
@@ -250,7 +250,7 @@ def numeric_ids(facts: ArchiveFacts) -> Iterator[Met]:
     ARCHIVE, "voc-lists", "lists of VOC for which CVAT refuses the archive", None, ERROR, 1,
     lambda: archive(others={"ImageSets/Action/default.txt": "a 1\n"}),
 )  # fmt: skip
-def voc_lists(facts: ArchiveFacts) -> Iterator[Met]:
+def voc_lists(facts: ArchiveFacts) -> Iterator[Finding]:
     """CVAT reads the lists of VOC's other tasks too: ImageSets/Main, Layout and Action. It refuses
     the archive if a line of them is no item of the task, or if it cannot read the XML file of an
     item in them: a label that the label map does not have, a box that is not whole, a number that
@@ -289,7 +289,7 @@ def voc_lists(facts: ArchiveFacts) -> Iterator[Met]:
         }
     ),
 )  # fmt: skip
-def voc_boxes(facts: ArchiveFacts) -> Iterator[Met]:
+def voc_boxes(facts: ArchiveFacts) -> Iterator[Finding]:
     """CVAT also imports what VOC's other lists bring along: the boxes of XML files, of whole
     objects (Main, and Action if the label has actions) and of objects with parts (Layout), and a
     tag for each line with a 1 in Main/LABEL_SUBSET.txt."""
@@ -352,7 +352,7 @@ def _shapes_in(facts: ArchiveFacts, place: str, tasks: Collection[str]) -> int:
     ARCHIVE, "main-lists", "CVAT imports no masks", None, WARNING, 1,
     lambda: archive(lists={}, others={"ImageSets/Main/default.txt": "a\n"}),
 )  # fmt: skip
-def main_lists(facts: ArchiveFacts) -> Iterator[Met]:
+def main_lists(facts: ArchiveFacts) -> Iterator[Finding]:
     """Masks are imported by the lists of ImageSets/Segmentation alone. CVAT takes an archive that
     has others only, and imports no masks."""
     others = [f"ImageSets/{task}" for task in dict.fromkeys(o.task for o in facts.other_lists)]
@@ -365,7 +365,7 @@ def main_lists(facts: ArchiveFacts) -> Iterator[Met]:
     ARCHIVE, "no-lists", "there are no subset lists", WARNING, ERROR, 1,
     lambda: archive(lists={}), is_logged=True,
 )  # fmt: skip
-def no_lists(facts: ArchiveFacts) -> Iterator[Met]:
+def no_lists(facts: ArchiveFacts) -> Iterator[Finding]:
     """Which items there are, and of which subsets, is what the lists say. Without any, all masks
     are items of one subset. CVAT refuses such an archive."""
     if facts.archive.has_lists or (facts.for_cvat and facts.other_lists):

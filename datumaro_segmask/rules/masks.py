@@ -14,7 +14,7 @@ from ..png import MaskReader
 from ..storage import Storage
 from .example import BLOCK, archive, gray, picture, plane, png, rgb
 from .facts import ItemFacts, WholeFacts
-from .rule import ERROR, ITEM, NOTE, WARNING, WHOLE, Met, Rule, rule
+from .rule import ERROR, ITEM, NOTE, WARNING, WHOLE, Finding, Met, Rule, rule
 
 MOST_DECODED = 1 << 25
 """The most pixels of a mask, or of an object, that is looked at as a whole: some 0.3 GB."""
@@ -40,7 +40,7 @@ UNREADABLE_MASK = Rule(
     ITEM, "unreadable-image", "images whose size cannot be read", WARNING, NOTE, 4,
     lambda: archive(images={"a.jpg": b"no picture"}),
 )  # fmt: skip
-def unreadable_image(facts: ItemFacts) -> Iterator[Met]:
+def unreadable_image(facts: ItemFacts) -> Iterator[Finding]:
     """The size of an image is read from its header, to compare it with that of the masks."""
     scan = facts.scan
     if scan.image and scan.head is None:
@@ -67,7 +67,7 @@ IMAGE_SIZE = Rule(
     lambda: archive(images={"a.jpg": picture(exif=b"Exif\0\0MM\0*\0\0\0\x08\0\1\1\x12\0\3\0\0\0\1"
                                              b"\0\6\0\0\0\0\0\0")}),
 )  # fmt: skip
-def image_as_stored(facts: ItemFacts) -> Iterator[Met]:
+def image_as_stored(facts: ItemFacts) -> Iterator[Finding]:
     """The image has an EXIF orientation. CVAT shows and annotates it turned, but these masks fit it
     only as it is stored."""
     scan = facts.scan
@@ -81,7 +81,7 @@ def image_as_stored(facts: ItemFacts) -> Iterator[Met]:
     ITEM, "listed-without-masks", "listed items without masks", NOTE, NOTE, 1,
     lambda: archive({"a": _CAR}, {"a": _CAR}, lists={"default": "a\nb\n"}),
 )  # fmt: skip
-def listed_without_masks(facts: ItemFacts) -> Iterator[Met]:
+def listed_without_masks(facts: ItemFacts) -> Iterator[Finding]:
     """A frame without objects is listed, and has no masks."""
     if not facts.scan.has_labels and not facts.scan.has_numbers:
         fix = "leave it so if it has no objects, else add its masks"
@@ -92,7 +92,7 @@ def listed_without_masks(facts: ItemFacts) -> Iterator[Met]:
     ITEM, "missing-class-mask", "instance masks without a class mask", WARNING, ERROR, 4,
     lambda: archive(instances=_CAR),
 )  # fmt: skip
-def missing_class_mask(facts: ItemFacts) -> Iterator[Met]:
+def missing_class_mask(facts: ItemFacts) -> Iterator[Finding]:
     """The class mask gives the instances their labels. Without it they have none. CVAT does not
     find a class mask whose suffix is in capitals, either, and refuses the archive."""
     scan, usual = facts.scan, facts.scan.usual_places[0]
@@ -123,7 +123,7 @@ UNDECLARED_VALUE = Rule(
     WHOLE, "class-mask-kinds", "class masks by colour and by index in one archive", WARNING, NOTE,
     3, lambda: archive({"a": _CAR, "b": gray(BLOCK)}, {"a": _CAR, "b": _CAR}), is_logged=True,
 )  # fmt: skip
-def class_mask_kinds(facts: WholeFacts) -> Iterator[Met]:
+def class_mask_kinds(facts: WholeFacts) -> Iterator[Finding]:
     """Most class masks are in colour, and one is gray: its values are lines of the label map. Tools
     that shrink PNGs make gray of black and white, and then another label comes out."""
     by_color, by_index = (facts.ways[way] for way in WAYS)
@@ -137,7 +137,7 @@ def class_mask_kinds(facts: WholeFacts) -> Iterator[Met]:
     ITEM, "transparent-color", "colours under transparent pixels", NOTE, NOTE, 3,
     lambda: archive(_transparent(), _CAR),
 )  # fmt: skip
-def transparent_color(facts: ItemFacts) -> Iterator[Met]:
+def transparent_color(facts: ItemFacts) -> Iterator[Finding]:
     """Viewers do not show the colour of a transparent pixel, but it counts. Masks of more than 33
     million pixels are not looked at."""
     scan = facts.scan
@@ -173,7 +173,7 @@ def _has_alpha(storage: Storage, name: str, reader: MaskReader) -> bool:
     ITEM, "instance-number", "instances that only segmask can read", NOTE, ERROR, 3,
     lambda: archive(_CAR, png(plane(BLOCK)[..., None] * np.array((1, 2, 3), np.uint8))),
 )  # fmt: skip
-def instance_number(facts: ItemFacts) -> Iterator[Met]:
+def instance_number(facts: ItemFacts) -> Iterator[Finding]:
     """CVAT and the VOC formats know the first 256 colours of VOC, and 255 gray values. Each other
     colour is an instance to us, and an error to CVAT."""
     scan = facts.scan
@@ -195,7 +195,7 @@ def instance_number(facts: ItemFacts) -> Iterator[Met]:
     ITEM, "lost-instance", "instances that lie on the background alone", WARNING, ERROR, 4,
     lambda: archive(rgb("0001 0001"), rgb("0201 0201")),
 )  # fmt: skip
-def lost_instance(facts: ItemFacts) -> Iterator[Met]:
+def lost_instance(facts: ItemFacts) -> Iterator[Finding]:
     """No pixel of the instance has a label, so nothing is left of it. To CVAT it is an object of
     the background, and a task without such a label refuses the archive."""
     labels, bare = _shares_of_instances(facts)
@@ -210,7 +210,7 @@ def lost_instance(facts: ItemFacts) -> Iterator[Met]:
     ITEM, "instance-over-labels", "instances that span several labels", NOTE, WARNING, 4,
     lambda: archive(rgb("0120 0120"), _CAR),
 )  # fmt: skip
-def instance_over_labels(facts: ItemFacts) -> Iterator[Met]:
+def instance_over_labels(facts: ItemFacts) -> Iterator[Finding]:
     """An instance with two labels becomes two masks of one group. CVAT gives all of it the label
     whose line comes last."""
     for number, shares in _shares_of_instances(facts)[0].items():
@@ -225,7 +225,7 @@ def instance_over_labels(facts: ItemFacts) -> Iterator[Met]:
     ITEM, "class-without-instance", "class pixels without an instance", NOTE, WARNING, 4,
     lambda: archive(rgb("1102 1102"), rgb("1100 1100")),
 )  # fmt: skip
-def class_without_instance(facts: ItemFacts) -> Iterator[Met]:
+def class_without_instance(facts: ItemFacts) -> Iterator[Finding]:
     """Pixels have a label, but belong to no instance: "stuff", such as a road. Beside instances,
     CVAT leaves them out."""
     scan = facts.scan
@@ -244,7 +244,7 @@ def class_without_instance(facts: ItemFacts) -> Iterator[Met]:
     ITEM, "instance-without-class", "instance pixels without a label", NOTE, WARNING, 4,
     lambda: archive(rgb("1000 1000"), rgb("1100 1100")),
 )  # fmt: skip
-def instance_without_class(facts: ItemFacts) -> Iterator[Met]:
+def instance_without_class(facts: ItemFacts) -> Iterator[Finding]:
     """Some pixels of an instance lie on the background. They are no part of the object here; in
     CVAT they are."""
     labels, bare = _shares_of_instances(facts)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeAlias
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, TypeAlias
 
 ERROR, WARNING, NOTE = SEVERITIES = ("error", "warning", "note")
 
@@ -39,16 +40,8 @@ class Finding:
     severity: str = ""
 
 
-class Met(NamedTuple):
-    """What a rule has met: a finding without its kind, see `Finding`."""
-
-    file: str
-    what: str
-    fix: str
-    item: str | None = None
-    subset: str | None = None
-    pixels: int | None = None
-    value: str | None = None
+Met = partial(Finding, "")
+"""Makes what a rule has met: a finding that gets the kind of the rule."""
 
 
 @dataclass(frozen=True)
@@ -68,14 +61,14 @@ class Rule:
     text: str
     example: Example
     looks_at: str = READER
-    find: Callable[[Any], Iterable[Met]] | None = None
+    find: Callable[[Any], Iterable[Finding]] | None = None
     is_logged: bool = False
 
     def findings(self, facts: Any) -> Iterator[Finding]:
         """Yield what the rule finds in the facts that it looks at."""
         if self.find is not None:
             for met in self.find(facts):
-                yield Finding(self.kind, *met)
+                yield replace(met, kind=self.kind)
 
     def severity_for(self, cvat: bool) -> str | None:
         """Return how grave a finding is, to CVAT or to us."""
@@ -92,10 +85,10 @@ def rule(
     example: Example,
     *,
     is_logged: bool = False,
-) -> Callable[[Callable[[Any], Iterable[Met]]], Rule]:
+) -> Callable[[Callable[[Any], Iterable[Finding]]], Rule]:
     """Make a rule of the function that finds it; the function's docstring explains the rule."""
 
-    def made(find: Callable[[Any], Iterable[Met]]) -> Rule:
+    def made(find: Callable[[Any], Iterable[Finding]]) -> Rule:
         text = inspect.cleandoc(find.__doc__ or title)
         return Rule(
             kind, title, severity, for_cvat, section, text, example, looks_at, find, is_logged

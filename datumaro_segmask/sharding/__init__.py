@@ -4,14 +4,11 @@
 is a pure function of small values: who runs it, where, and how often, changes nothing.
 """
 
-from .cluster import dask_cluster
-from .coco import CocoShards
 from .manifest import ShardSink
-from .mask_table import MaskTable
 from .parts import PART_ITEMS, Part, Reading, make_plan
-from .run import Found, Kind, make_manifest, run, run_in_processes
-from .shards import ParquetShards, ZipShards
-from .table import Row, make_table, rows_of, write_parquet
+from .run import Found, Kind, dask_cluster, make_manifest, run, run_in_processes
+from .shards import CocoShards, ParquetShards, ZipShards
+from .table import MaskTable, Row, make_table, rows_of, write_parquet
 
 __all__ = [
     "PART_ITEMS", "CocoShards", "Found", "Kind", "MaskTable", "ParquetShards", "Part", "Reading",

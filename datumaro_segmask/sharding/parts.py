@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 from typing import TypeAlias
 
 from ..archive import Archive, LabelMap, Reader, join_label_maps, read_label_map
@@ -111,11 +112,4 @@ def make_plan(paths: Paths, part_items: int = PART_ITEMS) -> Plan:
 
 
 def _batched(entries: Iterator[Entry], size: int) -> Iterator[tuple[Entry, ...]]:
-    batch: list[Entry] = []
-    for entry in entries:
-        batch.append(entry)
-        if len(batch) == size:
-            yield tuple(batch)
-            batch = []
-    if batch:
-        yield tuple(batch)
+    return iter(lambda: tuple(islice(entries, size)), ())

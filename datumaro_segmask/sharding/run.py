@@ -1,7 +1,8 @@
 """Parts done by any executor: processes of this machine, or the workers of a cluster.
 
 A part writes its files under names that follow from its number, each whole or not at all. So a part
-that runs twice changes nothing, and a run that was cut short goes on where it stopped.
+that runs twice changes nothing, and a run that was cut short goes on where it stopped. The extra
+``dask`` installs what a cluster takes.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import multiprocessing
 import os
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import (
     FIRST_COMPLETED,
     BrokenExecutor,
@@ -19,11 +20,12 @@ from concurrent.futures import (
     ProcessPoolExecutor,
     wait,
 )
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from ..archive import Item, LabelMap, Reader
-from ..errors import SegmaskExportError, SegmaskImportError
+from ..errors import ArchiveError, SegmaskExportError, SegmaskImportError
 from ..processes import begin_worker, uninterrupted
 from ..storage import Entry, shown, version
 from .manifest import ShardSink
@@ -295,3 +297,32 @@ def make_manifest(description: dict[str, Any], results: list[dict[str, Any]]) ->
         "labels": labels,
         "parts": results,
     }
+
+
+_CONNECT = 30  # seconds
+_RETRIES = 2  # of a part
+
+
+@contextmanager
+def dask_cluster(address: str) -> Iterator[Executor]:
+    """Connect to the scheduler of a cluster. Raises ArchiveError where there is none."""
+    try:
+        from distributed import Client
+    except ImportError as error:
+        raise ArchiveError(
+            "the option --dask needs a package that is not here (distributed)",
+            "the command line",
+            "Dask",
+            "type \"pip install 'datumaro-segmask[dask]'\", here and on the workers",
+        ) from error
+    try:
+        client = Client(address, timeout=_CONNECT)
+    except (OSError, ValueError) as error:
+        raise ArchiveError(
+            f"no scheduler answers ({type(error).__name__})",
+            address,
+            "the address of a Dask scheduler, such as tcp://host:8786",
+            "check the address, and that the cluster is up",
+        ) from error
+    with client:
+        yield client.get_executor(pure=False, retries=_RETRIES)

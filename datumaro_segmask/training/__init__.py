@@ -1,7 +1,6 @@
 """What training code counts: objects that may overlap, rings, arrays, splits; knows no Datumaro."""
 
-from .arrays import decode, dense, instances_of
-from .batches import Batches, Job
+from .arrays import decode, dense, instances_of, stack_of
 from .center_rings import MAX_LENGTH, center_rings
 from .predictions import (
     NOTHING,
@@ -17,8 +16,8 @@ from .segments import cover, simplified, unite
 from .splits import TEST, TRAIN, VAL, Splits, meaning_of, parse_splits, split_subsets
 
 __all__ = [
-    "MAX_LENGTH", "NOTHING", "SHAPES", "TEST", "TRAIN", "VAL", "Batches", "Job", "Splits",
+    "MAX_LENGTH", "NOTHING", "SHAPES", "TEST", "TRAIN", "VAL", "Splits",
     "as_array", "as_masks", "as_whole", "center_rings", "check_size", "cover", "decode", "dense",
     "instances_of", "meaning_of", "parse_splits", "planes_of_segments", "simplified",
-    "split_subsets", "unite", "z_orders",
+    "split_subsets", "stack_of", "unite", "z_orders",
 ]  # fmt: skip

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, TypedDict, overload
 
 import cv2
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..archive import Item
-from ..arrays import turn
+from ..arrays import Size, turn
 from ..errors import MaskSizeError, MissingFileError, counted
 from ..png import MAX_PIXELS, Plane
 from ..regions import Instance, Scanner, decode_box, group_runs, split_components
@@ -125,12 +125,6 @@ class Masks:
 
     def _target(self, item: Item, size: tuple[int, ...], index: int) -> Target:
         instances = item.instances
-        masks = np.zeros((len(instances), *size), bool)
-        for mask, instance in zip(masks, instances, strict=True):
-            x, y, width, height = instance.bbox
-            mask[y : y + height, x : x + width] = decode_box(
-                instance.counts, instance.bbox, size[0]
-            )
         boxes = np.array([i.bbox for i in instances], np.float32).reshape(-1, 4)
         boxes[:, 2:] += boxes[:, :2]
         # An item without a class mask has objects without a class.
@@ -138,7 +132,7 @@ class Masks:
         return Target(
             boxes=boxes,
             labels=np.array(labels, np.int64),
-            masks=masks,
+            masks=stack_of(instances, Size(*size[:2])),
             area=np.array([i.area for i in instances], np.float32),
             iscrowd=np.zeros(len(instances), np.int64),
             numbers=np.array([i.number for i in instances], np.int64),
@@ -156,6 +150,17 @@ def decode(data: bytes, flags: int = cv2.IMREAD_COLOR) -> NDArray[np.uint8] | No
     except cv2.error:
         return None
     return None if image is None else image.astype(np.uint8, copy=False)
+
+
+def stack_of(instances: Sequence[Instance], size: Size) -> NDArray[np.bool_]:
+    """Return the masks of instances: (instances, height, width)."""
+    masks = np.zeros((len(instances), *size), bool)
+    for mask, instance in zip(masks, instances, strict=True):
+        if instance.area:
+            x, y, width, height = instance.bbox
+            box = decode_box(instance.counts, instance.bbox, size.height)
+            mask[y : y + height, x : x + width] = box
+    return masks
 
 
 def dense(plane: Plane) -> NDArray[np.int32]:

@@ -38,11 +38,15 @@ def meaning_of(subset: str) -> str | None:
     and test. A name that says ``test`` is a test set, whatever else it says. ``trainval``, and a
     name that says both, is None, as is any other name.
     """
-    words = [word.lower() for word in _WORD.findall(_CAMEL.sub(" ", subset))]
+    words = _words_of(subset)
     found = {_WORDS[word] for word in words if word in _WORDS}
     if TEST in found:
         return TEST
     return found.pop() if len(found) == 1 and _BOTH not in words else None
+
+
+def _words_of(subset: str) -> list[str]:
+    return [word.lower() for word in _WORD.findall(_CAMEL.sub(" ", subset))]
 
 
 @dataclass(frozen=True)
@@ -128,7 +132,7 @@ def parse_splits(text: str) -> dict[str, str]:
 
 
 def _is_both(name: str) -> bool:
-    words = [word.lower() for word in _WORD.findall(_CAMEL.sub(" ", name))]
+    words = _words_of(name)
     return _BOTH in words or {TRAIN, VAL} <= {_WORDS.get(word) for word in words}
 
 

@@ -24,22 +24,11 @@ from datumaro_segmask.rules import RULES
 
 from ..archives import archive, as_folder, as_zip, rgb
 from ..interrupts import start
+from ..processes import command
 
 ROOT = Path(__file__).parents[2]
 STREET = ROOT / "examples/street.zip"
 FORMAT = ROOT / "docs/format.md"
-
-
-def run(*args: object, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "datumaro_segmask", *map(str, args)],
-        cwd=cwd,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"},
-        capture_output=True,
-        encoding="utf-8",
-        timeout=300,
-        check=False,
-    )
 
 
 # Which command
@@ -109,7 +98,9 @@ def test_each_command_has_help(command: str, capsys) -> None:
 
 
 def test_datum_is_run() -> None:
-    done = run("detect", STREET, cwd=ROOT)
+    """By an interpreter that starts for it."""
+    whole = [sys.executable, "-m", "datumaro_segmask", "detect", str(STREET)]
+    done = subprocess.run(whole, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0
     assert "segmask" in done.stdout + done.stderr
 
@@ -183,7 +174,7 @@ def test_a_mistake_ends_in_one_message(
 
 
 def test_mistake_of_datum_in_a_process_of_its_own(tmp_path: Path) -> None:
-    done = run("convert", "-i", "nope", "-f", "coco", "-o", "out", cwd=tmp_path)
+    done = command("convert", "-i", "nope", "-f", "coco", "-o", "out", cwd=tmp_path)
     assert done.returncode == 1
     assert done.stderr == "error: Path nope doesn't exist. To fix it: check the path.\n"
 
@@ -191,7 +182,8 @@ def test_mistake_of_datum_in_a_process_of_its_own(tmp_path: Path) -> None:
 def test_message_of_datum_stays_one(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out/mine").write_text("")
-    done = run("convert", "-i", STREET, "-if", "segmask", "-f", "coco", "-o", "out", cwd=tmp_path)
+    typed = ["-if", "segmask", "-f", "coco", "-o", "out"]
+    done = command("convert", "-i", STREET, *typed, cwd=tmp_path)
     assert done.returncode == 1
     assert done.stderr.count("already exists") == 1
     assert "Traceback" not in done.stderr

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from importlib.util import find_spec
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +27,7 @@ from datumaro_segmask.storage.remote import store as store_module
 from datumaro_segmask.storage.remote.faults import StoreWriteError
 
 from ..archives import as_zip
+from ..processes import processes
 from ..storage.stores import Behaviour, put
 from .makes import digest, random_files
 
@@ -231,7 +230,7 @@ def test_s3_table_is_that_of_the_disk(
     behaviour: Behaviour, path: str, plain: dict[str, str], tmp_path: Path
 ) -> None:
     url = "s3://bucket/good"
-    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
+    with processes() as pool:
         run(make_plan(path, 5), ParquetShards(), url, pool)
     assert fetched(url, tmp_path) == plain
     assert rows_of(read_table(url)) == rows_of(read_table(to_table(path)))
@@ -285,7 +284,7 @@ def test_s3_worker_tells_it(behaviour: Behaviour, path: str) -> None:
     url = "s3://bucket/worker"
     behaviour.fault = lambda path: 403 if "part-000001" in path else None
     with (
-        ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool,
+        processes(1) as pool,
         pytest.raises(StoreWriteError, match="denies access") as caught,
     ):
         run(make_plan(path, 5), ParquetShards(), url, pool)

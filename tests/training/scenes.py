@@ -18,7 +18,10 @@ from pycocotools.coco import COCO
 
 from datumaro_segmask.archive.lists import open_archive
 from datumaro_segmask.arrays import Size
+from datumaro_segmask.formats.coco import lines_of_objects, numbered, trace, traced_texts
+from datumaro_segmask.formats.yolo import label_lines
 from datumaro_segmask.regions import Instance, Runs, Scanner, group_runs
+from datumaro_segmask.training import center_rings
 
 Mask = NDArray[np.uint8]
 MANY = int(os.environ.get("SEGMASK_MANY", "300"))
@@ -35,6 +38,24 @@ def instance_of(mask: Mask, label: int = 0, number: int = 1) -> Instance:
 
 def decode(instance: Instance, size: Size) -> Mask:
     return np.asarray(mask_utils.decode({"size": [*size], "counts": instance.counts}))
+
+
+def annotation_lines(
+    objects: Sequence[Instance], size: Size, image_id: int, first_id: int, segmentation: str
+) -> Iterator[str]:
+    """Yield the JSON of each object of an image by itself, as COCO's writer has it."""
+    return numbered(object_lines(objects, size, segmentation), image_id, first_id)
+
+
+def object_lines(objects: Sequence[Instance], size: Size, segmentation: str) -> Iterator[str]:
+    """Yield the same without the two ids."""
+    rings = trace(traced_texts(objects, segmentation), size)
+    return lines_of_objects(objects, size, rings, segmentation)
+
+
+def yolo_lines(objects: Sequence[Instance], size: Size) -> Iterator[str]:
+    """Yield the line of each object of an image by itself, as YOLO's writer has it."""
+    return label_lines(objects, size, center_rings([one.counts for one in objects], size))
 
 
 def random_scenes(count: int) -> Iterator[tuple[list[Instance], Size]]:

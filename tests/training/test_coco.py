@@ -18,8 +18,6 @@ from pycocotools.cocoeval import COCOeval
 from datumaro_segmask.arrays import Size
 from datumaro_segmask.formats.coco import (
     CocoText,
-    annotation_lines,
-    lines_of_objects,
     own_texts,
 )
 from datumaro_segmask.options import SEGMENTATIONS
@@ -31,8 +29,10 @@ from ..regions.test_polygons import cropped
 from .scenes import (
     MANY,
     REAL_ARCHIVES,
+    annotation_lines,
     decode,
     instance_of,
+    object_lines,
     parse,
     random_scenes,
     read_coco,
@@ -48,7 +48,7 @@ def text_of(scenes: Iterable[tuple[list[Instance], Size]], segmentation: str) ->
     text, count = CocoText(), 1
     for image_id, (segments, size) in enumerate(scenes, 1):
         text.add_image(image_id, f"{image_id}.jpg", size)
-        text.add_objects(image_id, count, [*lines_of_objects(segments, size, segmentation)])
+        text.add_objects(image_id, count, [*object_lines(segments, size, segmentation)])
         count += len(segments)
     whole = "\n".join(text.lines([("a", ""), ("b", ""), ("c", "")]))
     text.close()

@@ -10,7 +10,7 @@ import pytest
 
 from datumaro_segmask.arrays import Size
 from datumaro_segmask.formats.data_file import data_file
-from datumaro_segmask.formats.yolo import label_lines, label_place
+from datumaro_segmask.formats.yolo import label_place
 from datumaro_segmask.training.center_rings import center_rings
 
 from ..archives import plane
@@ -25,12 +25,13 @@ from .scenes import (
     parts_of,
     random_scenes,
     real_scenes,
+    yolo_lines,
 )
 
 
 def painted(mask: Mask) -> Mask:
     size = Size(*mask.shape)
-    (line,) = label_lines([instance_of(mask)], size)
+    (line,) = yolo_lines([instance_of(mask)], size)
     return paint_yolo(line, size)
 
 
@@ -111,7 +112,7 @@ def test_many_parts_of_any_form_cost_no_more() -> None:
 def test_real_masks_come_back() -> None:
     overlaps = []
     for segments, size in real_scenes():
-        for segment, line in zip(segments, label_lines(segments, size), strict=True):
+        for segment, line in zip(segments, yolo_lines(segments, size), strict=True):
             mask, result = decode(segment, size), paint_yolo(line, size)
             overlaps.append((mask & result).sum() / (mask | result).sum())
             if parts_of(mask) == 1:
@@ -121,8 +122,8 @@ def test_real_masks_come_back() -> None:
 
 def test_lines_of_an_image_are_those_of_its_masks() -> None:
     for segments, size in random_scenes(300):
-        alone = [next(label_lines([segment], size)) for segment in segments]
-        assert [*label_lines(segments, size)] == alone
+        alone = [next(yolo_lines([segment], size)) for segment in segments]
+        assert [*yolo_lines(segments, size)] == alone
 
 
 @pytest.mark.parametrize(
@@ -134,7 +135,7 @@ def test_lines_of_an_image_are_those_of_its_masks() -> None:
 )
 def test_line_has_three_points_or_is_taken_for_a_box(mask: str, line: str) -> None:
     pixels = plane(mask)
-    assert [*label_lines([instance_of(pixels)], Size(*pixels.shape))] == [line]
+    assert [*yolo_lines([instance_of(pixels)], Size(*pixels.shape))] == [line]
 
 
 def test_wide_images_have_digits_enough() -> None:

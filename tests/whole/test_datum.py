@@ -1,4 +1,4 @@
-"""``datum`` from end to end, in an interpreter of its own for each command.
+"""``datum`` from end to end, in a process of its own for each command.
 
 ``python -m datumaro_segmask`` is `datum` where the package is not installed, too.
 """
@@ -9,8 +9,6 @@ import io
 import json
 import os
 import site
-import subprocess
-import sys
 import zipfile
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -22,10 +20,10 @@ from datumaro.components.dataset import Dataset
 from PIL import Image
 
 from ..archives import archive, as_folder, as_zip, jpeg, picture, rgb
+from ..processes import command
 
 pytestmark = pytest.mark.usefixtures("registered")
 
-ROOT = Path(__file__).parents[2]
 HAS_PROJECTS = tuple(map(int, version("datumaro").split(".")[:2])) < (1, 12)
 IS_INSTALLED = any(Path(p, "datumaro_segmask.pth").exists() for p in site.getsitepackages())
 
@@ -48,18 +46,10 @@ MASKS = {
 
 def run(folder: Path, *arguments: str, module: str = "datumaro_segmask", code: int = 0) -> str:
     """Run a command in a folder; return what a person sees of it."""
-    done = subprocess.run(
-        [sys.executable, "-m", module, *arguments],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        encoding="utf-8",
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == code, done.stdout
-    return done.stdout
+    done = command(*arguments, module=module, cwd=folder)
+    said = done.stdout + done.stderr
+    assert done.returncode == code, said
+    return said
 
 
 @pytest.fixture

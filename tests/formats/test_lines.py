@@ -17,15 +17,15 @@ from datumaro_segmask.archive import Item
 from datumaro_segmask.arrays import Size
 from datumaro_segmask.errors import MaskLimitError
 from datumaro_segmask.formats import Classes
+from datumaro_segmask.formats import lines as lines_module
 from datumaro_segmask.formats import yolo as yolo_module
-from datumaro_segmask.formats.coco import CocoCoder, CocoText, annotation_lines
-from datumaro_segmask.formats.yolo import YoloCoder, label_lines
+from datumaro_segmask.formats.coco import CocoCoder, CocoText
+from datumaro_segmask.formats.lines import ENOUGH, Batches
+from datumaro_segmask.formats.yolo import YoloCoder
 from datumaro_segmask.regions import Instance, outlines
-from datumaro_segmask.training import batches as batches_module
-from datumaro_segmask.training.batches import ENOUGH, Batches
 
 from ..regions.test_polygons import comb, grid
-from .scenes import instance_of, random_scenes
+from ..training.scenes import annotation_lines, instance_of, random_scenes, yolo_lines
 
 center_rings_module = sys.modules["datumaro_segmask.training.center_rings"]  # not the function
 SMALL, OTHER = Size(3, 4), Size(5, 6)
@@ -149,14 +149,14 @@ def test_lines_of_labels_are_those_of_images_one_by_one() -> None:
         coder.lines.finish(coded.objects, partial(together.__setitem__, number))
     coder.lines.flush()
     assert [*together] == sorted(together)
-    assert [*together.values()] == [[*label_lines(*scene)] for scene in scenes()]
+    assert [*together.values()] == [[*yolo_lines(*scene)] for scene in scenes()]
 
 
 def test_limits_are_those_of_one_image(monkeypatch: pytest.MonkeyPatch) -> None:
     """Three images of 404 corners each are taken where one may have as many, and no more."""
     image = [instance_of(grid(21))], Size(21, 21)
     monkeypatch.setattr(outlines, "MAX_CORNERS", 404)
-    monkeypatch.setattr(batches_module, "ENOUGH", 404 // 4)
+    monkeypatch.setattr(lines_module, "ENOUGH", 404 // 4)
     assert len(coco_lines([image] * 3)) == 3
     monkeypatch.setattr(outlines, "MAX_CORNERS", 403)
     with pytest.raises(MaskLimitError, match="404 corners"):
@@ -171,7 +171,7 @@ def test_length_of_outlines_is_looked_at_an_object(monkeypatch: pytest.MonkeyPat
     for module in (center_rings_module, yolo_module):
         monkeypatch.setattr(module, "MAX_LENGTH", around)
     monkeypatch.setattr(center_rings_module, "_AT_ONCE", 10)
-    assert len(set(label_lines(segments, size))) == 1
+    assert len(set(yolo_lines(segments, size))) == 1
     for module in (center_rings_module, yolo_module):
         monkeypatch.setattr(module, "MAX_LENGTH", around - 1)
     with pytest.raises(MaskLimitError, match=f"{around} pixels of outline"):
@@ -183,4 +183,4 @@ def test_a_comb_is_one_ring_for_each_reader() -> None:
     segment, size = instance_of(comb(300)), Size(3, 600)
     (line,) = coco_lines([([segment], size)])
     assert len(line["segmentation"]) == 1
-    assert len([*label_lines([segment], size)]) == 1
+    assert len([*yolo_lines([segment], size)]) == 1
