@@ -49,7 +49,7 @@ log = logging.getLogger(__name__)
 
 ON_WINDOWS = os.name == "nt"
 FOLDS_CASE = ON_WINDOWS or sys.platform == "darwin"
-TWICE = "items that came again, with the same masks and picture"
+TWICE = "items that are there twice, with the same masks and image"
 
 LAST_SHARED = 255
 """The last instance number that CVAT and Datumaro's VOC plugin can read."""
@@ -149,7 +149,7 @@ class ArchiveWriter:
         """
         item_id = entry[0]
         problem = layout.problem_of_listed(item_id, has_masks)
-        check_names(entry, problem, "a list lies directly in its folder")
+        check_names(entry, problem, "a list is directly in its folder")
         itself, listed, whole = hash(item_id), hash(entry), hash((item_id, (content,)))
         is_new = itself not in self._ids
         self._check_elsewhere(entry, is_new)
@@ -227,7 +227,7 @@ class ArchiveWriter:
             self._warned = True
             log.warning(
                 "%s: %s. It is written, but rename it before the dataset moves there. This is "
-                "said once; other ids may be like this one.",
+                "reported once; other ids may have the same problem.",
                 place_of_entry(entry),
                 problem,
             )
@@ -252,7 +252,7 @@ def two_of_one_id(entry: Entry, whose: str) -> SegmaskExportError:
         f"{whose} subset has an item of this id with other masks or another picture, and both have "
         "the same place",
         place_of_entry(entry),
-        "an id of its own for every image",
+        "a different id for every image",
         "rename one of them, for instance with 'datum transform -t rename', or write them to "
         "archives of their own",
     )
@@ -416,7 +416,7 @@ class MaskEncoder:
             self._warned = True
             log.warning(
                 "%s has the instance number %d. All are kept, but CVAT and the VOC formats of "
-                "Datumaro cannot read files with numbers past %d. This is said once.",
+                "Datumaro cannot read files with numbers past %d. This is reported once.",
                 where,
                 last,
                 LAST_SHARED,
@@ -536,11 +536,11 @@ class CvatLosses:
                 "has and for which it refuses the archive"
             )
         if self._comments:
-            yield f"{counted(self._comments, 'id')} with '#' in front, which is a comment to it"
+            yield f"{counted(self._comments, 'id')} with '#' at the beginning, a comment to CVAT"
         if skipped:
             yield (
-                f"{counted(len(skipped), 'subset')} with '_' in the name, or a dot before it, such "
-                f"as {skipped[0]!r}, which it skips"
+                f"{counted(len(skipped), 'subset')} with '_' in the name, or a dot at its "
+                f"beginning, such as {skipped[0]!r}, which it skips"
             )
         if len(labels) > LAST_SHARED + 1:
             yield f"{len(labels):,} labels, of which it can read {LAST_SHARED + 1}"
@@ -548,6 +548,6 @@ class CvatLosses:
             yield f"instance numbers up to {self.highest:,}, of which it can read {LAST_SHARED}"
         if self._thin:
             yield (
-                f"{counted(self._thin, 'object')} of one or two pixels across, which vanish when "
-                "it makes polygons of them (upload with conv_mask_to_poly=False)"
+                f"{counted(self._thin, 'object')} one or two pixels thin, which vanish when it "
+                "turns them into polygons (upload with conv_mask_to_poly=False)"
             )

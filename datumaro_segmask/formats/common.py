@@ -16,13 +16,13 @@ from ..storage import Aside, Entry, FolderSink, Hashes, Sink, layout
 
 log = logging.getLogger(__name__)
 
-WITHOUT_SIZE = "items without image and without masks, whose width and height nobody knows"
-WITHOUT_LABEL = "instances without a label, of which training code can make no class"
+WITHOUT_SIZE = "items with neither image nor masks, whose size is unknown"
+WITHOUT_LABEL = "instances without a label, which training cannot use"
 OF_BACKGROUND = "instances of what is the background in another archive"
-OF_UNKNOWN = "pixels of which nobody said what they are, and which no object can have"
+OF_UNKNOWN = "unknown pixels, which no object can have"
 _SLASH = "__"  # stands for one in flat names
 WITHOUT_IMAGE = "images that the dataset does not have"
-TWICE_IN_A_SPLIT = "items that several subsets of one split have, with the same masks and picture"
+TWICE_IN_A_SPLIT = "items in several subsets of a split, with the same masks and image"
 _problem_of_subset = lru_cache(maxsize=64)(layout.problem_of_new_subset)  # there are few of them
 
 
@@ -82,7 +82,7 @@ def two_in_one_split(entry: Entry, split: str) -> SegmaskExportError:
     return SegmaskExportError(
         f"another subset has an item of this id, and both are in the split {split!r}",
         place_of_entry(entry),
-        "an id of its own for every image of a split",
+        "a different id for every image of a split",
         "rename the items, for instance with 'datum transform -t rename'",
     )
 
@@ -119,7 +119,7 @@ class Places:
 
 
 def content_of(image: bytes | Aside | None) -> Hashable:
-    """Return what tells a picture from another one."""
+    """Return what tells an image from another one."""
     return image.content if isinstance(image, Aside) else image
 
 
@@ -200,8 +200,8 @@ class Missing:
             log.warning(
                 "%s not in %s yet: %s%s. %s", counted(self._count, "image"), root,
                 printable(", ".join(self._named)), f" and {more} more" if more else "",
-                "The dataset does not have them; put them there." if has_images
-                else as_typed("Put them there, or export with save_media=True."),
+                "The dataset does not have them: add them yourself." if has_images
+                else as_typed("Add them yourself, or export with save_media=True."),
             )  # fmt: skip
 
 

@@ -103,7 +103,7 @@ class PixelClasses:
             raise SegmaskExportError(
                 f"there are {len(found):,} classes",
                 label_map.where,
-                f"at most {_UNKNOWN}, for the value {_UNKNOWN} stands for unknown pixels",
+                f"at most {_UNKNOWN}, because {_UNKNOWN} means unknown pixels",
                 "join labels, with 'datum transform -t remap_labels'",
             )
         ground = unknown if is_ground_ignored else 0

@@ -118,8 +118,8 @@ def _size_if_known(item: DatasetItem) -> Size | None:
         return None
 
 
-WITHOUT_LABEL = "annotations without a label, of which training code can make no class"
-OF_BACKGROUND = "annotations of the background (objects with keep_background=True)"
+WITHOUT_LABEL = "annotations without a label, which training cannot use"
+OF_BACKGROUND = "annotations of the background (with keep_background=True they are objects)"
 OF_STUFF = "masks without an instance, as the option stuff says"
 
 

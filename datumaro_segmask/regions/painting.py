@@ -118,7 +118,7 @@ def _check_coordinates(values: NDArray[np.float64], where: str) -> None:
     sound = np.abs(values) <= FARTHEST
     if not sound.all():
         raise UnpaintableError(
-            f"the coordinate {values[~sound][0]} lies off every image",
+            f"the coordinate {values[~sound][0]} is outside of every image",
             where,
             f"numbers from {-FARTHEST} to {FARTHEST}, in pixels",
             "correct or remove the annotation",

@@ -69,7 +69,7 @@ class ZipShards:
                     else:
                         found.add(entry, item)
                         writer.add_files(entry, files)
-                # Without a label map the labels of VOC hold again.
+                # Without a label map the labels of VOC are used again.
                 writer.finish(labels=reader.storage.exists(layout.LABEL_MAP))
             found.rows = found.items - found.broken
 

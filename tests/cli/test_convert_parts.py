@@ -18,7 +18,8 @@ import pytest
 from datumaro.components.dataset import StreamDataset
 
 from datumaro_segmask.__main__ import main
-from datumaro_segmask.cli import convert_parts, parallel
+from datumaro_segmask.cli import parallel
+from datumaro_segmask.cli.convert import parts as convert_parts
 from datumaro_segmask.storage import open_storage
 
 from ..archives import Files, as_folder, as_zip, gray, png

@@ -45,9 +45,8 @@ log = logging.getLogger(__name__)
 class SegmaskExporter(WholeExporter):
     """Exports class masks and instance masks as CVAT's "Segmentation mask 1.1" has them.
 
-    ``options`` are those of `SegmaskExportOptions`.
-
-    Errors: those of `WholeExporter`. Source: docs/format.md, section 5.
+    ``options``: those of `SegmaskExportOptions`. Raises like `WholeExporter`. Source:
+    docs/format.md, section 5.
     """
 
     NAME = NAME
@@ -78,10 +77,10 @@ class SegmaskExporter(WholeExporter):
     def patch(cls, dataset: IDataset, patch: DatasetPatch, save_dir: str, **options: Any) -> None:
         """Save a dataset where it was imported from, changing no more than has changed.
 
-        Masks of items that are as they were stay byte for byte, and images stay without
-        ``save_media`` too, moving with their items. Only where the labels have changed, or the
-        options ask for another kind of masks, every mask is written anew. What is not the dataset's
-        stays as it is. New images are written without ``save_media`` too.
+        Masks that did not change stay byte for byte. Images follow their items, and new images are
+        written, with or without ``save_media``. If the labels have changed, or the options ask for
+        another kind of masks, every mask is written again. Files that do not belong to the dataset
+        stay unchanged.
         """
         cls.convert(dataset, save_dir, **options)
 
@@ -92,7 +91,7 @@ class SegmaskExporter(WholeExporter):
             self.write_to(find_target(self._extractor, self._save_dir, self._as_zip))
 
     def write_to(self, target: ExportTarget, *, replace: bool = False) -> None:
-        """Export to this very target; with ``replace`` nothing of an archive there stays."""
+        """Export to this target; with ``replace`` nothing of an archive there stays."""
         place, dataset = target.place, self._extractor
         made: Sink
         if place.is_zip:
@@ -166,7 +165,7 @@ class SegmaskExporter(WholeExporter):
             raise SegmaskExportError(
                 "the dataset was imported from there",
                 self._save_dir,
-                "another folder, for the shards to lie in",
+                "another folder for the shards",
                 "export into another folder",
             )
 
@@ -213,7 +212,7 @@ class SegmaskExporter(WholeExporter):
         if failed and plan.gone:
             log.warning(
                 "%s could not be written. They may have had other names before, so the files of "
-                "%s that the dataset does not have any more stay, though no list names them.",
+                "%s that the dataset no longer has stay, although no list names them.",
                 counted(failed, "item"),
                 counted(len(plan.gone), "item"),
             )
@@ -228,8 +227,8 @@ class SegmaskExporter(WholeExporter):
             self._writer.declare_list(subset)
         if plan.kept and all_changed:
             log.warning(
-                "The masks of %s that the dataset does not have, such as those that an import has "
-                "left out for their faults, stay as they are, in the old kind and colours.",
+                "The masks of %s that the dataset does not have, such as those that an import "
+                "could not read, stay as they are, in the old kind and colours.",
                 counted(len(plan.kept), "item"),
             )
         self._writer.finish(labels=not same_labels)

@@ -115,7 +115,7 @@ def find_target(dataset: IDataset, save_dir: str, as_zip: bool) -> ExportTarget:
             return ExportTarget(source, in_place=True)
     elif os.path.isfile(save_dir):
         raise SegmaskExportError(
-            "it is a file", save_dir, "a folder, or a path where nothing is", "choose another path"
+            "it is a file", save_dir, "a folder, or a new path", "choose another path"
         )
     root = os.path.realpath(save_dir)
     if not as_zip:
@@ -358,7 +358,7 @@ class Pictures:
         found = None if head is None else head.shown
         if head is not None and found is not None and size not in (found, head.size):
             raise SegmaskExportError(
-                f"a picture of another dataset lies there, of {found[1]} x {found[0]} pixels, and "
+                f"an image of another dataset is there, of {found[1]} x {found[0]} pixels, and "
                 f"the masks have {size[1]} x {size[0]}",
                 self._there.place(old[0]),
                 "a picture of the size of its masks, or none",

@@ -11,12 +11,12 @@ from .work import Done
 
 
 class CocoSegmentsExporter(TrainingExporter):
-    """Exports instances as COCO has them, for training: all of them count (iscrowd 0).
+    """Exports COCO instances for training: all of them count (iscrowd 0).
 
-    One annotation for each pair of instance and label, categories from 1 on without the background,
-    area and box of the pixels. ``segmentation`` is ``polygons``, which pycocotools paints to the
-    very same pixels, or ``rle``, compressed. ``tolerance``: pixels by which such polygons may be
-    simplified. Source: docs/training.md.
+    One annotation per pair of instance and label; categories count from 1, without the background;
+    area and box are those of the pixels. ``segmentation``: ``polygons``, from which pycocotools
+    paints the same pixels, or ``rle``, compressed. ``tolerance``: pixels by which polygons may be
+    simplified. Source: docs/training.md, section 2.
     """
 
     NAME = "coco_segments"

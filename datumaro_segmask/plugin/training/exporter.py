@@ -82,9 +82,9 @@ class TrainingExporter(WholeExporter):
         log_left_out(self._left_out + writer.left_out)
         if self._turned:
             log.warning(
-                "%s written upright, without the EXIF data that turned them, because half of the "
-                "trainers do not read these.",
-                counted(self._turned, "picture"),
+                "%s written upright, without the EXIF data that turned them, because many trainers "
+                "ignore it.",
+                counted(self._turned, "image"),
             )
 
     def _make_writer(self, sink: FolderSink) -> Writer:

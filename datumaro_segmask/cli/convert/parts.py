@@ -18,14 +18,14 @@ from typing import Any, NamedTuple
 from datumaro.components.dataset_base import DatasetItem
 from datumaro.components.importer import ImportContext, ImportErrorPolicy
 
-from ..archive import Archive, read_label_map
-from ..errors import SegmaskExportError
-from ..plugin.annotations import is_unknown
-from ..plugin.base import Remark, Remarks, SegmaskBase
-from ..plugin.host import CollectedErrors
-from ..plugin.training.work import Done, Work
-from ..storage import Aside, Entry, FolderSink, open_storage, shown, version
-from .parallel import in_chunks
+from ...archive import Archive, read_label_map
+from ...errors import SegmaskExportError
+from ...plugin.annotations import is_unknown
+from ...plugin.base import Remark, Remarks, SegmaskBase
+from ...plugin.host import CollectedErrors
+from ...plugin.training.work import Done, Work
+from ...storage import Aside, Entry, FolderSink, open_storage, shown, version
+from ..parallel import in_chunks
 
 
 @dataclass
@@ -166,5 +166,5 @@ class Parts:
                 "the archive was changed while it was read, so old and new masks may be mixed",
                 shown(self.source.path),
                 "an archive that stays as it is",
-                "give the command again",
+                "repeat the command",
             )
