@@ -161,7 +161,7 @@ def file_name_of(item: Item) -> str:
     return (item.image or layout.image(item.item_id, ".jpg")).removeprefix(f"{layout.IMAGES}/")
 
 
-def put_image(sink: Sink, place: str, image: bytes | Aside | None, has_images: bool) -> None:
+def put_image(sink: Sink, place: str, image: bytes | Aside | None, has_images: bool = True) -> None:
     """Write the file of an image, of which another process may have written the bytes.
 
     ``has_images``: images were to be written; else the file stays that an earlier export wrote.
@@ -173,6 +173,8 @@ def put_image(sink: Sink, place: str, image: bytes | Aside | None, has_images: b
             sink.take(place, image)
         elif not has_images:
             sink.keep(place)
+    elif image is not None:
+        sink.put(place, image.fetch())
 
 
 class Missing:
