@@ -164,7 +164,7 @@ def test_background_is_a_class_on_demand(tmp_path: Path, caplog: pytest.LogCaptu
     with caplog.at_level(logging.WARNING):
         folder = export(source, tmp_path / "without", "coco_segments")
     assert (
-        "3 annotations of the background (keep_background=True makes objects of them)"
+        "3 annotations of the background (with keep_background=True they are objects)"
         in caplog.text
     )
     assert objects_of(folder / "annotations/instances_val.json")["b/c"] == OBJECTS["b/c"]
@@ -292,7 +292,7 @@ def test_item_whose_size_nobody_knows(tmp_path: Path, caplog: pytest.LogCaptureF
     with caplog.at_level(logging.WARNING):
         folder = export(source, tmp_path / "out", "coco_segments")
     assert [*objects_of(folder / "annotations/instances_default.json")] == ["a"]
-    assert "1 item without image" in caplog.text
+    assert "1 item with neither image nor masks" in caplog.text
 
 
 def test_export_again_leaves_no_old_files(street: Dataset, tmp_path: Path) -> None:
