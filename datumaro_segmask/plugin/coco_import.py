@@ -29,7 +29,7 @@ from .reading import Found, SourceBase, SourceImporter, head_of
 class CocoSegmentsBase(SourceBase):
     """The images of COCO files, and the masks and boxes of their annotations.
 
-    ``images``: the folder of the pictures. ``gt``: the JSON of the data set that results belong
+    ``images``: the folder of the pictures. ``gt``: the JSON of the dataset that results belong
     to. The others as `SourceBase`. Source: docs/predictions.md.
     """
 

@@ -113,21 +113,21 @@ MISTAKES: dict[str, tuple[list[str], str]] = {
     "preview, wrong path": (["preview", "nope.zip", "-o", "x.html"], "nope.zip: there is no such"),
     "check, no archive": (
         ["check", "a-folder"],
-        "a-folder: no archive of segmentation masks is here",
+        "a-folder: there is no archive of segmentation masks here",
     ),
     "check, no zip": (["check", "a-file"], "a-file: the file is empty"),
     "preview, folder above is a file": (
         ["preview", "street.zip", "-o", "a-file/x.html"],
         "a-file: file exists. To fix it: choose another path",
     ),
-    "example, output is there": (["example"], "street.zip: it is there already"),
+    "example, output is there": (["example"], "street.zip: it already exists"),
     "example, output is a folder": (
         ["example", "-o", "a-folder"],
-        "a-folder: it is there already",
+        "a-folder: it already exists",
     ),
     "from-masks, output is there": (
         ["from-masks", "a-folder", "--labels", "a-file", "-o", "street.zip"],
-        "street.zip: it is there already",
+        "street.zip: it already exists",
     ),
     "explain, no such section": (["explain", "99"], "99: there is no such section"),
     "convert, wrong path": (
@@ -212,7 +212,7 @@ def raising(error: BaseException) -> Callable[..., None]:
         ),
         (OSError(errno.ENOSPC, "x"), "the output: no space left on device. To fix it: make room"),
         (PermissionError(errno.EACCES, "x", "t"), "t: permission denied. To fix it: change the"),
-        (MemoryError(), "this computer: the memory is full. To fix it: close"),
+        (MemoryError(), "this computer: there is not enough memory. To fix it: close"),
         (ModuleNotFoundError("type pip install this"), "type pip install this"),
         (ModuleNotFoundError("x", name="matplotlib"), "this environment: the package 'matplotlib'"),
         (KeyError("x"), "KeyError: 'x'. To see where, type it again with the option --debug."),

@@ -52,7 +52,7 @@ SOUND = rgb("012 012")
 Damage = tuple[bytes, bytes | None, bytes | None, type[SegmaskImportError], str]
 DAMAGE: Mapping[str, Damage] = {
     "empty-file": (b"", None, None, PngError, "the file is empty"),
-    "no-png": (b"<html>404</html>", None, None, PngError, "the file is an HTML page, and no PNG"),
+    "no-png": (b"<html>404</html>", None, None, PngError, "the file is an HTML page, not a PNG"),
     "cut-short": (SOUND[:-20], None, None, PngError, "in the middle of the image"),
     "wrong-checksum": (SOUND[:50] + b"!" + SOUND[51:], None, None, PngError, "checksum"),
     "undeclared-color": (rgb("019 012"), None, None, UndeclaredColorError, "192,0,0 (1 pixel"),

@@ -155,7 +155,8 @@ def test_failure_that_passes(
 
 
 @pytest.mark.parametrize(
-    ("url", "says"), [("unheardof://a/b", "no URL of a file"), ("gs://bucket/out", "pip install")]
+    ("url", "says"),
+    [("unheardof://a/b", "not a URL of a file"), ("gs://bucket/out", "pip install")],
 )
 def test_no_such_store(url: str, says: str, path: str) -> None:
     if url.startswith("gs") and find_spec("gcsfs"):
@@ -196,10 +197,10 @@ def test_read_that_fails(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_nothing_to_read() -> None:
     put("memory://nothing/here", {"a.txt": b"x", "_b.parquet": b"x"})
     for url in ("memory://nothing/there", "memory://nothing/here", "memory://nothing/a.parquet"):
-        with pytest.raises(ArchiveError, match="no Parquet file is here"):
+        with pytest.raises(ArchiveError, match="there is no Parquet file here"):
             read_table(url)
     put("memory://nothing/else", {"a.parquet": b"x"})
-    with pytest.raises(ArchiveError, match="no sound Parquet file"):
+    with pytest.raises(ArchiveError, match="damaged, or not Parquet"):
         read_table("memory://nothing/else")
 
 

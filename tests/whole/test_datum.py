@@ -108,7 +108,7 @@ def test_options_explain_themselves(tree: Path) -> None:
         "--label-map LABEL_MAP": "Labels to write",
         "--ignore-label IGNORE_LABEL": "gets the value 255",
         "--empty-masks": "items without shapes, too",
-        "--zip": "ready for CVAT",
+        "--zip": "one zip for CVAT",
         "--save-media": "Save media",
     }.items():
         assert f"{option} " in words
@@ -120,7 +120,7 @@ def test_options_explain_themselves(tree: Path) -> None:
     ("transform", "says"),
     [
         ("split_components", ["--connectivity {8,4}", "--min-area", "--grouped", "at a corner"]),
-        ("masks_to_exact_polygons", ["--tolerance", "Holes stay holes"]),
+        ("masks_to_exact_polygons", ["--tolerance", "mask with holes is cut"]),
     ],
 )
 def test_transforms_explain_themselves(tree: Path, transform: str, says: list[str]) -> None:
@@ -225,7 +225,7 @@ def test_undeclared_colour(output_format: str, tree: Path) -> None:
 def test_wrong_option(tree: Path) -> None:
     said = run(tree.parent, "merge", "-o", "x", "-f", "segmask", "tree:segmask", "tree:segmask",
                "--", "--label-map", "gone.txt", code=1)  # fmt: skip
-    assert "the option --label-map is 'gone.txt', which is no file" in last_line(said)
+    assert "the option --label-map is 'gone.txt', which is not a file" in last_line(said)
     assert "To fix it: check the path" in last_line(said)
 
 

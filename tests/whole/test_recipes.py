@@ -74,7 +74,7 @@ RESULTS = {
     ],
     "Predictions to CVAT": ["upload.zip", "memory.zip", "upload/segmask.zip"],
     "To and from a CVAT server": ["called.txt"],
-    "Instances out of class masks": [
+    "Instances from class masks": [
         "parts-coco/annotations/instances_train.json",
         "parts/SegmentationObject/street_01.png",
     ],
@@ -152,7 +152,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def predictions_of_models() -> None:
-    """A data set of YOLO, one of COCO, and what models have said of their pictures."""
+    """A dataset of YOLO, one of COCO, and what models have said of their pictures."""
     convert = ["convert", "task.zip", "--quiet", "-f"]
     assert main([*convert, "yolo_segments", "-o", "yolo"]) == 0
     assert main([*convert, "coco_segments", "-o", "coco", "--segmentation", "rle"]) == 0

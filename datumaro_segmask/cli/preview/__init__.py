@@ -80,7 +80,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         type=number_type(least=1),
         default=cores(),
         metavar="N",
-        help="Processes that draw (default: one a core, here %(default)s)",
+        help="Processes that draw (default: one per core, here %(default)s)",
     )
     add_choice_options(parser, _ON_SHEET)
     add_to(parser, ImportOptions, READING)
@@ -121,7 +121,7 @@ def run(options: argparse.Namespace) -> int:
     if len(faults) > 10:
         print(f"... and {len(faults) - 10:,} more; 'check' lists all", file=sys.stderr)
     if options.open and not _opened(options.output):
-        print("no browser is here; open the file yourself", file=sys.stderr)
+        print("no browser was found; open the file yourself", file=sys.stderr)
     return FAULTS if faults else OK
 
 
