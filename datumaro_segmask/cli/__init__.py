@@ -140,6 +140,8 @@ def _run(own: list[str], flags: Sequence[str], rest: Sequence[str], prog: str) -
     name = own[0]
     if name not in COMMANDS:
         return run_datum([*own, *rest], prog, "--quiet" in flags, "--verbose" in flags)
+    if "numpy" not in sys.modules:  # whose threads do nothing here, but processes cannot be copied
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     command = _module(name)
     parser = parser_of(name, own[1:], prog)
     known = {text for action in parser._actions for text in action.option_strings}

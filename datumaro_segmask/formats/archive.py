@@ -15,6 +15,7 @@ from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
+from typing import NamedTuple
 
 import numpy as np
 
@@ -80,11 +81,10 @@ class ArchiveWriter:
     def __init__(
         self, label_map: LabelMap, *, mask_mode: str = COLOR, ignore_label: str | None = None
     ) -> None:
-        self._encoder = MaskEncoder(label_map, mask_mode, ignore_label)
-        self._label_lines = label_map_lines(self._encoder.label_map)
-        self.background = self._encoder.background
+        self.encoder = MaskEncoder(label_map, mask_mode, ignore_label)
+        self._label_lines = label_map_lines(self.encoder.label_map)
         self._ids, self._looks, self._seen = Hashes(), Hashes(), Hashes()
-        self._warned = False
+        self._warned = self._warned_of_many = False
         self.left_out: Counter[str] = Counter()
         self.losses = CvatLosses(label_map)
         self.items = 0
@@ -97,16 +97,13 @@ class ArchiveWriter:
         self._lists = SubsetLists()
         self._sink = sink
 
-    def add(self, entry: Entry, item: Item, image: bytes | None = None) -> None:
-        """Write the masks of an item, and its image if it is given. Raises as `check`."""
-        files = {}
+    def add(self, entry: Entry, item: Item) -> None:
+        """Write the masks of an item. Raises as `check`."""
+        files: dict[str, bytes] = {}
         if item.instances and item.size is not None:
-            planes = paint(self._shapes(item), *item.size, self.background)
-            files = self.draw(entry, planes, has_labels=item.has_labels)
+            files, highest = self.encoder.draw(entry, self.encoder.planes(item), item.has_labels)
+            self.note_highest(entry, highest)
         self.losses.add_item(entry, item)
-        if image is not None and item.image is not None:
-            suffix = layout.split_suffix(item.image)[1]
-            files[layout.image(item.item_id, suffix)] = image
         self.add_files(entry, files)
 
     def add_files(self, entry: Entry, files: Mapping[str, bytes]) -> None:
@@ -120,29 +117,18 @@ class ArchiveWriter:
         if standing is not Standing.AGAIN:
             self.list_item(entry, has_masks)
 
-    def draw(
-        self, entry: Entry, planes: Planes, *, has_labels: bool = True, is_blank: bool = False
-    ) -> dict[str, bytes]:
-        """Return the masks of an item by their places.
-
-        An item of "stuff" alone gets no instance mask: beside an empty one, CVAT and Datumaro's VOC
-        plugin take no notice of the class mask. One that ``is_blank`` on purpose gets both.
-        """
-        masks = {}
-        if has_labels:
-            masks[layout.class_mask(entry[0])] = self._encoder.labels(planes.labels)
-        highest = int(planes.numbers.values.max())
-        if highest or is_blank:
-            self.losses.highest = max(self.losses.highest, highest)
-            place = layout.instance_mask(entry[0])
-            masks[place] = self._encoder.numbers(planes.numbers, place_of_entry(entry))
-        return masks
-
-    def class_mask(self, item: Item) -> dict[str, bytes]:
-        """Return the class mask of an item, drawn anew; it is blank without instances."""
-        assert item.size is not None
-        planes = paint(self._shapes(item), *item.size, self.background)
-        return {layout.class_mask(item.item_id): self._encoder.labels(planes.labels)}
+    def note_highest(self, entry: Entry, number: int) -> None:
+        """Take note of the largest instance number of an item, and warn once of a large one."""
+        self.losses.highest = max(self.losses.highest, number)
+        if number > LAST_SHARED and not self._warned_of_many:
+            self._warned_of_many = True
+            log.warning(
+                "%s has the instance number %d. All are kept, but CVAT and the VOC formats of "
+                "Datumaro cannot read files with numbers past %d. This is reported once.",
+                place_of_entry(entry),
+                number,
+                LAST_SHARED,
+            )
 
     def check(self, entry: Entry, has_masks: bool, content: Hashable) -> Standing:
         """Return how an item stands beside those before it.
@@ -200,14 +186,6 @@ class ArchiveWriter:
         log_left_out(self.left_out)
         if for_cvat:
             self.losses.log()
-
-    def _shapes(self, item: Item) -> list[Shape]:
-        assert item.size is not None
-        size, unknown = [*item.size], unknown_value(self._encoder.label_map)
-        return [
-            Shape(Rle(size, i.counts), unknown if i.is_unknown else i.label or 0, i.number)
-            for i in item.instances
-        ]
 
     def _check_elsewhere(self, entry: Entry, is_new: bool) -> None:
         """Refuse ids that cannot be files on this system, and warn of those of other systems."""
@@ -309,8 +287,15 @@ def instance_numbers(members: Sequence[Member]) -> list[int]:
     return [0 if key is None else numbers[key] for key in keys]
 
 
+class Masks(NamedTuple):
+    """The masks of an item by their places; ``highest``: its largest instance number."""
+
+    files: dict[str, bytes]
+    highest: int = 0
+
+
 class MaskEncoder:
-    """Makes the mask files of one export.
+    """Makes the mask files of one export, each of nothing but its item; can be pickled.
 
     Values of the class mask are positions in the label map, `background` where no shape is, and
     `unknown_value` for what is unknown, which becomes VOC's void, and 255 in index masks.
@@ -324,7 +309,6 @@ class MaskEncoder:
     def __init__(self, label_map: LabelMap, mask_mode: str, ignore_label: str | None) -> None:
         self._mode = mask_mode
         self._map = label_map
-        self._warned = False
         count = len(label_map.labels)
         # Without a background label, unpainted pixels are black and belong to none.
         self.background = count if label_map.background is None else label_map.background
@@ -375,6 +359,37 @@ class MaskEncoder:
             )
         return position
 
+    def draw(
+        self, entry: Entry, planes: Planes, has_labels: bool = True, *, is_blank: bool = False
+    ) -> Masks:
+        """Return the masks of an item.
+
+        An item of "stuff" alone gets no instance mask: beside an empty one, CVAT and Datumaro's VOC
+        plugin take no notice of the class mask. One that ``is_blank`` on purpose gets both.
+        """
+        masks = {}
+        if has_labels:
+            masks[layout.class_mask(entry[0])] = self.labels(planes.labels)
+        highest = int(planes.numbers.values.max())
+        if highest or is_blank:
+            place = layout.instance_mask(entry[0])
+            masks[place] = self.numbers(planes.numbers, place_of_entry(entry))
+        return Masks(masks, highest)
+
+    def class_mask(self, item: Item) -> dict[str, bytes]:
+        """Return the class mask of an item, drawn anew; it is blank without instances."""
+        return {layout.class_mask(item.item_id): self.labels(self.planes(item).labels)}
+
+    def planes(self, item: Item) -> Planes:
+        """Paint an item of an archive, whose size is known."""
+        assert item.size is not None
+        size, unknown = [*item.size], unknown_value(self._map)
+        shapes = [
+            Shape(Rle(size, i.counts), unknown if i.is_unknown else i.label or 0, i.number)
+            for i in item.instances
+        ]
+        return paint(shapes, *item.size, self.background)
+
     def labels(self, plane: Plane) -> bytes:
         """Return the class mask as a PNG."""
         last = max(self._last, int(plane.values.max()))
@@ -396,8 +411,6 @@ class MaskEncoder:
     def numbers(self, plane: Plane, where: str) -> bytes:
         """Return the instance mask as a PNG; ``where`` names the item in messages."""
         last = int(plane.values.max())
-        if last > LAST_SHARED:
-            self._warn_of_many(last, where)
         if self._mode == INDEX:
             if last > _LAST_GRAY:
                 raise SegmaskExportError(
@@ -413,17 +426,6 @@ class MaskEncoder:
 
     def _color_of(self, values: IntArray) -> IntArray:
         return colors.pack(self._palette)[values]
-
-    def _warn_of_many(self, last: int, where: str) -> None:
-        if not self._warned:
-            self._warned = True
-            log.warning(
-                "%s has the instance number %d. All are kept, but CVAT and the VOC formats of "
-                "Datumaro cannot read files with numbers past %d. This is reported once.",
-                where,
-                last,
-                LAST_SHARED,
-            )
 
 
 _INSTANCE_PALETTE = np.array([colors.voc_color(number) for number in range(256)], np.uint8)

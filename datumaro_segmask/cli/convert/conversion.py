@@ -50,7 +50,7 @@ from ...rules import open_archive
 from ...storage import absolute
 from ...training import TRAIN, split_subsets
 from .. import FAULTS, OK, run_datum, unknown_option
-from .parts import Counts, Input, Parts, labels_of
+from .parts import Counts, Input, LoadedParts, Parts, labels_of
 
 _OF_DATUM = {"filter": "-e", "filter_mode": "--filter-mode"}
 _OPTIONS_OF = {name: names_of(declared) for name, declared in IMPORTS.items()}
@@ -105,21 +105,21 @@ class _Conversion:
         dataset.transform(_Counted, counts=self._counts)
         options = self._export_options()
         with ExitStack() as stack:
-            parts = self._parts(base, split_of, stack)
-            if as_file:
-                _write_zip(dataset, self._out, options)
-            else:
-                policy = self._unwritten if self._options.skip_broken else None
-                spread = {"spread": parts} if parts else {}
-                try:
+            parts = self._parts(dataset, base, split_of, stack)
+            spread = {"spread": parts} if parts else {}
+            policy = self._unwritten if self._options.skip_broken else None
+            try:
+                if as_file:
+                    _write_zip(dataset, self._out, options | spread)
+                else:
                     dataset.export(
                         self._out, self._exporter.NAME, error_policy=policy, **options, **spread
                     )
-                except BrokenExecutor as broken:
-                    raise UsageError(
-                        "the processes that convert keep dying", printable(self._path),
-                        "enough memory for each of them", "give fewer --jobs",
-                    ) from broken  # fmt: skip
+            except BrokenExecutor as broken:
+                raise UsageError(
+                    "the processes that convert keep dying", printable(self._path),
+                    "enough memory for each of them", "give fewer --jobs",
+                ) from broken  # fmt: skip
         self._say(options.get("layout"))
         # Each once, though an export may have looked at all items twice.
         errors = dict.fromkeys(map(str, [*self._broken.errors, *self._unwritten.errors]))
@@ -139,16 +139,18 @@ class _Conversion:
         dataset: Dataset = kind.import_from(self._path, found, **policy, **self._import_options)
         return dataset
 
-    def _parts(self, base: object, split_of: _Splitter | None, stack: ExitStack) -> Parts | None:
-        """Return what does the items of an archive in parts, None where the export goes by them."""
+    def _parts(
+        self, dataset: Dataset, base: object, split_of: _Splitter | None, stack: ExitStack
+    ) -> Parts | LoadedParts | None:
+        """Return what does the items in parts, None where the export goes by them."""
         address = self._options.dask
-        if not isinstance(base, SegmaskBase) or not issubclass(self._exporter, TrainingExporter):
+        if not isinstance(base, SegmaskBase):
             if address:
                 raise UsageError(
-                    "a cluster converts only archives, and only for training", "--dask",
-                    "an archive of masks, and -f coco_segments or the like", "leave it out",
+                    "a cluster converts only archives", "--dask", "an archive of masks",
+                    "leave it out",
                 )  # fmt: skip
-            return None
+            return None if dataset.is_stream else LoadedParts(dataset, self._options.jobs)
         executor = None
         if address:
             from ...sharding import dask_cluster  # and with it pyarrow

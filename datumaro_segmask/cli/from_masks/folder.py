@@ -30,9 +30,11 @@ class ScatteredStorage(Storage):
         self,
         root: str,
         files: dict[str, tuple[FolderStorage, str]],
+        label_map: LabelMap,
         max_pixels: int = MAX_PIXELS,
     ) -> None:
         self._root = root
+        self._label_map = label_map
         self._max_pixels = max_pixels
         self._files = files
 
@@ -52,7 +54,9 @@ class ScatteredStorage(Storage):
     def read(self, name: str, limit: int = MAX_FILE_BYTES) -> bytes:
         folder, inner = self._find(name)
         data = folder.read(inner, limit)
-        return data if _is_image(name) else as_png(data, folder.place(inner), self._max_pixels)
+        if _is_image(name):
+            return data
+        return as_png(data, folder.place(inner), self._max_pixels, self._label_map)
 
     def open(self, name: str, limit: int | None = None) -> AbstractContextManager[IO[bytes]]:
         if not _is_image(name):
@@ -118,7 +122,7 @@ def open_mask_folder(
     subsets: dict[str, dict[str, None]] = {}
     for name, item_id in keys.values():
         subsets.setdefault(name, {})[item_id] = None
-    return Archive(ScatteredStorage(masks, files, max_pixels), label_map, {**subsets})
+    return Archive(ScatteredStorage(masks, files, label_map, max_pixels), label_map, {**subsets})
 
 
 def _files(folder: str, suffixes: Collection[str]) -> dict[str, set[str]]:

@@ -6,8 +6,8 @@ from ...formats import CocoWriter, make_images_folder
 from ...formats.coco import record_of
 from ...options import CocoExportOptions
 from ...storage import FolderSink, Record
+from ..export.common import Done
 from .exporter import TrainingExporter, Writer
-from .work import Done
 
 
 class CocoSegmentsExporter(TrainingExporter):
@@ -30,7 +30,7 @@ class CocoSegmentsExporter(TrainingExporter):
     def _put(self, writer: Writer, done: Done) -> None:
         assert isinstance(writer, CocoWriter)
         # Datumaro's readers of COCO give the images in the reverse of the file, and keep their ids.
-        writer.put(done.entry, done.coded, done.image, source_id=done.source_id)
+        writer.put(done.entry, done.made, done.image, source_id=done.source_id)
 
     def _record(self) -> Record:
         return record_of(self._save_dir)
