@@ -1,4 +1,4 @@
-"""Cut archives into shards of N items each: tables (Parquet), COCO files or archives (zips), by
+"""Split archives into shards of N items each: tables (Parquet), COCO files or archives (zips), by
 several processes or a Dask cluster. A run that was cut short continues where it stopped."""
 
 from __future__ import annotations
@@ -12,10 +12,9 @@ from typing import Any
 from tqdm import tqdm
 
 from ..errors import SegmaskExportError, UsageError, counted, numbered, printable
-from ..options import READING, SEGMENTATIONS, ImportOptions, add_to, number_type
+from ..options import SEGMENTATIONS, Numbers, add_to
 from ..progress import is_watched
 from ..sharding import (
-    PART_ITEMS,
     CocoShards,
     Kind,
     ParquetShards,
@@ -46,7 +45,7 @@ annotations that are there.
 
 exit status:
   0  all shards are there
-  1  they are there, without the items that cannot be read
+  1  they are there, but without the items that cannot be read
   2  an archive cannot be read, or other shards are in the way
 
 examples:
@@ -73,27 +72,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         choices=SEGMENTATIONS,
         help="With --to coco: 'polygons', or 'rle', compressed (default: polygons)",
     )
-    parser.add_argument(
-        "--shard-items",
-        type=number_type(least=1),
-        default=PART_ITEMS,
-        metavar="N",
-        help="Items of a shard (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--jobs",
-        type=number_type(least=1),
-        default=1,
-        metavar="N",
-        help="Processes (default: %(default)s)",
-    )
+    add_to(parser, Numbers)
     parser.add_argument(
         "--dask", metavar="ADDRESS", help="Scheduler of a Dask cluster, such as tcp://host:8786"
     )
     parser.add_argument(
         "--overwrite", action="store_true", help="Replace the shards of another run (default: stop)"
     )
-    add_to(parser, ImportOptions, READING)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -124,10 +109,10 @@ def run(options: argparse.Namespace) -> int:
                 manifest = run_in_processes(plan, kind, options.output, options.jobs, **more)
         except BrokenExecutor as error:
             raise SegmaskExportError(
-                "the processes that make the shards die, again and again",
+                "the processes that make the shards keep dying",
                 shown(options.output),
                 "enough memory for each of them",
-                "give fewer --jobs; what is done is kept, the same command goes on from there",
+                "give fewer --jobs; the same command continues from what is done",
             ) from error
     return _report(manifest)
 

@@ -5,23 +5,24 @@ from __future__ import annotations
 import logging
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from ..archive import Item, LabelMap
 from ..errors import SegmaskExportError, as_typed, counted, numbered, printable
 from ..regions import Instance
-from ..storage import Aside, Entry, FolderSink, Sink, layout
+from ..storage import Aside, Entry, FolderSink, Hashes, Sink, layout
 
 log = logging.getLogger(__name__)
 
-WITHOUT_SIZE = "items without image and without masks, whose width and height nobody knows"
-WITHOUT_LABEL = "instances without a label, of which training code can make no class"
+WITHOUT_SIZE = "items with neither image nor masks, whose size is unknown"
+WITHOUT_LABEL = "instances without a label, which training cannot use"
 OF_BACKGROUND = "instances of what is the background in another archive"
-OF_UNKNOWN = "pixels of which nobody said what they are, and which no object can have"
+OF_UNKNOWN = "unknown pixels, which no object can have"
 _SLASH = "__"  # stands for one in flat names
 WITHOUT_IMAGE = "images that the dataset does not have"
+TWICE_IN_A_SPLIT = "items in several subsets of a split, with the same masks and image"
 _problem_of_subset = lru_cache(maxsize=64)(layout.problem_of_new_subset)  # there are few of them
 
 
@@ -81,9 +82,45 @@ def two_in_one_split(entry: Entry, split: str) -> SegmaskExportError:
     return SegmaskExportError(
         f"another subset has an item of this id, and both are in the split {split!r}",
         place_of_entry(entry),
-        "an id of its own for every image of a split",
+        "a different id for every image of a split",
         "rename the items, for instance with 'datum transform -t rename'",
     )
+
+
+class Places:
+    """What lies where in an export: an item may come again, but no other one of its id.
+
+    So it is where subsets become one split, of which one had the items of the others, too.
+    """
+
+    def __init__(self) -> None:
+        self._taken = Hashes()
+
+    def take(self, folder: str, name: str, content: Hashable) -> bool | None:
+        """Return whether the place is free; if not, False for the same ``content``, else None."""
+        place, whole = hash((folder, name)), hash((folder, name, content))
+        if place in self._taken:
+            return False if whole in self._taken else None
+        self._taken.add(place)
+        self._taken.add(whole)
+        return True
+
+    def is_new(self, entry: Entry, folder: str, content: Hashable, left_out: Counter[str]) -> bool:
+        """Return whether an item is new in its folder; count it if it came before.
+
+        Raises SegmaskExportError for another one of its id.
+        """
+        is_free = self.take(folder, entry[0], content)
+        if is_free is None:
+            raise two_in_one_split(entry, folder)
+        if not is_free:
+            left_out[TWICE_IN_A_SPLIT] += 1
+        return is_free
+
+
+def content_of(image: bytes | Aside | None) -> Hashable:
+    """Return what tells an image from another one."""
+    return image.content if isinstance(image, Aside) else image
 
 
 def flat_name(item_id: str) -> str:
@@ -124,7 +161,7 @@ def file_name_of(item: Item) -> str:
     return (item.image or layout.image(item.item_id, ".jpg")).removeprefix(f"{layout.IMAGES}/")
 
 
-def put_image(sink: Sink, place: str, image: bytes | Aside | None, has_images: bool) -> None:
+def put_image(sink: Sink, place: str, image: bytes | Aside | None, has_images: bool = True) -> None:
     """Write the file of an image, of which another process may have written the bytes.
 
     ``has_images``: images were to be written; else the file stays that an earlier export wrote.
@@ -136,6 +173,8 @@ def put_image(sink: Sink, place: str, image: bytes | Aside | None, has_images: b
             sink.take(place, image)
         elif not has_images:
             sink.keep(place)
+    elif image is not None:
+        sink.put(place, image.fetch())
 
 
 class Missing:
@@ -163,8 +202,8 @@ class Missing:
             log.warning(
                 "%s not in %s yet: %s%s. %s", counted(self._count, "image"), root,
                 printable(", ".join(self._named)), f" and {more} more" if more else "",
-                "The dataset does not have them; put them there." if has_images
-                else as_typed("Put them there, or export with save_media=True."),
+                "The dataset does not have them: add them yourself." if has_images
+                else as_typed("Add them yourself, or export with save_media=True."),
             )  # fmt: skip
 
 

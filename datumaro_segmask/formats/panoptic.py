@@ -13,16 +13,21 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-import cv2
-import numpy as np
-from numpy.typing import NDArray
-
 from ..archive import Item
-from ..arrays import Size
-from ..regions import Instance, runs_of_texts
+from ..arrays import IntArray, Size
+from ..png import encode_rgb
+from ..regions import Instance, Rle, Shape, paint
 from ..storage import Aside, Entry, FolderSink, Record, layout
 from .coco import IMAGES, SourceIds, StoredLines, encode, image_line, json_of
-from .common import WITHOUT_IMAGE, WITHOUT_SIZE, Classes, file_name_of, put_image
+from .common import (
+    WITHOUT_IMAGE,
+    WITHOUT_SIZE,
+    Classes,
+    Places,
+    content_of,
+    file_name_of,
+    put_image,
+)
 
 NAME = "panoptic_segments"
 ANNOTATIONS = "annotations"
@@ -52,10 +57,15 @@ class PanopticCoder:
         known = [one for one in item.instances if not one.is_unknown]  # the others are void, 0
         segments = self._classes.objects(known, left_out)
         numbers = _numbers(item.item_id, len(segments))
-        ids = _plane_of([one.counts for one in segments], numbers, item.size)
+        size = [*item.size]
+        shapes = [
+            Shape(Rle(size, one.counts), number, 0)
+            for one, number in zip(segments, numbers, strict=True)
+        ]
+        png = encode_rgb(paint(shapes, *item.size, 0).labels, id_colors)
         things = {one.label for one in segments if one.number and one.label is not None}
         info = [*segments_info(segments, numbers)]
-        return PanopticImage(file_name_of(item), item.size, id_png(ids), info, things)
+        return PanopticImage(file_name_of(item), item.size, png, info, things)
 
     def end(self, coded: Sequence[PanopticImage]) -> list[PanopticImage]:
         return [*coded]
@@ -75,6 +85,7 @@ class PanopticWriter:
         self._has_images = has_images
         self._texts: defaultdict[str, StoredLines] = defaultdict(StoredLines)
         self._source_ids = SourceIds()
+        self._places = Places()
         self._things: set[int] = set()
         self._images = 0
         self.left_out: Counter[str] = Counter()
@@ -87,7 +98,10 @@ class PanopticWriter:
             text.close()
 
     def add(self, entry: Entry, item: Item, image: bytes | None = None) -> None:
-        """Write the PNG of an item, and its image if it is given."""
+        """Write the PNG of an item, and its image if it is given.
+
+        Raises SegmaskExportError for another item of an id that its subset has already.
+        """
         self.put(entry, self.coder.code(item, self.left_out), image)
 
     def put(
@@ -105,6 +119,9 @@ class PanopticWriter:
         if coded is None:
             return
         item_id, subset = entry
+        content = coded.png, content_of(image)
+        if not self._places.is_new(entry, subset, content, self.left_out):
+            return
         place = f"{IMAGES}/{subset}/{coded.file_name}"
         put_image(self._sink, place, image, self._has_images)
         if image is None and self._has_images:
@@ -159,12 +176,9 @@ def record_of() -> Record:
     return Record(NAME)
 
 
-def id_png(ids: NDArray[np.int32]) -> bytes:
-    """Return the PNG of ids: (height, width), below 2 to the 24th."""
-    pixels = np.empty((*ids.shape, 3), np.uint8)
-    for channel, shift in enumerate((16, 8, 0)):  # OpenCV's order: blue, green, red
-        pixels[..., channel] = ids >> shift & 255
-    return cv2.imencode(".png", pixels)[1].tobytes()
+def id_colors(ids: IntArray) -> IntArray:
+    """Return the packed colours (see `colors`) of ids: red has the lowest eight bits."""
+    return (ids & 255) << 16 | ids & 255 << 8 | ids >> 16
 
 
 def _numbers(item_id: str, count: int) -> range:
@@ -187,23 +201,3 @@ def segments_info(segments: Sequence[Instance], numbers: range) -> Iterator[dict
             "bbox": [*map(int, one.bbox)],
             "iscrowd": int(one.is_crowd),
         }
-
-
-def _plane_of(
-    texts: Sequence[bytes], values: Sequence[int], size: Size, ground: int = 0
-) -> NDArray[np.int32]:
-    """Return the pixels of masks that do not overlap: (height, width) int32.
-
-    ``texts``: the compressed counts of each mask, ``values``: what its pixels become; the others
-    are ``ground``.
-    """
-    steps = np.zeros(size.pixels + 1, np.int32)
-    if texts:
-        runs = runs_of_texts(texts, size)
-        rise = np.asarray(values, np.int32)[runs.shape - 1] - ground
-        # A run begins where another ends, but no two begin, and no two end, at one place.
-        steps[runs.begin] += rise
-        steps[runs.end] -= rise
-    steps[0] += ground
-    plane: NDArray[np.int32] = steps[:-1].cumsum(dtype=np.int32).reshape(size.width, size.height).T
-    return plane

@@ -1,4 +1,4 @@
-"""YOLO segments, as Ultralytics and its users have them: data sets, folders, predictions.
+"""YOLO segments, as Ultralytics and its users have them: datasets, folders, predictions.
 
 What a data file, a list and a label line mean, and how a ring is painted, is decided as Ultralytics
 8.4 does (``data/utils.py``, ``data/base.py``). Source: docs/predictions.md.
@@ -106,11 +106,11 @@ class YoloLabels:
 
 
 def open_yolo(path: str, images: str = "", names: str = "") -> YoloDataset:
-    """List the pictures of a data set or of predictions, with their label files.
+    """List the pictures of a dataset or of predictions, with their label files.
 
     ``path``: a data file, the folder that has one, a folder of pictures and labels, or one of
     predicted labels. ``images``: the folder of the pictures that ``path`` has labels for.
-    ``names``: a data file, or a text with a name a line. Raises SourceError.
+    ``names``: a data file, or a text with one name per line. Raises SourceError.
     """
     root, data_file = _root_of(path)
     data = _load_data(data_file) if data_file else {}
@@ -131,12 +131,12 @@ def open_yolo(path: str, images: str = "", names: str = "") -> YoloDataset:
     if not orphans:
         return found
     shown = ", ".join(orphans[:_SHOWN]) + (", …" if len(orphans) > _SHOWN else "")
-    note = f"{counted(len(orphans), 'label file')} left out, because no picture has the name: "
+    note = f"{counted(len(orphans), 'label file')} left out, because no image has the name: "
     return replace(found, notes=(*found.notes, note + shown))
 
 
 def has_segments(root: str) -> bool:
-    """Tell whether a folder is a YOLO data set, or predictions, with segments. Never raises.
+    """Tell whether a folder is a YOLO dataset, or predictions, with segments. Never raises.
 
     The first label files below it are looked at, until one has a line of a class and a ring. A data
     file with key points makes the lines poses.
@@ -174,7 +174,7 @@ def _is_segment(fields: Sequence[str]) -> bool:
 
 
 def _root_of(path: str) -> tuple[str, str | None]:
-    """Return the folder of a data set, and its data file if it has one."""
+    """Return the folder of a dataset, and its data file if it has one."""
     if os.path.isfile(path):
         if path.lower().endswith(_YAML):
             return os.path.dirname(os.path.abspath(path)), path
@@ -201,7 +201,7 @@ def _data_file_in(folder: str) -> str | None:
     files = [file for file in files if any(split in _load_yaml(file) for split in SPLITS)]
     if len(files) > 1:
         raise SourceError(
-            f"{len(files)} files name pictures: {', '.join(map(os.path.basename, files))}",
+            f"{len(files)} files name images: {', '.join(map(os.path.basename, files))}",
             folder,
             "one data file",
             f"give the path of one of them, such as {files[0]!r}",
@@ -213,7 +213,7 @@ def _load_data(path: str) -> dict[str, Any]:
     data = _load_yaml(path)
     if not data:
         raise SourceError(
-            "this is no mapping", path, "keys such as train, val and names", "correct the file"
+            "this is not a mapping", path, "keys such as train, val and names", "correct the file"
         )
     if "kpt_shape" in data:
         raise SourceError(
@@ -235,7 +235,7 @@ def _load_yaml(path: str) -> dict[str, Any]:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}:{mark.line + 1}" if mark else path
         what = getattr(error, "problem", None) or "it cannot be parsed"
-        raise SourceError(f"this is no YAML: {what}", where, "YAML", "correct the file") from error
+        raise SourceError(f"this is not YAML: {what}", where, "YAML", "correct the file") from error
     return data if isinstance(data, dict) else {}
 
 
@@ -248,7 +248,7 @@ def _text(path: str) -> str:
         raise SourceError(f"the file cannot be read ({what})", path) from error
     except UnicodeDecodeError as error:
         raise SourceError(
-            f"the byte {error.object[error.start]:#04x} at {error.start} is no UTF-8",
+            f"the byte {error.object[error.start]:#04x} at {error.start} is not UTF-8",
             path,
             "text in UTF-8",
             "save the file as UTF-8",
@@ -313,7 +313,7 @@ def _unique(names: Sequence[str], where: str) -> tuple[str, ...]:
             what = f"the classes {first[name]} and {number} are both {name!r}" if name else (
                 f"the class {number} has no name"
             )  # fmt: skip
-            raise SourceError(what, where, "a name of its own for each class", "rename one")
+            raise SourceError(what, where, "a different name for each class", "rename one")
         first[name] = number
     return tuple(names)
 
@@ -354,13 +354,13 @@ class _Subsets:
 
     def dataset(self, may_be_scored: bool, *notes: str) -> YoloDataset:
         said = [
-            f"{counted(count, 'picture')} of the split {subset!r} left out, because an earlier "
+            f"{counted(count, 'image')} of the split {subset!r} left out, because an earlier "
             "split has them"
             for subset, count in self.elsewhere.items()
         ]
         if self.same_id:
             said.append(
-                f"{counted(len(self.same_id), 'picture')} left out, because another one of the "
+                f"{counted(len(self.same_id), 'image')} left out, because another one of the "
                 f"same name has the same labels: {self.same_id[0]}"
             )
         found = {subset: pictures for subset, pictures in self.found.items() if pictures}
@@ -393,11 +393,11 @@ def _declared(root: str, data: Mapping[str, Any], data_file: str | None) -> Yolo
     if not any(subsets.found.values()):
         what = "; ".join(note.removeprefix(f"{where}: ") for note in notes)
         raise SourceError(
-            what or "the folders that the file names have no pictures",
+            what or "the folders that the file names have no images",
             where,
-            "paths of folders with pictures, or of lists of pictures, relative to this file or "
+            "paths of folders with images, or of lists of images, relative to this file or "
             "to its 'path'",
-            "correct the paths, or put the pictures there",
+            "correct the paths, or put the images there",
         )
     return subsets.dataset(False, *notes)
 
@@ -489,8 +489,8 @@ def _undeclared(root: str) -> YoloDataset:
             if os.path.isdir(beside):
                 labels = os.path.join(beside, *folders, f"{layout.split_suffix(name)[0]}.txt")
                 notes = [
-                    f"{top}: the pictures beside 'labels' are taken. Ultralytics saves pictures "
-                    "with its drawings on them there: with images=FOLDER the originals are taken"
+                    f"{top}: the images beside 'labels' are used, but Ultralytics has drawn on "
+                    "them. Give images=FOLDER to use the originals"
                 ]
         subsets.add(subset, layout.split_suffix(item_id)[0], path, labels)
     return subsets.dataset(True, *notes)
@@ -499,7 +499,7 @@ def _undeclared(root: str) -> YoloDataset:
 def _predicted(labels: str, images: str) -> YoloDataset:
     """Return the pictures of a folder, with labels by their names."""
     if not os.path.exists(images):
-        raise SourceError("there is no such folder", images, "the folder of the pictures")
+        raise SourceError("there is no such folder", images, "the folder of the images")
     base = os.path.dirname(images) if os.path.isfile(images) else images
     subsets = _Subsets()
     for path in [images] if os.path.isfile(images) else _pictures_in(images):
@@ -522,17 +522,17 @@ def _no_labels(found: YoloDataset, root: str, labels: str | None) -> SourceError
     packed = [name for name in sorted(os.listdir(root)) if name.lower().endswith(".zip")]
     if not pictures and packed:
         return SourceError(
-            f"there are no pictures, but {', '.join(packed[:_SHOWN])}",
+            f"there are no images, but {', '.join(packed[:_SHOWN])}",
             root,
-            "data.yaml, or folders of pictures and labels",
+            "data.yaml, or folders of images and labels",
             to_unpack(os.path.join(root, packed[0])),
         )
     if not pictures:
         return SourceError(
-            "there are no pictures, and YOLO's labels need their sizes",
+            "there are no images, and YOLO's labels need their sizes",
             root,
-            "pictures beside the labels, as in images/a.jpg and labels/a.txt",
-            "import with images=FOLDER, the folder of the pictures",
+            "images beside the labels, as in images/a.jpg and labels/a.txt",
+            "import with images=FOLDER, the folder of the images",
         )
     expected, what = labels_of(pictures[0].path), "none of "
     if labels is not None:
@@ -540,7 +540,7 @@ def _no_labels(found: YoloDataset, root: str, labels: str | None) -> SourceError
         expected = os.path.join(labels, f"{stem}.txt")
         there = ", ".join(_texts_in(labels)[:_SHOWN]) or "none"
         what = f"the label files there ({there}) have other names, and none of "
-    what += f"{counted(len(pictures), 'picture')} has a label file"
+    what += f"{counted(len(pictures), 'image')} has a label file"
     return SourceError(what, root, f"labels such as {expected}", "check the path")
 
 
@@ -655,14 +655,14 @@ def _parse(fields: Sequence[str], where: str, classes: int, is_scored: bool, odd
     except ValueError:
         bad = next(field for field in fields if not _is_number(field))
         raise SourceError(
-            f"{bad!r} is no number", where, "a class and coordinates", "correct the line"
+            f"{bad!r} is not a number", where, "a class and coordinates", "correct the line"
         ) from None
     label, numbers = values[0], values[1:]
     if not (0 <= label < classes and label == int(label)):
         raise SourceError(
             f"the class is {fields[0]}",
             where,
-            f"a class from 0 to {classes - 1}, for there are {counted(classes, 'name')}",
+            f"a class from 0 to {classes - 1}, because there are {counted(classes, 'name')}",
             "correct the line, or add the class to the names",
         )
     score = None
@@ -687,7 +687,7 @@ def _parse(fields: Sequence[str], where: str, classes: int, is_scored: bool, odd
         sound[2:] &= numbers[2:] >= 0
     if not sound.all():
         raise SourceError(
-            f"the coordinate {fields[1 + int(sound.argmin())]} lies outside of the picture",
+            f"the coordinate {fields[1 + int(sound.argmin())]} is outside of the image",
             where,
             "parts of its width and height, from 0 to 1",
             "correct the line; coordinates in pixels have to be divided by width and height",

@@ -9,7 +9,6 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
-from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 from datumaro.components.annotation import (
@@ -44,15 +43,15 @@ R = TypeVar("R")
 class SegmaskBase(DatasetBase):
     """The items of one archive, subset by subset, in the order of the lists.
 
-    ``path`` is a folder or a zip, or an archive that is open already; so is ``opened``, where
-    ``path`` is but its name. Construction reads the lists and the label map; the masks of an item
-    are read when it is iterated, and are dropped when its annotations are made.
+    ``path``: a folder or a zip, or an open archive. ``opened``: the same archive if it is already
+    open; then ``path`` is only used in messages. The lists and the label map are read at once, the
+    masks of an item when the item is reached.
 
-    ``options`` are those of `ImportOptions`; polygons are those of docs/format.md, section 6. With
-    ``unknown`` ``keep``, pixels that say nothing are a mask without a label (its attribute
-    ``is_unknown``), which our exports write where their readers look.
+    ``options``: those of `ImportOptions`. Polygons follow docs/format.md, section 6. With
+    ``unknown="keep"``, unknown pixels are a mask without a label whose attribute ``is_unknown`` is
+    true.
 
-    Raises SegmaskImportError when made; the errors of single items go to the error policy of
+    Raises SegmaskImportError at construction. Errors of single items go to the error policy of
     ``ctx``.
     """
 
@@ -111,30 +110,31 @@ class SegmaskBase(DatasetBase):
 
     def __iter__(self) -> Iterator[DatasetItem]:
         entries = ((i, subset) for subset, ids in self._archive.subsets.items() for i in ids)
-        reads = read_ahead(
-            (
-                (entry, partial(self._reader.read, entry[0]))
-                for entry in self._archive.storage.prefetch(entries)
-            ),
-            self._num_workers,
-        )
+        if self._num_workers:
+            ahead = self._archive.storage.prefetch(entries)
+            reads = read_ahead(self._read, ahead, self._num_workers)
+        else:
+            reads = self._reader.entries(entries)
         reporter = self._ctx.progress_reporter
         with datumaro_errors():
-            for (item_id, subset), read in track(reads, reporter, "Importing masks", len(self)):
-                item = self._make(read, item_id, subset)
+            for entry, read in track(reads, reporter, "Importing masks", len(self)):
+                item = self._make(entry, read)
                 if item is not None:
                     yield item
+
+    def _read(self, entry: Entry) -> tuple[Entry, Item | SegmaskImportError]:
+        return entry, self._reader.scan(entry[0]).item()
 
     def get(self, id: str, subset: str | None = None) -> DatasetItem | None:
         subset = subset or layout.DEFAULT_SUBSET
         if id in self._archive.subsets.get(subset, ()):
-            return self._make(partial(self._reader.read, id), id, subset)
+            return self._make(*self._read((id, subset)))
         return None
 
     def get_subset(self, name: str) -> SegmaskBase:
-        """Return the items of one subset alone, without reading those of the others.
+        """Return the items of one subset, without reading the others.
 
-        Raises KeyError where there is no such subset.
+        Raises KeyError if there is no such subset.
         """
         if name not in self._archive.subsets:
             raise KeyError(f"no subset {name!r}, there are {sorted(self._archive.subsets)}")
@@ -162,9 +162,11 @@ class SegmaskBase(DatasetBase):
         set_subsets(part, [*subsets])
         return part
 
-    def _make(self, read: Callable[[], Item], item_id: str, subset: str) -> DatasetItem | None:
+    def _make(self, entry: Entry, item: Item | SegmaskImportError) -> DatasetItem | None:
+        item_id, subset = entry
         try:
-            item = read()
+            if isinstance(item, SegmaskImportError):
+                raise item
             annotations = self._annotations(item)
         except StoreError:
             raise
@@ -225,7 +227,7 @@ class Remarks:
             self._warned_of_labels = True
             log.warning(
                 "%s: the item %r has an instance mask but no class mask, so its masks have no "
-                "label. This is said once; other items may lack theirs too.",
+                "label. This is reported once; other items may also lack theirs.",
                 printable(self._place(remark.mask)),
                 remark.item_id,
             )
@@ -251,23 +253,17 @@ def check_subsets(archive: Archive) -> None:
             ) from error
 
 
-def read_ahead(
-    calls: Iterable[tuple[T, Callable[[], R]]], workers: int
-) -> Iterator[tuple[T, Callable[[], R]]]:
-    """Yield each key with a call that returns its result, in order.
+def read_ahead(read: Callable[[T], R], keys: Iterable[T], workers: int) -> Iterator[R]:
+    """Yield what ``read`` returns for each key, in order, and raise what it raises.
 
-    With ``workers`` threads, twice as many calls as there are threads are begun ahead, so memory
-    does not grow with their number. An error is raised by the call that is yielded.
+    With so many threads, twice as many are begun ahead as there are threads, so memory does not
+    grow with their number.
     """
-    if not workers:
-        yield from calls
-        return
-    pending: deque[tuple[T, Future[R]]] = deque()
+    pending: deque[Future[R]] = deque()
     with ThreadPoolExecutor(workers, "segmask") as pool:
-        for key, call in calls:
-            pending.append((key, pool.submit(call)))
+        for key in keys:
+            pending.append(pool.submit(read, key))
             if len(pending) > 2 * workers:
-                ready, future = pending.popleft()
-                yield ready, future.result
-        for ready, future in pending:
-            yield ready, future.result
+                yield pending.popleft().result()
+        for future in pending:
+            yield future.result()

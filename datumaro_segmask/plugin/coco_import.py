@@ -29,7 +29,7 @@ from .reading import Found, SourceBase, SourceImporter, head_of
 class CocoSegmentsBase(SourceBase):
     """The images of COCO files, and the masks and boxes of their annotations.
 
-    ``images``: the folder of the pictures. ``gt``: the JSON of the data set that results belong
+    ``images``: the folder of the pictures. ``gt``: the JSON of the dataset that results belong
     to. The others as `SourceBase`. Source: docs/predictions.md.
     """
 
@@ -74,10 +74,10 @@ def _media(path: str | None, entry: CocoImage) -> tuple[Image, Size]:
         return (turned if turned.has_size else Image.from_file(path, size=size)), size
     if entry.size is None:
         raise SourceError(
-            f"width and height are missing, and there is no picture {entry.file_name!r}",
+            f"width and height are missing, and there is no image {entry.file_name!r}",
             entry.where,
             "width and height, in pixels",
-            "put the picture beside the file, or import with images=FOLDER",
+            "put the image beside the file, or import with images=FOLDER",
         )
     return MissingImage(entry.item_id, entry.size), entry.size
 

@@ -22,7 +22,7 @@ import cv2
 import numpy as np
 from datumaro.components.cli_plugin import CliPlugin
 from datumaro.components.dataset import Dataset, StreamDataset
-from datumaro.components.dataset_base import DatasetBase, DatasetItem, IDataset
+from datumaro.components.dataset_base import DatasetBase, IDataset
 from datumaro.components.errors import (
     DatasetExportError,
     DatasetImportError,
@@ -52,7 +52,7 @@ from ..errors import (
     UndeclaredColorError,
 )
 from ..options import OF_DATUMARO, add_to, nearest_option
-from ..storage import Listing, absolute
+from ..storage import Entry, Listing, absolute
 
 T = TypeVar("T")
 E = TypeVar("E", bound=SegmaskError)
@@ -133,18 +133,18 @@ def report_imported_annotation(
         raise fail.__cause__ or fail from error
 
 
-def report_exported(policy: ExportErrorPolicy, error: SegmaskError, item: DatasetItem) -> None:
+def report_exported(policy: ExportErrorPolicy, error: SegmaskError, entry: Entry) -> None:
     """Tell an export's error policy of an item that cannot be written; returns if that goes on."""
     try:
-        policy.report_item_error(as_datumaros(error), item_id=(item.id, item.subset))
+        policy.report_item_error(as_datumaros(error), item_id=entry)
     except _ExportFail:
         _fail(error)
 
 
-def report_annotation(policy: ExportErrorPolicy, error: SegmaskError, item: DatasetItem) -> None:
+def report_annotation(policy: ExportErrorPolicy, error: SegmaskError, entry: Entry) -> None:
     """Tell an export's error policy of an annotation without a place in the masks."""
     try:
-        policy.report_annotation_error(as_datumaros(error), item_id=(item.id, item.subset))
+        policy.report_annotation_error(as_datumaros(error), item_id=entry)
     except _ExportFail:
         _fail(error)
 

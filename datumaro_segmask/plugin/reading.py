@@ -36,7 +36,7 @@ from .host import (
 
 log = logging.getLogger(__name__)
 
-REPEATED = "a line that repeats one of the same picture"
+REPEATED = "a line that repeats one of the same image"
 WITHOUT_PIXELS = "an object without a pixel"
 
 
@@ -72,7 +72,7 @@ class SourceImporter(FormatCli, Importer):
     def detect(cls, context: FormatDetectionContext) -> FormatDetectionConfidence:
         confidence = cls.confidence(os.fspath(context.root_path))
         if confidence is None:
-            context.fail(f"must be a data set of the format {cls.NAME}")
+            context.fail(f"must be a dataset of the format {cls.NAME}")
         return confidence
 
     @datumaro_errors()
@@ -141,7 +141,7 @@ class SourceBase(DatasetBase):
 
     @classmethod
     def open(cls, path: str, **paths: str) -> Any:
-        """List the files of a data set. Raises SourceError."""
+        """List the files of a dataset. Raises SourceError."""
         raise NotImplementedError
 
     def entries(self, opened: Any) -> Mapping[str, Mapping[str, Any]]:
@@ -253,15 +253,15 @@ def head_of(path: str, where: str) -> tuple[Size, int | None]:
     try:
         head = image_head(partial(open_plain, path))
     except OSError as error:
-        what = "the picture is not there"
+        what = "the image is not there"
         if not isinstance(error, FileNotFoundError):
-            what = f"the picture cannot be read ({error.strerror})"
+            what = f"the image cannot be read ({error.strerror})"
         raise SourceError(
             what if where == path else f"{what}: {path}",
             where,
-            "a picture, for labels are parts of its size",
-            "put the picture there, or import the labels with images=FOLDER",
+            "an image, because labels are fractions of its size",
+            "put the image there, or import the labels with images=FOLDER",
         ) from error
     if head is None:
-        raise SourceError("its width and height cannot be read", path, "a picture")
+        raise SourceError("its width and height cannot be read", path, "an image")
     return head.shown, head.orientation

@@ -1,4 +1,4 @@
-"""The format ``yolo_segments``, read: Ultralytics' data sets, folders, predictions."""
+"""The format ``yolo_segments``, read: Ultralytics' datasets, folders, predictions."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .reading import REPEATED, WITHOUT_PIXELS, Found, SourceBase, SourceImporter
 
 
 class YoloSegmentsBase(SourceBase):
-    """The pictures of a YOLO data set, and the masks and boxes of their label files.
+    """The pictures of a YOLO dataset, and the masks and boxes of their label files.
 
     ``images``: the folder of the pictures of predicted labels. ``names``: a data file or a text
     with the names of the classes. The others as `SourceBase`. Source: docs/predictions.md.
@@ -56,7 +56,7 @@ class YoloSegmentsBase(SourceBase):
 
 
 class YoloSegmentsImporter(SourceImporter):
-    """Imports YOLO segments: data sets of Ultralytics, folders of labels, predictions.
+    """Imports YOLO segments: datasets of Ultralytics, folders of labels, predictions.
 
     It is found only if label files have segments, which no format of Datumaro reads.
     """

@@ -11,11 +11,11 @@ from .container import (
     Header,
     parse_header,
 )
-from .read import MaskReader, block_rows
+from .read import MaskReader, block_rows, read_together
 from .write import Changes, Plane, encode_gray, encode_palette, encode_rgb
 
 __all__ = [
     "DEFLATE", "GRAY", "GRAY_ALPHA", "MAX_PIXELS", "PALETTE", "RGB", "RGBA", "Changes", "Header",
     "MaskReader", "Plane", "block_rows", "encode_gray", "encode_palette", "encode_rgb",
-    "parse_header",
+    "parse_header", "read_together",
 ]  # fmt: skip

@@ -14,6 +14,7 @@ from .painting import (
     column_runs,
     overlap_of_boxes,
     paint,
+    runs_of_planes,
 )
 from .polygons import (
     mask_to_polygons,
@@ -23,14 +24,15 @@ from .polygons import (
     texts_to_polygons,
 )
 from .rle import covers, decode_box
-from .scan import Instance, Runs, Scanner, group_runs, split_components
+from .scan import Instance, Runs, Scanner, group_images, group_runs, split_components
 from .simplify import simplify_shared
 
 __all__ = [
     "WHERE_AND_FIX", "Bitmap", "Ellipse", "Geometry", "Instance", "Link",
     "Outlines", "Planes", "Polygon", "Ring", "Rle", "Runs", "Scanner", "Shape", "Ways", "box",
-    "column_runs", "covers", "cut_at_columns", "decode_box", "group_runs", "link_rings",
-    "mask_to_polygons", "overlap_of_boxes", "paint", "polygons_to_rle", "rle_to_polygons",
-    "runs_of_texts", "simplify_shared", "splice", "split_components", "texts_to_polygons",
-    "trace", "ways_to_outlines",
+    "column_runs", "covers", "cut_at_columns", "decode_box", "group_images", "group_runs",
+    "link_rings", "mask_to_polygons", "overlap_of_boxes", "paint", "polygons_to_rle",
+    "rle_to_polygons", "runs_of_planes", "runs_of_texts", "simplify_shared", "splice",
+    "split_components",
+    "texts_to_polygons", "trace", "ways_to_outlines",
 ]  # fmt: skip

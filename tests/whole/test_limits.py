@@ -89,7 +89,7 @@ REFUSED = {
     "too-long-in-bytes": ("\U0001f600" * 63, "longer than 250 bytes"),
     "too-long-a-folder": ("x" * 251 + "/a", "longer than 250 bytes"),
     "too-deep": ("/".join(["d" * 100] * 41), "longer than 4092 characters"),
-    "half-a-character": ("\ud800", "no valid Unicode"),
+    "half-a-character": ("\ud800", "not valid Unicode"),
     "space-behind": ("a ", "white space"),
     "space-before": (" a", "white space"),
     "line-separator": ("\u2028", "white space"),

@@ -19,6 +19,7 @@ from datumaro.components.errors import DatasetImportError
 from PIL import Image
 
 from datumaro_segmask import read_table, to_arrays, to_segments, to_table, write_archive
+from datumaro_segmask.errors import SegmaskExportError
 
 from ..archives import (
     COLORS,
@@ -153,6 +154,21 @@ def test_an_archive_has_it_as_void(
         assert (mask == colored(CLASSES)).all()
 
 
+def test_index_masks_have_the_value_for_it_that_no_label_has(tmp_path: Path) -> None:
+    mask = np.array([[0, 1, 255]], np.uint8)
+    names = ["background\n", *(f"label {number}\n" for number in range(1, 256))]
+    for count in (255, 256):
+        files = archive({"a": png(mask)}, labels="".join(names[:count]))
+        path = as_folder(files, tmp_path / f"task {count}")
+        source, out = kept(path, ignore_index=255), tmp_path / f"out {count}"
+        if count == 255:
+            source.export(str(out), "segmask", mask_mode="index")
+            assert read(out / "SegmentationClass/a.png").tolist() == mask.tolist()
+        else:
+            with pytest.raises(SegmaskExportError, match="so what is unknown cannot have it"):
+                source.export(str(out), "segmask", mask_mode="index")
+
+
 @pytest.mark.parametrize("mode", ["color", "palette", "index"])
 def test_an_item_of_nothing_else_has_a_class_mask(mode: str, tmp_path: Path) -> None:
     path = as_folder(archive({"a": png(colored(ALONE))}), tmp_path / "task")
@@ -176,7 +192,7 @@ def test_a_table_keeps_it(tmp_path: Path, caplog: Any) -> None:
     assert masks_of(kept(tmp_path / "out")) == masks_of(source)
     assert "3 pixels" not in caplog.text
     made.write_coco(str(tmp_path / "coco"))
-    assert "Left out of the export: 3 pixels of which nobody said what they are" in caplog.text
+    assert "Left out of the export: 3 unknown pixels" in caplog.text
 
 
 @pytest.mark.parametrize("count", [255, 256])
@@ -206,10 +222,7 @@ def test_where_it_is_lost_the_pixels_are_said_once(
         source.export(str(tmp_path / "out"), name)
         said = [r.getMessage() for r in caplog.records if "Left out" in r.getMessage()]
         plain.export(str(tmp_path / "plain"), name)
-    assert said == [
-        "Left out of the export: 3 pixels of which nobody said what they are, and which no object "
-        "can have."
-    ]
+    assert said == ["Left out of the export: 3 unknown pixels, which no object can have."]
     for path in sorted((tmp_path / "plain").rglob("*.*")):
         if path.suffix in (".json", ".txt"):
             twin = tmp_path / "out" / path.relative_to(tmp_path / "plain")

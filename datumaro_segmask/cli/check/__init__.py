@@ -9,7 +9,7 @@ from concurrent.futures import BrokenExecutor, Executor
 from contextlib import AbstractContextManager, nullcontext
 
 from ...errors import SegmaskImportError, UsageError
-from ...options import READING, ImportOptions, add_to, number_type
+from ...options import Numbers, add_to
 from ...rules import ERROR, WARNING
 from ...storage import fitting, shown
 from .. import FAULTS, OK, UNREADABLE
@@ -19,7 +19,7 @@ from .survey import Survey, check
 
 EPILOG = """\
 severities:
-  error    it cannot be read as it stands
+  error    it cannot be read as it is
   warning  it can be read, but is probably a mistake
   note     good to know
 with --for cvat:
@@ -28,10 +28,10 @@ with --for cvat:
   note     good to know
 
 exit status:
-  0  there are only notes, or nothing
+  0  nothing was found, or only notes
   1  there are errors or warnings
-  2  there is no archive that could be read
-For several archives it is the highest.
+  2  no archive could be read
+For several archives it is the highest of all.
 
 examples:
   datumaro-segmask check task.zip --for cvat
@@ -54,7 +54,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--format",
         choices=FORMATS,
         default="text",
-        help="Print a report to read, one JSON object, or annotations for a workflow of GitHub "
+        help="Print a report for people, one JSON object, or annotations for a GitHub workflow "
         "(default: %(default)s)",
     )
     parser.add_argument(
@@ -71,16 +71,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "and for GitHub)",
     )
     parser.add_argument(
-        "--jobs",
-        type=number_type(least=1),
-        default=1,
-        metavar="N",
-        help="Processes (default: %(default)s)",
-    )
-    parser.add_argument(
         "--dask", metavar="ADDRESS", help="Scheduler of a Dask cluster, such as tcp://host:8786"
     )
-    add_to(parser, ImportOptions, READING)
+    add_to(parser, Numbers, but=("shard_items",))
 
 
 def _cluster(address: str | None) -> AbstractContextManager[Executor | None]:
@@ -123,7 +116,7 @@ def _survey(path: str, options: argparse.Namespace, executor: Executor | None) -
         )
     except BrokenExecutor as error:
         raise UsageError(
-            "a process that checks masks has died",
+            "a process that checks masks died",
             shown(path),
             "enough memory for each of them",
             "give fewer --jobs",

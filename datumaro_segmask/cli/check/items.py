@@ -11,14 +11,14 @@ NO_LABEL = "(no label)"
 
 @dataclass
 class LabelCount:
-    """What there is of a label: instances (those with a number), items that have it, pixels."""
+    """Counts of a label: instances (with a number), items that have it, pixels."""
 
     instances: int = 0
     items: int = 0
     pixels: int = 0
 
     def merge(self, other: LabelCount) -> None:
-        """Add what there is in other items."""
+        """Add the counts of other items."""
         self.instances += other.instances
         self.items += other.items
         self.pixels += other.pixels
@@ -26,7 +26,7 @@ class LabelCount:
 
 @dataclass
 class SubsetCount:
-    """What there is in a subset. ``annotated`` counts items with masks, ``broken`` unread ones."""
+    """Counts of a subset. ``annotated``: items with masks; ``broken``: unreadable items."""
 
     items: int = 0
     annotated: int = 0
@@ -35,7 +35,7 @@ class SubsetCount:
     labels: dict[str, LabelCount] = field(default_factory=dict)
 
     def merge(self, other: SubsetCount) -> None:
-        """Add what there is in other items."""
+        """Add the counts of other items."""
         self.items += other.items
         self.annotated += other.annotated
         self.images += other.images

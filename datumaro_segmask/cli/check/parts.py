@@ -14,7 +14,7 @@ from secrets import token_hex
 
 from ...archive import Archive, LabelMap, Reader
 from ...progress import track
-from ...rules import Finding, judge_item
+from ...rules import Finding, judge_items
 from ...storage import Entry, Storage, open_storage
 from ..parallel import in_chunks
 from .items import SubsetCount
@@ -80,8 +80,7 @@ def _checked(judge: Judge, storage: Storage, entries: Sequence[Entry]) -> Iterat
     reader = Reader(
         storage, label_map, ignore_index=judge.ignore_index, max_pixels=judge.max_pixels
     )
-    for entry in storage.prefetch(entries):
-        item, found = judge_item(reader, entry[0], judge.for_cvat)
+    for entry, item, found in judge_items(reader, entries, judge.for_cvat):
         count = SubsetCount(items=1)
         if item is not None:
             count.add(item, label_map)

@@ -9,8 +9,8 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 
 from ...archive import WAYS, open_archive
-from ...errors import SegmaskImportError
-from ...png import MAX_PIXELS
+from ...errors import SegmaskImportError, check_options
+from ...options import MAX_PIXELS, Numbers
 from ...rules import (
     RULES,
     SEVERITIES,
@@ -33,9 +33,9 @@ _LINE = re.compile(r":\d+$")
 class Survey:
     """All that `check` has found in one archive.
 
-    ``for_cvat`` is who it was checked for; ``root`` is the folder or zip with the label map.
-    ``findings`` has the gravest first, and those of one kind together. ``subsets`` has the counts
-    by the name of the subset, ``labels`` the names in the order of the label map.
+    ``for_cvat``: whether it was checked for CVAT. ``root``: the folder or zip with the label map.
+    ``findings``: the most severe first, those of one kind together. ``subsets``: the counts by the
+    name of the subset. ``labels``: the names in the order of the label map.
     """
 
     for_cvat: bool
@@ -59,12 +59,15 @@ def check(
     jobs: int = 1,
     executor: Executor | None = None,
 ) -> Survey:
-    """Read the archive at ``path`` to its end, and return what is wrong with it.
+    """Read the whole archive at ``path``, and return what is wrong with it.
 
-    ``for_cvat`` says what CVAT will make of it, instead of this package. ``ignore_index`` and
-    ``max_pixels`` are those of an import. Items are read in ``jobs`` processes, or by
-    ``executor``. Raises SegmaskImportError if there is no archive that can be opened.
+    ``for_cvat``: judge it as CVAT will read it, not as this package does. ``ignore_index`` and
+    ``max_pixels``: as in an import. ``jobs`` processes, or ``executor``, read the items. Raises
+    SegmaskImportError if no archive can be opened, and OptionError for a number that is out of
+    range.
     """
+    numbers = {"ignore_index": ignore_index, "max_pixels": max_pixels, "jobs": jobs}
+    check_options(Numbers, numbers, "check")
     path = os.fspath(path)
     collected = _Collected()
     archive = open_archive(path, report=collected.report)

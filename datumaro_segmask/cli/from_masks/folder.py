@@ -30,9 +30,11 @@ class ScatteredStorage(Storage):
         self,
         root: str,
         files: dict[str, tuple[FolderStorage, str]],
+        label_map: LabelMap,
         max_pixels: int = MAX_PIXELS,
     ) -> None:
         self._root = root
+        self._label_map = label_map
         self._max_pixels = max_pixels
         self._files = files
 
@@ -52,7 +54,9 @@ class ScatteredStorage(Storage):
     def read(self, name: str, limit: int = MAX_FILE_BYTES) -> bytes:
         folder, inner = self._find(name)
         data = folder.read(inner, limit)
-        return data if _is_image(name) else as_png(data, folder.place(inner), self._max_pixels)
+        if _is_image(name):
+            return data
+        return as_png(data, folder.place(inner), self._max_pixels, self._label_map)
 
     def open(self, name: str, limit: int | None = None) -> AbstractContextManager[IO[bytes]]:
         if not _is_image(name):
@@ -100,7 +104,7 @@ def open_mask_folder(
             raise ArchiveError(
                 f"the item {item_id!r} has masks in two subsets",
                 folder.place(stems[stem]),
-                "an id of its own for every image",
+                "a different id for every image",
                 "rename the masks, or keep the folders as a part of the ids (option --subset)",
             )
         files[place] = folder, stems[stem]
@@ -118,7 +122,7 @@ def open_mask_folder(
     subsets: dict[str, dict[str, None]] = {}
     for name, item_id in keys.values():
         subsets.setdefault(name, {})[item_id] = None
-    return Archive(ScatteredStorage(masks, files, max_pixels), label_map, {**subsets})
+    return Archive(ScatteredStorage(masks, files, label_map, max_pixels), label_map, {**subsets})
 
 
 def _files(folder: str, suffixes: Collection[str]) -> dict[str, set[str]]:
@@ -150,7 +154,7 @@ def _masks_in(folder: str) -> dict[str, str]:
             raise ArchiveError(
                 f"two masks have the name {stem!r}: {', '.join(sorted(of_type))}",
                 folder,
-                "one mask an image",
+                "one mask per image",
                 "remove the one that is not meant",
             )
         if of_type:
@@ -163,15 +167,15 @@ def _masks_in(folder: str) -> dict[str, str]:
         log.warning(
             "%s",
             printable(
-                f"{folder}: {counted(len(pictures), 'file')} such as {min(pictures)} lie beside "
-                "the masks and are left out. Pictures are written with the option --images."
+                f"{folder}: {counted(len(pictures), 'file')} such as {min(pictures)} are no "
+                "masks and are left out. The option --images writes images."
             ),
         )
     return masks
 
 
 def _no_masks(folder: str, others: list[str]) -> ArchiveError:
-    what, remedy = "no masks are here", "check the path"
+    what, remedy = "there are no masks here", "check the path"
     if others:
         what = f"{counted(len(others), 'file')} such as {min(others)} cannot be masks: their type "
         what += "changes the values of pixels, or is not known"

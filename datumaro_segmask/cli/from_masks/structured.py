@@ -52,7 +52,7 @@ def read_structured(text: str, path: str) -> list[Row]:
     values = [row.value for row in found]
     if not found or len(set(values)) < len(values) or max(values) >= MAX_LABELS:
         raise LabelMapError(
-            "the file is JSON or YAML, but holds no list of names", path, EXPECTED, REMEDY
+            "the file is JSON or YAML, but has no list of names", path, EXPECTED, REMEDY
         )
     return found
 

@@ -45,7 +45,7 @@ keys:
 exit status:
   0  the sheet is drawn
   1  it is drawn without the items that cannot be read; 'check' says why
-  2  there is no archive that could be read, or the output is there already
+  2  no archive could be read, or the output already exists
 
 examples:
   datumaro-segmask preview task.zip -o task.html
@@ -80,14 +80,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         type=number_type(least=1),
         default=cores(),
         metavar="N",
-        help="Processes that draw (default: one a core, here %(default)s)",
+        help="Processes that draw (default: one per core, here %(default)s)",
     )
     add_choice_options(parser, _ON_SHEET)
     add_to(parser, ImportOptions, READING)
     parser.add_argument(
         "--overwrite",
         action="store_true",
-        help="Replace OUT when the new sheet is whole, if it is a sheet (default: stop)",
+        help="Replace OUT when the new sheet is complete, if it is a sheet (default: stop)",
     )
     parser.add_argument(
         "--open", action="store_true", help="Show the sheet in a browser when it is drawn"
@@ -121,7 +121,7 @@ def run(options: argparse.Namespace) -> int:
     if len(faults) > 10:
         print(f"... and {len(faults) - 10:,} more; 'check' lists all", file=sys.stderr)
     if options.open and not _opened(options.output):
-        print("no browser is here; open the file yourself", file=sys.stderr)
+        print("no browser was found; open the file yourself", file=sys.stderr)
     return FAULTS if faults else OK
 
 

@@ -201,7 +201,7 @@ def encode_photo(data: bytes, item: Item, side: int) -> bytes | None:
 def decode_photo(data: bytes, item: Item, side: int) -> NDArray[np.uint8] | None:
     """Decode the image of an item, as its masks lie: (height, width, 3) red, green, blue.
 
-    Its longer side has at most ``side`` pixels then. None if it is no image.
+    Its longer side has at most ``side`` pixels then. None if it is not an image.
     """
     photo = _decode(data, item, side)
     return None if photo is None else np.ascontiguousarray(photo[..., ::-1])
@@ -221,7 +221,7 @@ def _decode(data: bytes, item: Item, side: int) -> NDArray[np.uint8] | None:
             return cv2.resize(turn(small, item.turn), (width, height)).astype(np.uint8, copy=False)
         if pixels > _MOST_AT_ONCE:
             log.warning(
-                "%s: its picture has %s pixels, and is not drawn. Expected at most %s, a JPEG that "
+                "%s: its image has %s pixels, and is not drawn. Expected at most %s, a JPEG that "
                 "is not progressive, or a PNG that is not interlaced.",
                 printable(item.item_id),
                 f"{pixels:,}",

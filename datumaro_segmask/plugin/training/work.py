@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from dataclasses import dataclass, replace
+from typing import Protocol
 
 from datumaro.components.dataset_base import DatasetItem
 from datumaro.components.media import Image
@@ -18,24 +18,10 @@ from ...errors import MaskLimitError, SegmaskExportError, UnpaintableError
 from ...formats import check_names
 from ...formats.common import flat_name
 from ...formats.lines import Coder
-from ...storage import Aside, Entry, layout
+from ...storage import layout
+from ..export.common import Done
 from ..items import Report
 from ..media import file_suffix, place_of, upright_image
-
-
-@dataclass(frozen=True)
-class Done:
-    """What came of an item: ``coded`` by the `Coder` of a format, or an ``error``."""
-
-    entry: Entry
-    coded: Any = None
-    image: bytes | Aside | None = None
-    is_turned: bool = False
-    source_id: object = None
-    left_out: Counter[str] = field(default_factory=Counter)
-    unpainted: Sequence[UnpaintableError] = ()
-    """Annotations that are left out."""
-    error: SegmaskExportError | None = None
 
 
 class Make(Protocol):
@@ -45,7 +31,7 @@ class Make(Protocol):
 
 
 @dataclass(frozen=True)
-class Work:
+class CodedWork:
     """Does for an item what a format needs of it; can be pickled.
 
     ``image_ext`` and ``default_ext`` are those of Datumaro's exporters. ``picture`` makes the file
@@ -88,6 +74,6 @@ class Work:
 
     def end(self, done: Sequence[Done]) -> list[Done]:
         """Return the same with nothing left to be done, as another process is to have it."""
-        there = [one for one in done if one.coded is not None]
-        coded = iter(self.coder.end([one.coded for one in there]))
-        return [one if one.coded is None else replace(one, coded=next(coded)) for one in done]
+        there = [one for one in done if one.made is not None]
+        coded = iter(self.coder.end([one.made for one in there]))
+        return [one if one.made is None else replace(one, made=next(coded)) for one in done]

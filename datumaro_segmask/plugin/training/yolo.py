@@ -15,12 +15,12 @@ from .exporter import TrainingExporter
 
 
 class YoloSegmentsExporter(TrainingExporter):
-    """Exports segments as Ultralytics trains on them: images, labels/…/*.txt, data.yaml.
+    """Exports segments for Ultralytics: images, labels/…/*.txt, data.yaml.
 
-    One line for each pair of instance and label: a ring through the centres of the outermost
-    pixels, which ``cv2.fillPoly`` paints to the very same mask; parts are joined by the shortest
-    bridges. ``split`` says which subset is which split: ``name=train,…``; ``default`` is ``train``
-    unless it says otherwise. Source: docs/training.md.
+    One line per pair of instance and label: a ring through the centres of the outermost pixels,
+    from which ``cv2.fillPoly`` paints the same mask. Parts are joined by the shortest bridges.
+    ``split`` says which subset becomes which split, as in ``name=train,…``. Source:
+    docs/training.md, section 3.
     """
 
     NAME = "yolo_segments"
