@@ -25,6 +25,7 @@ from .labelmap import (
     Label,
     LabelMap,
     find_background,
+    free_colors,
     join_label_maps,
     lines_of,
     make_label_map,
@@ -48,7 +49,7 @@ from .undeclared import nearest, remedy_of
 __all__ = [
     "BACKGROUND", "BY_COLOR", "BY_INDEX", "MAX_LABELS", "MAX_LIST_BYTES", "VOC_LABELS",
     "WAYS", "Archive", "ClassLookup", "ImageHead", "Item", "Label", "LabelMap", "PassedFolder",
-    "Reader", "Scan", "as_png", "find_background", "find_lists", "has_masks",
+    "Reader", "Scan", "as_png", "find_background", "find_lists", "free_colors", "has_masks",
     "image_head", "inner_archives", "join_label_maps", "lines_of", "make_label_map", "masked_ids",
     "masks_in", "masks_of_other_types", "masks_passed_over", "nearest", "open_archive",
     "parse_label_map", "passed_folders", "read_image_head", "read_label_map", "read_label_map_file",

@@ -23,7 +23,7 @@ from ..errors import SegmaskExportError
 from ..plugin.annotations import is_unknown
 from ..plugin.base import Remark, Remarks, SegmaskBase
 from ..plugin.host import CollectedErrors
-from ..plugin.training.work import Done, Work
+from ..plugin.training.exporter import Done, Work
 from ..storage import Aside, Entry, FolderSink, open_storage, shown, version
 from .parallel import in_chunks
 

@@ -20,7 +20,6 @@ from ..host import (
     datumaro_errors,
     keep_freed_memory,
     meta_files,
-    report_annotation,
     report_exported,
     track,
 )
@@ -71,10 +70,10 @@ class WholeExporter(FormatCli, Exporter):
         return track(self._extractor, reporter, desc, total)
 
     def _report_item(self, error: SegmaskExportError, item: DatasetItem) -> None:
-        report_exported(self._ctx.error_policy, error, item)
+        report_exported(self._ctx.error_policy.report_item_error, error, item)
 
     def _report_annotation(self, item: DatasetItem, error: UnpaintableError) -> None:
-        report_annotation(self._ctx.error_policy, error, item)
+        report_exported(self._ctx.error_policy.report_annotation_error, error, item)
 
     def _put_meta(self, sink: Sink) -> None:
         """Add what Datumaro keeps beside every dataset."""

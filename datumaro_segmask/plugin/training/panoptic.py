@@ -15,8 +15,7 @@ from ...options import CROWD, SKIP, SOURCE, PanopticExportOptions
 from ...storage import FolderSink, Record
 from ..items import OF_STUFF, Report, painted_item
 from ..labels import ExportLabels, make_export_labels
-from .exporter import TrainingExporter, Writer
-from .work import Done
+from .exporter import Done, TrainingExporter, Writer
 
 
 class PanopticSegmentsExporter(TrainingExporter):
