@@ -93,7 +93,7 @@ def masks_of_other_types(storage: Storage) -> Iterator[str]:
         yield from (name for name in names if layout.split_suffix(name)[1] in others)
 
 
-def as_png(file: str) -> str:
+def how_to_save(file: str) -> str:
     """Return what to do about a file among the masks that is no PNG by its suffix."""
     suffix = layout.split_suffix(file)[1].lower()
     if suffix in (".jpg", ".jpeg"):

@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 import datumaro_segmask
 
 from ..errors import SegmaskError, UsageError
-from ..options import nearest_option
+from ..options import nearest_option, number_type
 
 COMMANDS = {
     "convert": "convert an archive for training, or any dataset to any format",
@@ -311,6 +311,30 @@ def _os_message(error: OSError) -> str:
     remedy = _REMEDIES.get(error.errno or 0, "check the path and the disk")
     where = error.filename or "the output"
     return str(UsageError(what[:1].lower() + what[1:], os.fsdecode(where), remedy=remedy))
+
+
+def add_archives(parser: argparse.ArgumentParser) -> None:
+    """Add the archives that a command reads."""
+    parser.add_argument(
+        "path", metavar="PATH", nargs="+", help="Archives: folders, zips, URLs, or patterns of such"
+    )
+
+
+def add_jobs(
+    parser: argparse.ArgumentParser,
+    text: str = "Processes (default: %(default)s)",
+    default: int = 1,
+    flag: str = "--jobs",
+) -> None:
+    """Add the number of processes."""
+    parser.add_argument(flag, type=number_type(least=1), default=default, metavar="N", help=text)
+
+
+def add_dask(parser: argparse.ArgumentParser) -> None:
+    """Add the cluster that may work in the place of processes."""
+    parser.add_argument(
+        "--dask", metavar="ADDRESS", help="Scheduler of a Dask cluster, such as tcp://host:8786"
+    )
 
 
 def claim_output(path: str) -> None:

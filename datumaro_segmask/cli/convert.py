@@ -55,7 +55,7 @@ from ..processes import cores
 from ..rules import open_archive
 from ..storage import absolute
 from ..training import TRAIN, split_subsets
-from . import FAULTS, OK, run_datum, unknown_option
+from . import FAULTS, OK, add_dask, add_jobs, run_datum, unknown_option
 from .convert_parts import Counts, Input, Parts, labels_of
 
 EPILOG = """\
@@ -125,17 +125,9 @@ def add_options(parser: argparse.ArgumentParser, args: Sequence[str] = ()) -> No
         action="store_true",
         help="Convert the rest, list the items that cannot be, and end with status 1",
     )
-    parser.add_argument(
-        "--jobs",
-        type=number_type(least=1),
-        default=cores(),
-        metavar="N",
-        help="Processes that work on an archive, once there is much to do; what is written is the "
-        "same (default: one a core, here %(default)s)",
-    )
-    parser.add_argument(
-        "--dask", metavar="ADDRESS", help="Scheduler of a Dask cluster, such as tcp://host:8786"
-    )
+    text = "Processes that work on an archive, once there is much to do; what is written is the "
+    add_jobs(parser, f"{text}same (default: one a core, here %(default)s)", cores())
+    add_dask(parser)
     _add_import_options(parser)
     parser.set_defaults(unknown=None)  # which the format decides
     own = _exporter(_format_in(args))

@@ -27,7 +27,7 @@ from ..sharding import (
 )
 from ..sharding import run as run_parts
 from ..storage import shown
-from . import FAULTS, OK
+from . import FAULTS, OK, add_archives, add_dask, add_jobs
 
 SHARD_KINDS: dict[str, Callable[[], Kind]] = {
     "parquet": ParquetShards,
@@ -58,9 +58,7 @@ examples:
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "path", metavar="PATH", nargs="+", help="Archives: folders, zips, URLs, or patterns of such"
-    )
+    add_archives(parser)
     parser.add_argument("-o", "--output", metavar="OUT", required=True, help="Folder or URL")
     parser.add_argument(
         "--to",
@@ -80,16 +78,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="Items of a shard (default: %(default)s)",
     )
-    parser.add_argument(
-        "--jobs",
-        type=number_type(least=1),
-        default=1,
-        metavar="N",
-        help="Processes (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--dask", metavar="ADDRESS", help="Scheduler of a Dask cluster, such as tcp://host:8786"
-    )
+    add_jobs(parser)
+    add_dask(parser)
     parser.add_argument(
         "--overwrite", action="store_true", help="Replace the shards of another run (default: stop)"
     )

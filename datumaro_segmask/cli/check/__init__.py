@@ -9,10 +9,10 @@ from concurrent.futures import BrokenExecutor, Executor
 from contextlib import AbstractContextManager, nullcontext
 
 from ...errors import SegmaskImportError, UsageError
-from ...options import READING, ImportOptions, add_to, number_type
+from ...options import READING, ImportOptions, add_to
 from ...rules import ERROR, WARNING
 from ...storage import fitting, shown
-from .. import FAULTS, OK, UNREADABLE
+from .. import FAULTS, OK, UNREADABLE, add_archives, add_dask, add_jobs
 from .outputs import FORMATS, Outcome
 from .report import FIRST
 from .survey import Survey, check
@@ -40,9 +40,7 @@ examples:
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "path", metavar="PATH", nargs="+", help="Archives: folders, zips, URLs, or patterns of such"
-    )
+    add_archives(parser)
     parser.add_argument(
         "--for",
         dest="judge",
@@ -70,16 +68,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="Show every finding (default: the first 10 of a kind; no notes for several archives, "
         "and for GitHub)",
     )
-    parser.add_argument(
-        "--jobs",
-        type=number_type(least=1),
-        default=1,
-        metavar="N",
-        help="Processes (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--dask", metavar="ADDRESS", help="Scheduler of a Dask cluster, such as tcp://host:8786"
-    )
+    add_jobs(parser)
+    add_dask(parser)
     add_to(parser, ImportOptions, READING)
 
 

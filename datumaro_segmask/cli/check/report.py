@@ -9,12 +9,10 @@ from dataclasses import replace
 from itertools import groupby
 
 from ...archive import BACKGROUND
-from ...errors import counted
-from ...errors import printable as printable
+from ...errors import counted, printable
 from ...progress import is_dumb
 from ...rules import ERROR, NOTE, RULES, WARNING, Finding
-from .items import NO_LABEL, SubsetCount
-from .survey import Survey
+from .survey import NO_LABEL, SubsetCount, Survey
 
 _COLORS = {ERROR: "1;31", WARNING: "1;33", NOTE: "1;36"}
 FIRST = 10

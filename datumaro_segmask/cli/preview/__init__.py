@@ -17,7 +17,7 @@ from ...options import READING, ImportOptions, add_to, number_type
 from ...processes import cores
 from ...rules import open_archive
 from ...storage import fitting, is_url, shown
-from .. import FAULTS, OK
+from .. import FAULTS, OK, add_archives, add_jobs
 from ..parallel import in_chunks
 from .choice import add_choice_options, choose
 from .drawing import Drawing, Entry, Settings, draw_all, settings_of
@@ -55,9 +55,7 @@ examples:
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "path", metavar="PATH", nargs="+", help="Archives: folders, zips, URLs, or patterns of such"
-    )
+    add_archives(parser)
     parser.add_argument(
         "-o", "--output", required=True, metavar="OUT", help="Sheet to write: .html or .png"
     )
@@ -75,13 +73,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="Pixels of the longer side of images on a page (default: %(default)s)",
     )
-    parser.add_argument(
-        "--workers",
-        type=number_type(least=1),
-        default=cores(),
-        metavar="N",
-        help="Processes that draw (default: one a core, here %(default)s)",
-    )
+    text = "Processes that draw (default: one a core, here %(default)s)"
+    add_jobs(parser, text, cores(), "--workers")
     add_choice_options(parser, _ON_SHEET)
     add_to(parser, ImportOptions, READING)
     parser.add_argument(
