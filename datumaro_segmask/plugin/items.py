@@ -60,8 +60,6 @@ def painted_item(
     labels: ExportLabels,
     left_out: Counter[str],
     report: Report = stop,
-    *,
-    number_stuff: bool = False,
 ) -> Item:
     """Return what an archive of the item would hold, by the labels of ``labels.label_map``.
 
@@ -75,9 +73,7 @@ def painted_item(
     size, label_map = size_of(item), labels.label_map
     background = len(label_map.labels) if label_map.background is None else label_map.background
     where = place_of(item)
-    painted = paint_annotations(
-        annotations, size, labels, background, where, report, left_out, number_stuff
-    )
+    painted = paint_annotations(annotations, size, labels, background, where, report, left_out)
     unknown = unknown_value(label_map)
     instances = [] if painted is None else _instances(painted, (background, unknown), where)
     return Item(item.id, size, image, instances, painted is None or painted.has_labels)
