@@ -69,7 +69,7 @@ exit status:
   1  it is not, or with --skip-broken some items are left out
 
 examples:
-  datumaro-segmask convert task.zip -f yolo_segments -o yolo --random-split train:.8,val:.2
+  datumaro-segmask convert task.zip -f yolo_segments -o yolo --random-split train:.7,val:.3
   datumaro-segmask convert task.zip --ignore-index 255 -f coco_segments -o coco
   datumaro-segmask convert runs/segment/predict --images photos --names data.yaml \
       --min-score 0.5 -f segmask -o upload --zip
@@ -106,7 +106,7 @@ def add_options(parser: argparse.ArgumentParser, args: Sequence[str] = ()) -> No
         "--random-split",
         type=parse_ratios,
         metavar="SPLITS",
-        help="Split the data set anew, as in 'train:.8,val:.2'; the same ids and seed give the "
+        help="Split the data set anew, as in 'train:.7,val:.3'; the same ids and seed give the "
         "same split",
     )
     parser.add_argument(
@@ -297,7 +297,7 @@ class _Counted(ItemTransform):
 
 
 def parse_ratios(text: str) -> dict[str, Fraction]:
-    """Return the share of each split of a text such as ``train:.8,val:.2``.
+    """Return the share of each split of a text such as ``train:.7,val:.3``.
 
     Raises argparse.ArgumentTypeError for what is none, and for shares that are not 1 together.
     """
@@ -311,7 +311,7 @@ def parse_ratios(text: str) -> dict[str, Fraction]:
     if not shares or "" in shares or min(shares.values()) <= 0 or sum(shares.values()) != 1:
         raise argparse.ArgumentTypeError(
             f"{text!r} is no split: type names and shares that are 1 together, as in "
-            "'train:.8,val:.2'"
+            "'train:.7,val:.3'"
         )
     return shares
 

@@ -99,7 +99,7 @@ def import_annotations(format_name, filename, *, conv_mask_to_poly=None):
 
 # Lines that are not run, by what is in them, and why.
 NOT_RUN = {
-    r"git clone|pip install": "an installation, which .ci/run and the workflow do",
+    r"git clone|pip install|uv tool|pipx": "an installation, which .ci/run and the workflow do",
     r"-m venv": "README's two jobs, which .ci/run and the workflow do",
     r"^yolo ": "Ultralytics is not installed",
     r"s3://|AWS_": "a store, see test_remote.py",
@@ -216,11 +216,19 @@ def test_what_is_not_run_is_on_a_page() -> None:
         assert text in whole
 
 
-def test_tutorial_shows_what_convert_prints(folder: Path, capsys) -> None:
-    blocks = _BLOCK.findall(sections("docs/tutorial.md")["4. Convert it"])
-    (_, command), (_, printed) = blocks
-    run_line(command)
+@pytest.mark.parametrize(
+    ("page", "section"),
+    [
+        ("README.md", "From a CVAT zip to a trained model"),
+        ("docs/tutorial.md", "4. Convert it"),
+    ],
+)
+def test_page_shows_what_convert_prints(page: str, section: str, folder: Path, capsys) -> None:
+    (_, commands), (_, printed) = _BLOCK.findall(sections(page)[section])
+    run_line(commands.splitlines()[0])
     assert capsys.readouterr().out == printed
+    splits = re.findall(r"(train|val) .* ([1-9]\d*) objects", printed)
+    assert [split for split, _ in splits] == ["train", "val"]  # a val of nothing teaches nobody
 
 
 def test_workflow_runs_the_jobs_of_readme() -> None:
