@@ -12,7 +12,6 @@ from .archive import (
     check_colors,
     format_label_map,
     instance_numbers,
-    lists_in,
     two_of_one_id,
     unknown_value,
     usual_places,
@@ -32,9 +31,8 @@ from .common import (
 from .yolo import YoloWriter
 
 __all__ = [
-    "OF_BACKGROUND", "OF_UNKNOWN", "WITHOUT_IMAGE",
-    "WITHOUT_LABEL", "WITHOUT_SIZE", "ArchiveWriter", "Classes", "CocoWriter", "Member", "Standing",
-    "YoloWriter", "check_colors", "check_names", "format_label_map",
-    "instance_numbers", "lists_in", "log_left_out", "make_images_folder", "place_of_entry",
-    "two_of_one_id", "unknown_value", "usual_places",
+    "OF_BACKGROUND", "OF_UNKNOWN", "WITHOUT_IMAGE", "WITHOUT_LABEL", "WITHOUT_SIZE",
+    "ArchiveWriter", "Classes", "CocoWriter", "Member", "Standing", "YoloWriter", "check_colors",
+    "check_names", "format_label_map", "instance_numbers", "log_left_out", "make_images_folder",
+    "place_of_entry", "two_of_one_id", "unknown_value", "usual_places",
 ]  # fmt: skip

@@ -8,14 +8,11 @@ from .container import (
     PALETTE,
     RGB,
     RGBA,
-    Header,
-    parse_header,
 )
 from .read import MaskReader, block_rows
 from .write import Changes, Plane, encode_gray, encode_palette, encode_rgb
 
 __all__ = [
-    "DEFLATE", "GRAY", "GRAY_ALPHA", "MAX_PIXELS", "PALETTE", "RGB", "RGBA", "Changes", "Header",
+    "DEFLATE", "GRAY", "GRAY_ALPHA", "MAX_PIXELS", "PALETTE", "RGB", "RGBA", "Changes",
     "MaskReader", "Plane", "block_rows", "encode_gray", "encode_palette", "encode_rgb",
-    "parse_header",
 ]  # fmt: skip

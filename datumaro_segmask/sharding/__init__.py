@@ -12,6 +12,6 @@ from .table import MaskTable, Row, make_table, rows_of, write_parquet
 
 __all__ = [
     "PART_ITEMS", "CocoShards", "Found", "Kind", "MaskTable", "ParquetShards", "Part", "Reading",
-    "Row", "ShardSink", "ZipShards", "dask_cluster", "make_manifest", "make_plan",
-    "make_table", "rows_of", "run", "run_in_processes", "write_parquet",
+    "Row", "ShardSink", "ZipShards", "dask_cluster", "make_manifest", "make_plan", "make_table",
+    "rows_of", "run", "run_in_processes", "write_parquet",
 ]  # fmt: skip
