@@ -8,7 +8,7 @@ and 4.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TypeAlias
@@ -72,6 +72,14 @@ class Item:
     class_mask: str | None = None
     instance_mask: str | None = None
     stands_alone: bool = True
+
+    def relabelled(self, positions: Sequence[int | None]) -> Item:
+        """Return the item with other labels: of each label its position among those."""
+        instances = [
+            one if one.label is None else replace(one, label=positions[one.label])
+            for one in self.instances
+        ]
+        return replace(self, instances=instances)
 
 
 def _no_runs() -> IntArray:
