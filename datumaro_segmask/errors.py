@@ -250,8 +250,8 @@ Report: TypeAlias = Callable[[SegmaskImportError], None]
 """Takes a fault that a reader has met. If it returns, reading goes on past it, as far as it can."""
 
 
-def stop(error: SegmaskImportError) -> None:
-    """End at the first fault: the report of everybody but `check`."""
+def stop(error: SegmaskError) -> None:
+    """End at the first fault: the report of everybody who does not go on."""
     raise error
 
 

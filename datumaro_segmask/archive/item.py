@@ -27,9 +27,9 @@ from ..errors import (
     stop,
 )
 from ..png import MAX_PIXELS, MaskReader, block_rows
-from ..regions import Instance, Runs, Scanner, group_runs
+from ..regions import NOTHING, Instance, Runs, Scanner, group_runs
 from ..storage import Entry, Storage, layout
-from .class_lookup import BY_INDEX, NOTHING, UNKNOWN, ClassLookup, numbers_of
+from .class_lookup import BY_INDEX, UNKNOWN, ClassLookup, numbers_of
 from .files import (
     ImageHead,
     check_sizes,
@@ -93,7 +93,7 @@ class Scan:
     ``class_mask`` and ``instance_mask`` are their places in the archive, or where they would be.
     ``runs`` cover the image down its columns (`regions.scan`), None where there is no mask. Of each
     run, ``values`` is what the class mask has there (see `ClassLookup`), ``labels`` the position of
-    the label or `class_lookup.NOTHING`, and ``numbers`` the instance number or 0.
+    the label or `regions.NOTHING`, and ``numbers`` the instance number or 0.
     """
 
     item_id: str

@@ -21,11 +21,10 @@ from ..archive import Item
 from ..arrays import Size
 from ..regions import Instance, runs_of_texts
 from ..storage import Aside, Entry, FolderSink, Record, layout
-from .coco import IMAGES, SourceIds, StoredLines, encode, image_line, json_of
+from .coco import ANNOTATIONS, IMAGES, SourceIds, StoredLines, encode, image_line, json_of
 from .common import WITHOUT_IMAGE, WITHOUT_SIZE, Classes, file_name_of, put_image
 
 NAME = "panoptic_segments"
-ANNOTATIONS = "annotations"
 _MOST = (1 << 24) - 1  # the highest id of three bytes
 
 

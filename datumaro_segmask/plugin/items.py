@@ -24,10 +24,10 @@ from .. import regions
 from ..archive import Item, find_background, unknown_of
 from ..arrays import Size
 from ..colors import BLACK
-from ..errors import SegmaskExportError, UnpaintableError
+from ..errors import SegmaskExportError, UnpaintableError, stop
 from ..formats import OF_UNKNOWN, Classes, unknown_value
 from ..options import CROWD, SKIP
-from ..regions import Instance, Scanner, group_runs
+from ..regions import NOTHING, Instance, Scanner, group_runs
 from ..storage import layout
 from ..training import cover, dense
 from .annotations import (
@@ -44,15 +44,8 @@ from .annotations import (
 from .labels import ExportLabels, label_error
 from .media import file_suffix, place_of, size_of
 
-_NOTHING = -1  # the label of pixels that are no annotation
-
 Report = Callable[[UnpaintableError], None]
 """Takes an annotation that cannot be painted; if it returns, the annotation is left out."""
-
-
-def stop(error: UnpaintableError) -> None:
-    """End at the first annotation that cannot be painted."""
-    raise error
 
 
 def painted_item(
@@ -91,11 +84,11 @@ def _instances(painted: Painted, others: tuple[int, int], where: str) -> list[In
     runs = scanner.runs()
     of_label, number = runs.values[0] - 1, runs.values[1]
     if painted.has_labels:
-        of_label[of_label == background] = _NOTHING
-        labelled = np.where(of_label == unknown, _NOTHING, of_label)
+        of_label[of_label == background] = NOTHING
+        labelled = np.where(of_label == unknown, NOTHING, of_label)
         found = group_runs(runs, number, labelled, where)
         return found + unknown_of(runs, of_label == unknown)
-    found = group_runs(runs, number, np.where(number > 0, 0, _NOTHING), where)
+    found = group_runs(runs, number, np.where(number > 0, 0, NOTHING), where)
     return [replace(instance, label=None) for instance in found]
 
 

@@ -24,6 +24,7 @@ from ..errors import (
     reporting,
     stop,
 )
+from ..regions import NOTHING
 from ..storage import Storage, layout
 from . import cvat, files, labels, lists, masks
 from .facts import ArchiveFacts, ItemFacts, LabelFacts, WholeFacts
@@ -48,8 +49,6 @@ def rules_of(looks_at: str) -> list[Rule]:
 
 
 log = logging.getLogger(__name__)
-
-_NOTHING = -1  # the label of pixels that have none, see `archive.Scan`
 
 
 def open_archive(
@@ -130,7 +129,7 @@ def _as_cvat_sees(scan: Scan, reader: Reader, error: UndeclaredColorError) -> Sc
     is_extra = found.labels >= count
     if np.any(is_extra & (found.numbers > 0)):
         return None
-    return replace(found, labels=np.where(is_extra, _NOTHING, found.labels))
+    return replace(found, labels=np.where(is_extra, NOTHING, found.labels))
 
 
 def _found(
