@@ -13,8 +13,7 @@ from ...options import READING, ImportOptions, add_to
 from ...rules import ERROR, WARNING
 from ...storage import fitting, shown
 from .. import FAULTS, OK, UNREADABLE, add_archives, add_dask, add_jobs
-from .outputs import FORMATS, Outcome
-from .report import FIRST
+from .report import FIRST, FORMATS, Outcome
 from .survey import Survey, check
 
 EPILOG = """\
