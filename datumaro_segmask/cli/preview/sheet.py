@@ -21,6 +21,7 @@ from PIL import Image, ImageColor, ImageDraw, ImageFont
 from PIL.PngImagePlugin import PngInfo
 
 from ...archive import Label
+from ...errors import counted
 from .. import write_whole
 from .drawing import Drawing
 from .place import MADE_BY
@@ -60,7 +61,7 @@ def write_sheet(
     pen, counts = Pen(), dict[int | None, _Count]()
     cards = [_counted(pen, counts, drawing, labels, background) for drawing in drawings]
     rows = [cards[i : i + _COLUMNS] for i in range(0, len(cards), _COLUMNS)]
-    legend = _legend(pen, f"{title}: {_number(len(cards), 'item')}", _WIDTH, labels, counts)
+    legend = _legend(pen, f"{title}: {counted(len(cards), 'item')}", _WIDTH, labels, counts)
     height = legend.height + sum(max(card.height for card in row) + _GAP for row in rows)
     sheet = Image.new("RGB", (_WIDTH, height + _GAP), _GROUND)
     sheet.paste(legend, (0, 0))
@@ -109,7 +110,7 @@ def _card(
     for i, tile in enumerate(tiles):
         card.paste(tile, (i * step + (_TILE - tile.width) // 2, (height - tile.height) // 2))
     size = f"{drawing.size[1]} x {drawing.size[0]}" if drawing.size else "size unknown"
-    masks = _number(drawing.instances, "instance") if drawing.shapes else "no masks"
+    masks = counted(drawing.instances, "instance") if drawing.shapes else "no masks"
     about = drawing.fault or f"{drawing.subset}, {size}, {masks}"
     color = _FAULT if drawing.fault else _SOFT
     return pen.write(
@@ -198,14 +199,10 @@ def _legend(
         brush.rectangle((x, y + 2, x + 14, y + 16), color, _SOFT)
         about = [f"{count.instances:,}"] if count.instances else []
         if title:  # of many items
-            about.append(_number(count.items, "item"))
+            about.append(counted(count.items, "item"))
         text = f"{name}{_LEFT_TO_RIGHT}: {' in '.join(about)}" if about else name
         texts.append(Text(x + 22, y + 1, text, _INK, cell - 30))
     return pen.write(legend, texts)
-
-
-def _number(count: int, noun: str) -> str:
-    return f"{count:,} {noun}" + ("" if count == 1 else "s")
 
 
 def _label_color(labels: Sequence[Label], label: int | None) -> tuple[int, int, int]:
