@@ -180,12 +180,6 @@ class SemanticWriter:
         self._has_unknown = False
         self.left_out: Counter[str] = Counter()
 
-    def __enter__(self) -> SemanticWriter:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Nothing waits."""
-
     def add(self, entry: Entry, item: Item, image: bytes | None = None) -> None:
         """Write the mask of an item, and its image if it is given.
 
