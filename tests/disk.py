@@ -6,7 +6,8 @@ import builtins
 import io
 import os
 import shutil
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,9 @@ class Killed(BaseException):
     """The process is gone: nothing of it runs any more."""
 
 
+_STATUS_OF_KILLED = 137
+
+
 class _Disk:
     """Sees the changes that Python code asks for.
 
@@ -30,7 +34,7 @@ class _Disk:
     thread of coverage that starts meanwhile dies of that, for as long as the process lives.
     """
 
-    def __init__(self, root: Path, at: int, error: BaseException) -> None:
+    def __init__(self, root: Path, at: int, error: BaseException | None) -> None:
         self.root: str | None = str(root)
         self.left = at
         self.error = error
@@ -52,6 +56,8 @@ class _Disk:
                 self.left -= 1
                 if self.left == 0:
                     self.root = None
+                    if self.error is None:
+                        os._exit(_STATUS_OF_KILLED)
                     raise self.error
             return call(*args, **options)
 
@@ -71,8 +77,10 @@ class _Disk:
 
 
 @contextmanager
-def failing(root: Path, at: int, error: BaseException) -> Iterator[_Disk]:
+def failing(root: Path, at: int, error: BaseException | None) -> Iterator[_Disk]:
     """Raise ``error`` at the change number ``at``, from 1, below ``root``; at none with 0.
+
+    If it is None, this very process ends there, and cleans up nothing.
 
     What is yielded has ``left``, which is 0 once the error has been raised.
     """
@@ -107,3 +115,17 @@ def _let_go_of_zip(sink: Any) -> None:
     sink._archive.close()
     sink._file.close()
     sink._lock._lock.release()
+
+
+def killed_at(root: Path, at: int, work: Callable[[], object]) -> bool:
+    """Do ``work`` in a process that is killed at a change as in `failing`; whether there is one."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of threads, which are not there then
+        process = os.fork()
+    if process:
+        return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == _STATUS_OF_KILLED
+    try:
+        with failing(root, at, None):
+            work()
+    finally:
+        os._exit(0)

@@ -188,9 +188,9 @@ def let_datasets_save_to_files() -> None:
 
     ``Dataset.export`` makes a folder of its target before it asks anyone, which fails for a file.
     So for exporters with ``WRITES_FILES = True`` it is passed over if the target is one, or is to
-    be one: with ``zip=True`` and a name that ends in ``.zip``. That
-    failure kept files safe from ``datum``, whose own check knows folders only; `check_target` does
-    so instead.
+    be one: its name ends in ``.zip``, and the option ``zip`` is given or the dataset was imported
+    from there. That failure kept files safe from ``datum``, whose own check knows folders only;
+    `check_target` does so instead.
     """
     for_folders = Dataset.export
     if for_folders.__module__ == __name__:
@@ -207,7 +207,10 @@ def let_datasets_save_to_files() -> None:
         **options: Any,
     ) -> None:
         exporter = self.env.exporters[format] if isinstance(format, str) else format
-        makes_zip = options.get("zip") and not options.get("shard_items") and names_zip(save_dir)
+        known = known_archive(self)
+        was_zip = known is not None and known.place == os.path.realpath(save_dir)
+        may_be_zip = names_zip(save_dir) and not options.get("shard_items")
+        makes_zip = may_be_zip and (options.get("zip") or was_zip)
         is_file = os.path.isfile(save_dir) or makes_zip
         if not (getattr(exporter, "WRITES_FILES", False) and is_file):
             reporting = {"progress_reporter": progress_reporter, "error_policy": error_policy}

@@ -31,6 +31,7 @@ _RUN = "run"  # its entry that tells runs of one job apart
 _SHARD = re.compile(
     r"\.?(part-\d{6,}\.parquet|shard-\d{6,}\.zip|instances_[^/\\]+-\d{6,}\.json)(\..*)?"
 )
+_UNFINISHED = re.compile(rf"\.{MANIFEST}\.[0-9a-f]{{16}}")  # a manifest of a run that was killed
 _COUNTS = ("items", "rows", "bytes", "broken")
 
 
@@ -150,7 +151,8 @@ class ShardSink:
                 continue
             path = os.path.join(self._out, name)
             with suppress(FileNotFoundError):
-                shutil.rmtree(path) if os.path.isdir(path) else os.unlink(path)
+                is_folder = os.path.isdir(path) and not os.path.islink(path)
+                shutil.rmtree(path) if is_folder else os.unlink(path)
 
     def begin(self, job: Any, overwrite: bool) -> dict[str, Any] | None:
         """Make ready for a job; return its manifest if it is done already.
@@ -160,7 +162,7 @@ class ShardSink:
         with self._alone():
             if overwrite:
                 self.remove([MANIFEST])  # first: who finds it, finds all shards
-                self.remove(name for name in self.names() if name == WORK or _SHARD.fullmatch(name))
+                self.remove(name for name in self.names() if name == WORK or _is_left(name))
             else:
                 manifest = self._manifest()
                 before = self.get_json(_JOB) if manifest is None else dict(manifest["job"])
@@ -224,8 +226,13 @@ class ShardSink:
         with self._alone():
             self.put_json(MANIFEST, manifest)
             shards = {name for part in manifest["parts"] for name in part["files"]}
-            left = [n for n in self.names() if _SHARD.fullmatch(n) and n not in shards]
+            left = [n for n in self.names() if _is_left(n) and n not in shards]
             self.remove([WORK, *left])
+
+
+def _is_left(name: str) -> bool:
+    """Tell whether a file may be of an earlier run."""
+    return bool(_SHARD.fullmatch(name) or _UNFINISHED.fullmatch(name))
 
 
 def is_manifest(value: dict[str, Any]) -> bool:

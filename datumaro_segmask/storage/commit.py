@@ -22,7 +22,7 @@ import tempfile
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from itertools import chain, islice
 from typing import IO
 
@@ -33,10 +33,12 @@ from .ids import Hashes
 from .journal import (
     JOURNAL,
     NEW,
+    NOTE,
     PUT,
     REMOVE,
     clear_up,
     end,
+    first_line,
     lock_folder,
     not_replaceable,
 )
@@ -82,14 +84,15 @@ class Commit:
                 log.warning("%s: an export that was cut short is finished now.", self.root)
             self._staging = tempfile.mkdtemp(prefix=layout.STAGING, dir=self.root)
             os.mkdir(os.path.join(self._staging, NEW))
-            with open(os.path.join(self._staging, "README.txt"), "w", encoding="utf-8") as file:
+            with open(os.path.join(self._staging, NOTE), "w", encoding="utf-8") as file:
                 file.write(_README)
-            self._removals = open(  # noqa: SIM115
-                os.path.join(self._staging, "removals"), "w+", encoding="utf-8"
-            )
-            self._record = None
-            if record is not None:
-                self._record = Recording(record, self.root, at(self._staging, NEW))
+            removals = os.path.join(self._staging, "removals")
+            with ExitStack() as opened:  # closed after an error only
+                self._removals = opened.enter_context(open(removals, "w+", encoding="utf-8"))
+                self._record = None
+                if record is not None:
+                    self._record = Recording(record, self.root, at(self._staging, NEW))
+                opened.pop_all()
         except BaseException as error:
             if self._staging:
                 shutil.rmtree(self._staging, ignore_errors=True)
@@ -222,6 +225,7 @@ class Commit:
         """Write down all moves, after looking whether each can be made."""
         part = os.path.join(self._staging, f"{JOURNAL}.part")
         with open(part, "w", encoding="utf-8") as file:
+            file.write(first_line(os.stat(os.path.join(self._staging, NOTE))))
             for step, name in self._steps():
                 file.write(json.dumps([step, name]) + "\n")
             file.flush()

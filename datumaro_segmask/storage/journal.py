@@ -1,8 +1,9 @@
 """The journal of an export: which files of a folder move, and how far they have got.
 
-Lines of a journal are ``["remove", name]`` (a file or folder of the target goes to ``old``) and
-``["put", name]`` (what is there goes to ``old``, and what waits in ``new`` takes its place). Each
-step looks at what it finds, so a journal can be carried out, or undone, from wherever it stopped.
+The first line of a journal says where it was written (`first_line`). The others are
+``["remove", name]`` (a file or folder of the target goes to ``old``) and ``["put", name]`` (what is
+there goes to ``old``, and what waits in ``new`` takes its place). Each step looks at what it finds,
+so a journal can be carried out, or undone, from wherever it stopped.
 
 A journal that lies there may be anybody's. `check` reads all of it, and looks at all that it would
 move, before the first step; and no step goes through a link (`disk`).
@@ -22,9 +23,11 @@ from functools import partial
 from ..errors import ArchiveError, SegmaskExportError
 from . import layout
 from .disk import Tree, at, entries, is_link
+from .ids import Hashes
 from .lock import WriteLock
 
 JOURNAL = "journal"
+NOTE = "README.txt"
 NEW, OLD = "new", "old"
 PUT, REMOVE = "put", "remove"
 
@@ -80,20 +83,56 @@ def lock_folder(root: str) -> WriteLock:
     return WriteLock(os.path.join(root, f"{layout.STAGING}folder.lock"), root)
 
 
+def first_line(note: os.stat_result) -> str:
+    """Return the first line of a journal: what the system says of the `NOTE` beside it.
+
+    Its number is another one in a copy, and in what was unpacked. Not all file systems keep the
+    number when they are mounted again, so the time of its last change counts as well, which nobody
+    can set; on Windows that is the time when it was made, which programs that unpack set.
+    """
+    return json.dumps([note.st_ino, None if os.name == "nt" else note.st_ctime_ns]) + "\n"
+
+
 def check(staging: str, *, back: bool, user: int | None = None) -> None:
     """Raise ArchiveError for a journal that cannot be carried out, or that no export has written.
 
     ``user``: whose the folder must be, with all that is in it; None where that does not matter.
     """
     root, own = os.path.split(staging)
+    names, folders = Hashes(), Hashes()
     try:
         with Tree(root) as tree:
             _check_owned(tree, own, user)
             with tree.open(f"{own}/{JOURNAL}") as file:
-                for step, name in _steps(iter(partial(file.readline, _MAX_LINE), ""), staging):
+                lines = iter(partial(file.readline, _MAX_LINE), "")
+                _check_place(next(lines, ""), tree.status(f"{own}/{NOTE}"), staging)
+                for step, name in _steps(lines, staging):
+                    _check_once(name, names, folders, staging)
                     _check_step(tree, own, step, name, back)
     except (NotADirectoryError, UnicodeError) as error:
         raise _foreign(f"{JOURNAL!r} is no plain text ({error})", staging) from error
+
+
+def _check_place(line: str, note: os.stat_result | None, staging: str) -> None:
+    """See that a journal with this first line was written where it lies."""
+    try:
+        said = json.loads(line)
+        here = [] if note is None else json.loads(first_line(note))
+        if any(a == b is not None for a, b in zip(said, here, strict=True)):
+            return
+    except (ValueError, TypeError, RecursionError):
+        pass
+    raise _foreign("it was not written here, but copied, unpacked, or made by hand", staging)
+
+
+def _check_once(name: str, names: Hashes, folders: Hashes, staging: str) -> None:
+    """See that no step moves what another one moves, or has moved along with its folder."""
+    above = [hash(name[:at]) for at, letter in enumerate(name) if letter == "/"]
+    if hash(name) in folders or any(one in names for one in (hash(name), *above)):
+        raise _foreign(f"it moves {name[:200]!r} twice", staging)
+    names.add(hash(name))
+    for one in above:
+        folders.add(one)
 
 
 def _check_owned(tree: Tree, own: str, user: int | None) -> None:
@@ -150,6 +189,7 @@ def end(staging: str, *, back: bool) -> None:
     touched: set[str] = set()
     with Tree(root) as tree:
         with tree.open(f"{own}/{JOURNAL}") as file:
+            file.readline()
             lines: Iterable[str] = reversed(file.readlines()) if back else file
             for step, name in _steps(lines, staging):
                 (_undo if back else _do)(tree, own, step, name)
@@ -197,12 +237,13 @@ def _outside(name: str, staging: str) -> ArchiveError:
 
 def _foreign(problem: str, staging: str) -> ArchiveError:
     return ArchiveError(
-        f"the journal of an export cannot be carried out: {problem}; so this program has not "
-        "written it, and nothing was moved",
+        f"the journal of an export cannot be carried out: {problem}. No export wrote it here, and "
+        "nothing was moved",
         staging,
         "the journal of an export that was cut short here",
-        "if the folder came from somebody else, ask them for one without this folder; if it is "
-        "yours, take your files out of 'old' and 'new' in there, and remove it then",
+        "if the dataset came from somebody else, ask them for one without this folder; if you "
+        "copied it, recover the original and copy it again, or take your files out of 'old' and "
+        "'new' in there and remove it",
     )
 
 

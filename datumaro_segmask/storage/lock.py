@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
+import stat
 import time
 from contextlib import suppress
 
 from ..errors import SegmaskExportError
+from .disk import is_link
 
 log = logging.getLogger(__name__)
 
@@ -26,13 +28,29 @@ class WriteLock:
     def __init__(self, path: str, target: str, *, wait: bool = False) -> None:
         import socket
 
-        from filelock import FileLock, Timeout
+        from filelock import FileLock
 
         self._path = path
         self._lock = FileLock(path, thread_local=False)
         self._who = f"{path[: -len('.lock')]}.writer"
+        try:
+            self._take(target, wait)
+            with suppress(OSError):
+                os.unlink(self._who)  # of one that was killed; or a link, to wherever it leads
+            with suppress(OSError), open(self._who, "x", encoding="utf-8") as file:
+                since = time.strftime("%Y-%m-%d %H:%M:%S")
+                file.write(f"process {os.getpid()} on {socket.gethostname()}, since {since}")
+        except BaseException:
+            self.release()
+            raise
+
+    def _take(self, target: str, wait: bool) -> None:
+        from filelock import Timeout
+
+        path = self._path
         while True:
             with suppress(OSError):
+                _remove_planted(path)
                 os.close(os.open(path, _FLAGS, 0o666))
             before = _identity(path)
             try:
@@ -54,24 +72,17 @@ class WriteLock:
             if before is not None and before == _identity(path):
                 break
             self._lock.release()
-        try:
-            with suppress(OSError):
-                os.unlink(self._who)  # of one that was killed; or a link, to wherever it leads
-            with suppress(OSError), open(self._who, "x", encoding="utf-8") as file:
-                since = time.strftime("%Y-%m-%d %H:%M:%S")
-                file.write(f"process {os.getpid()} on {socket.gethostname()}, since {since}")
-        except BaseException:
-            self.release()
-            raise
 
     def release(self) -> None:
         """Let the next writer in, and leave nothing behind. Again is harmless."""
         if not self._lock.is_locked:
             return
-        for path in (self._who, self._path):
-            with suppress(OSError):  # Windows keeps a file that is open
-                os.unlink(path)
-        self._lock.release()
+        try:
+            for path in (self._who, self._path):
+                with suppress(OSError):  # Windows keeps a file that is open
+                    os.unlink(path)
+        finally:  # Ctrl-C comes at any moment, and the next writer may be in this process
+            self._lock.release()
         if os.name == "nt":
             with suppress(OSError):
                 os.unlink(self._path)
@@ -83,6 +94,14 @@ def _identity(path: str) -> tuple[int, int] | None:
     except OSError:
         return None
     return status.st_dev, status.st_ino
+
+
+def _remove_planted(path: str) -> None:
+    """Remove a link, a pipe, or another name of a file: to lock a file is to empty it."""
+    with suppress(FileNotFoundError):
+        status = os.lstat(path)
+        if is_link(status) or not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
+            os.unlink(path)
 
 
 def _busy(target: str, who: str) -> SegmaskExportError:

@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -250,6 +251,30 @@ def test_what_is_there_stays(tmp_path: Path, capsys) -> None:
     assert "and is no sheet of masks" in capsys.readouterr().err
     assert main([*args, "--overwrite"]) == 0
     assert [path.name for path in (tmp_path / "out_files").iterdir()] == ["mine.txt"]
+
+
+@pytest.mark.parametrize("name", ["page-1/scan.jpg", "page-2/000/mine.txt", "page-3/000/0/0.jpg"])
+def test_folders_that_are_called_as_ours_stay(name: str, tmp_path: Path, capsys) -> None:
+    mine = as_folder({name: b"mine"}, tmp_path / "out_files")
+    as_folder(MANY, tmp_path / "task")
+    args = ["preview", str(tmp_path / "task"), "-o", str(tmp_path / "out.html"), "--overwrite"]
+    assert main([*args, "--inline", "1"]) == 2
+    assert "and is no sheet of masks" in capsys.readouterr().err
+    assert main(args) == 0  # which needs no folder
+    assert contents(mine) == {name: b"mine"}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links")
+def test_folder_that_is_a_link_is_not_followed(tmp_path: Path, capsys) -> None:
+    page = preview(MANY, tmp_path, "--inline", "1")
+    (tmp_path / "out_files").rename(tmp_path / "elsewhere")
+    (tmp_path / "out_files").symlink_to("elsewhere")
+    before = contents(tmp_path / "elsewhere")
+    args = ["preview", str(tmp_path / "task"), "-o", str(page), "--overwrite"]
+    assert main([*args, "--inline", "1"]) == 2
+    assert "and is no sheet of masks" in capsys.readouterr().err
+    assert main(args) == 0
+    assert contents(tmp_path / "elsewhere") == before
 
 
 @pytest.mark.parametrize("name", ["out.html", "out.png"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,7 +18,8 @@ from datumaro_segmask.sharding.parts import make_plan
 from datumaro_segmask.sharding.run import run
 from datumaro_segmask.sharding.shards import ParquetShards
 
-from ..archives import archive, as_folder, rgb
+from ..archives import as_folder, as_zip
+from ..whole.test_second_time import AFTER, BEFORE
 from .makes import digest
 from .test_run import COUNT, SHARDS, Deadly, deadly, path, plain, plan_of, when
 
@@ -65,12 +67,21 @@ def test_check(cluster: Any, path: str, capsys: Any, monkeypatch: pytest.MonkeyP
     assert capsys.readouterr().out == whole
 
 
-def test_check_of_an_archive_that_was_mended(cluster: Any, tmp_path: Path, capsys: Any) -> None:
-    """The workers have seen it before."""
-    path = str(tmp_path / "task")
-    for class_mask, status in ((rgb("0330"), 1), (rgb("0110"), 0)):
-        as_folder(archive({"a": class_mask}, {"a": rgb("0110")}), tmp_path / "task")
-        assert main(["check", path, "--dask", cluster.scheduler_address]) == status
+@pytest.mark.parametrize("make", [as_folder, as_zip])
+def test_archive_that_was_mended(make: Any, cluster: Any, tmp_path: Path) -> None:
+    """The workers have seen it before, broken and with other labels."""
+    for files, status in ((BEFORE, 1), (AFTER, 0)):
+        shutil.rmtree(tmp_path / "task", ignore_errors=True)
+        path, out = str(make(files, tmp_path / "task")), tmp_path / "out"
+        dask = ["--dask", cluster.scheduler_address]
+        assert main(["check", path, *dask]) == status
+        made = {}
+        for kind in ("parquet", "coco", "segmask"):
+            shard = ["shard", path, "--to", kind, "--overwrite"]
+            for place, where in ((out, dask), (tmp_path / "expected", [])):
+                assert main([*shard, "-o", str(place), *where]) == status
+            made[kind] = digest(out)
+            assert made[kind] == digest(tmp_path / "expected")
 
 
 def test_command(cluster: Any, path: str, plain: dict[str, str], tmp_path: Path) -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import subprocess
+import sys
 import threading
 from contextlib import suppress
 from pathlib import Path
@@ -15,6 +18,7 @@ from datumaro_segmask.errors import SegmaskExportError
 from datumaro_segmask.sharding import ParquetShards, make_plan, run
 from datumaro_segmask.sharding.manifest import MANIFEST, WORK, ShardSink
 from tests.archives import archive, as_zip, rgb
+from tests.interrupts import start
 
 
 @pytest.fixture
@@ -98,6 +102,92 @@ def test_fault_while_the_notes_are_cleared(
     shard(tmp_path, "a", "ab", out)
     assert not (out / WORK).exists()
     assert (out / MANIFEST).exists()
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_notes_that_stay_for_whatever_reason_go_with_the_next_run(
+    overwrite: bool, tmp_path: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also half of them, as a kill leaves them."""
+    shard(tmp_path, "a", "ab", out)
+    expected = files_of(out)
+    rmtree = shutil.rmtree
+
+    def killed(path: str, *_: Any) -> None:
+        if os.path.basename(path) == WORK:
+            os.unlink(os.path.join(path, "job.json"))
+            raise KeyboardInterrupt
+        rmtree(path)
+
+    with monkeypatch.context() as during:
+        during.setattr("datumaro_segmask.sharding.manifest.shutil.rmtree", killed)
+        with pytest.raises(KeyboardInterrupt):
+            shard(tmp_path, "b", "cd", out, overwrite=True)
+    assert (out / WORK).is_dir()
+    shard(
+        tmp_path, "a" if overwrite else "b", "ab" if overwrite else "cd", out, overwrite=overwrite
+    )
+    assert not (out / WORK).exists()
+    if overwrite:
+        assert files_of(out) == expected
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links")
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_notes_in_a_folder_that_is_a_link(overwrite: bool, tmp_path: Path, out: Path) -> None:
+    """The link goes, and what it leads to stays."""
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "letter.txt").write_text("mine")
+    out.mkdir()
+    (out / WORK).symlink_to(mine)
+    shard(tmp_path, "a", "ab", out, overwrite=overwrite)
+    assert not os.path.lexists(out / WORK)
+    assert (mine / "letter.txt").read_text() == "mine"
+
+
+_TWO_RUNS = """
+import sys, time
+from datumaro_segmask.cli import main
+print("ready", flush=True)
+sys.stdin.readline()
+time.sleep(float(sys.argv[2]))
+sys.exit(main(["shard", sys.argv[1], "-o", sys.argv[3], "--shard-items", "1", "--overwrite"]))
+"""
+
+
+def test_two_processes_that_overwrite_at_once(tmp_path: Path, out: Path) -> None:
+    """The shards and the manifest are those of one of them, whole, however they meet."""
+    expected = []
+    for name, ids in (("a", "abcdefgh"), ("b", "ijklmnop")):
+        shard(tmp_path, name, ids, tmp_path / f"expected-{name}")
+        expected.append(files_of(tmp_path / f"expected-{name}"))
+    for wait in ("0", "0.01", "0.03"):
+        runs = [
+            start(
+                [sys.executable, "-c", _TWO_RUNS, str(tmp_path / f"{name}.zip"), late, str(out)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+            )
+            for name, late in (("a", "0"), ("b", wait))
+        ]
+        for run_ in runs:
+            assert run_.stdout is not None
+            assert run_.stdout.readline() == "ready\n"
+        for run_ in runs:
+            assert run_.stdin is not None
+            run_.stdin.write("\n")
+            run_.stdin.flush()
+        errors = [run_.communicate(timeout=120)[1] for run_ in runs]
+        ends = [run_.returncode for run_ in runs]
+        assert 0 in ends, errors
+        assert all("another run" in error for end, error in zip(ends, errors, strict=True) if end)
+        assert {n: d for n, d in files_of(out).items() if n != MANIFEST} in [
+            {n: d for n, d in one.items() if n != MANIFEST} for one in expected
+        ]
+        names = {name for part in json.loads((out / MANIFEST).read_text())["parts"]
+                 for name in part["files"]}  # fmt: skip
+        assert names == files_of(out).keys() - {MANIFEST}
 
 
 def _without(key: str) -> Any:

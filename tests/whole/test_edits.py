@@ -13,6 +13,7 @@ import sys
 import tempfile
 import warnings
 import zipfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -66,9 +67,19 @@ BROKEN = {
 """An item that no import can read; it is listed in ``val``."""
 
 
+FORMS: dict[str, dict[str, Any]] = {
+    "coco_segments": {},
+    "yolo_segments": {},
+    "panoptic_segments": {},
+    "semantic_masks": {},
+    "semantic_masks nnunet": {"layout": "nnunet"},
+}
 FILES_OF_USERS = {
     "coco_segments": {"annotations/mine.json": b"{}", "images/train/mine.txt": b"", "a.txt": b"a"},
     "yolo_segments": {"labels/train/mine.txt": b"0", "labels/extra/1.txt": b"0", "README": b"a"},
+    "panoptic_segments": {"annotations/panoptic_train/mine.png": b"", "annotations/x.json": b"{}"},
+    "semantic_masks": {"masks/train/mine.png": b"", "masks/mine/1.png": b"", "images/a.txt": b"a"},
+    "semantic_masks nnunet": {"labelsTr/mine.png": b"", "imagesTr/mine_0000.png": b"", "a": b"a"},
 }
 
 
@@ -372,35 +383,59 @@ class Edits(RuleBasedStateMachine):
 
     # Other exports
 
-    @rule(form=st.sampled_from([*FILES_OF_USERS]), save_media=st.booleans())
+    def fresh_export(self, form: str, save_media: bool) -> tuple[Any, dict[str, bytes] | None]:
+        """Return what exports the dataset, and the files of an empty folder; None if it fails."""
+        name, fresh = form.split()[0], self.top / "fresh"
+        copy = Dataset.from_iterable(list(self.dataset), categories=self.dataset.categories())
+        export = partial(copy.export, format=name, save_media=save_media, **FORMS[form])
+        try:
+            export(str(fresh))
+        except DatasetExportError:
+            found = None
+        else:
+            here, there = str(self.top / form).encode(), str(fresh).encode()  # as data.yaml has it
+            found = {n: data.replace(there, here) for n, data in files_below(fresh).items()}
+        shutil.rmtree(fresh, ignore_errors=True)
+        return export, found
+
+    @rule(form=st.sampled_from([*FORMS]), save_media=st.booleans())
     def export_again(self, form: str, save_media: bool) -> None:
         """Over its own earlier export, with files of the user in it, as into an empty folder."""
-        out, fresh = self.top / form, self.top / "fresh"
-        mine = FILES_OF_USERS[form]
+        out, mine = self.top / form, FILES_OF_USERS[form]
         before = files_below(out)
-        items = list(self.dataset)
-        copy = Dataset.from_iterable(items, categories=self.dataset.categories())
-        options = {"save_media": save_media}
-        try:
-            copy.export(str(fresh), form, **options)
-        except DatasetExportError:
+        export, expected = self.fresh_export(form, save_media)
+        if expected is None:
             with pytest.raises(DatasetExportError):
-                copy.export(str(out), form, **options)
+                export(str(out))
             assert files_below(out) == before
-        else:
-            copy.export(str(out), form, **options)
-            here, there = str(out).encode(), str(fresh).encode()  # which data.yaml names
-            expected = {n: data.replace(there, here) for n, data in files_below(fresh).items()}
-            pictures = {} if save_media else {n: d for n, d in before.items() if "images/" in n}
-            found = files_below(out)
-            users = {name: found.pop(name) for name in mine if name in found}
-            assert users == (mine if before else {})
-            for name in pictures:  # without `save_media` those of items that stay do
-                if name not in expected and name not in mine:
-                    assert found.pop(name, pictures[name]) == pictures[name]
-            assert found == expected
-            as_folder(mine, out)
-        shutil.rmtree(fresh, ignore_errors=True)
+            return
+        export(str(out))
+        pictures = {} if save_media else {n: d for n, d in before.items() if n.startswith("images")}
+        found = files_below(out)
+        users = {name: found.pop(name) for name in mine if name in found}
+        assert users == (mine if before else {})
+        for name in pictures:  # without `save_media` those of items that stay do
+            if name not in expected and name not in mine:
+                assert found.pop(name, pictures[name]) == pictures[name]
+        assert found == expected
+        as_folder(mine, out)
+
+    @rule(data=st.data(), form=st.sampled_from([*FORMS]), edited=st.booleans())
+    def export_over_a_file_of_the_user(self, data: st.DataObject, form: str, edited: bool) -> None:
+        """One that is called as one of the export, or one of the export that was changed since."""
+        export, expected = self.fresh_export(form, True)
+        out = self.top / "of the user"
+        if not expected:
+            return
+        if edited:
+            export(str(out))
+        name = data.draw(st.sampled_from(sorted(expected)))
+        as_folder({name: b"mine"}, out)
+        before = files_below(out)
+        with pytest.raises(DatasetExportError, match="files are in the way"):
+            export(str(out))
+        assert files_below(out) == before
+        shutil.rmtree(out)
 
     @rule(written=st.booleans())
     def table(self, written: bool) -> None:

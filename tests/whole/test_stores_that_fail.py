@@ -92,6 +92,30 @@ def training(path: str, breaks: Breaks) -> int:
     return sum(len(masks[i][1]["labels"]) > 0 for i in range(len(masks)))
 
 
+def samples(path: str, breaks: Breaks) -> int:
+    """Of Datumaro's next API, whose masks are read when they are asked for."""
+    pytest.importorskip("datumaro.experimental", reason="Datumaro before 1.13")
+    from datumaro_segmask.experimental import load_segmask
+
+    loaded = load_segmask(path)
+    breaks()
+    return sum(len(sample.instance_masks()) == sample.class_mask().max() == 1 for sample in loaded)
+
+
+def samples_while_they_load(path: str, breaks: Breaks) -> int:
+    pytest.importorskip("datumaro.experimental", reason="Datumaro before 1.13")
+    from datumaro_segmask import experimental
+
+    def open_and_break(place: str) -> Any:
+        opened = open_archive(place)
+        breaks()
+        return opened
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(experimental, "open_archive", open_and_break)
+        return sum(len(sample.labels) for sample in experimental.load_segmask(path))
+
+
 def shards(path: str, breaks: Breaks) -> int:
     pytest.importorskip("pyarrow")
     plan, out = make_plan(path, 2), Path(path).parent / "shards"
@@ -99,7 +123,10 @@ def shards(path: str, breaks: Breaks) -> int:
     return int(run(plan, ParquetShards(), str(out))["rows"])
 
 
-READERS = [a_dataset, single_items, a_stream, another_process, training, shards]
+READERS = [
+    a_dataset, single_items, a_stream, another_process, training, samples, samples_while_they_load,
+    shards,
+]  # fmt: skip
 
 
 def is_all_or_an_error(read: Callable[[str, Breaks], int], path: str, breaks: Breaks) -> None:

@@ -286,6 +286,18 @@ def test_after_chdir_the_same_name_is_another_place(
     assert len(Dataset.import_from(str(elsewhere / "task"), "segmask")) == 1
 
 
+@pytest.mark.parametrize("form", ["coco_segments", "yolo_segments"])
+@pytest.mark.parametrize("load", [Dataset, StreamDataset])
+def test_after_chdir_all_of_our_other_formats_is_there(
+    form: str, load: type[Dataset], here: Path, elsewhere: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = as_folder(FILES, here / "task")
+    Dataset.import_from(str(task), "segmask").export(str(here / "set"), form, save_media=True)
+    dataset = load.import_from("set", form)
+    monkeypatch.chdir(elsewhere)
+    assert {(len(i.annotations), i.media.data.shape) for i in dataset} == {(2, (1, 4, 3))}
+
+
 def test_paths_of_other_formats_stay_as_they_are(here: Path) -> None:
     a_coco_dataset(here / "coco")
     assert Dataset.import_from("coco", "coco_instances").data_path == "coco"

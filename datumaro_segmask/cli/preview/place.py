@@ -23,6 +23,7 @@ MADE_BY = "datumaro-segmask preview"
 
 _MARK = "whole"  # a file in the folder of a page that is whole
 _PART = re.compile(r"page-[1-9][0-9]*")
+_IN_PART = re.compile(rf"{_MARK}|masks-\d+\.js(\.[0-9a-f]+\.part)?|\d{{3,}}(/\d+\.jpg)?")
 _SHEET = "sheet of masks"
 
 
@@ -89,10 +90,19 @@ def _page_folder(page: str, is_large: bool, overwrite: bool) -> Iterator[Path | 
 
 def _parts(beside: Path) -> list[Path]:
     """Return the folders in the one beside a page that were surely made for a page."""
-    if not beside.is_dir():
+    if beside.is_symlink() or not beside.is_dir():
         return []
-    found = [path for path in beside.iterdir() if _PART.fullmatch(path.name)]
-    return [path for path in found if path.is_dir() and not path.is_symlink()]
+    return [path for path in beside.iterdir() if _PART.fullmatch(path.name) and _is_ours(path)]
+
+
+def _is_ours(part: Path) -> bool:
+    """Tell whether a folder is that of a page, or holds nothing but what a page begins with."""
+    if part.is_symlink() or not part.is_dir():
+        return False
+    if _is_whole(part):
+        return True
+    names = (path.relative_to(part).as_posix() for path in part.rglob("*"))
+    return all(map(_IN_PART.fullmatch, names))
 
 
 def _is_whole(part: Path) -> bool:

@@ -37,7 +37,7 @@ from ..importer import NAME
 from ..labels import ExportLabels, make_export_labels
 from ..media import place_of, size_of
 from .common import WholeExporter
-from .in_place import Before, ExportTarget, Pictures, find_target, source_of
+from .in_place import Before, ExportTarget, Pictures, find_target, source_of, vanished_source
 
 log = logging.getLogger(__name__)
 
@@ -179,6 +179,7 @@ class SegmaskExporter(WholeExporter):
             save_media=self._save_media,
             in_place=in_place,
             writes_new=writes_new,
+            vanished=vanished_source(self._extractor, self._save_dir),
             saved={} if known is None else known.pictures,
             remember=self._remembers,
             left_out=self._writer.left_out,

@@ -44,7 +44,7 @@ from ...storage import (
     open_storage,
 )
 from ..annotations import to_instance
-from ..host import names_zip
+from ..host import known_archive, names_zip
 from ..importer import NAME
 from ..labels import make_categories
 from ..media import (
@@ -91,12 +91,24 @@ def source_of(dataset: IDataset) -> ArchivePlace | None:
     return None
 
 
+def vanished_source(dataset: IDataset, save_dir: str) -> str | None:
+    """Return where the archive lay over which a dataset is to be saved, if none is there now."""
+    known = known_archive(dataset)
+    if known is None or not isinstance(dataset, Dataset) or not dataset.data_path:
+        return None
+    is_saved = os.path.realpath(dataset.data_path) == os.path.realpath(save_dir)
+    return known.place if is_saved and place_of_archive(save_dir) is None else None
+
+
 def find_target(dataset: IDataset, save_dir: str, as_zip: bool) -> ExportTarget:
     """Return the target of an export of ``dataset`` to ``save_dir``; raises SegmaskExportError.
 
     Over its own source it is that source, a zip too. Otherwise it is ``save_dir`` or, ``as_zip``,
     the zip `ZIP_NAME` in it; if ``save_dir`` is called as a zip and no folder, it is that zip.
     """
+    vanished = vanished_source(dataset, save_dir)
+    if vanished is not None and names_zip(vanished):
+        return ExportTarget(ArchivePlace(vanished, True), in_place=False)
     source = source_of(dataset)
     if source is not None and source == place_of_archive(save_dir):
         if source.is_zip or not as_zip:
@@ -182,8 +194,9 @@ class Pictures:
     A picture that lies in the archive that is ``there`` follows its item, with ``save_media`` or
     without, and so do the pictures in memory that an earlier save has written, which are ``saved``
     by their `id`. ``in_place``: the dataset is saved over its own source. ``writes_new``: pictures
-    that do not lie there are written without ``save_media`` too. ``find_ext`` is the rule of
-    Datumaro's exporter for a picture's extension. `relocate` can be called with ``remember``.
+    that do not lie there are written without ``save_media`` too, and so are those that lay in the
+    archive ``vanished``. ``find_ext`` is the rule of Datumaro's exporter for a picture's extension.
+    `relocate` can be called with ``remember``.
     Pictures that are to be written, and that nobody has, are counted in ``left_out``.
     """
 
@@ -195,6 +208,7 @@ class Pictures:
         save_media: bool,
         in_place: bool,
         writes_new: bool,
+        vanished: str | None,
         saved: Mapping[int, object],
         remember: bool,
         left_out: Counter[str],
@@ -204,6 +218,7 @@ class Pictures:
         self._save_media = save_media
         self._in_place = in_place
         self._writes_new = writes_new
+        self._vanished = vanished
         self._saved = saved
         self._remember = remember
         self._left_out = left_out
@@ -246,8 +261,9 @@ class Pictures:
             return Picture(name, data, path)
         has_data = isinstance(item.media, Image) and item.media.has_data
         # The file that an earlier save wrote of it may be the last, and it may be another item's.
-        is_lost = not has_data and id(item.media) in self._saved
-        if self._in_place and (place is not None or is_lost):
+        is_lost = self._in_place and not has_data and id(item.media) in self._saved
+        has_vanished = self._lay_in_vanished(item.media)
+        if (self._in_place and place is not None) or is_lost or (has_vanished and not has_data):
             where = place or getattr(item.media, "path", "")
             raise SegmaskExportError(
                 f"its picture is gone: {where}",
@@ -257,7 +273,7 @@ class Pictures:
             )
         # An archive that is saved over is whole in itself, a folder as a zip: what the dataset has
         # in memory, or of elsewhere, is nowhere else once the dataset is opened again.
-        if self._save_media or (has_data and self._writes_new):
+        if self._save_media or has_vanished or (has_data and self._writes_new):
             return self._encode(item, self._find_ext(item))
         if has_new_masks and not self._in_place:
             self._check_fit(item)
@@ -323,6 +339,15 @@ class Pictures:
         if not is_inside(folder := self._real_path(folder), at(root, layout.IMAGES)):
             return None
         return os.path.relpath(os.path.join(folder, name), root).replace(os.sep, "/")
+
+    def _lay_in_vanished(self, media: MediaElement | None) -> bool:
+        if self._vanished is None:
+            return False
+        if isinstance(media, StoredImage):
+            return os.path.realpath(media.storage.place()) == self._vanished
+        if not isinstance(media, ImageFromFile):
+            return False
+        return is_inside(self._real_path(os.path.dirname(media.path)), self._vanished)
 
     def _check_fit(self, item: DatasetItem) -> None:
         old = self.of(item.id)
