@@ -1,6 +1,7 @@
 """Measure this package beside its peers; prints Markdown, and progress on the way.
 
-    python -m benchmarks --all --quick          # what the pages quote, into them: ten minutes
+    python -m benchmarks --all --quick          # what the pages quote, into them: 15 minutes
+    python -m benchmarks --all                  # with archives of ten million files: an hour
     python -m benchmarks                        # all tables: about half an hour
     python -m benchmarks --quick                # one to three rounds, without the slowest peers
     python -m benchmarks --only import --workloads voc,city --json results.json
@@ -136,7 +137,7 @@ def main() -> None:
         folder.mkdir(parents=True, exist_ok=True)
         if arguments.all:
             draw(folder, [TINY, "voc", "city", "aerial", "dense"])
-            Everything(folder, effort).run()
+            Everything(folder, effort, is_quick=arguments.quick).run()
             return
         run = Run(folder, effort, arguments.quick, arguments.clock)
         draw(folder, [TINY, *arguments.workloads])

@@ -1,4 +1,4 @@
-"""All figures that the pages quote: ``python -m benchmarks --all --quick``, in ten minutes.
+"""All figures that the pages quote: ``python -m benchmarks --all --quick``.
 
 Seconds by the clock, medians; so nothing else should run beside it. What is stored says how busy
 the machine was.
@@ -16,9 +16,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
+
 from . import growth, scale
 from .measure import ROOT, Candidate, Effort, Result, compare
-from .pages import PARTS, store
+from .pages import PARTS, PICTURES, TARGETS, VAST, store
 from .report import machine
 from .sections import DATUMARO, DECODE, ENCODE, OURS, SECTIONS
 from .workloads import RGB, WORKLOADS, build, read_facts
@@ -29,22 +32,24 @@ NAMES = {
     DECODE: "decode",
     ENCODE: "encode",
 }
-_LARGE = WORKLOADS["aerial"]
+_LARGE, _CITY = WORKLOADS["aerial"], WORKLOADS["city"]
+_ON_PAGE = 960, 480  # pixels of a picture of _CITY on a page
 
 
 class Everything:
     """Measures it all on workloads in a folder, and keeps the figures by their names."""
 
-    def __init__(self, folder: Path, effort: Effort) -> None:
+    def __init__(self, folder: Path, effort: Effort, *, is_quick: bool) -> None:
         self._folder, self._effort = folder, effort
+        self._is_quick = is_quick
         self.figures: dict[str, float] = {}
 
     def run(self) -> None:
         """Measure, store, and write into the pages."""
         load = os.getloadavg()[0]
         for step in (
-            self._commands, self._imports, self._training, self._exports, self._streams,
-            self._processes, self._scale,
+            self._commands, self._sheet, self._imports, self._training, self._exports,
+            self._streams, self._processes, self._scale,
         ):  # fmt: skip
             begin = time.perf_counter()
             step()
@@ -144,7 +149,7 @@ class Everything:
             "large": scale.drawn(_LARGE, self._folder, PARTS["large"][0]),
         }
         for name, root in archives.items():
-            for target in ("coco_segments", "yolo_segments"):
+            for target in TARGETS:
                 times: dict[int, list[float]] = {1: [], 2: []}
                 for _ in range(2 if name == "small" else 1):
                     for jobs, taken in times.items():
@@ -171,6 +176,23 @@ class Everything:
             taken = [_seconds(*args) for _ in range(6)]
             self.figures[f"command/{name}"] = statistics.median(taken[1:])
 
+    def _sheet(self) -> None:
+        drawn, photos = scale.drawn(_CITY, self._folder, PICTURES), []
+        own = sorted((self._folder / f"{_CITY.name}-{RGB}" / "JPEGImages").iterdir())
+        (drawn / "JPEGImages").mkdir(exist_ok=True)
+        for i in range(PICTURES):
+            photos.append(drawn / "JPEGImages" / f"item_{i:06d}.jpg")
+            shutil.copyfile(own[i % len(own)], photos[-1])
+        args = ["preview", str(drawn), "-o", str(self._folder / "sheet.html"), "--overwrite"]
+        taken = [_seconds(*args, "--workers", "1") for _ in range(3)]
+        self.figures["command/sheet"] = statistics.median(taken)
+        begin = time.perf_counter()
+        for photo in photos:
+            pixels = cv2.imdecode(np.fromfile(photo, np.uint8), cv2.IMREAD_COLOR)
+            small = cv2.resize(pixels, _ON_PAGE, interpolation=cv2.INTER_AREA)
+            cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, 82])
+        self.figures["command/sheet-floor"] = time.perf_counter() - begin
+
     def _scale(self) -> None:
         for row in scale.remote(self._folder, 400):
             kind, _, more = str(row["case"]).partition(", ")
@@ -184,11 +206,15 @@ class Everything:
             self._rows(f"engines/{row['case']}", row, {
                 "s": "s", "CPU ms an item": "cpu", "driver MB": "driver", "worker MB": "worker",
             })  # fmt: skip
-        for name, measured in (("entries", scale.entries), ("lines", scale.lines)):
-            (row,) = measured(self._folder, scale.MILLION)
-            of = "file" if name == "entries" else "line"
-            self._rows(f"opening/{name}", row, {"at the peak": "peak", f"bytes a {of}": "kept"})
-            self.figures[f"opening/{name}/us"] = 1000 * row["CPU ms an item"]
+        for place, count in {"opening/": scale.MILLION, VAST: 10 * scale.MILLION}.items():
+            if place == VAST and self._is_quick:
+                continue
+            for name, measured in (("entries", scale.entries), ("lines", scale.lines)):
+                (row,) = measured(self._folder, count)
+                of = "file" if name == "entries" else "line"
+                cells = {"at the peak": "peak", f"bytes a {of}": "kept"}
+                self._rows(f"{place}{name}", row, cells)
+                self.figures[f"{place}{name}/us"] = 1000 * row["CPU ms an item"]
         self.figures["opening/items/us"] = scale.opening_zip(self._folder, 10_000)
 
     def _rows(self, place: str, row: dict[str, Any], names: dict[str, str]) -> None:

@@ -15,18 +15,18 @@ datumaro_segmask.show(item, dataset).save("item.png")  # in a notebook, show(...
 dataset.export("out", "segmask", mask_mode="index", save_media=True)
 ```
 
-By what one wants:
+Where to look:
 
 * options of an import: [SegmaskBase](#datumaro_segmask.plugin.base.SegmaskBase)
 * options of an export: [SegmaskExporter](#datumaro_segmask.plugin.export.exporter.SegmaskExporter)
-* to look at an item: [show](#datumaro_segmask.cli.preview.show.show)
+* a picture of an item: [show](#datumaro_segmask.cli.preview.show.show)
 * what is wrong with an archive: [check](#datumaro_segmask.cli.check.survey.check)
 * polygons for masks, in any dataset: [transforms](#datumaro_segmask.plugin.transforms)
 * polygons for arrays, without Datumaro: [polygons](#datumaro_segmask.regions.polygons)
 * an archive without Datumaro: [open_archive](#datumaro_segmask.archive.lists.open_archive),
   [Reader](#datumaro_segmask.archive.item.Reader)
 * what can go wrong: [errors](#datumaro_segmask.errors)
-* the format where no start-up file is read: [register](#datumaro_segmask.register)
+* the format if no start-up file was read: [register](#datumaro_segmask.register)
 """
 
 # Every start of Python imports this module (see _startup.py): it imports nothing itself.
@@ -73,11 +73,11 @@ _MODULES = {
 
 
 def register(env: "Environment | None" = None) -> None:
-    """Make Datumaro know the format, where no start-up file has done so; again is harmless.
+    """Make Datumaro know the format, if no start-up file has done so. A second call does no harm.
 
-    *env* is the environment that gets the format, Datumaro's default one if None. So do all
-    environments that are made afterwards in this process. A worker process that was spawned
-    is a process of its own, and calls this itself.
+    *env*: the environment that gets the format; None means Datumaro's default one. All
+    environments that are made later in this process get it, too. A worker process that was spawned
+    must call this itself.
     """
     from datumaro_segmask._bridge import register_in
 

@@ -77,7 +77,7 @@ def number_to_color(number: IntArray) -> IntArray:
     Raises ValueError for a number that has no colour: it would wrap to another one's.
     """
     if number.size and not 0 <= int(number.min()) <= int(number.max()) < COLORS:
-        raise ValueError(f"numbers of colours go from 0 to {COLORS - 1}, got {number}")
+        raise ValueError(f"numbers of colours are from 0 to {COLORS - 1}, got {number}")
     color: IntArray = _TO_COLOR[0][number & 255]
     color |= _TO_COLOR[1][number >> 8 & 255] | _TO_COLOR[2][number >> 16]
     return color

@@ -1,8 +1,8 @@
-"""What can go wrong, and how it is said: what was met, where, what was expected, what to do.
+"""What can go wrong. A message says what was found, where, what was expected, and what to do.
 
-Plain exceptions. Where they leave the package through Datumaro, `plugin.host` makes them Datumaro's
-own too (``DatasetImportError``, ``DatasetExportError``), so that its error policies and its callers
-treat them as they treat every other format's errors.
+These are plain exceptions. If they leave the package through Datumaro, `plugin.host` also makes
+them Datumaro's own (``DatasetImportError``, ``DatasetExportError``), so that its error policies
+and its callers treat them like the errors of any other format.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ _OPTION = re.compile(rf"\b(option|with|without) ({'|'.join(sorted(OPTIONS))})\b(
 
 
 def as_typed(text: str) -> str:
-    """Return a message with its options as they are typed where the reader is.
+    """Return a message with its options as the reader types them.
 
-    Messages have them as in Python: ``the option mask_mode``, ``with ignore_index=255``, ``without
-    save_media``. On a command line that is ``--ignore-index 255``; and Datumaro's own has none of
-    the options of an import.
+    Messages name options as in Python: ``the option mask_mode``, ``with ignore_index=255``,
+    ``without save_media``. On a command line that is ``--ignore-index 255``. The command ``datum``
+    has no options of an import.
     """
     program = os.path.basename(sys.argv[0] if sys.argv else "").removesuffix(".exe")
     if program == "__main__.py":
@@ -57,14 +57,14 @@ class SegmaskError(Exception):
 
     The four parts are attributes, so that a report can show them in columns:
 
-    * ``what``: what was met, with the value itself;
-    * ``where``: the file, and the line where there are lines (``labelmap.txt:7``);
-    * ``expected``: what would have been right; may be empty;
-    * ``remedy``: what the reader can do about it; may be empty.
+    * ``what``: what was found, with the value itself;
+    * ``where``: the file, with the line if it has lines (``labelmap.txt:7``);
+    * ``expected``: what would be right; may be empty;
+    * ``remedy``: what the reader can do; may be empty.
 
-    ``kind`` is a short name of the fault that does not change; for what an archive has wrong it is
-    that of `check` (docs/cli.md). ``section`` is that of docs/format.md with the rule, which the
-    message ends with; 0: none.
+    ``kind``: a short name of the fault that does not change; for a fault of an archive, the one
+    that `check` prints (docs/cli.md). ``section``: the section of docs/format.md that has the rule,
+    which the message names; 0 for none.
     """
 
     kind: str
@@ -101,7 +101,7 @@ class SegmaskError(Exception):
 
 
 class SegmaskImportError(SegmaskError):
-    """An archive, or one item of it, cannot be read as it stands."""
+    """An archive, or one item of it, cannot be read as it is."""
 
     kind = "unreadable-file"
     section = 1
@@ -125,14 +125,14 @@ class ArchiveError(SegmaskImportError):
 
 
 class MissingFileError(SegmaskImportError):
-    """A file that was there when the archive was listed cannot be read any more."""
+    """A file that was there when the archive was opened can no longer be read."""
 
 
 class StoreError(MissingFileError):
-    """A store does not answer as it should, or an archive as a whole is gone while it is read.
+    """A store does not answer as it should, or a whole archive is gone while it is read.
 
-    So nothing is known of what was asked for. It is no fault of an item, so it ends whatever reads:
-    nothing may be left out because of it.
+    This is not a fault of an item. It ends the import, whatever the error policy, so that no item
+    is left out because of it.
     """
 
 
@@ -143,14 +143,14 @@ class UnsafePathError(SegmaskImportError):
 
 
 class PngError(SegmaskImportError):
-    """The bytes of a mask are no sound PNG."""
+    """The bytes of a mask are not a valid PNG."""
 
     kind = "unreadable-mask"
     section = 3
 
 
 class MaskLimitError(SegmaskImportError):
-    """A mask has more of something than is taken apart: a photograph, noise, or an attack."""
+    """A mask is too complex to be read: a photograph, noise, or an attack."""
 
     kind = "unreadable-mask"
     section = 3
@@ -164,10 +164,10 @@ def check_limit(count: int, limit: int, what: str, where: str, remedy: str) -> N
 
 
 class UndeclaredColorError(SegmaskImportError):
-    """A class mask holds colours or values that the label map does not declare.
+    """A class mask has colours or values that the label map does not declare.
 
-    ``undeclared`` has these (packed colours or gray values) and the number of pixels of each.
-    ``cause`` is what to do about all of them, None if each is a case of its own.
+    ``undeclared``: these packed colours or gray values, with the number of pixels of each.
+    ``cause``: what to do about all of them; None if they have no common cause.
     """
 
     kind = "undeclared-color"
@@ -197,13 +197,13 @@ class UnpaintableError(SegmaskExportError):
 
 
 class ArraysError(SegmaskExportError, ValueError):
-    """Arrays of a model cannot become an item: they do not fit together, or are no masks yet."""
+    """Arrays of a model cannot become an item: they do not fit together, or are not masks yet."""
 
     section = 0
 
 
 class UsageError(SegmaskError):
-    """A command was given what it cannot work with."""
+    """A command got something that it cannot work with."""
 
     kind = "usage"
     section = 0
@@ -217,11 +217,11 @@ class SourceError(SegmaskImportError):
 
 
 class OptionError(UsageError, SegmaskImportError):
-    """An import was given an option that does not exist, or has no such value."""
+    """An import, or a function, got an option that does not exist, or a value out of range."""
 
 
 class ExportOptionError(UsageError, SegmaskExportError):
-    """An export was given an option that does not exist, or has no such value."""
+    """An export got an option that does not exist, or a value that it cannot have."""
 
 
 class SubsetError(OptionError, KeyError):
@@ -233,10 +233,10 @@ EXPORT = "the export"
 
 
 def check_options(declared: type[T], given: Mapping[str, Any], where: str = "the import") -> T:
-    """Return the options of a class of `options`, those that are not given by default.
+    """Return the options of a class of `options`; those that are not given have their defaults.
 
-    Raises OptionError, or for ``the export`` ExportOptionError, for what is no option, or no value
-    of one; it is ``where`` that has them.
+    ``where`` has the options, as messages name it. Raises OptionError, or ExportOptionError for
+    ``the export``, for an option that does not exist, or a value that it cannot have.
     """
     fault = fault_of(declared, given)
     if fault is not None:
@@ -247,16 +247,16 @@ def check_options(declared: type[T], given: Mapping[str, Any], where: str = "the
 
 
 Report: TypeAlias = Callable[[SegmaskImportError], None]
-"""Takes a fault that a reader has met. If it returns, reading goes on past it, as far as it can."""
+"""Gets a fault that a reader found. If it returns, reading goes on as far as possible."""
 
 
 def stop(error: SegmaskError) -> None:
-    """End at the first fault: the report of everybody who does not go on."""
+    """Raise the first fault. Everything except `check` reports this way."""
     raise error
 
 
 class reporting:  # noqa: N801, used like a function
-    """A context that reports the error that ends it, and so goes on behind it if that returns."""
+    """A context that reports the error that ends it; if the report returns, reading goes on."""
 
     def __init__(self, report: Report) -> None:
         self._report = report
@@ -278,7 +278,7 @@ _END = 500
 
 
 def shortened(text: str) -> str:
-    """Return a text of an archive, without its middle if it is longer than 4,000 characters."""
+    """Return a text of an archive, without its middle if it has more than 4,000 characters."""
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - _END]} [...] {text[-_END:]}"
 
 

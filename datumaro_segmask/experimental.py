@@ -1,7 +1,8 @@
 """Archives in Datumaro's next API, ``datumaro.experimental`` of 1.13 and newer (docs/scale.md).
 
-To import this registers a converter, so that ``datumaro.experimental.legacy.convert_from_legacy``
-keeps our masks, which it drops otherwise. `load_segmask` needs no dataset of the old kind.
+Importing this module registers a converter, so that
+``datumaro.experimental.legacy.convert_from_legacy`` keeps our masks instead of dropping them.
+`load_segmask` needs no dataset of the old kind.
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ _SUBSETS = {
 class InstanceMasks:
     """Instance masks as (instances, height, width) bool, made when this is called.
 
-    What is kept, and pickled, is their run-length codes.
+    Only their run-length codes are kept and pickled.
     """
 
     def __init__(self, instances: Sequence[Instance], height: int, width: int) -> None:
@@ -167,14 +168,14 @@ def _mask_categories(names: Sequence[str], colors: Sequence[Rgb | None]) -> Mask
 
 
 class SegmaskSample(Sample):
-    """One item of an archive. What is a callable reads the archive when it is called.
+    """One item of an archive. Fields that are callables read the archive when they are called.
 
-    ``image``: (height, width, 3) uint8, red, green, blue; None where there is no picture.
+    ``image``: (height, width, 3) uint8, red, green, blue; None if there is no image.
     ``class_mask``: (height, width) uint16, positions in the label map; pixels of no label have that
     of the background, or of `NO_LABEL` where no label is the background. ``instance_masks``:
     (instances, height, width) bool. ``labels`` and ``instances`` are in the order of these: the
     position of the label or of `NO_LABEL`, and the instance number or 0.
-    ``image_info``: 0 x 0 where neither a mask nor a picture tells the size.
+    ``image_info``: 0 x 0 if neither a mask nor an image gives the size.
     """
 
     image: Callable | None = image_callable_field(format="RGB")  # type: ignore[type-arg]
@@ -198,8 +199,8 @@ def load_segmask(
     """Return the items of an archive (a folder, a zip or a URL), or of one subset, as samples.
 
     The masks are read once for labels and numbers, and again whenever they are asked for; none is
-    kept. The dataset can be pickled: each worker of a loader reads the archive by itself. Raises
-    SegmaskImportError, for a single item too.
+    kept. The dataset can be pickled: each worker of a loader reads the archive itself. Raises
+    SegmaskImportError, also for a single item.
     """
     archive = open_archive(path)
     if subset is not None and subset not in archive.subsets:

@@ -101,22 +101,23 @@ def names_of(declared: type) -> list[str]:
 MASK, POLYGON = "mask", "polygon"
 FROM_MASKS, COMPONENTS = "masks", "components"
 SKIP, KEEP = "skip", "keep"
-CONNECTIVITIES = {8: "at a corner, too", 4: "at an edge only"}
+CONNECTIVITIES = {8: "at a corner or an edge", 4: "only at an edge"}
 MAX_PIXELS = 1 << 30  # 32,768 by 32,768
+PART_ITEMS = 2000
 COLOR, PALETTE, INDEX = "color", "palette", "index"
 MASK_MODES = {
     COLOR: "RGB, as CVAT writes",
-    PALETTE: "the same colours, smaller",
-    INDEX: "gray, the value is the label's line in labelmap.txt, for training",
+    PALETTE: "the same colours in a smaller file",
+    INDEX: "gray; the value is the label's line in labelmap.txt",
 }
 SOURCE, VOC = "source", "voc"
 OBJECT, CROWD = "object", "crowd"
-STUFF = {OBJECT: "one object a label", CROWD: "a region that trainers ignore", SKIP: "nothing"}
+STUFF = {OBJECT: "one object per label", CROWD: "a region that trainers ignore", SKIP: "nothing"}
 FOLDERS, MMSEGMENTATION, ULTRALYTICS, NNUNET = "folders", "mmsegmentation", "ultralytics", "nnunet"
-LAYOUTS = {FOLDERS: "for scripts of your own", MMSEGMENTATION: "", ULTRALYTICS: "", NNUNET: ""}
+LAYOUTS = {FOLDERS: "for your own scripts", MMSEGMENTATION: "", ULTRALYTICS: "", NNUNET: ""}
 POLYGONS, RLE = "polygons", "rle"
 SEGMENTATIONS = {
-    POLYGONS: "every reader takes them, pycocotools paints the same pixels",
+    POLYGONS: "every reader takes them, and pycocotools paints the same pixels",
     RLE: "compressed, less than half the size",
 }
 
@@ -124,18 +125,31 @@ SEGMENTATIONS = {
 def _tolerance() -> Any:
     return _option(
         0.0,
-        "Pixels by which polygons may be simplified; 0 is exact, and masks that touch still share "
-        "their border",
+        "Simplify polygons by at most N pixels; 0 is exact. Masks that touch still share a border",
         least=0,
     )
 
 
 def _connectivity() -> Any:
-    return _option(8, "Where pixels of one component touch", CONNECTIVITIES)
+    return _option(8, "Where the pixels of one component touch", CONNECTIVITIES)
 
 
 def _min_area() -> Any:
     return _option(0, "Leave out components of fewer pixels", least=0)
+
+
+def _ignore_index() -> Any:
+    return _option(
+        None,
+        'Value of gray class masks that means "no annotation", often 255',
+        least=0,
+        most=65_535,
+        unset="every value must be a line of the label map",
+    )
+
+
+def _max_pixels() -> Any:
+    return _option(MAX_PIXELS, "Refuse masks with more pixels", least=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,44 +157,46 @@ class ImportOptions:
     """An import of ``segmask``."""
 
     annotation: str = _option(
-        MASK, "Kind of the annotations", {MASK: "", POLYGON: "exact, with the very same pixels"}
+        MASK, "Kind of the annotations", {MASK: "", POLYGON: "exact, with the same pixels"}
     )
     tolerance: float = _tolerance()
     instances: str = _option(
         FROM_MASKS,
         "Where instances come from",
         {
-            FROM_MASKS: "the instance masks alone",
-            COMPONENTS: "pixels without an instance become one for each connected component, too",
+            FROM_MASKS: "only the instance masks",
+            COMPONENTS: "also one per connected component of the pixels without an instance",
         },
     )
     connectivity: int = _connectivity()
     min_area: int = _min_area()
     keep_background: bool = _option(False, "Make objects of the background, too")
-    ignore_index: int | None = _option(
-        None,
-        'Value of gray class masks that means "no annotation", often 255',
-        least=0,
-        most=65_535,
-        unset="every value must be a line of the label map",
-    )
+    ignore_index: int | None = _ignore_index()
     unknown: str = _option(
         SKIP,
         "What becomes of pixels of the ignored value, and of VOC's void",
         {
-            SKIP: "nothing, as if they were background",
-            KEEP: "a region of their own, which training ignores if the format can say so",
+            SKIP: "nothing, like the background",
+            KEEP: "a region of their own, which training ignores if the format allows it",
         },
     )
-    max_pixels: int = _option(MAX_PIXELS, "Refuse masks with more pixels", least=1)
-    num_workers: int = _option(
-        0, "Threads that read items ahead, which pays for large masks", least=0
-    )
+    max_pixels: int = _max_pixels()
+    num_workers: int = _option(0, "Threads that read items ahead; useful for large masks", least=0)
 
 
 READING = ("ignore_index", "max_pixels")
 """The import options of whatever reads masks."""
 OF_COMPONENTS = ("connectivity", "min_area")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Numbers:
+    """Numbers that plain functions take, such as `check`, `write_table` and `Masks`."""
+
+    ignore_index: int | None = _ignore_index()
+    max_pixels: int = _max_pixels()
+    jobs: int = _option(1, "Processes", least=1)
+    shard_items: int = _option(PART_ITEMS, "Items per shard", least=1, most=1 << 20)
 
 
 def _min_score() -> Any:
@@ -193,11 +209,11 @@ class CocoImportOptions:
 
     min_score: float = _min_score()
     images: str | None = _option(
-        None, "Folder of the pictures", unset="found beside the JSON", is_path=True
+        None, "Folder of the images", unset="found beside the JSON", is_path=True
     )
     gt: str | None = _option(
         None,
-        "JSON of the data set that results belong to",
+        "JSON of the dataset that the results belong to",
         unset="found beside them",
         is_path=True,
     )
@@ -210,13 +226,13 @@ class YoloImportOptions:
     min_score: float = _min_score()
     images: str | None = _option(
         None,
-        "Folder of the pictures, for predicted labels",
+        "Folder of the images, for predicted labels",
         unset="found beside the labels",
         is_path=True,
     )
     names: str | None = _option(
         None,
-        "Data file, or text with a name a line",
+        "Data file, or text with one name per line",
         unset="found beside the labels",
         is_path=True,
     )
@@ -254,7 +270,7 @@ class ExportOptions:
     image_ext: str | None = _option(
         None, "Suffix of the images that are written", unset="that of the image"
     )
-    save_dataset_meta: bool = _option(False, "Write a file with the labels, as Datumaro has it")
+    save_dataset_meta: bool = _option(False, "Also write Datumaro's file with the labels")
 
 
 OF_DATUMARO = ("save_media", "image_ext", "save_dataset_meta")
@@ -268,23 +284,23 @@ class SegmaskExportOptions(ExportOptions):
     label_map: str = _option(
         SOURCE,
         "Labels to write: 'source' (those of the dataset, in their order), 'voc', or a label map "
-        "file, which fixes order, colours and which labels stay",
+        "file, which sets the order, the colours, and which labels stay",
     )
     ignore_label: str | None = _option(
         None,
-        "Name of the label that gets the value 255 in 'index' masks and the last line of the "
+        "Label that gets the value 255 in 'index' masks and the last line of the "
         "label map; the others count from 0 without a gap",
     )
     empty_masks: bool = _option(False, "Write masks for items without shapes, too")
     number_stuff: bool = _option(
-        False, "Number masks that were read of pixels without an instance, as CVAT wants"
+        False,
+        "Make instances of 'stuff' (masks of pixels without an instance), because CVAT needs them",
     )
-    zip: bool = _option(False, "Write one zip, ready for CVAT, into the folder: segmask.zip")
+    zip: bool = _option(False, "Write one zip for CVAT into the folder: segmask.zip")
     shard_items: int = _option(
         0,
-        "Write zips of N items each, every one ready for a CVAT job or task of its own, into the "
-        "folder: segmask-000000.zip and so on; 0 writes all in one. An upload to CVAT replaces all "
-        "annotations that are there",
+        "Write zips of N items each into the folder: segmask-000000.zip and so on. Upload each to "
+        "its own CVAT job or task, because an upload replaces all annotations; 0 does not split",
         least=0,
     )
 
@@ -310,8 +326,7 @@ class TrainingOptions(ExportOptions):
     keep_background: bool = _option(False, "Make the background a class, too")
     flat_names: bool = _option(
         False,
-        "Write no folders into the names of items: 'a/b' becomes 'a__b', for readers that look at "
-        "the top folder alone",
+        "Write no sub-folders: 'a/b' becomes 'a__b', for readers that do not look into sub-folders",
     )
 
 
@@ -341,11 +356,11 @@ class SemanticExportOptions(TrainingOptions):
     """An export to ``semantic_masks``."""
 
     stuff: str = _stuff(OBJECT)
-    layout: str = _option(FOLDERS, "Who is to read it", LAYOUTS)
+    layout: str = _option(FOLDERS, "Who will read it", LAYOUTS)
     ignore_label: str | None = _option(
         None,
-        "The label that training ignores, as it ignores unknown pixels; 'background' for scenes "
-        "that are labelled whole",
+        "Label that training ignores, like unknown pixels; 'background' if scenes are labelled "
+        "completely",
         unset="none but VOC's 'ignored'",
     )
     split: str = _split()

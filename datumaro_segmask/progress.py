@@ -29,8 +29,11 @@ def track(items: Iterable[T], desc: str, total: int | None) -> Iterator[T]:
         yield from items
         return
 
+    class _Bar(bar):
+        monitor_interval = 0  # no thread, beside which no process can be copied
+
     with logging_redirect_tqdm():
-        yield from bar(
+        yield from _Bar(
             items,
             desc=desc,
             total=total,

@@ -1,7 +1,7 @@
-"""Masks as tables, for whoever calls from Python: of archives, and of Datumaro's datasets.
+"""Tables of masks, from archives and from Datumaro's datasets.
 
-A dataset's table is that of the archive that the dataset would be exported as (docs/format.md,
-section 5): shapes are painted, and the last on top is the one that shows.
+The table of a dataset is that of the archive to which the dataset would be exported: shapes are
+painted, and the topmost one hides the others (docs/format.md, section 5).
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import pyarrow as pa
 
 from .archive import Item, LabelMap, Reader
+from .errors import check_options
+from .options import PART_ITEMS, SOURCE, Numbers
 from .sharding import (
-    PART_ITEMS,
     Found,
     MaskTable,
     ParquetShards,
@@ -45,11 +46,11 @@ read_table = MaskTable
 
 
 def to_table(source: TableSource) -> pa.Table:
-    """Return the masks of an archive (path, URL, pattern or several), or of a dataset, as a table.
+    """Return the masks of archives or of a dataset as a table.
 
-    The whole table is in memory; `write_table` keeps no more than a part of it there. Schema:
-    docs/format.md, section 8. Raises SegmaskImportError, or SegmaskExportError for an item of a
-    dataset.
+    ``source``: a path, URL or pattern, several of them, or a dataset. The whole table is in memory;
+    `write_table` needs only a part of it at a time. Schema: docs/format.md, section 8. Raises
+    SegmaskImportError, or SegmaskExportError for an item of a dataset.
     """
     paths = _paths(source)
     if paths is None:
@@ -81,11 +82,13 @@ def write_table(
     executor: Executor | None = None,
     overwrite: bool = False,
 ) -> dict[str, Any]:
-    """Write the masks of an archive or a dataset as Parquet files, of so many items each.
+    """Write the masks of archives or of a dataset as Parquet files; return the manifest.
 
-    ``out`` is a folder, or a URL. Archives are read in ``jobs`` processes or by ``executor``; the
-    parts of a dataset are written here. Returns the manifest. Raises as `to_table`.
+    ``source``: as for `to_table`. ``out``: a folder or a URL. ``shard_items``: items per file.
+    ``jobs`` processes, or ``executor``, read archives; a dataset is read in this process. Raises
+    like `to_table`, and OptionError for a number that is out of range.
     """
+    check_options(Numbers, {"shard_items": shard_items, "jobs": jobs}, "write_table")
     paths, out = _paths(source), os.fspath(out)
     if paths is not None:
         plan = make_plan(paths, shard_items)
@@ -123,7 +126,6 @@ def _paths(source: TableSource) -> list[str] | None:
 
 def _of_dataset(dataset: IDataset) -> tuple[LabelMap, Iterator[tuple[Entry, Item]]]:
     """Return the labels of a dataset, and its items as an archive would have them."""
-    from .options import SOURCE
     from .plugin.items import painted_item
     from .plugin.labels import make_export_labels
 

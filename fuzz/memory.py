@@ -43,4 +43,4 @@ def check_names(names: list[str]) -> None:
         if "\0" in name or has_drive or not all(part.strip(". ") for part in parts):
             raise Finding(f"the name {name!r} is not safe")
     if len(names) != len(set(names)):
-        raise Finding("a name stands there twice")
+        raise Finding("a name is there twice")

@@ -122,7 +122,7 @@ LAYOUT = {
     "same-id-in-two-subsets": Good(
         archive({"a": rgb("1")}, lists={"train": "a\n", "val": "a\n"}),
         {("a", "train"): [("car", 0, "1")], ("a", "val"): [("car", 0, "1")]},
-        logs=("val.txt", "1 item such as 'a' stands in several subsets", "tasks one by one"),
+        logs=("val.txt", "1 item such as 'a' is in several subsets", "tasks one by one"),
     ),
     "duplicate-line": Good(archive(A, lists={"default": "a\na\n"}), CAR_ROAD),
     "listed-without-masks": Good(
@@ -184,7 +184,7 @@ LAYOUT = {
     "table-of-classes-among-the-lists": Good(
         archive(A, lists={"default": "a\n", "class": "background\ncar\nroad\n"}),
         CAR_ROAD,
-        logs=("Segmentation/class.txt", "no list of items", "names of labels", "passed over"),
+        logs=("Segmentation/class.txt", "not a list of items", "names of labels", "ignored"),
     ),
     "no-instance-masks": Good(archive(A), CAR_ROAD),
     "instance-mask-of-some-items-only": Good(
@@ -205,7 +205,7 @@ LAYOUT = {
         | {f"Segmentation{kind}/a.PNG": rgb("1") for kind in ("Class", "Object")}
         | {"SegmentationClass/x.txt": b""},
         only(("car", 1, "010 010"), ("road", 2, "001 001")),
-        logs=("SegmentationClass/a.PNG", "another mask", "a.png is taken (2 items in all)"),
+        logs=("SegmentationClass/a.PNG", "another mask", "a.png is used (2 items in all)"),
     ),
     "archive-inside": Good(
         archive(A) | archive({"c": rgb("1")}, root="batch 2/"),
@@ -220,8 +220,8 @@ LAYOUT = {
         CAR_ROAD,
         logs=(
             "SegmentationObjects: ",
-            "1 mask here is passed over",
-            "rename it to SegmentationObject, letter by",
+            "1 mask here is ignored",
+            "rename it to exactly SegmentationObject",
         ),
     ),
     "folder-with-more-masks-beside": Good(
@@ -247,7 +247,7 @@ LAYOUT = {
         logs=(
             "JPEGImages/a.",
             "several images, and ",
-            "a.jpg is taken (2 items in all)",
+            "a.jpg is used (2 items in all)",
             "all but",
         ),
     ),
@@ -337,7 +337,7 @@ LABEL_MAP = {
         archive({"a": gray("01")}, labels=None)
         | {"Class_Names.TXT": b"background\ncar\n", "notes.txt": b"x"},
         only(("aeroplane", 0, "01")),
-        logs=("Class_Names.TXT", "no label map", "labels of VOC", "labelmap.txt"),
+        logs=("Class_Names.TXT", "not called labelmap.txt", "labels of VOC", "labelmap.txt"),
     ),
     "label-map-in-another-case": Good(
         archive({"a": gray("01")}, labels=None, root="x/")
@@ -348,7 +348,12 @@ LABEL_MAP = {
     "label-map-one-folder-up": Good(
         archive({"a": gray("01")}, labels=None, root="x/") | {"labelmap.txt": b"background\ncar\n"},
         only(("aeroplane", 0, "01")),
-        logs=("labelmap.txt: ", "one folder above", "labels of VOC hold", "beside the folder Segm"),
+        logs=(
+            "labelmap.txt: ",
+            "one folder above",
+            "labels of VOC are used",
+            "beside the folder Segm",
+        ),
     ),
     "copy-of-a-label-map": Good(
         archive({"a": gray("01")}, labels=None) | {"labelmap.txt.bak": b"x"},
@@ -358,7 +363,7 @@ LABEL_MAP = {
     "background-by-black-default": Good(
         archive({"a": gray("01")}, labels="car\nroad\n"),
         only(("road", 0, "01")),
-        logs=("labelmap.txt:1", "'car' is taken for the background", "into a line before 'car'"),
+        logs=("labelmap.txt:1", "'car' is used as the background", "into a line before 'car'"),
     ),
     "black-label-that-has-no-name-of-a-background": Good(
         archive({"a": rgb("01")}, labels="car:0,0,0::\nroad:128,0,0::\n"),
@@ -474,7 +479,7 @@ LABEL_MAP = {
             ("label 256", 0, "0010"),
             ("label 299", 0, "0001"),
         ),
-        logs=("labelmap.txt:1", "'label 0' is taken for the background"),
+        logs=("labelmap.txt:1", "'label 0' is used as the background"),
     ),
 }
 
@@ -623,22 +628,22 @@ BAD: dict[str, Bad] = {
     "id-that-is-absolute": lists("/etc/passwd\n", UnsafePathError, "train.txt:1", "'/etc/passwd'"),
     "id-that-leads-out-without-suffix": lists("...jpg\n", UnsafePathError, "train.txt:1", "'..'"),
     "list-with-quotes": lists(
-        '"a"\n', SubsetListError, "train.txt:1", "holds marks beside an id", "only the id, here 'a'"
+        '"a"\n', SubsetListError, "train.txt:1", "has marks beside an id", "only the id, here 'a'"
     ),
     "list-with-commas": lists(
-        "x\na,\n", SubsetListError, "train.txt:2", "'a,' holds", "only the id, here 'a'"
+        "x\na,\n", SubsetListError, "train.txt:2", "'a,' has", "only the id, here 'a'"
     ),
     "list-in-one-line": lists(
-        "a a\n", SubsetListError, "train.txt:1", "'a a' holds columns", "each id into a line"
+        "a a\n", SubsetListError, "train.txt:1", "'a a' has columns", "each id into its own line"
     ),
     "list-of-files-in-another-folder": lists(
-        "img/a.JPG\n", SubsetListError, "train.txt:1", "holds a path", "only the id, here 'a'"
+        "img/a.JPG\n", SubsetListError, "train.txt:1", "has a path", "only the id, here 'a'"
     ),
     "colours-of-16-bits-with-values-of-8": item(
         png(painted("012").astype(np.uint16)), PngError, "values below 256", "with 8 bits",
     ),
     "list-with-columns": lists(
-        "a 1\n", SubsetListError, "train.txt:1", "'a 1' holds columns", "only the id, here 'a'"
+        "a 1\n", SubsetListError, "train.txt:1", "'a 1' has columns", "only the id, here 'a'"
     ),
     "list-of-paths": lists(
         "/data/JPEGImages/a.jpg\n", SubsetListError, "train.txt:1", "a path", "here 'a'"
@@ -651,13 +656,13 @@ BAD: dict[str, Bad] = {
     "all-masks-in-a-misnamed-folder": Bad(
         moved(archive(A, A), "Segmentation", "segmentation_"),
         ArchiveError,
-        ("segmentation_Class: ", "the only masks lie in a folder 'segmentation_Class'", "rename"),
+        ("segmentation_Class: ", "the only masks are in a folder 'segmentation_Class'", "rename"),
     ),
     "all-masks-in-a-misnamed-folder-without-lists": Bad(
         moved(archive(A, lists={}), "SegmentationClass/", "Segmentationclass/")
         | {"SegmentationObject/readme.md": b"x"},
         ArchiveError,
-        ("Segmentationclass: ", "the only masks", "rename it to SegmentationClass, letter by"),
+        ("Segmentationclass: ", "the only masks", "rename it to exactly SegmentationClass"),
     ),
     "list-that-is-no-utf-8": lists(
         b"a\n\xe4\n", SubsetListError, "train.txt:2", "0xe4", "UTF-8", "save the file as"
@@ -685,7 +690,7 @@ BAD: dict[str, Bad] = {
     ),
     # section 2
     "colour-of-two-numbers": label_map(
-        "a:1,1,1::\ncar:1,2::\n", "labelmap.txt:2", "'1,2' is no colour", "three whole numbers"
+        "a:1,1,1::\ncar:1,2::\n", "labelmap.txt:2", "'1,2' is not a colour", "three whole numbers"
     ),
     "colour-in-words": label_map("car:red::\n", "labelmap.txt:1", "'red'", "car:128,0,0::"),
     "colour-past-255": label_map("car:256,0,0::\n", "labelmap.txt:1", "'256,0,0'", "0 to 255"),
@@ -767,7 +772,7 @@ BAD: dict[str, Bad] = {
     # section 3
     "mask-that-is-empty": item(b"", PngError, "the file is empty", "export or draw"),
     "mask-that-is-a-jpeg": item(
-        jpeg(3, 4), PngError, "a JPEG image, and no PNG", "draw it again and save it as PNG"
+        jpeg(3, 4), PngError, "a JPEG image, not a PNG", "draw it again and save it as PNG"
     ),
     "mask-cut-short": item(SOUND[:-20], PngError, "cut short", "copy or export"),
     "mask-damaged": item(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 from typing import TYPE_CHECKING
 
@@ -55,6 +56,16 @@ def no_flush() -> Iterator[None]:
     """Nobody cuts the power here, and a disk takes its time; what is flushed, tests of it ask."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda descriptor: None)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_processes() -> Iterator[None]:
+    """What spawns processes gets them in a moment."""
+    from . import processes
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(multiprocessing, "get_context", processes.context)
         yield
 
 

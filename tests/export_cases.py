@@ -395,7 +395,7 @@ LABEL_MAPS = {
         {"a": ("1002 0000", "1002 0000")},
         colors={0: (0, 0, 0), 1: (5, 5, 5), 2: (5, 5, 5)},
         label_map=["background:0,0,0::", "car:5,5,5::", "road:128,0,0::"],
-        logs=["Of 1 label the colour is that of a label before"],
+        logs=["1 label had the colour of an earlier label"],
     ),
     "names-of-any-letters": Export(
         [item(box(0, 0, 1, 1, 1), box(3, 0, 1, 1, 2))],
@@ -542,7 +542,8 @@ ANNOTATIONS = {
         "at least three points", "remove the polygon or complete it",
     ),
     "box-that-is-no-number": refused(
-        box(float("nan"), 0, 1, 1), "the coordinate nan lies off every image", "correct or remove",
+        box(float("nan"), 0, 1, 1), "the coordinate nan is outside of every image",
+        "correct or remove",
     ),
     "polygon-far-away": refused(
         Polygon([0, 0, 1e9, 0, 0, 1], label=CAR), "the coordinate 1000000000.0",
@@ -581,11 +582,11 @@ NAMES = {
     "id-with-a-drive": ("c:b", "default", "absolute path"),
     "id-that-ends-with-a-space": ("b ", "default", "cannot begin or end with white space"),
     "id-that-is-too-long": ("b" * 300, "default", "longer than 250 bytes"),
-    "id-with-half-a-letter": ("b\ud800", "default", "no valid Unicode"),
-    "id-of-what-macos-leaves-behind": ("x/._b", "default", "passed over"),
-    "id-in-a-folder-of-macos": ("__MACOSX/b", "default", "passed over"),
+    "id-with-half-a-letter": ("b\ud800", "default", "not valid Unicode"),
+    "id-of-what-macos-leaves-behind": ("x/._b", "default", "ignored"),
+    "id-in-a-folder-of-macos": ("__MACOSX/b", "default", "ignored"),
     "subset-of-what-macos-leaves-behind": ("b", "._x", "its subset cannot be written: files of"),
-    "subset-with-a-folder": ("b", "x/y", "its subset cannot be written: a list lies directly"),
+    "subset-with-a-folder": ("b", "x/y", "its subset cannot be written: a list is directly"),
     "subset-that-leads-out": ("b", "..", "its subset cannot be written"),
 }
 
@@ -640,7 +641,7 @@ OPTIONS: dict[str, tuple[dict[str, Any], type[SegmaskError], Sequence[str], str]
     ),
     "label-map-that-is-gone": (
         {"label_map": "gone.txt"}, SegmaskExportError,
-        ["the option label_map is 'gone.txt', which is no file", "check the path"], "",
+        ["the option label_map is 'gone.txt', which is not a file", "check the path"], "",
     ),
     "label-map-with-a-colour-twice": (
         {"label_map": "labels.txt"}, LabelMapError,

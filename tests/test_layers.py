@@ -107,7 +107,7 @@ def knows_places(path: Path) -> bool:
         ("MaskEncoder", {"formats/archive.py"}),  # an archive's masks
         ("label_map_lines", {"formats/archive.py"}),
         ("CocoText", {"formats/coco.py"}),  # COCO's instances
-        ("id_png", {"formats/panoptic.py"}),
+        ("id_colors", {"formats/panoptic.py"}),
         ("YoloCoder", {"formats/yolo.py"}),
         ("_yaml_text", {"formats/data_file.py"}),  # the data.yaml of Ultralytics
         ("ParquetWriter", {"sharding/table.py"}),  # pyarrow's

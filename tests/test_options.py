@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import re
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ import datumaro_segmask
 from datumaro_segmask import cli
 from datumaro_segmask.__main__ import main
 from datumaro_segmask.errors import ExportOptionError, OptionError
-from datumaro_segmask.options import EXPORTS, IMPORTS, Option, is_number, options_of
+from datumaro_segmask.options import EXPORTS, IMPORTS, Numbers, Option, is_number, options_of
 from datumaro_segmask.plugin.export.exporter import SegmaskExporter
 from datumaro_segmask.plugin.training.coco import CocoSegmentsExporter
 from datumaro_segmask.plugin.transforms import MasksToExactPolygons, SplitComponents
@@ -185,6 +187,41 @@ def test_commands_refuse_options_with_the_one_that_is_meant(
         with pytest.raises(SystemExit):
             run(["convert", "-i", paths["segmask"], "-e", "/item", *TYPED])
         assert "there is no option --mask_mode: type --mask-mode\n" in capsys.readouterr().err
+
+
+FUNCTIONS: dict[str, tuple[Callable[..., Any], list[str]]] = {
+    "check": (datumaro_segmask.check, ["ignore_index", "max_pixels", "jobs"]),
+    "write_table": (partial(datumaro_segmask.write_table, out="out"), ["jobs", "shard_items"]),
+    "write_table of a dataset": (
+        lambda path, **numbers: datumaro_segmask.write_table(
+            Dataset.import_from(path, "segmask"), "out", **numbers
+        ),
+        ["jobs", "shard_items"],
+    ),
+    "Masks": (datumaro_segmask.Masks, ["ignore_index", "max_pixels"]),
+}
+
+
+@pytest.mark.parametrize(
+    ("function", "option", "value"),
+    [
+        pytest.param(function, option, value, id=f"{name}-{option.name}-{value}")
+        for name, (function, numbers) in FUNCTIONS.items()
+        for option in options_of(Numbers)
+        if option.name in numbers
+        for value in values_that_are_none(option)
+    ],
+)
+def test_function_refuses_numbers(
+    function: Callable[..., Any], option: Option, value: object, paths: dict[str, str],
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(OptionError) as caught:
+        function(paths["segmask"], **{option.name: value})
+    assert caught.value.what == f"the option {option.name} is {value!r}"
+    assert caught.value.expected == option.expected
+    assert not [*tmp_path.iterdir()]
 
 
 @pytest.mark.parametrize("name", ["masks_to_exact_polygons", "split_components"])

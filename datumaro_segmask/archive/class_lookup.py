@@ -70,7 +70,7 @@ class ClassLookup:
         if ignore_index is not None:
             if not 0 <= ignore_index < MAX_LABELS:
                 raise ValueError(
-                    f"ignore_index is {ignore_index}, but the values of gray masks go from 0 to "
+                    f"ignore_index is {ignore_index}, but the values of gray masks are from 0 to "
                     f"{MAX_LABELS - 1:,}"
                 )
             by_index[ignore_index] = unknown
@@ -114,7 +114,7 @@ class ClassLookup:
             packed = colors.pack(reader.palette)
             ways = [(BY_COLOR, partial(self._in_palette, packed)), (BY_INDEX, self._by_index)]
         elif not header.is_color:
-            # Not all of v,v,v: a value past 8 bits is no colour.
+            # Not all of v,v,v: a value past 8 bits is not a colour.
             shade = partial(self._by_shade, 255 // ((1 << min(header.depth, 8)) - 1))
             ways = [(BY_INDEX, self._by_index), (BY_COLOR, shade)]
         for way, labels_by in ways:

@@ -96,14 +96,14 @@ def how_to_save(file: str) -> str:
     """Return what to do about a file among the masks that is no PNG by its suffix."""
     suffix = layout.split_suffix(file)[1].lower()
     if suffix in (".jpg", ".jpeg"):
-        return "draw it again and save it as PNG, for JPEG has changed its values"
+        return "draw it again and save it as PNG, because JPEG has changed its values"
     if suffix in (".bmp", ".tif", ".tiff"):
         folder = file.partition("/")[0]
         return (
             f"save it as PNG; 'datumaro-segmask from-masks {folder} --labels {layout.LABEL_MAP} "
             "-o task.zip' makes an archive of such masks"
         )
-    return "save it as PNG, or move it elsewhere if it is no mask"
+    return "save it as PNG, or move it elsewhere if it is not a mask"
 
 
 def masks_passed_over(storage: Storage) -> Iterator[tuple[str, str]]:
@@ -175,8 +175,8 @@ def passed_folders(
 def right_place(folder: PassedFolder) -> str:
     """Return what to do about a folder of masks that is passed over for its name."""
     if folder.has_masks:
-        return f"if its masks are meant, move them into {folder.usual}"
-    return f"if it is meant, rename it to {folder.usual}, letter by letter"
+        return f"to use its masks, move them into {folder.usual}"
+    return f"if it is a folder of masks, rename it to exactly {folder.usual}"
 
 
 def inner_archives(storage: Storage) -> Iterator[str]:
@@ -314,7 +314,7 @@ def check_sizes(
         remedy = "export the item again, or scale the masks without smoothing (nearest neighbour)"
         if is_image and head is not None and head.is_turned and size.on_its_side == expected:
             what += ", and it fits only without the orientation that is noted in the TIFF"
-            remedy = "turn the masks, or take the note out of the TIFF; 'exiftool -Orientation= "
+            remedy = "turn the masks, or remove the note from the TIFF; 'exiftool -Orientation= "
             remedy += f"{shlex.quote(name)}' does so"
         kind = "image-size" if is_image else "mask-size"
         of_first = f"the size (width x height) of {first}"

@@ -1,9 +1,8 @@
 """The items of an archive, without Datumaro, one at a time.
 
-Who reads any is handed a `Reader`: where the files of an item lie, and what their pixels mean, is
+Whoever reads items gets a `Reader`: where the files of an item are, and what their pixels mean, is
 known here and below. `read_item` and `scan_item` are plain functions of values that can be pickled,
-so that a loop, a thread or another process may call them alike. Source: docs/format.md, sections 3
-and 4.
+so a loop, a thread or another process may call them. Source: docs/format.md, sections 3 and 4.
 """
 
 from __future__ import annotations
@@ -279,11 +278,11 @@ def _read_pixels(
         if reader.has_small_colors:
             report(
                 PngError(
-                    "all its colours have 16 bits a channel and values below 256, so that they "
+                    "all its colours have 16 bits per channel and values below 256, so that they "
                     "are black in 8 bits",
                     reader.where,
-                    "8 bits a channel, or values times 257",
-                    "save the mask with 8 bits a channel",
+                    "8 bits per channel, or values times 257",
+                    "save the mask with 8 bits per channel",
                 )
             )
     labels, way = np.full(runs.begin.size, NOTHING), None
@@ -338,11 +337,11 @@ def usual_masks(item_id: str) -> tuple[str, str]:
 
 
 class Reader:
-    """Reads the items of one archive, one at a time, and keeps none; can be pickled.
+    """Reads the items of one archive, one at a time, and keeps none. It can be pickled.
 
-    ``keep_background`` makes the background a label like any other, ``ignore_index`` is a value of
-    gray class masks that means "no annotation", ``max_pixels`` the largest mask that is read.
-    ``keep_unknown`` makes a region of it, and of VOC's void, see `ClassLookup`. Raises ValueError
+    ``keep_background``: the background is a label like any other. ``ignore_index``: a value of gray
+    class masks that means "no annotation". ``keep_unknown``: make a region of these pixels and of
+    VOC's void, see `ClassLookup`. ``max_pixels``: the largest mask that is read. Raises ValueError
     for an ``ignore_index`` that no mask can have.
     """
 
@@ -362,7 +361,7 @@ class Reader:
         self.max_pixels = max_pixels
 
     def read(self, item_id: str) -> Item:
-        """Read the masks of one item, and where its image is. Raises as `read_item`."""
+        """Read the masks of one item, and find its image. Raises like `read_item`."""
         return read_item(self.storage, self.lookup, item_id, self.max_pixels)
 
     def scan(self, item_id: str, report: Report = stop) -> Scan:
@@ -372,9 +371,9 @@ class Reader:
     def entries(
         self, entries: Iterable[Entry]
     ) -> Iterator[tuple[Entry, Item | SegmaskImportError]]:
-        """Yield each of these items, or the error of one that cannot be read.
+        """Yield each of these items, or the error of an item that cannot be read.
 
-        A store that does not answer is no fault of an item: StoreError is raised.
+        Raises StoreError if a store does not answer, because that is not a fault of the item.
         """
         for entry in self.storage.prefetch(entries):
             try:

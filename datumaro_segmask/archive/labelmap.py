@@ -75,9 +75,9 @@ class Label:
 class LabelMap:
     """The labels of an archive, in the order of the file; names are unique, colours need not be.
 
-    There are none where the label map cannot be read, and that was reported. ``comments`` are the
-    lines that would be labels but for the ``#`` before them. ``elsewhere`` is a file that seems to
-    be the label map of an archive without one.
+    There are none if the label map could not be read, which was reported. ``comments``: lines that
+    would be labels without the ``#`` before them. ``elsewhere``: a file that seems to be the label
+    map of an archive without one.
     """
 
     labels: tuple[Label, ...]
@@ -89,8 +89,8 @@ class LabelMap:
     def background(self) -> int | None:
         """Position of the background label, if there is one.
 
-        It is the label named ``background``, exactly or else in any case, and failing that the
-        black one. CVAT's documentation says so; its code looks for black first, which
+        It is the label named ``background``, exactly or else in any case, or else the black
+        one. CVAT's documentation says so; its code looks for black first, which
         the rule `background` tells. Source: docs/format.md, section 2.
         """
         named = find_background([label.name for label in self.labels])
@@ -126,7 +126,7 @@ def find_background(names: Sequence[str]) -> int | None:
 
 
 def voc_label_map() -> LabelMap:
-    """Return the labels of the VOC dataset, which hold where an archive has no label map."""
+    """Return the labels of the VOC dataset, which are used if an archive has no label map."""
     labels = [Label(name, voc_color(index), index) for index, name in enumerate(VOC_LABELS)]
     ignored = Label("ignored", VOID, 255)
     return LabelMap((*labels, ignored), "the VOC label map (there is no labelmap.txt)")
@@ -135,7 +135,7 @@ def voc_label_map() -> LabelMap:
 def make_label_map(lines: Iterable[Label], where: str, report: Report = stop) -> LabelMap:
     """Return a checked `LabelMap` of labels.
 
-    A name that stands twice goes to ``report``, as LabelMapError; no or too many labels raise it.
+    A name that is there twice goes to ``report``, as LabelMapError. No or too many labels raise it.
     """
     by_name: dict[str, int] = {}
     labels: list[Label] = []
@@ -153,7 +153,7 @@ def make_label_map(lines: Iterable[Label], where: str, report: Report = stop) ->
             continue
         report(
             LabelMapError(
-                f"the label {label.name[:_SHOWN]!r} stands there twice",
+                f"the label {label.name[:_SHOWN]!r} is there twice",
                 f"{where}:{label.line}",
                 f"each label once (the first is in line {first})",
                 "remove or rename one of them",
@@ -178,11 +178,11 @@ def _stand_in(line: int, index: int) -> Label:
 def parse_label_map(text: str, where: str, report: Report = stop) -> LabelMap:
     """Parse the text of a label map.
 
-    Takes what people write: a byte-order mark, CRLF, blank and comment lines, trailing
-    `` # comments``, spaces around fields, one to four fields, no colour at all (the VOC colour of
-    the line's index then holds), colons in names. A faulty line goes to ``report`` and keeps its
-    place, as LabelMapError that names it; a file without labels raises it. Rules: docs/format.md,
-    section 2.
+    It accepts what people write: a byte-order mark, CRLF, blank and comment lines, trailing
+    `` # comments``, spaces around fields, one to four fields, no colour (which becomes the VOC
+    colour of the line's index), colons in names. A wrong line goes to ``report`` as a
+    LabelMapError, and keeps its place. A file without labels raises LabelMapError. Source:
+    docs/format.md, section 2.
     """
     comments: list[Label] = []
     found = make_label_map(_parse_lines(text, where, report, comments.append), where, report)
@@ -202,7 +202,7 @@ def _parse_lines(
         raise LabelMapError(
             f"the file has more than {_MAX_LINES:,} lines",
             where,
-            f"one label a line, at most {MAX_LABELS:,}",
+            f"one label per line, at most {MAX_LABELS:,}",
             "check that this file is a label map",
         )
     index, comments = 0, 0
@@ -245,7 +245,7 @@ def _parse_line(raw: str, index: int, where: str) -> Label | None:
         raise LabelMapError(
             f"the line has {len(raw):,} characters",
             where,
-            f"one label a line, of at most {MAX_LINE:,} characters",
+            f"one label per line, of at most {MAX_LINE:,} characters",
             "check that this file is a label map",
         )
     line = _without_comment(raw.strip()).strip()
@@ -283,7 +283,7 @@ def _parse_color(field: str, where: str) -> Rgb:
     values = [value.strip() for value in field.split(",")]
     if len(values) != 3 or not all(_is_integer(value) for value in values):
         raise LabelMapError(
-            f"{field[:_SHOWN]!r} is no colour",
+            f"{field[:_SHOWN]!r} is not a colour",
             where,
             "three whole numbers from 0 to 255, 'r,g,b'",
             _REMEDY_COLOR,
@@ -308,7 +308,7 @@ def _split(field: str) -> tuple[str, ...]:
 
 
 def shared_colors(label_map: LabelMap) -> Iterator[tuple[Label, Label]]:
-    """Yield the labels that have the colour of one before them, behind the last such one.
+    """Yield each label that has the colour of an earlier one, after the last earlier one.
 
     CVAT lets annotators choose such colours, and gives the pixels to the last label of a colour.
     """
@@ -322,8 +322,8 @@ def shared_colors(label_map: LabelMap) -> Iterator[tuple[Label, Label]]:
 def with_own_colors(labels: Iterable[Label], where: str) -> LabelMap:
     """Return labels as a label map in which masks in colour can tell them apart.
 
-    The first label of a colour keeps it, the others get a free one. Black is the background's in
-    the eyes of CVAT: where a label is named so it has the first choice, and no other gets black.
+    The first label of a colour keeps it, the others get a free one. Black belongs to the
+    background: a label of that name chooses first, and no other label gets black.
     """
     found = [*labels]
     background = find_background([label.name for label in found])
@@ -349,7 +349,7 @@ def free_colors(taken: Collection[Rgb]) -> Iterator[Rgb]:
 
 
 def join_label_maps(label_maps: Sequence[LabelMap]) -> LabelMap:
-    """Return the labels of all maps in the order in which they come, each with a free colour."""
+    """Return the labels of all maps in their order, each with a free colour."""
     if len({label_map.labels for label_map in label_maps}) == 1:
         return label_maps[0]
     labels: dict[str, Label] = {}

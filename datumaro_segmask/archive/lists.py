@@ -43,7 +43,7 @@ _MAX_LINE_BYTES = 1 << 20  # read at once: sixteen times the longest line of a l
 
 
 class PassedList(NamedTuple):
-    """A file among the subset lists that is none, and why; ``why`` is None if its name is wrong."""
+    """A file among the subset lists that is not one. ``why``: the reason; None for a wrong name."""
 
     file: str
     why: str | None
@@ -53,8 +53,9 @@ class PassedList(NamedTuple):
 class Archive:
     """What an archive declares: its labels, and the ids of each subset.
 
-    Ids stand in the order of the list, each once, and are quick to find. Without ``has_lists``
-    they are those of all masks. ``passed_lists`` are the files among the lists that are none.
+    ``subsets`` has the ids in the order of the list, each once; ``in`` is fast. Without
+    ``has_lists`` they are those of all masks. ``passed_lists``: files among the lists that are not
+    lists.
     """
 
     storage: Storage
@@ -78,9 +79,10 @@ def open_archive(
 ) -> Archive:
     """Open the archive at ``path`` (a folder or a zip) and read its label map and its lists.
 
-    With ``stream`` the ids are kept on the disk, so that memory does not grow with them. Faults go
-    to ``report``: ArchiveError, LabelMapError, SubsetListError or UnsafePathError. What is no
-    fault, but should be known, is for `rules` to say.
+    ``stream``: keep the ids on the disk, so that memory does not grow with their number.
+    ``report``: gets faults, which are ArchiveError, LabelMapError, SubsetListError or
+    UnsafePathError; by default the first one is raised. Remarks that are not faults come from
+    `rules`.
     """
     storage = open_storage(path)
     label_map = LabelMap(())
@@ -105,7 +107,7 @@ def open_archive(
 
 
 def read_label_map(storage: Storage, report: Report = stop) -> LabelMap:
-    """Read the label map of an archive, or return that of VOC where it has none.
+    """Read the label map of an archive, or return that of VOC if it has none.
 
     Raises LabelMapError, or reports what can be read past.
     """
@@ -115,7 +117,7 @@ def read_label_map(storage: Storage, report: Report = stop) -> LabelMap:
 
 
 def read_label_map_file(path: str) -> LabelMap:
-    """Read a label map that stands on its own. Raises LabelMapError or MissingFileError."""
+    """Read a label map outside of an archive. Raises LabelMapError or MissingFileError."""
     folder, name = os.path.split(path)
     return _read_label_map(FolderStorage(folder or os.curdir), name, path, stop)
 
@@ -207,7 +209,7 @@ def unlisted_items(storage: Storage, report: Report = stop) -> Iterator[str]:
 def _no_mask_folder(folder: PassedFolder, where: str) -> ArchiveError:
     """Return the error for an archive whose only masks lie in a folder that is passed over."""
     return ArchiveError(
-        f"the only masks lie in a folder {folder.name!r}, which is none of the format",
+        f"the only masks are in a folder {folder.name!r}, which is none of the format",
         where,
         f"masks in {layout.CLASS_MASKS} and {layout.INSTANCE_MASKS}",
         right_place(folder),
@@ -236,7 +238,7 @@ def _read_lines(
                 text = line.decode(encoding)
             except UnicodeDecodeError as cause:
                 error = error_class(
-                    f"byte {before + cause.start:,} ({line[cause.start]:#04x}) is no UTF-8",
+                    f"byte {before + cause.start:,} ({line[cause.start]:#04x}) is not UTF-8",
                     f"{storage.place(name)}:{number}",
                     "text in UTF-8",
                     "save the file as UTF-8; many editors call that its encoding",

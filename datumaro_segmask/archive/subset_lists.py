@@ -22,7 +22,7 @@ def parse_subset_list(
 ) -> Iterator[str]:
     """Yield the ids that the lines of a subset list name, in their order.
 
-    An id that stands there twice comes twice. ``exists`` tells whether an id has files: it settles
+    An id that is there twice comes twice. ``exists`` tells whether an id has files: it settles
     the lines that can be read in two ways. ``img.jpg`` means the item ``img`` unless there is a
     mask of an item ``img.jpg``, and a line that begins with ``#`` is a comment (as it is for
     Datumaro) unless there is a mask of that name. A faulty line goes to ``report``, as
@@ -66,7 +66,7 @@ def _parse_id(line: str, where: str, exists: Callable[[str], bool]) -> str:
         raise SubsetListError(
             f"the line has {len(line):,} characters",
             where,
-            f"one item id a line, of at most {layout.MAX_LINE:,} characters",
+            f"one item id per line, of at most {layout.MAX_LINE:,} characters",
             "check that this file is a list of items",
         )
     # Lists written on Windows name sub-folders with backslashes.
@@ -95,7 +95,7 @@ def _check_is_no_head(line: str, where: str, exists: Callable[[str], bool]) -> N
         raise SubsetListError(
             f"the line {line[:_SHOWN]!r} seems to be the head of a table",
             where,
-            "one item id a line, and nothing else",
+            "one item id per line, and nothing else",
             "remove the line",
             kind="list-line",
         )
@@ -106,10 +106,10 @@ def _check_is_one_id(line: str, where: str, exists: Callable[[str], bool]) -> No
     item_id = _id_in(line, exists)
     if item_id is not None:
         raise SubsetListError(
-            f"the line {line[:_SHOWN]!r} holds {_more_than_id(line)}",
+            f"the line {line[:_SHOWN]!r} has {_more_than_id(line)}",
             where,
-            "one item id a line, and nothing else",
-            "write each id into a line of its own"
+            "one item id per line, and nothing else",
+            "write each id into its own line"
             if _are_ids(columns_of(line), exists)
             else f"write only the id, here {item_id[:_SHOWN]!r}",
             kind="list-line",

@@ -31,7 +31,7 @@ _ADD_LINES = "add the missing lines to the label map"
 _NEAREST = 2  # declared colours named beside each of them
 _TRANSPARENT = (
     "save the mask without alpha, with the background's colour where it was transparent: these "
-    "colours lie under transparent pixels only, but they count"
+    "colours are only under transparent pixels, but they count"
 )
 _LUMA = np.array([0.299, 0.587, 0.114])  # how tools make gray of colour (ITU-R BT.601)
 
@@ -53,7 +53,7 @@ def undeclared_error(
     ]
     is_one = "is" if len(found) == 1 else "are"
     if in_gray:
-        what = f"{counted(len(found), 'value')} of the gray mask {is_one} no line of the label map"
+        what = f"{counted(len(found), 'value')} of the gray mask {is_one} not in the label map"
         last = max(label.index for label in label_map.labels)
         expected = f"the index of a line of {label_map.where}, from 0 to {last}"
     else:
@@ -101,7 +101,7 @@ def cause_of(values: Collection[int], in_gray: bool, label_map: LabelMap) -> str
     """
     if label_map.elsewhere is not None:
         return (
-            f"put the label map {label_map.elsewhere}, which lies one folder above the archive, "
+            f"put the label map {label_map.elsewhere}, which is one folder above the archive, "
             f"beside the folder {layout.CLASS_MASKS}"
         )
     if in_gray:

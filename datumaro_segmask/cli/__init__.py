@@ -25,7 +25,7 @@ COMMANDS = {
     "preview": "draw a contact sheet of archives: an HTML page or a PNG",
     "from-masks": "make an archive for CVAT from a folder of masks",
     "recover": "finish or undo an export that was cut short",
-    "shard": "cut archives into tables, COCO files or smaller zips, in parallel",
+    "shard": "split archives into tables, COCO files or smaller zips, in parallel",
     "selfcheck": "say whether Datumaro finds the format, and which versions are installed",
     "example": "write an example archive, to try the other commands",
     "explain": "explain a kind of finding, or print the rules of the format",
@@ -58,25 +58,25 @@ usage: {prog} COMMAND ...
 Commands for CVAT's 'Segmentation mask 1.1' archives:
 {ours}
 
-Commands of Datumaro, which here know the formats of this package:
+Commands of Datumaro, which also know the formats of this package:
 {theirs}
 They need {install}.
 
-'{prog} COMMAND --help' says more of each. With all of them, before or after the command:
-  --quiet    shows no progress and no warnings
-  --verbose  shows all that is logged
-  --debug    shows the traceback of an error
-'{prog} --version' says which versions are at work.
+'{prog} COMMAND --help' explains a command. All commands take these options:
+  --quiet    show no progress and no warnings
+  --verbose  show all that is logged
+  --debug    show the traceback of an error
+'{prog} --version' prints the versions.
 """
 
 _REMEDIES = {
     errno.ENOENT: "check the path",
-    errno.EEXIST: "choose another path: there is a file where a folder is meant",
-    errno.ENOTDIR: "check the path: a part of it is a file where a folder is meant",
-    errno.EISDIR: "check the path: it is a folder where a file is meant",
+    errno.EEXIST: "choose another path: it is a file, and must be a folder",
+    errno.ENOTDIR: "check the path: part of it is a file, and must be a folder",
+    errno.EISDIR: "check the path: it is a folder, and must be a file",
     errno.EACCES: "change the permissions, or choose another path",
     errno.EPERM: "change the permissions, or choose another path",
-    errno.EROFS: "choose a place that can be written to",
+    errno.EROFS: "choose a place that you can write to",
     errno.ENOSPC: "make room on the disk, or choose an output on another one",
     errno.EDQUOT: "make room within your quota, or choose an output on another disk",
     errno.ENAMETOOLONG: "choose a shorter name",
@@ -140,6 +140,8 @@ def _run(own: list[str], flags: Sequence[str], rest: Sequence[str], prog: str) -
     name = own[0]
     if name not in COMMANDS:
         return run_datum([*own, *rest], prog, "--quiet" in flags, "--verbose" in flags)
+    if "numpy" not in sys.modules:  # whose threads do nothing here, but processes cannot be copied
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     command = _module(name)
     parser = parser_of(name, own[1:], prog)
     known = {text for action in parser._actions for text in action.option_strings}
@@ -158,7 +160,10 @@ def _run(own: list[str], flags: Sequence[str], rest: Sequence[str], prog: str) -
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser whose mistakes are one line, as all others."""
+    """A parser whose mistakes are one line, as all others; of its help, none is passed over."""
+
+    def print_help(self, file: Any = None) -> None:
+        print(self.format_help(), end="", file=file)
 
     def error(self, message: str) -> NoReturn:
         remedy = f"'{self.prog} --help' lists the options"
@@ -296,7 +301,9 @@ def _message(error: BaseException) -> str:
             what = f"the package {link.name!r} is missing"
             return str(UsageError(what, "this environment", remedy=f'type "{_INSTALL}"'))
     if isinstance(error, MemoryError):
-        return str(UsageError("the memory is full", "this computer", remedy="close other programs"))
+        return str(
+            UsageError("there is not enough memory", "this computer", remedy="close other programs")
+        )
     said = dict.fromkeys(str(link) or type(link).__name__ for link in chain)
     text = " ".join(f"{text.rstrip('.')}." for text in said)
     if isinstance(error, (not_found, FileNotFoundError)):
@@ -318,16 +325,6 @@ def add_archives(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "path", metavar="PATH", nargs="+", help="Archives: folders, zips, URLs, or patterns of such"
     )
-
-
-def add_jobs(
-    parser: argparse.ArgumentParser,
-    text: str = "Processes (default: %(default)s)",
-    default: int = 1,
-    flag: str = "--jobs",
-) -> None:
-    """Add the number of processes."""
-    parser.add_argument(flag, type=number_type(least=1), default=default, metavar="N", help=text)
 
 
 def add_dask(parser: argparse.ArgumentParser) -> None:
@@ -374,9 +371,9 @@ def write_whole(path: str, data: bytes) -> None:
 def already_there(path: str, kind: str, is_of_kind: bool) -> UsageError:
     """Make the error for an output where something is that stays; ``kind`` could be replaced."""
     return UsageError(
-        "it is there already" + ("" if is_of_kind else f", and is no {kind}"),
+        "it already exists" + ("" if is_of_kind else f", and is no {kind}"),
         path,
-        f"a path where nothing is, or an earlier {kind} and the option --overwrite",
+        f"a new path, or an earlier {kind} and the option --overwrite",
         "choose another one" + (", or give the option --overwrite" if is_of_kind else ""),
     )
 

@@ -26,9 +26,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Run the command; return its exit status."""
     if os.path.lexists(options.output):
-        expected = "a path where nothing is"
-        raise UsageError("it is there already", options.output, expected, "choose another with -o")
+        expected = "a new path"
+        raise UsageError("it already exists", options.output, expected, "choose another with -o")
     claim_output(options.output)
     write_whole(options.output, shipped("examples/street.zip").read_bytes())
-    print(f"{options.output}: now 'datumaro-segmask preview {options.output} -o street.html'")
+    print(f"{options.output}\nnext: datumaro-segmask preview {options.output} -o street.html")
     return OK

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -23,7 +25,9 @@ R = TypeVar("R")
 CHUNK = 50
 """Items that are worked on, and whose masks stand in one file, together."""
 _MOST = 250  # items of a chunk whose size is free
-_SECONDS = 0.15  # that such a chunk takes, about
+_SECONDS = 0.1  # that such a chunk takes, about
+_SHARES = 2  # chunks a process that the rest makes at least: the last ones are smaller ...
+_LEAST = 8  # ... down to such a part of the others
 _AHEAD = 64  # chunks that an executor has at a time
 _TRIAL = 0.05  # seconds of work that tell how long the rest will take
 _PATIENCE = 2.0  # seconds: what takes no longer is not worth the start of processes
@@ -40,19 +44,21 @@ def in_chunks(
     executor: Executor | None = None,
     size: int | None = CHUNK,
     total: int | None = None,
+    by_copies: bool = False,
 ) -> Iterator[R]:
     """Yield what the task makes of all entries, which it gets in numbered chunks of ``size``.
 
     ``task`` must be picklable, and may be done again where a process has died. ``size`` None: so
     many as take a moment here. ``total``: how many entries there are, if they have no length. This
     process works, too, and with more than one worker it starts the others as soon as what is left
-    is worth it. An ``executor`` gets all chunks.
+    is worth it; ``by_copies``: only where they are copies of this one, for ``task`` is large. An
+    ``executor`` gets all chunks.
     """
     total = len(entries) if isinstance(entries, Sequence) else total
     if executor is None:
-        results = _results(task, _Chunks(iter(entries), size, total), workers)
+        results = _results(task, _Chunks(iter(entries), size, total, workers), workers, by_copies)
     else:
-        results = _ahead(executor, task, _Chunks(iter(entries), size or CHUNK, total))
+        results = _ahead(executor, task, _Chunks(iter(entries), size or CHUNK, total, 1))
     made = (result for chunk in results for result in chunk)
     return track(made, desc, total)
 
@@ -60,9 +66,12 @@ def in_chunks(
 class _Chunks(Generic[T]):
     """Numbered chunks of entries, which this process and others take as they need them."""
 
-    def __init__(self, entries: Iterator[T], size: int | None, total: int | None) -> None:
+    def __init__(
+        self, entries: Iterator[T], size: int | None, total: int | None, workers: int
+    ) -> None:
         self._entries = entries
         self._is_free = size is None
+        self._workers = workers
         self._size = size or 1
         self._left = total
         self._number = -1
@@ -70,7 +79,11 @@ class _Chunks(Generic[T]):
 
     def take(self) -> tuple[int, list[T]] | None:
         """Return the next chunk, None at the end."""
-        chunk = [*islice(self._entries, self._size)]
+        size = self._size
+        if self._is_free and self._workers > 1 and self._left is not None:  # all end together
+            share = self._left // (_SHARES * self._workers)
+            size = min(size, max(share, size // _LEAST, 1))
+        chunk = [*islice(self._entries, size)]
         if not chunk:
             self._left = 0
             return None
@@ -99,14 +112,34 @@ class _Chunks(Generic[T]):
 
 
 def _results(
-    task: Callable[[int, Sequence[T]], list[R]], chunks: _Chunks[T], workers: int
+    task: Callable[[int, Sequence[T]], list[R]],
+    chunks: _Chunks[T],
+    workers: int,
+    by_copies: bool,
 ) -> Iterator[list[R]]:
-    while workers <= 1 or not chunks.are_worth_processes():
-        chunk = chunks.take()
-        if chunk is None:
-            return
-        yield chunks.do(task, *chunk)
-    yield from _shared(task, chunks, workers - 1)
+    def have_help() -> bool:
+        return chunks.are_worth_processes() and (not by_copies or _has_one_thread())
+
+    with _one_thread() if workers > 1 else nullcontext():
+        while workers <= 1 or not have_help():
+            chunk = chunks.take()
+            if chunk is None:
+                return
+            yield chunks.do(task, *chunk)
+        yield from _shared(task, chunks, workers - 1)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Keep OpenCV from starting threads, beside which no process can be copied."""
+    import cv2
+
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before)
 
 
 @dataclass
@@ -188,9 +221,18 @@ def _start(task: Callable[[int, Sequence[Any]], list[Any]], workers: int) -> Pro
     import multiprocessing
     from concurrent.futures import ProcessPoolExecutor
 
-    # A copy of this process would have threads of OpenCV that do not run.
-    spawn = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(workers, spawn, _begin, (task,))
+    # A copy of this process works at once, with all that is loaded and open here. But it has no
+    # other thread, be it of OpenCV or of a store, and would wait for what that holds.
+    context = multiprocessing.get_context("fork" if _has_one_thread() else "spawn")
+    return ProcessPoolExecutor(workers, context, _begin, (task,))
+
+
+def _has_one_thread() -> bool:
+    """Tell whether this process is known to have one thread, those of libraries counted."""
+    try:
+        return len(os.listdir("/proc/self/task")) == 1
+    except OSError:  # no Linux: macOS has threads that nobody counts, Windows no copies
+        return False
 
 
 def _ahead(
@@ -214,10 +256,13 @@ _task: Callable[[int, Sequence[Any]], list[Any]]
 
 
 def _begin(task: Callable[[int, Sequence[Any]], list[Any]]) -> None:
+    import gc
+
     import cv2
 
     global _task
     _task = task
+    gc.freeze()  # to look through what a copy shares is to copy it
     begin_worker()
     cv2.setNumThreads(1)
 

@@ -152,7 +152,7 @@ def _advice(startup_file: str | None) -> str:
     elif startup_file is None and (home / _STARTUP_FILES[0]).is_file():
         why = (
             f"the package was put into {home} (by 'pip install --target'), and Python reads "
-            "start-up files in site-packages alone. Install it without --target"
+            "start-up files only in site-packages. Install it without --target"
         )
     elif startup_file is None:
         why = f"the package is not installed, but taken from {home}. Type 'pip install {home}'"
@@ -169,7 +169,7 @@ def _clash(packages: list[str]) -> dict[str, str]:
     if len(packages) < 2:
         return {}
     return {
-        "cv2": f"{' and '.join(packages)} overwrite one another. Keep one: type 'pip uninstall "
+        "cv2": f"{' and '.join(packages)} overwrite each other. Keep one: type 'pip uninstall "
         f"-y {' '.join(packages)} && pip install {packages[0]}'"
     }
 

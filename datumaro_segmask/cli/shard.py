@@ -12,10 +12,9 @@ from typing import Any
 from tqdm import tqdm
 
 from ..errors import SegmaskExportError, UsageError, counted, numbered, printable
-from ..options import READING, SEGMENTATIONS, ImportOptions, add_to, number_type
+from ..options import SEGMENTATIONS, Numbers, add_to
 from ..progress import is_watched
 from ..sharding import (
-    PART_ITEMS,
     CocoShards,
     Kind,
     ParquetShards,
@@ -27,7 +26,7 @@ from ..sharding import (
 )
 from ..sharding import run as run_parts
 from ..storage import shown
-from . import FAULTS, OK, add_archives, add_dask, add_jobs
+from . import FAULTS, OK, add_archives, add_dask
 
 SHARD_KINDS: dict[str, Callable[[], Kind]] = {
     "parquet": ParquetShards,
@@ -71,19 +70,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         choices=SEGMENTATIONS,
         help="With --to coco: 'polygons', or 'rle', compressed (default: polygons)",
     )
-    parser.add_argument(
-        "--shard-items",
-        type=number_type(least=1),
-        default=PART_ITEMS,
-        metavar="N",
-        help="Items of a shard (default: %(default)s)",
-    )
-    add_jobs(parser)
+    add_to(parser, Numbers)
     add_dask(parser)
     parser.add_argument(
         "--overwrite", action="store_true", help="Replace the shards of another run (default: stop)"
     )
-    add_to(parser, ImportOptions, READING)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -114,10 +105,10 @@ def run(options: argparse.Namespace) -> int:
                 manifest = run_in_processes(plan, kind, options.output, options.jobs, **more)
         except BrokenExecutor as error:
             raise SegmaskExportError(
-                "the processes that make the shards die, again and again",
+                "the processes that make the shards keep dying",
                 shown(options.output),
                 "enough memory for each of them",
-                "give fewer --jobs; what is done is kept, the same command goes on from there",
+                "give fewer --jobs; the same command continues from what is done",
             ) from error
     return _report(manifest)
 

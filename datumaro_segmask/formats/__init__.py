@@ -7,6 +7,7 @@ place in the format. What it writes goes to a `storage.Sink`, which whoever made
 
 from .archive import (
     ArchiveWriter,
+    Masks,
     Member,
     Standing,
     check_colors,
@@ -27,12 +28,14 @@ from .common import (
     check_names,
     log_left_out,
     place_of_entry,
+    put_image,
 )
 from .yolo import YoloWriter
 
 __all__ = [
     "OF_BACKGROUND", "OF_UNKNOWN", "WITHOUT_IMAGE", "WITHOUT_LABEL", "WITHOUT_SIZE",
-    "ArchiveWriter", "Classes", "CocoWriter", "Member", "Standing", "YoloWriter", "check_colors",
-    "check_names", "format_label_map", "instance_numbers", "log_left_out", "make_images_folder",
-    "place_of_entry", "two_of_one_id", "unknown_value", "usual_places",
+    "ArchiveWriter", "Classes", "CocoWriter", "Masks", "Member", "Standing", "YoloWriter",
+    "check_colors", "check_names", "format_label_map", "instance_numbers", "log_left_out",
+    "make_images_folder", "place_of_entry", "put_image", "two_of_one_id", "unknown_value",
+    "usual_places",
 ]  # fmt: skip

@@ -15,6 +15,7 @@ from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
+from typing import NamedTuple
 
 import numpy as np
 
@@ -49,7 +50,7 @@ log = logging.getLogger(__name__)
 
 ON_WINDOWS = os.name == "nt"
 FOLDS_CASE = ON_WINDOWS or sys.platform == "darwin"
-TWICE = "items that came again, with the same masks and picture"
+TWICE = "items that are there twice, with the same masks and image"
 
 LAST_SHARED = 255
 """The last instance number that CVAT and Datumaro's VOC plugin can read."""
@@ -80,11 +81,10 @@ class ArchiveWriter:
     def __init__(
         self, label_map: LabelMap, *, mask_mode: str = COLOR, ignore_label: str | None = None
     ) -> None:
-        self._encoder = MaskEncoder(label_map, mask_mode, ignore_label)
-        self._label_lines = label_map_lines(self._encoder.label_map)
-        self.background = self._encoder.background
+        self.encoder = MaskEncoder(label_map, mask_mode, ignore_label)
+        self._label_lines = label_map_lines(self.encoder.label_map)
         self._ids, self._looks, self._seen = Hashes(), Hashes(), Hashes()
-        self._warned = False
+        self._warned = self._warned_of_many = False
         self.left_out: Counter[str] = Counter()
         self.losses = CvatLosses(label_map)
         self.items = 0
@@ -99,10 +99,10 @@ class ArchiveWriter:
 
     def add(self, entry: Entry, item: Item, image: bytes | None = None) -> None:
         """Write the masks of an item, and its image if it is given. Raises as `check`."""
-        files = {}
+        files: dict[str, bytes] = {}
         if item.instances and item.size is not None:
-            planes = paint(self._shapes(item), *item.size, self.background)
-            files = self.draw(entry, planes, has_labels=item.has_labels)
+            files, highest = self.encoder.draw(entry, self.encoder.planes(item), item.has_labels)
+            self.note_highest(entry, highest)
         self.losses.add_item(entry, item)
         if image is not None and item.image is not None:
             suffix = layout.split_suffix(item.image)[1]
@@ -120,29 +120,18 @@ class ArchiveWriter:
         if standing is not Standing.AGAIN:
             self.list_item(entry, has_masks)
 
-    def draw(
-        self, entry: Entry, planes: Planes, *, has_labels: bool = True, is_blank: bool = False
-    ) -> dict[str, bytes]:
-        """Return the masks of an item by their places.
-
-        An item of "stuff" alone gets no instance mask: beside an empty one, CVAT and Datumaro's VOC
-        plugin take no notice of the class mask. One that ``is_blank`` on purpose gets both.
-        """
-        masks = {}
-        if has_labels:
-            masks[layout.class_mask(entry[0])] = self._encoder.labels(planes.labels)
-        highest = int(planes.numbers.values.max())
-        if highest or is_blank:
-            self.losses.highest = max(self.losses.highest, highest)
-            place = layout.instance_mask(entry[0])
-            masks[place] = self._encoder.numbers(planes.numbers, place_of_entry(entry))
-        return masks
-
-    def class_mask(self, item: Item) -> dict[str, bytes]:
-        """Return the class mask of an item, drawn anew; it is blank without instances."""
-        assert item.size is not None
-        planes = paint(self._shapes(item), *item.size, self.background)
-        return {layout.class_mask(item.item_id): self._encoder.labels(planes.labels)}
+    def note_highest(self, entry: Entry, number: int) -> None:
+        """Take note of the largest instance number of an item, and warn once of a large one."""
+        self.losses.highest = max(self.losses.highest, number)
+        if number > LAST_SHARED and not self._warned_of_many:
+            self._warned_of_many = True
+            log.warning(
+                "%s has the instance number %d. All are kept, but CVAT and the VOC formats of "
+                "Datumaro cannot read files with numbers past %d. This is reported once.",
+                place_of_entry(entry),
+                number,
+                LAST_SHARED,
+            )
 
     def check(self, entry: Entry, has_masks: bool, content: Hashable) -> Standing:
         """Return how an item stands beside those before it.
@@ -152,7 +141,7 @@ class ArchiveWriter:
         """
         item_id = entry[0]
         problem = layout.problem_of_listed(item_id, has_masks)
-        check_names(entry, problem, "a list lies directly in its folder")
+        check_names(entry, problem, "a list is directly in its folder")
         itself, listed, whole = hash(item_id), hash(entry), hash((item_id, (content,)))
         is_new = itself not in self._ids
         self._check_elsewhere(entry, is_new)
@@ -201,14 +190,6 @@ class ArchiveWriter:
         if for_cvat:
             self.losses.log()
 
-    def _shapes(self, item: Item) -> list[Shape]:
-        assert item.size is not None
-        size, unknown = [*item.size], unknown_value(self._encoder.label_map)
-        return [
-            Shape(Rle(size, i.counts), unknown if i.is_unknown else i.label or 0, i.number)
-            for i in item.instances
-        ]
-
     def _check_elsewhere(self, entry: Entry, is_new: bool) -> None:
         """Refuse ids that cannot be files on this system, and warn of those of other systems."""
         item_id = entry[0]
@@ -230,7 +211,7 @@ class ArchiveWriter:
             self._warned = True
             log.warning(
                 "%s: %s. It is written, but rename it before the dataset moves there. This is "
-                "said once; other ids may be like this one.",
+                "reported once; other ids may have the same problem.",
                 place_of_entry(entry),
                 problem,
             )
@@ -255,7 +236,7 @@ def two_of_one_id(entry: Entry, whose: str) -> SegmaskExportError:
         f"{whose} subset has an item of this id with other masks or another picture, and both have "
         "the same place",
         place_of_entry(entry),
-        "an id of its own for every image",
+        "a different id for every image",
         "rename one of them, for instance with 'datum transform -t rename', or write them to "
         "archives of their own",
     )
@@ -309,8 +290,15 @@ def instance_numbers(members: Sequence[Member]) -> list[int]:
     return [0 if key is None else numbers[key] for key in keys]
 
 
+class Masks(NamedTuple):
+    """The masks of an item by their places; ``highest``: its largest instance number."""
+
+    files: dict[str, bytes]
+    highest: int = 0
+
+
 class MaskEncoder:
-    """Makes the mask files of one export.
+    """Makes the mask files of one export, each of nothing but its item; can be pickled.
 
     Values of the class mask are positions in the label map, `background` where no shape is, and
     `unknown_value` for what is unknown, which becomes VOC's void, and 255 in index masks.
@@ -324,7 +312,6 @@ class MaskEncoder:
     def __init__(self, label_map: LabelMap, mask_mode: str, ignore_label: str | None) -> None:
         self._mode = mask_mode
         self._map = label_map
-        self._warned = False
         count = len(label_map.labels)
         # Without a background label, unpainted pixels are black and belong to none.
         self.background = count if label_map.background is None else label_map.background
@@ -375,6 +362,37 @@ class MaskEncoder:
             )
         return position
 
+    def draw(
+        self, entry: Entry, planes: Planes, has_labels: bool = True, *, is_blank: bool = False
+    ) -> Masks:
+        """Return the masks of an item.
+
+        An item of "stuff" alone gets no instance mask: beside an empty one, CVAT and Datumaro's VOC
+        plugin take no notice of the class mask. One that ``is_blank`` on purpose gets both.
+        """
+        masks = {}
+        if has_labels:
+            masks[layout.class_mask(entry[0])] = self.labels(planes.labels)
+        highest = int(planes.numbers.values.max())
+        if highest or is_blank:
+            place = layout.instance_mask(entry[0])
+            masks[place] = self.numbers(planes.numbers, place_of_entry(entry))
+        return Masks(masks, highest)
+
+    def class_mask(self, item: Item) -> dict[str, bytes]:
+        """Return the class mask of an item, drawn anew; it is blank without instances."""
+        return {layout.class_mask(item.item_id): self.labels(self.planes(item).labels)}
+
+    def planes(self, item: Item) -> Planes:
+        """Paint an item of an archive, whose size is known."""
+        assert item.size is not None
+        size, unknown = [*item.size], unknown_value(self._map)
+        shapes = [
+            Shape(Rle(size, i.counts), unknown if i.is_unknown else i.label or 0, i.number)
+            for i in item.instances
+        ]
+        return paint(shapes, *item.size, self.background)
+
     def labels(self, plane: Plane) -> bytes:
         """Return the class mask as a PNG."""
         last = max(self._last, int(plane.values.max()))
@@ -396,8 +414,6 @@ class MaskEncoder:
     def numbers(self, plane: Plane, where: str) -> bytes:
         """Return the instance mask as a PNG; ``where`` names the item in messages."""
         last = int(plane.values.max())
-        if last > LAST_SHARED:
-            self._warn_of_many(last, where)
         if self._mode == INDEX:
             if last > _LAST_GRAY:
                 raise SegmaskExportError(
@@ -413,17 +429,6 @@ class MaskEncoder:
 
     def _color_of(self, values: IntArray) -> IntArray:
         return colors.pack(self._palette)[values]
-
-    def _warn_of_many(self, last: int, where: str) -> None:
-        if not self._warned:
-            self._warned = True
-            log.warning(
-                "%s has the instance number %d. All are kept, but CVAT and the VOC formats of "
-                "Datumaro cannot read files with numbers past %d. This is said once.",
-                where,
-                last,
-                LAST_SHARED,
-            )
 
 
 _INSTANCE_PALETTE = np.array([colors.voc_color(number) for number in range(256)], np.uint8)
@@ -539,11 +544,11 @@ class CvatLosses:
                 "has and for which it refuses the archive"
             )
         if self._comments:
-            yield f"{counted(self._comments, 'id')} with '#' in front, which is a comment to it"
+            yield f"{counted(self._comments, 'id')} with '#' at the beginning, a comment to CVAT"
         if skipped:
             yield (
-                f"{counted(len(skipped), 'subset')} with '_' in the name, or a dot before it, such "
-                f"as {skipped[0]!r}, which it skips"
+                f"{counted(len(skipped), 'subset')} with '_' in the name, or a dot at its "
+                f"beginning, such as {skipped[0]!r}, which it skips"
             )
         if len(labels) > LAST_SHARED + 1:
             yield f"{len(labels):,} labels, of which it can read {LAST_SHARED + 1}"
@@ -551,6 +556,6 @@ class CvatLosses:
             yield f"instance numbers up to {self.highest:,}, of which it can read {LAST_SHARED}"
         if self._thin:
             yield (
-                f"{counted(self._thin, 'object')} of one or two pixels across, which vanish when "
-                "it makes polygons of them (upload with conv_mask_to_poly=False)"
+                f"{counted(self._thin, 'object')} one or two pixels thin, which vanish when it "
+                "turns them into polygons (upload with conv_mask_to_poly=False)"
             )

@@ -16,10 +16,10 @@ from ..storage import Aside, Entry, FolderSink, Sink, layout
 
 log = logging.getLogger(__name__)
 
-WITHOUT_SIZE = "items without image and without masks, whose width and height nobody knows"
-WITHOUT_LABEL = "instances without a label, of which training code can make no class"
+WITHOUT_SIZE = "items with neither image nor masks, whose size is unknown"
+WITHOUT_LABEL = "instances without a label, which training cannot use"
 OF_BACKGROUND = "instances of what is the background in another archive"
-OF_UNKNOWN = "pixels of which nobody said what they are, and which no object can have"
+OF_UNKNOWN = "unknown pixels, which no object can have"
 _SLASH = "__"  # stands for one in flat names
 WITHOUT_IMAGE = "images that the dataset does not have"
 _problem_of_subset = lru_cache(maxsize=64)(layout.problem_of_new_subset)  # there are few of them
@@ -81,7 +81,7 @@ def two_in_one_split(entry: Entry, split: str) -> SegmaskExportError:
     return SegmaskExportError(
         f"another subset has an item of this id, and both are in the split {split!r}",
         place_of_entry(entry),
-        "an id of its own for every image of a split",
+        "a different id for every image of a split",
         "rename the items, for instance with 'datum transform -t rename'",
     )
 
@@ -124,7 +124,7 @@ def file_name_of(item: Item) -> str:
     return (item.image or layout.image(item.item_id, ".jpg")).removeprefix(f"{layout.IMAGES}/")
 
 
-def put_image(sink: Sink, place: str, image: bytes | Aside | None, has_images: bool) -> None:
+def put_image(sink: Sink, place: str, image: bytes | Aside | None, has_images: bool = True) -> None:
     """Write the file of an image, of which another process may have written the bytes.
 
     ``has_images``: images were to be written; else the file stays that an earlier export wrote.
@@ -136,6 +136,8 @@ def put_image(sink: Sink, place: str, image: bytes | Aside | None, has_images: b
             sink.take(place, image)
         elif not has_images:
             sink.keep(place)
+    elif image is not None:
+        sink.put(place, image.fetch())
 
 
 class Missing:
@@ -163,8 +165,8 @@ class Missing:
             log.warning(
                 "%s not in %s yet: %s%s. %s", counted(self._count, "image"), root,
                 printable(", ".join(self._named)), f" and {more} more" if more else "",
-                "The dataset does not have them; put them there." if has_images
-                else as_typed("Put them there, or export with save_media=True."),
+                "The dataset does not have them: add them yourself." if has_images
+                else as_typed("Add them yourself, or export with save_media=True."),
             )  # fmt: skip
 
 

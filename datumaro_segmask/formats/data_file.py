@@ -59,7 +59,7 @@ def data_file(
     """
     yield f"{_HEAD}{name}"
     # A relative path would be one from wherever Ultralytics is started.
-    yield "# Without 'path', the folder of this file counts: take the line out to move the tree."
+    yield "# 'path' is where this folder was written: remove the line if you move the folder."
     about: dict[str, object] = {"path": path}
     about |= {split: own[0] if len(own) == 1 else [*own] for split, own in splits.items()}
     about |= {**more, "names": dict(enumerate(names))}
@@ -109,7 +109,7 @@ def _say_what_is_odd(splits: Splits) -> None:
     if not splits.subsets[TRAIN]:
         log.warning(
             as_typed(
-                "No subset is the split 'train': %s names a folder that is not there. Name a "
+                "There is no split 'train', so %s names a folder that does not exist. Name a "
                 "subset with the option split, as in 'part1=train', or split the dataset "
                 "first: datum transform -t random_split"
             ),
@@ -118,10 +118,10 @@ def _say_what_is_odd(splits: Splits) -> None:
     elif not splits.subsets[VAL]:
         log.warning(
             as_typed(
-                "No subset is the split 'val', which Ultralytics insists on: %s names the "
-                "images of %s for it, so validation scores will look too good. Name a subset "
-                "with the option split, as in 'part2=val', or split the dataset first: datum "
-                "transform -t random_split"
+                "There is no split 'val', which Ultralytics needs, so %s names the images of %s "
+                "for it, and validation scores will look too good. Name a subset with the option "
+                "split, as in 'part2=val', or split the dataset first: datum transform -t "
+                "random_split"
             ),
             DATA_FILE,
             _listed(splits.subsets[TRAIN]),

@@ -13,13 +13,10 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-import cv2
-import numpy as np
-from numpy.typing import NDArray
-
 from ..archive import Item
-from ..arrays import Size
-from ..regions import Instance, runs_of_texts
+from ..arrays import IntArray, Size
+from ..png import encode_rgb
+from ..regions import Instance, Rle, Shape, paint
 from ..storage import Aside, Entry, FolderSink, Record, layout
 from .coco import ANNOTATIONS, IMAGES, SourceIds, StoredLines, encode, image_line, json_of
 from .common import WITHOUT_IMAGE, WITHOUT_SIZE, Classes, file_name_of, put_image
@@ -51,10 +48,15 @@ class PanopticCoder:
         known = [one for one in item.instances if not one.is_unknown]  # the others are void, 0
         segments = self._classes.objects(known, left_out)
         numbers = _numbers(item.item_id, len(segments))
-        ids = _plane_of([one.counts for one in segments], numbers, item.size)
+        size = [*item.size]
+        shapes = [
+            Shape(Rle(size, one.counts), number, 0)
+            for one, number in zip(segments, numbers, strict=True)
+        ]
+        png = encode_rgb(paint(shapes, *item.size, 0).labels, id_colors)
         things = {one.label for one in segments if one.number and one.label is not None}
         info = [*segments_info(segments, numbers)]
-        return PanopticImage(file_name_of(item), item.size, id_png(ids), info, things)
+        return PanopticImage(file_name_of(item), item.size, png, info, things)
 
     def end(self, coded: Sequence[PanopticImage]) -> list[PanopticImage]:
         return [*coded]
@@ -151,12 +153,9 @@ def record_of() -> Record:
     return Record(NAME)
 
 
-def id_png(ids: NDArray[np.int32]) -> bytes:
-    """Return the PNG of ids: (height, width), below 2 to the 24th."""
-    pixels = np.empty((*ids.shape, 3), np.uint8)
-    for channel, shift in enumerate((16, 8, 0)):  # OpenCV's order: blue, green, red
-        pixels[..., channel] = ids >> shift & 255
-    return cv2.imencode(".png", pixels)[1].tobytes()
+def id_colors(ids: IntArray) -> IntArray:
+    """Return the packed colours (see `colors`) of ids: red has the lowest eight bits."""
+    return (ids & 255) << 16 | ids & 255 << 8 | ids >> 16
 
 
 def _numbers(item_id: str, count: int) -> range:
@@ -179,20 +178,3 @@ def segments_info(segments: Sequence[Instance], numbers: range) -> Iterator[dict
             "bbox": [*map(int, one.bbox)],
             "iscrowd": int(one.is_crowd),
         }
-
-
-def _plane_of(texts: Sequence[bytes], values: Sequence[int], size: Size) -> NDArray[np.int32]:
-    """Return the pixels of masks that do not overlap: (height, width) int32.
-
-    ``texts``: the compressed counts of each mask, ``values``: what its pixels become; the others
-    are 0.
-    """
-    steps = np.zeros(size.pixels + 1, np.int32)
-    if texts:
-        runs = runs_of_texts(texts, size)
-        rise = np.asarray(values, np.int32)[runs.shape - 1]
-        # A run begins where another ends, but no two begin, and no two end, at one place.
-        steps[runs.begin] += rise
-        steps[runs.end] -= rise
-    plane: NDArray[np.int32] = steps[:-1].cumsum(dtype=np.int32).reshape(size.width, size.height).T
-    return plane

@@ -85,7 +85,7 @@ def _orientation_of(data: bytes) -> int:
 
 
 def _png(data: bytes, orientation: int) -> bytes:
-    # Pillow has no colours of 16 bits a channel.
+    # Pillow has no colours of 16 bits per channel.
     flags = cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION
     pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     if pixels is None:

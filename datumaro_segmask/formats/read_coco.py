@@ -1,4 +1,4 @@
-"""COCO instances as many programs write them, and COCO results; one file a subset.
+"""COCO instances as many programs write them, and COCO results; one file per subset.
 
 Polygons are painted by pycocotools from the very numbers of the file. Source: docs/predictions.md.
 """
@@ -92,10 +92,10 @@ class CocoObject:
 
 
 def open_coco(path: str, images: str = "", gt: str = "") -> CocoDataset:
-    """Read the files of a data set, or results and the data set that they belong to.
+    """Read the files of a dataset, or results and the dataset that they belong to.
 
-    ``path``: a folder, the JSON of a data set, or one of results. ``images``: the folder of the
-    pictures. ``gt``: the JSON of the data set for results; without it, the one that lies beside
+    ``path``: a folder, the JSON of a dataset, or one of results. ``images``: the folder of the
+    pictures. ``gt``: the JSON of the dataset for results; without it, the one that lies beside
     them and has all their images. Raises SourceError.
     """
     results: Sequence[tuple[int, Mapping[str, Any]]] | None = None
@@ -129,7 +129,7 @@ def open_coco(path: str, images: str = "", gt: str = "") -> CocoDataset:
             raise SourceError(
                 f"two files are the subset {file.subset!r}",
                 place,
-                "one file a subset",
+                "one file per subset",
                 "give the path of one of them",
             )
         files[file.subset], places[file.subset] = file, place
@@ -209,7 +209,7 @@ def _json_files(root: str) -> Iterator[str]:
 
 
 def _found(root: str) -> tuple[dict[str, dict[str, Any]], list[str]]:
-    """Return the data sets of a folder, by the paths of their files, and what is to be noted."""
+    """Return the datasets of a folder, by the paths of their files, and what is to be noted."""
     for _ in range(layout.MAX_DEPTH):
         places = [*islice(_json_files(root), _MOST)]
         inner = [entry for entry in os.scandir(root) if not layout.is_litter(entry.name)]
@@ -236,7 +236,7 @@ def _found(root: str) -> tuple[dict[str, dict[str, Any]], list[str]]:
 
 
 def _gt_of(results: str, image_ids: set[Any]) -> str:
-    """Return the data set beside results that has all their images."""
+    """Return the dataset beside results that has all their images."""
     here = os.path.dirname(os.path.abspath(results))
     above = os.path.dirname(here)
     places = [
@@ -253,12 +253,12 @@ def _gt_of(results: str, image_ids: set[Any]) -> str:
     ]
     if len(fitting) != 1:
         where = "beside the results, in 'annotations' there, or one folder above"
-        what = f"{counted(len(fitting), 'data set')} {where} have all their images"
+        what = f"{counted(len(fitting), 'dataset')} {where} have all their images"
         raise SourceError(
             what + "".join(f"; {place}" for place in fitting),
             results,
-            "one data set, for names, sizes and pictures",
-            "import with gt=FILE, the JSON of the data set",
+            "one dataset, for names, sizes and pictures",
+            "import with gt=FILE, the JSON of the dataset",
         )
     return fitting[0]
 
@@ -274,7 +274,7 @@ def _load(path: str) -> Any:
         if remedy := to_unpack(path):
             raise SourceError("this is a packed file", path, "JSON, or a folder", remedy) from None
         raise SourceError(
-            f"this is no JSON: {error.msg}",
+            f"this is not JSON: {error.msg}",
             f"{path}:{error.lineno}",
             "JSON",
             "write or copy the file again",
@@ -303,7 +303,7 @@ def _is_result(entry: Any) -> bool:
 def _dataset(content: Any, place: str) -> dict[str, Any]:
     if not _is_dataset(content):
         raise SourceError(
-            "this is no data set of COCO instances",
+            "this is not a dataset of COCO instances",
             place,
             "an object with images, annotations and categories, or a list of results",
             "check the path",
@@ -316,7 +316,7 @@ def _check_results(results: Sequence[tuple[int, Any]], path: str) -> None:
     for i, entry in results:
         if not _is_result(entry):
             raise SourceError(
-                "this is no result",
+                "this is not a result",
                 f"{path}: results[{i}]",
                 "an object with image_id and category_id",
             )
@@ -338,7 +338,7 @@ def _file(
     for i, entry in entries:
         if not isinstance(entry, dict) or not isinstance(entry.get("image_id"), (int, str)):
             raise SourceError(
-                "this is no annotation of an image",
+                "this is not an annotation of an image",
                 place_of_entry(source, i, entry),
                 "an object with image_id and category_id",
             )
@@ -352,7 +352,7 @@ def _file(
                 f"the file name {made.file_name!r} gives an id that another image has, "
                 f"{made.item_id!r}",
                 made.where,
-                "a name of its own for each image, suffix aside",
+                "a different name for each image, without its suffix",
                 "rename one of the images",
             )
         # What nobody takes out is left: annotations of images that are not there.
@@ -364,7 +364,7 @@ def _file(
             f"images are not in {place}; the first is {place_of_entry(source, i, entry)}"
         )
     if keypoints:
-        notes.append(f"{place}: the key points of {counted(keypoints, 'annotation')} are left out")
+        notes.append(f"{place}: the keypoints of {counted(keypoints, 'annotation')} are left out")
     return CocoFile(subset, positions, found, _folders(place, subset, images), source), notes
 
 
@@ -398,11 +398,11 @@ def _positions(
     for i, category in enumerate(categories):
         where = f"{place}: categories[{i}]"
         if not isinstance(category, dict) or not {"id", "name"} <= category.keys():
-            raise SourceError("this is no category", where, "an object with id and name")
+            raise SourceError("this is not a category", where, "an object with id and name")
         number, name = category["id"], str(category["name"])
         if not isinstance(number, int):
             raise SourceError(f"the id is {number!r}", where, "a whole number")
-        own = "an id and a name of its own for each"
+        own = "a different id and name for each"
         if number in positions:
             raise SourceError(f"two categories have the id {number}", where, own, "rename one")
         if name in names and {number, names[name]} <= used:
@@ -424,7 +424,7 @@ def _positions(
 def _image(image: Any, where: str) -> CocoImage:
     """Return an image without its entries."""
     if not isinstance(image, dict) or not isinstance(image.get("file_name"), str):
-        raise SourceError("this is no image", where, "an object with id and file_name")
+        raise SourceError("this is not an image", where, "an object with id and file_name")
     if not isinstance(image.get("id"), (int, str)):
         raise SourceError("the image has no id", where, "an id, by which annotations name it")
     width, height = image.get("width"), image.get("height")
@@ -558,9 +558,9 @@ def _geometries(segmentation: Any, where: str) -> list[Geometry]:
     if isinstance(segmentation, dict):
         size, counts = segmentation.get("size"), segmentation.get("counts")
         if not isinstance(size, list) or not isinstance(counts, (str, list)):
-            raise SourceError("segmentation is no RLE", where, "an object with size and counts")
+            raise SourceError("segmentation is not an RLE", where, "an object with size and counts")
         if isinstance(counts, list) and not all(type(count) is int for count in counts):
-            raise SourceError("the counts of segmentation are no numbers", where, "whole numbers")
+            raise SourceError("the counts of segmentation are not numbers", where, "whole numbers")
         return [Rle(size, counts)]
     if not isinstance(segmentation, list) or not segmentation:
         raise SourceError(f"segmentation is {segmentation!r}", where, "polygons or an RLE")
@@ -572,4 +572,4 @@ def _numbers(values: Any, where: str, field: str) -> Any:
     try:
         return np.array(values, np.float64).ravel()
     except (TypeError, ValueError):
-        raise SourceError(f"{field} holds what is no number", where, "numbers") from None
+        raise SourceError(f"{field} has something that is not a number", where, "numbers") from None

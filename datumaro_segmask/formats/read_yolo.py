@@ -1,4 +1,4 @@
-"""YOLO segments, as Ultralytics and its users have them: data sets, folders, predictions.
+"""YOLO segments, as Ultralytics and its users have them: datasets, folders, predictions.
 
 What a data file, a list and a label line mean, and how a ring is painted, is decided as Ultralytics
 8.4 does (``data/utils.py``, ``data/base.py``). Source: docs/predictions.md.
@@ -106,11 +106,11 @@ class YoloLabels:
 
 
 def open_yolo(path: str, images: str = "", names: str = "") -> YoloDataset:
-    """List the pictures of a data set or of predictions, with their label files.
+    """List the pictures of a dataset or of predictions, with their label files.
 
     ``path``: a data file, the folder that has one, a folder of pictures and labels, or one of
     predicted labels. ``images``: the folder of the pictures that ``path`` has labels for.
-    ``names``: a data file, or a text with a name a line. Raises SourceError.
+    ``names``: a data file, or a text with one name per line. Raises SourceError.
     """
     root, data_file = _root_of(path)
     data = _load_data(data_file) if data_file else {}
@@ -136,7 +136,7 @@ def open_yolo(path: str, images: str = "", names: str = "") -> YoloDataset:
 
 
 def has_segments(root: str) -> bool:
-    """Tell whether a folder is a YOLO data set, or predictions, with segments. Never raises.
+    """Tell whether a folder is a YOLO dataset, or predictions, with segments. Never raises.
 
     The first label files below it are looked at, until one has a line of a class and a ring. A data
     file with key points makes the lines poses.
@@ -174,7 +174,7 @@ def _is_segment(fields: Sequence[str]) -> bool:
 
 
 def _root_of(path: str) -> tuple[str, str | None]:
-    """Return the folder of a data set, and its data file if it has one."""
+    """Return the folder of a dataset, and its data file if it has one."""
     if os.path.isfile(path):
         if path.lower().endswith(_YAML):
             return os.path.dirname(os.path.abspath(path)), path
@@ -213,7 +213,7 @@ def _load_data(path: str) -> dict[str, Any]:
     data = _load_yaml(path)
     if not data:
         raise SourceError(
-            "this is no mapping", path, "keys such as train, val and names", "correct the file"
+            "this is not a mapping", path, "keys such as train, val and names", "correct the file"
         )
     if "kpt_shape" in data:
         raise SourceError(
@@ -235,7 +235,7 @@ def _load_yaml(path: str) -> dict[str, Any]:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}:{mark.line + 1}" if mark else path
         what = getattr(error, "problem", None) or "it cannot be parsed"
-        raise SourceError(f"this is no YAML: {what}", where, "YAML", "correct the file") from error
+        raise SourceError(f"this is not YAML: {what}", where, "YAML", "correct the file") from error
     return data if isinstance(data, dict) else {}
 
 
@@ -248,7 +248,7 @@ def _text(path: str) -> str:
         raise SourceError(f"the file cannot be read ({what})", path) from error
     except UnicodeDecodeError as error:
         raise SourceError(
-            f"the byte {error.object[error.start]:#04x} at {error.start} is no UTF-8",
+            f"the byte {error.object[error.start]:#04x} at {error.start} is not UTF-8",
             path,
             "text in UTF-8",
             "save the file as UTF-8",
@@ -313,7 +313,7 @@ def _unique(names: Sequence[str], where: str) -> tuple[str, ...]:
             what = f"the classes {first[name]} and {number} are both {name!r}" if name else (
                 f"the class {number} has no name"
             )  # fmt: skip
-            raise SourceError(what, where, "a name of its own for each class", "rename one")
+            raise SourceError(what, where, "a different name for each class", "rename one")
         first[name] = number
     return tuple(names)
 
@@ -655,14 +655,14 @@ def _parse(fields: Sequence[str], where: str, classes: int, is_scored: bool, odd
     except ValueError:
         bad = next(field for field in fields if not _is_number(field))
         raise SourceError(
-            f"{bad!r} is no number", where, "a class and coordinates", "correct the line"
+            f"{bad!r} is not a number", where, "a class and coordinates", "correct the line"
         ) from None
     label, numbers = values[0], values[1:]
     if not (0 <= label < classes and label == int(label)):
         raise SourceError(
             f"the class is {fields[0]}",
             where,
-            f"a class from 0 to {classes - 1}, for there are {counted(classes, 'name')}",
+            f"a class from 0 to {classes - 1}, because there are {counted(classes, 'name')}",
             "correct the line, or add the class to the names",
         )
     score = None
@@ -687,7 +687,7 @@ def _parse(fields: Sequence[str], where: str, classes: int, is_scored: bool, odd
         sound[2:] &= numbers[2:] >= 0
     if not sound.all():
         raise SourceError(
-            f"the coordinate {fields[1 + int(sound.argmin())]} lies outside of the picture",
+            f"the coordinate {fields[1 + int(sound.argmin())]} is outside of the picture",
             where,
             "parts of its width and height, from 0 to 1",
             "correct the line; coordinates in pixels have to be divided by width and height",

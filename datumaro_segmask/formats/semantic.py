@@ -36,7 +36,7 @@ _IGNORE = "ignore"
 _UNKNOWN = 255
 _TRAINING, _TESTING = "Tr", "Ts"  # ends of nnU-Net's folders
 _CASE = "_0000"  # nnU-Net's number of the one file of an image, which has all its channels
-_TWICE = "items that several subsets of one split have, with the same mask and picture"
+_TWICE = "items that are in several subsets of a split, with the same mask and image"
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ class PixelClasses:
             raise SegmaskExportError(
                 f"there are {len(found):,} classes",
                 label_map.where,
-                f"at most {_UNKNOWN}, for the value {_UNKNOWN} stands for unknown pixels",
+                f"at most {_UNKNOWN}, because {_UNKNOWN} means unknown pixels",
                 "join labels, with 'datum transform -t remap_labels'",
             )
         ground = unknown if is_ground_ignored else 0

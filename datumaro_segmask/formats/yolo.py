@@ -25,7 +25,7 @@ from .lines import ObjectLines, Objects
 
 NAME = "yolo_segments"
 LABELS = "labels"
-OF_CROWDS = "regions of crowds, which the format has no place for"
+OF_CROWDS = "regions of crowds, for which the format has no place"
 _FEWEST = 3  # points; of fewer, Ultralytics takes a line for a box
 
 

@@ -408,7 +408,7 @@ def image_of(mask: Mask, where: str) -> NDArray[Any]:
             f"its mask cannot be read ({type(error).__name__}: {error})",
             where,
             "a mask whose file is there, and is an image",
-            "mend the file, or remove the item from the source",
+            "fix the file, or remove the item from the source",
         ) from error
 
 

@@ -44,15 +44,15 @@ R = TypeVar("R")
 class SegmaskBase(DatasetBase):
     """The items of one archive, subset by subset, in the order of the lists.
 
-    ``path`` is a folder or a zip, or an archive that is open already; so is ``opened``, where
-    ``path`` is but its name. Construction reads the lists and the label map; the masks of an item
-    are read when it is iterated, and are dropped when its annotations are made.
+    ``path``: a folder or a zip, or an open archive. ``opened``: the same archive if it is already
+    open; then ``path`` is only used in messages. The lists and the label map are read at once, the
+    masks of an item when the item is reached.
 
-    ``options`` are those of `ImportOptions`; polygons are those of docs/format.md, section 6. With
-    ``unknown`` ``keep``, pixels that say nothing are a mask without a label (its attribute
-    ``is_unknown``), which our exports write where their readers look.
+    ``options``: those of `ImportOptions`. Polygons follow docs/format.md, section 6. With
+    ``unknown="keep"``, unknown pixels are a mask without a label whose attribute ``is_unknown`` is
+    true.
 
-    Raises SegmaskImportError when made; the errors of single items go to the error policy of
+    Raises SegmaskImportError at construction. Errors of single items go to the error policy of
     ``ctx``.
     """
 
@@ -132,9 +132,9 @@ class SegmaskBase(DatasetBase):
         return None
 
     def get_subset(self, name: str) -> SegmaskBase:
-        """Return the items of one subset alone, without reading those of the others.
+        """Return the items of one subset, without reading the others.
 
-        Raises KeyError where there is no such subset.
+        Raises KeyError if there is no such subset.
         """
         if name not in self._archive.subsets:
             raise KeyError(f"no subset {name!r}, there are {sorted(self._archive.subsets)}")
@@ -225,7 +225,7 @@ class Remarks:
             self._warned_of_labels = True
             log.warning(
                 "%s: the item %r has an instance mask but no class mask, so its masks have no "
-                "label. This is said once; other items may lack theirs too.",
+                "label. This is reported once; other items may also lack theirs.",
                 printable(self._place(remark.mask)),
                 remark.item_id,
             )

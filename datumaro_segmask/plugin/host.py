@@ -22,7 +22,7 @@ import cv2
 import numpy as np
 from datumaro.components.cli_plugin import CliPlugin
 from datumaro.components.dataset import Dataset, StreamDataset
-from datumaro.components.dataset_base import DatasetBase, DatasetItem, IDataset
+from datumaro.components.dataset_base import DatasetBase, IDataset
 from datumaro.components.errors import (
     DatasetExportError,
     DatasetImportError,
@@ -52,7 +52,7 @@ from ..errors import (
     UndeclaredColorError,
 )
 from ..options import OF_DATUMARO, add_to, nearest_option
-from ..storage import Listing, absolute
+from ..storage import Entry, Listing, absolute
 
 T = TypeVar("T")
 E = TypeVar("E", bound=SegmaskError)
@@ -126,10 +126,10 @@ def report_imported(
         raise fail.__cause__ or fail from error
 
 
-def report_exported(tell: Callable[..., None], error: SegmaskError, item: DatasetItem) -> None:
+def report_exported(tell: Callable[..., None], error: SegmaskError, entry: Entry) -> None:
     """Tell an export's error policy what cannot be written, as `report_imported` does."""
     try:
-        tell(as_datumaros(error), item_id=(item.id, item.subset))
+        tell(as_datumaros(error), item_id=entry)
     except _ExportFail:
         # Datumaro raises the cause, which would name the item and leave out the reason.
         raise _ExportFail from error

@@ -54,13 +54,13 @@ class SegmaskImporter(FormatCli, Importer):
     def detect(cls, context: FormatDetectionContext) -> FormatDetectionConfidence:
         """Recognise an archive of masks where an import finds it, and leave full VOC to ``voc``.
 
-        If the archive lies deeper and other things lie beside it, formats that know these go
-        first. Cheap (it lists folders, and never opens a mask), and raises nothing but Datumaro's
+        If the archive is in a sub-folder and other files are beside it, formats that know these
+        files go first. It only lists folders, never opens a mask, and raises nothing but Datumaro's
         rejection.
         """
         path = absolute(context.root_path)
         if not holds_archive(path):
-            context.fail("must be or hold one folder or zip with the layout of an archive")
+            context.fail("must be or contain one folder or zip with the layout of an archive")
         root = archive_roots(path)[0]
         is_zip = os.path.isfile(root)
         if not is_zip:

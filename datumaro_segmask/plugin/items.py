@@ -27,9 +27,9 @@ from ..colors import BLACK
 from ..errors import SegmaskExportError, UnpaintableError, stop
 from ..formats import OF_UNKNOWN, Classes, unknown_value
 from ..options import CROWD, SKIP
-from ..regions import NOTHING, Instance, Scanner, group_runs
+from ..regions import NOTHING, Instance, group_runs, runs_of_planes
 from ..storage import layout
-from ..training import cover, dense
+from ..training import cover
 from .annotations import (
     WITHOUT_PIXELS,
     Painted,
@@ -78,15 +78,11 @@ def _instances(painted: Painted, others: tuple[int, int], where: str) -> list[In
     ``others``: the values of the background and of what is unknown, which is the last of them.
     """
     background, unknown = others
-    labels, numbers = dense(painted.planes.labels), dense(painted.planes.numbers)
-    scanner = Scanner(labels.shape[0], labels.shape[1], where)
-    scanner.add((labels + 1).astype(np.uint32), numbers.astype(np.uint32))
-    runs = scanner.runs()
-    of_label, number = runs.values[0] - 1, runs.values[1]
+    runs = runs_of_planes(painted.planes)
+    of_label, number = runs.values
     if painted.has_labels:
-        of_label[of_label == background] = NOTHING
-        labelled = np.where(of_label == unknown, NOTHING, of_label)
-        found = group_runs(runs, number, labelled, where)
+        is_nothing = (of_label == background) | (of_label == unknown)
+        found = group_runs(runs, number, np.where(is_nothing, NOTHING, of_label), where)
         return found + unknown_of(runs, of_label == unknown)
     found = group_runs(runs, number, np.where(number > 0, 0, NOTHING), where)
     return [replace(instance, label=None) for instance in found]
@@ -107,8 +103,8 @@ def _size_if_known(item: DatasetItem) -> Size | None:
         return None
 
 
-WITHOUT_LABEL = "annotations without a label, of which training code can make no class"
-OF_BACKGROUND = "annotations of the background (objects with keep_background=True)"
+WITHOUT_LABEL = "annotations without a label, which training cannot use"
+OF_BACKGROUND = "annotations of the background (with keep_background=True they are objects)"
 OF_STUFF = "masks without an instance, as the option stuff says"
 
 

@@ -67,7 +67,7 @@ def make_export_labels(
         check_colors(target)
     else:
         raise SegmaskExportError(
-            f"the option label_map is {label_map!r}, which is no file",
+            f"the option label_map is {label_map!r}, which is not a file",
             "the export",
             f"'{SOURCE}', '{VOC}' or the path of a label map",
             "check the path",
@@ -92,8 +92,8 @@ def _label_map_of(source: LabelCategories, colormap: dict[int, Rgb], is_logged: 
             taken.add(rgb)
     if recolored and is_logged:
         log.warning(
-            "Of %s the colour is that of a label before, and is changed (such as of %r). Give an "
-            "own label map with the option label_map to choose the colours.",
+            "%s had the colour of an earlier label, and got another (such as %r). To choose the "
+            "colours, give a label map with the option label_map.",
             counted(len(recolored), "label"),
             recolored[0],
         )

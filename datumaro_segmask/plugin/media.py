@@ -142,7 +142,7 @@ def size_of(item: DatasetItem) -> Size:
         raise SegmaskExportError(
             "the size of its image is not known",
             place_of(item),
-            "an image, or masks, which tell it",
+            "an image or masks, which have it",
             "give the dataset its images, or make the items with Image.from_file(path, "
             "size=(height, width))",
         )

@@ -71,7 +71,7 @@ class SourceImporter(FormatCli, Importer):
     def detect(cls, context: FormatDetectionContext) -> FormatDetectionConfidence:
         confidence = cls.confidence(os.fspath(context.root_path))
         if confidence is None:
-            context.fail(f"must be a data set of the format {cls.NAME}")
+            context.fail(f"must be a dataset of the format {cls.NAME}")
         return confidence
 
     @datumaro_errors()
@@ -140,7 +140,7 @@ class SourceBase(DatasetBase):
 
     @classmethod
     def open(cls, path: str, **paths: str) -> Any:
-        """List the files of a data set. Raises SourceError."""
+        """List the files of a dataset. Raises SourceError."""
         raise NotImplementedError
 
     def entries(self, opened: Any) -> Mapping[str, Mapping[str, Any]]:
@@ -260,7 +260,7 @@ def head_of(path: str, where: str) -> tuple[Size, int | None]:
         raise SourceError(
             what if where == path else f"{what}: {path}",
             where,
-            "a picture, for labels are parts of its size",
+            "a picture, because labels are fractions of its size",
             "put the picture there, or import the labels with images=FOLDER",
         ) from error
     if head is None:

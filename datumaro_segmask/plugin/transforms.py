@@ -42,10 +42,10 @@ class _Transform(ItemTransform, CliPlugin):
 
 
 class MasksToExactPolygons(_Transform):
-    """Replaces masks by polygons along pixel edges, which give the very same masks when painted.
+    """Replaces masks by polygons along pixel edges, which give the same masks when painted.
 
-    Holes stay holes: a mask that has some is cut, so that each polygon is simple. The polygons of
-    one mask share a group. Unlike "masks_to_polygons", no pixel changes.
+    A mask with holes is cut into several polygons, so that each of them is simple. The polygons of
+    one mask share a group. Unlike "masks_to_polygons", it changes no pixel.
     """
 
     NAME = "masks_to_exact_polygons"
@@ -65,8 +65,8 @@ class MasksToExactPolygons(_Transform):
 def polygons_of(annotations: list[Annotation], tolerance: float, where: str) -> list[Annotation]:
     """Return annotations with each mask replaced by its polygons.
 
-    They are exact with ``tolerance`` 0 and otherwise simplified by as many pixels, all masks of
-    the item together, so that neighbours keep a common border. ``where`` names the item in
+    With ``tolerance`` 0 they are exact. Else they are simplified by at most that many pixels, all
+    masks of the item together, so that neighbours keep a common border. ``where`` names the item in
     messages. Raises MaskLimitError past the limits of `regions.outlines`.
     """
     masks = [annotation for annotation in annotations if isinstance(annotation, Mask)]
@@ -133,9 +133,9 @@ def _make_polygons(rings: Sequence[Ring], mask: Mask, group: int) -> list[Polygo
 
 
 class SplitComponents(_Transform):
-    """Makes an instance of each connected component of the masks that belong to no instance.
+    """Makes an instance of each connected component of masks that belong to no instance.
 
-    Masks that have a group are instances already and stay as they are, unless told otherwise.
+    Masks that have a group are instances already, and stay unchanged unless ``grouped`` is set.
     """
 
     NAME = "split_components"

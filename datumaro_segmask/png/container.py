@@ -47,17 +47,17 @@ _DEPTHS = {
 
 REDRAW = "export or draw this mask again"
 _RENEW = "copy or export the file again, it is damaged"
-_ANSWER = "fetch it again, for this is what a server answers in place of a file"
+_ANSWER = "fetch it again, because a server sent this instead of the file"
 _REMEDIES: dict[str | None, str] = {
     **dict.fromkeys(
-        signatures.LOSSY, "draw it again and save it as PNG, for this type changes the values"
+        signatures.LOSSY, "draw it again and save it as PNG, because this type changes the values"
     ),
     **dict.fromkeys(signatures.LOSSLESS, "save it as PNG, with the values that it has"),
     **dict.fromkeys(signatures.PACKED, "unpack it"),
     **dict.fromkeys((signatures.HTML, signatures.XML, signatures.JSON), _ANSWER),
     signatures.ARRAY: "save it as PNG, see docs/recipes.md, 'Predictions to CVAT'",
     signatures.POINTER: "type 'git lfs pull', which fetches the file",
-    signatures.TEXT_PNG: "copy it again as it is, as bytes, for its line ends were changed",
+    signatures.TEXT_PNG: "copy it again as it is, as bytes, because its line ends were changed",
 }
 
 
@@ -189,10 +189,10 @@ def _name(kind: bytes, at: int) -> str:
 def _no_png(data: bytes, where: str) -> PngError:
     """Make the error for a mask that is something else, and say what, and what to do about it."""
     kind = signatures.kind_of(data)
-    what = "the file is no PNG"
+    what = "the file is not a PNG"
     if kind is not None:
         what = f"the file is {kind}" + (
-            "" if kind in (signatures.EMPTY, signatures.TEXT_PNG) else ", and no PNG"
+            "" if kind in (signatures.EMPTY, signatures.TEXT_PNG) else ", not a PNG"
         )
     return PngError(what, where, "a PNG image", _REMEDIES.get(kind, REDRAW))
 

@@ -229,7 +229,7 @@ class MaskReader:
                 return words[:, :: CHANNELS[header.color_type]].astype(np.uint16)
             if not self._high:
                 self._look_at_bytes(plain)
-            plain = plain[:, ::2]  # a label map has 8 bits a channel: the high ones
+            plain = plain[:, ::2]  # a label map has 8 bits per channel: the high ones
         if not header.is_color:
             return plain[:, :: CHANNELS[header.color_type]]
         pixels = np.ascontiguousarray(plain).reshape(rows, width, -1)
@@ -241,7 +241,7 @@ class MaskReader:
 
     @property
     def has_small_colors(self) -> bool:
-        """Whether all its colours of 16 bits a channel are below 256, so that 8 bits have none."""
+        """Whether all its 16-bit colours are below 256, so that 8 bits have none."""
         return self._low and not self._high
 
     def _look_at_bytes(self, plain: Bytes) -> None:

@@ -79,7 +79,7 @@ def encode_gray(plane: Plane, bits: int) -> bytes:
 
 def _check(values: IntArray, last: int) -> None:
     if values.min() < 0 or values.max() > last:
-        raise ValueError(f"values go from 0 to {last}, got {values.min()} to {values.max()}")
+        raise ValueError(f"values are from 0 to {last}, got {values.min()} to {values.max()}")
 
 
 def _encode(

@@ -14,6 +14,7 @@ from .painting import (
     column_runs,
     overlap_of_boxes,
     paint,
+    runs_of_planes,
 )
 from .polygons import (
     mask_to_polygons,
@@ -30,7 +31,7 @@ __all__ = [
     "NOTHING", "WHERE_AND_FIX", "Bitmap", "Ellipse", "Geometry", "Instance", "Link", "Outlines",
     "Planes", "Polygon", "Ring", "Rle", "Runs", "Scanner", "Shape", "box", "column_runs", "covers",
     "cut_at_columns", "decode_box", "group_runs", "link_rings", "mask_to_polygons",
-    "overlap_of_boxes", "paint", "polygons_to_rle", "rle_to_polygons", "runs_of_texts",
-    "simplify_shared", "splice", "split_components", "texts_to_polygons", "trace",
+    "overlap_of_boxes", "paint", "polygons_to_rle", "rle_to_polygons", "runs_of_planes",
+    "runs_of_texts", "simplify_shared", "splice", "split_components", "texts_to_polygons", "trace",
     "ways_to_outlines",
 ]  # fmt: skip

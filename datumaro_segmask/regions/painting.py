@@ -18,10 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as mask_utils
 
-from ..arrays import IntArray, Size, stable_order, starts_of_runs
+from ..arrays import IntArray, Size, ends_of, stable_order, starts_of_runs
 from ..errors import UnpaintableError
 from ..png import Changes, Plane
 from .rle import ColumnRuns, check_text, join, parse_texts, runs_of_counts, runs_of_pixels
+from .scan import Runs
 
 FARTHEST = 1 << 20  # pixels; pycocotools walks an outline in fifths of a pixel, in 32 bits
 
@@ -118,7 +119,7 @@ def _check_coordinates(values: NDArray[np.float64], where: str) -> None:
     sound = np.abs(values) <= FARTHEST
     if not sound.all():
         raise UnpaintableError(
-            f"the coordinate {values[~sound][0]} lies off every image",
+            f"the coordinate {values[~sound][0]} is outside of every image",
             where,
             f"numbers from {-FARTHEST} to {FARTHEST}, in pixels",
             "correct or remove the annotation",
@@ -222,6 +223,16 @@ def paint(shapes: Sequence[Shape], height: int, width: int, background_value: in
         ((seen == 0) & (drawn > 0)).nonzero()[0],
         (drawn == 0).nonzero()[0],
     )
+
+
+def runs_of_planes(planes: Planes) -> Runs:
+    """Return the runs of what was painted, with the values of both masks: labels and numbers."""
+    changes = planes.labels.changes
+    order = stable_order(changes.column, changes.size.width)
+    begin = (changes.column * changes.size.height + changes.row)[order]
+    shape = changes.shape[order]
+    values = planes.labels.values[shape], planes.numbers.values[shape]
+    return Runs(changes.size, begin, ends_of(begin, changes.size.pixels), values)
 
 
 def _changes(runs: ColumnRuns, size: Size) -> Changes:

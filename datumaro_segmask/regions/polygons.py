@@ -28,14 +28,14 @@ Mask: TypeAlias = NDArray[np.bool_] | NDArray[np.uint8]
 def mask_to_polygons(mask: Mask, offset: tuple[int, int] = (0, 0)) -> list[Ring]:
     """Return the polygons that cover exactly the pixels of a mask, each pixel once.
 
-    ``mask``: (height, width) bool or uint8, every value but 0 is on. ``offset``: x and y of its
-    first pixel in the image, for a mask that is a window. A polygon is
-    (n, 2) int32, x and y of its corners in pixels, from pixel edge to pixel edge (the first pixel
-    has the corners 0 and 1), not closed by a repeated corner. It consists of axis-parallel edges,
-    has no hole, and does not touch itself: pixels that touch by a corner alone belong to different
-    polygons, and a part with a hole is several polygons. Raises MaskLimitError past the limits of
-    `regions.outlines`.
-    Source: docs/format.md, section 6.
+    ``mask``: (height, width) bool or uint8; every value but 0 is on. ``offset``: x and y of its
+    first pixel in the image, for a mask that is a window.
+
+    A polygon is (n, 2) int32, x and y of its corners in pixels. Corners are at pixel edges (the
+    first pixel has the corners 0 and 1), and the first one is not repeated. Edges are parallel to
+    the axes. A polygon has no hole and does not touch itself: pixels that touch only at a corner
+    belong to different polygons, and a part with a hole is several polygons. Raises MaskLimitError
+    past the limits of `regions.outlines`. Source: docs/format.md, section 6.
     """
     if not mask.size:
         return []
@@ -45,7 +45,7 @@ def mask_to_polygons(mask: Mask, offset: tuple[int, int] = (0, 0)) -> list[Ring]
 
 
 def texts_to_polygons(texts: Sequence[bytes], height: int, width: int) -> list[list[Ring]]:
-    """Return the polygons of all the masks of an image, of each as `mask_to_polygons` does.
+    """Return the polygons of all masks of an image, each like `mask_to_polygons`.
 
     ``texts``: the compressed counts of COCO RLEs of this size, as pycocotools writes them.
     """
@@ -53,7 +53,7 @@ def texts_to_polygons(texts: Sequence[bytes], height: int, width: int) -> list[l
 
 
 def rle_to_polygons(rle: dict[str, Any]) -> list[Ring]:
-    """Return the polygons of an RLE as `mask_to_polygons` does.
+    """Return the polygons of an RLE, like `mask_to_polygons`.
 
     ``rle``: a compressed COCO RLE (``size``: height and width, ``counts``: bytes or str).
     """
@@ -63,7 +63,7 @@ def rle_to_polygons(rle: dict[str, Any]) -> list[Ring]:
 
 
 def polygons_to_rle(polygons: Sequence[NDArray[Any]], height: int, width: int) -> dict[str, Any]:
-    """Paint polygons into one compressed COCO RLE of an image, as pycocotools and Datumaro do.
+    """Paint polygons into one compressed COCO RLE of an image, like pycocotools and Datumaro.
 
     ``polygons``: (n, 2) x and y in pixels, n > 2. Pixels in any of them are on.
     """

@@ -53,7 +53,7 @@ def is_thin(width: int, height: int) -> bool:
 def _in_color(facts: ItemFacts) -> dict[int, int] | None:
     """Return how many pixels of the class mask have each packed colour, None if it is not read so.
 
-    One of 16 bits a channel is a matter of `sixteen-bits`.
+    One of 16 bits per channel is a matter of `sixteen-bits`.
     """
     reader = facts.scan.class_reader
     if reader is None or (reader.palette is None and not reader.header.is_color):
@@ -73,12 +73,12 @@ def _undeclared(facts: ItemFacts) -> dict[int, int]:
     lambda: archive(labels=LABELS.partition("\n")[2]),
 )  # fmt: skip
 def undeclared_nothing(facts: ItemFacts) -> Iterator[Finding]:
-    """Black, and the void of VOC, mean "nothing" to us. CVAT refuses every colour that the label
-    map does not declare."""
+    """Black, and the void of VOC, mean "nothing" here. CVAT refuses every colour that the label map
+    does not declare."""
     missing = _undeclared(facts)
     for value, pixels in missing.items() if missing.keys() <= _NOTHING.keys() else ():
         color = colors.text_of(colors.unpack(value))
-        what = f"CVAT knows no {_NOTHING[value]} ({color}) that the label map does not declare"
+        what = f"CVAT refuses {_NOTHING[value]} ({color}) unless the label map declares it"
         fix = _declare(facts, value)
         yield Met(facts.scan.class_mask, what, fix, facts.item_id, None, pixels, color)
 
@@ -101,11 +101,10 @@ def _declare(facts: ItemFacts, value: int) -> str:
     lambda: archive(pillow("P", plane(BLOCK), _PALETTE), _CAR),
 )  # fmt: skip
 def palette_by_index(facts: ItemFacts) -> Iterator[Finding]:
-    """CVAT goes by the colours of a palette, and we by its indices if the colours are not
-    declared."""
+    """CVAT reads the colours of a palette. We read its indices if the colours are not declared."""
     missing = _undeclared(facts)
     if missing.keys() - _NOTHING.keys():
-        what = "CVAT goes by the colours of the palette, which are not declared"
+        what = "CVAT reads the colours of the palette, which are not declared"
         fix, pixels = "write the colours of the label map into the palette", sum(missing.values())
         yield Met(facts.scan.class_mask, what, fix, facts.item_id, pixels=pixels)
 
@@ -155,9 +154,9 @@ def _lines_of_values(facts: ItemFacts) -> tuple[str, dict[int, int]]:
     for value, pixels in facts.values_that_count.items():
         if value:
             lines[value * scale & _LAST_8_BIT] += pixels
-    how = f"its {depth}-bit values times {scale}" if scale > 1 else "its values for lines"
+    how = f"its {depth}-bit values times {scale}" if scale > 1 else "its values as lines"
     if any(value > _LAST_8_BIT for value in facts.values_that_count):
-        how = "its values modulo 256 for lines"
+        how = "its values modulo 256 as lines"
     same = scale == 1 and facts.scan.way != BY_COLOR and max(lines, default=0) <= _LAST_8_BIT
     is_same = same and not any(v > _LAST_8_BIT for v in facts.values_that_count)
     if is_same and max(lines, default=0) < len(facts.label_map.labels):
@@ -166,33 +165,33 @@ def _lines_of_values(facts: ItemFacts) -> tuple[str, dict[int, int]]:
 
 
 @rule(
-    ITEM, "gray-as-no-label", "gray values that are no line to CVAT", None, ERROR, 3,
+    ITEM, "gray-as-no-label", "gray values without a line, as CVAT reads them", None, ERROR, 3,
     lambda: archive(pillow("1", plane(BLOCK)), _CAR),
 )  # fmt: skip
 def gray_as_no_label(facts: ItemFacts) -> Iterator[Finding]:
-    """CVAT takes the values of a gray class mask for lines of the label map. Those of 1, 2 or 4
-    bits are spread over 8 first, so that 1 becomes 255, 85 or 17. It refuses a line that is not
-    there."""
+    """CVAT reads the values of a gray class mask as lines of the label map. It first spreads values
+    of 1, 2 or 4 bits over 8 bits, so that 1 becomes 255, 85 or 17. It refuses the archive if there
+    is no such line."""
     how, lines = _lines_of_values(facts)
     past = {line: pixels for line, pixels in lines.items() if line >= len(facts.label_map.labels)}
     if past:
-        what = f"CVAT takes {how}, and the label map has no line {max(past)}"
+        what = f"CVAT reads {how}, and the label map has no line {max(past)}"
         pixels = sum(past.values())
         yield Met(facts.scan.class_mask, what, _IN_COLOR, facts.item_id, pixels=pixels)
 
 
 @rule(
-    ITEM, "gray-as-other-label", "gray values that are another line to CVAT", None, WARNING, 3,
+    ITEM, "gray-as-other-label", "gray values that CVAT reads as another line", None, WARNING, 3,
     lambda: archive(pillow("1", plane(BLOCK)), _CAR, labels=_LINES),
 )  # fmt: skip
 def gray_as_other_label(facts: ItemFacts) -> Iterator[Finding]:
-    """CVAT takes the values of a gray class mask for lines of the label map. Those of 1, 2 or 4
-    bits are spread over 8 first, so that 1 becomes 255, 85 or 17, which is another label."""
+    """CVAT reads the values of a gray class mask as lines of the label map. It first spreads values
+    of 1, 2 or 4 bits over 8 bits, so that 1 becomes 255, 85 or 17, which is another label."""
     how, lines = _lines_of_values(facts)
     labels = facts.label_map.labels
     reader = _gray_reader(facts)
     if lines and max(lines) < len(labels) and reader is not None and reader.header.depth <= 8:
-        what = f"CVAT takes {how}, and so reads {labels[min(lines)].name!r}"
+        what = f"CVAT reads {how}, which is {labels[min(lines)].name!r}"
         pixels = sum(lines.values())
         yield Met(facts.scan.class_mask, what, _IN_COLOR, facts.item_id, pixels=pixels)
 
@@ -205,7 +204,7 @@ def gray_as_other_label(facts: ItemFacts) -> Iterator[Finding]:
     lambda: archive(pillow("LA", plane(BLOCK)), _CAR),
 )  # fmt: skip
 def gray_alpha(facts: ItemFacts) -> Iterator[Finding]:
-    """CVAT takes gray with alpha for colours, which are not declared."""
+    """CVAT reads gray with alpha as colours, which are not declared."""
     scan = facts.scan
     of_labels = {colors.pack_one(label.color) for label in facts.label_map.labels}
     of_numbers = set(colors.number_to_color(np.arange(_LAST_8_BIT + 1)).tolist())
@@ -219,7 +218,7 @@ def gray_alpha(facts: ItemFacts) -> Iterator[Finding]:
         totals = scan.pixels_of_values() if is_class else scan.pixels_of_numbers()
         pixels = sum(n for value, n in totals.items() if value and value * 0x010101 not in declared)
         if pixels:
-            what = "CVAT takes gray with alpha for colours, which are not declared"
+            what = "CVAT reads gray with alpha as colours, which are not declared"
             fix = "save the mask without alpha, in the colours of the label map"
             yield Met(name, what, fix, facts.item_id, pixels=pixels)
 
@@ -229,21 +228,20 @@ def gray_alpha(facts: ItemFacts) -> Iterator[Finding]:
     lambda: archive(rgb("0101 0101"), png(np.array([0, 1, 257], np.uint16)[plane("0102 0102")])),
 )  # fmt: skip
 def sixteen_bits(facts: ItemFacts) -> Iterator[Finding]:
-    """CVAT takes gray values past 255 modulo 256. Instances whose numbers then meet become one, and
-    a multiple of 256 is none; numbers that stay apart lose nothing. In colour it takes the high 8
-    bits."""
+    """CVAT reads gray values past 255 modulo 256. Instances that get the same number become one,
+    and a multiple of 256 vanishes; all others lose nothing. In colour it reads the high 8 bits."""
     scan = facts.scan
     for name, reader in (
         (scan.class_mask, scan.class_reader),
         (scan.instance_mask, scan.instance_reader),
     ):
         if reader is not None and reader.header.depth == 16 and reader.header.is_color:
-            what = "the colours have 16 bits a channel"
+            what = "the colours have 16 bits per channel"
             yield Met(name, what, "save the mask with 8 bits", facts.item_id)
     reader = _gray_reader(facts)
     high = {value: n for value, n in facts.values_that_count.items() if value > _LAST_8_BIT}
     if reader is not None and high:
-        what, pixels = "CVAT takes values past 255 modulo 256", sum(high.values())
+        what, pixels = "CVAT reads values past 255 modulo 256", sum(high.values())
         fix = "save the mask in the colours of the label map"
         yield Met(scan.class_mask, what, fix, facts.item_id, pixels=pixels)
     if scan.has_numbers and scan.instance_is_gray:
@@ -257,7 +255,7 @@ def _met_modulo(facts: ItemFacts) -> Iterator[Finding]:
         meet[number & _LAST_8_BIT].append(number)
     hurt = [number for rest, of in meet.items() if not rest or len(of) > 1 for number in of]
     if hurt:
-        what = f"CVAT takes {named(hurt)} modulo 256, where they meet or vanish"
+        what = f"CVAT reads {named(hurt)} modulo 256, so they merge or vanish"
         fix = NUMBER_ANEW
         pixels = sum(totals[number] for number in hurt)
         yield Met(facts.scan.instance_mask, what, fix, facts.item_id, pixels=pixels)
@@ -284,22 +282,24 @@ _MAKE_INSTANCES = (
 
 
 @rule(
-    ITEM, "missing-instance-mask", "class masks alone, with background", None, ERROR, 4,
+    ITEM, "missing-instance-mask", "only class masks, with background", None, ERROR, 4,
     lambda: archive(_CAR),
 )  # fmt: skip
 def missing_instance_mask(facts: ItemFacts) -> Iterator[Finding]:
-    """Without an instance mask CVAT makes one object of each label, of the background too. A task
-    has no such label, and refuses."""
+    """Without an instance mask CVAT makes one object of each label, also of the background. A task
+    has no such label, so CVAT refuses the archive."""
     ground = _ground(facts)
     if ground:
-        what = "there is no instance mask, so CVAT makes an object of the background, which a task "
-        what += "without such a label refuses"
+        what = (
+            "there is no instance mask, so CVAT makes an object of the background, and refuses it "
+        )
+        what += "if the task has no such label"
         file = facts.scan.instance_mask
         yield Met(file, what, _MAKE_INSTANCES, facts.item_id, pixels=ground)
 
 
 @rule(
-    ITEM, "no-instance-mask", "class masks alone", None, NOTE, 4, lambda: archive(rgb("1122 1122"))
+    ITEM, "no-instance-mask", "only class masks", None, NOTE, 4, lambda: archive(rgb("1122 1122"))
 )
 def no_instance_mask(facts: ItemFacts) -> Iterator[Finding]:
     """Without an instance mask CVAT makes one object of each label."""
@@ -309,14 +309,14 @@ def no_instance_mask(facts: ItemFacts) -> Iterator[Finding]:
 
 
 @rule(
-    ITEM, "background-wins", "instances that CVAT takes for background", None, ERROR, 4,
+    ITEM, "background-wins", "instances that CVAT reads as background", None, ERROR, 4,
     lambda: archive(
         rgb("1000 1000"), rgb("1100 1100"), labels="car:128,0,0::\nbackground:0,0,0::\n"
     ),
 )  # fmt: skip
 def background_wins(facts: ItemFacts) -> Iterator[Finding]:
-    """CVAT gives an instance the label whose line comes last, of those that its pixels have. Where
-    that is the background, a task without such a label refuses the archive."""
+    """If the pixels of an instance have several labels, CVAT takes the one whose line comes last.
+    If that is the background, CVAT refuses the archive for a task without such a label."""
     ground = facts.label_map.background
     if ground is None or not (facts.scan.has_labels and facts.scan.has_numbers):
         return
@@ -329,7 +329,7 @@ def background_wins(facts: ItemFacts) -> Iterator[Finding]:
             last[number] = max(last.get(number, 0), label)
     hurt = [number for number in bare if number in last and last[number] < ground]
     if hurt:
-        what = f"CVAT takes {named(hurt)} for background, whose line is below that of the label"
+        what = f"CVAT reads {named(hurt)} as background, whose line comes after that of the label"
         fix = "make the background the first line, or blacken these pixels in the instance mask"
         pixels = sum(bare[number] for number in hurt)
         yield Met(facts.scan.instance_mask, what, fix, facts.item_id, pixels=pixels)
@@ -340,10 +340,10 @@ def background_wins(facts: ItemFacts) -> Iterator[Finding]:
     lambda: archive(rgb("1011 1011", 1), rgb("1022 1022", 1)),
 )  # fmt: skip
 def thin_objects(facts: ItemFacts) -> Iterator[Finding]:
-    """An upload makes polygons of masks, unless it is told not to. Objects of one or two pixels
-    across vanish then, and so do parts as thin as that. Each polygon also loses a row and a column
-    of pixels at its border, which is not counted. Parts of objects whose box has more than 33
-    million pixels are not looked at."""
+    """An upload turns masks into polygons, unless it is told not to. Objects that are one or two
+    pixels thin vanish then, and so do parts that are as thin. Each polygon also loses a row and a
+    column of pixels at its border, which is not counted. Objects whose box has more than 33 million
+    pixels are not searched for thin parts."""
     if not facts.scan.has_numbers:
         return
     whole, parts, pixels = [], 0, 0
@@ -363,7 +363,7 @@ def thin_objects(facts: ItemFacts) -> Iterator[Finding]:
         lines.append(f"{counted(len(whole), 'object')} ({sides})")
     if parts:
         lines.append(f"thin parts of {counted(parts, 'object')}")
-    what = f"{' and '.join(lines)} would vanish when CVAT makes polygons of masks"
+    what = f"{' and '.join(lines)} would vanish when CVAT turns masks into polygons"
     fix = "upload with conv_mask_to_poly=False, see docs/recipes.md, 'To and from a CVAT server'"
     yield Met(facts.scan.instance_mask, what, fix, facts.item_id, pixels=pixels)
 

@@ -55,7 +55,7 @@ def unlisted_masks(facts: ArchiveFacts) -> Iterator[Finding]:
         below = _folder_too_deep(facts, item_id)
         if below is not None:
             top = mask.partition("/")[0]
-            fix = f"move the masks of {top}/{below} up to {top}, as the lists name the items "
+            fix = f"move the masks of {top}/{below} up to {top}, because the lists name the items "
             fix += f"without {below + '/'!r}"
         yield Met(mask, "no list names it, so it is left out", fix, item_id)
 
@@ -72,7 +72,7 @@ def _folder_too_deep(facts: ArchiveFacts, item_id: str) -> str | None:
 
 
 @rule(
-    ARCHIVE, "mask-type", "files among the masks that are no PNG", ERROR, WARNING, 1,
+    ARCHIVE, "mask-type", "files among the masks that are not PNG", ERROR, WARNING, 1,
     lambda: archive(others={"SegmentationClass/b.bmp": bitmap(BLOCK)}), is_logged=True,
 )  # fmt: skip
 def mask_type(facts: ArchiveFacts) -> Iterator[Finding]:
@@ -84,9 +84,9 @@ def mask_type(facts: ArchiveFacts) -> Iterator[Finding]:
 
 
 MASK_FOLDER = Rule(
-    "mask-folder", "all masks lie in folders of other names", ERROR, WARNING, 1,
-    "The only masks lie in a folder whose name is nearly SegmentationClass or SegmentationObject. "
-    "The names count letter by letter.",
+    "mask-folder", "all masks are in folders of other names", ERROR, WARNING, 1,
+    "The only masks are in a folder whose name is nearly SegmentationClass or SegmentationObject. "
+    "The names must be exact.",
     lambda: _renamed(archive(_CAR), "SegmentationClass", "segmentation_class"),
 )  # fmt: skip
 
@@ -96,13 +96,13 @@ MASK_FOLDER = Rule(
     1, lambda: _renamed(archive(), "SegmentationObject", "SegmentationObjects"), is_logged=True,
 )  # fmt: skip
 def folder_name(facts: ArchiveFacts) -> Iterator[Finding]:
-    """Masks are read of SegmentationClass and SegmentationObject alone, letter by letter."""
+    """Masks are read only from folders called exactly SegmentationClass and SegmentationObject."""
     if next(masked_ids(facts.storage), None) is None:
         return  # which is an error, `mask-folder`
     listed = facts.archive.lists if facts.archive.has_lists else lambda _: True
     for folder in passed_folders(facts.storage, listed):
-        what = f"masks are read of {folder.usual} alone, so {counted(folder.masks, 'mask')} here "
-        what += ("is" if folder.masks == 1 else "are") + " passed over"
+        what = f"masks are read only from {folder.usual}, so {counted(folder.masks, 'mask')} here "
+        what += ("is" if folder.masks == 1 else "are") + " ignored"
         yield Met(folder.name, what, right_place(folder))
 
 
@@ -111,9 +111,9 @@ def folder_name(facts: ArchiveFacts) -> Iterator[Finding]:
     lambda: _renamed(archive(), "Object/a.png", "Object/a.PNG"),
 )  # fmt: skip
 def mask_name(facts: ArchiveFacts) -> Iterator[Finding]:
-    """CVAT looks for the id and `.png`, letter by letter. It finds no suffix in capitals, no
-    accents in another form than the list has, and no letters past ASCII in a zip that does not
-    mark its names as UTF-8."""
+    """CVAT looks for exactly the id and `.png`. It does not find a suffix in capitals, accents in
+    another form than in the list, or letters past ASCII in a zip that does not mark its names as
+    UTF-8."""
     storage, subsets = facts.storage, facts.subsets.values()
     for folder in _MASK_FOLDERS:
         for item_id, name in masks_in(storage, folder):
@@ -123,7 +123,7 @@ def mask_name(facts: ArchiveFacts) -> Iterator[Finding]:
             listed = next((f for f in forms if any(f in ids for ids in subsets)), None)
             usual = f"{folder}/{listed}{layout.MASK_SUFFIX}"
             if listed is not None and not storage.exists(usual):
-                what = f"CVAT looks for {usual!r}, letter by letter, and does not find it"
+                what = f"CVAT looks for exactly {usual!r}, and does not find it"
                 yield Met(name, what, f"rename the file to {usual!r}", listed)
     if isinstance(storage, ZipStorage):
         for name, theirs in storage.unmarked():
@@ -139,10 +139,10 @@ def mask_name(facts: ArchiveFacts) -> Iterator[Finding]:
     is_logged=True,
 )  # fmt: skip
 def inner_archive(facts: ArchiveFacts) -> Iterator[Finding]:
-    """A folder of the archive has the layout of an archive itself. It is passed over."""
+    """A folder of the archive has the layout of an archive itself. It is ignored."""
     for folder in inner_archives(facts.storage):
-        what = "this folder is an archive itself, and is passed over"
-        fix = "if it is meant, import it by itself, and join both with 'datum merge'"
+        what = "this folder is an archive itself, and is ignored"
+        fix = "to use it, import it by itself, and join both with 'datum merge'"
         yield Met(folder, what, fix)
 
 
@@ -151,13 +151,13 @@ def inner_archive(facts: ArchiveFacts) -> Iterator[Finding]:
     lambda: packed(_renamed(archive(), "/", "\\")),
 )  # fmt: skip
 def zip_backslash(facts: ArchiveFacts) -> Iterator[Finding]:
-    """Some old tools for Windows write backslashes between the folders in a zip. CVAT takes them
-    for letters, and finds no archive."""
+    """Some old tools for Windows write backslashes between the folders in a zip. CVAT reads them
+    as letters, and finds no archive."""
     storage = facts.storage
     names = storage.unmarked() if isinstance(storage, ZipStorage) else ()
     for name, theirs in names:
         if "\\" in theirs:
-            what = f"CVAT takes the backslashes in {theirs!r} for letters, and finds no folders"
+            what = f"CVAT reads the backslashes in {theirs!r} as letters, and finds no folders"
             fix = "pack the archive again, with a tool that writes '/' between folders"
             yield Met(name, what, fix)
             return  # as all names of one tool are alike
@@ -170,14 +170,14 @@ def zip_backslash(facts: ArchiveFacts) -> Iterator[Finding]:
     ),
 )  # fmt: skip
 def zip_root(facts: ArchiveFacts) -> Iterator[Finding]:
-    """CVAT goes down into a folder of the zip if nothing else that is visible lies beside it.
-    Finder's "Compress" puts a folder `__MACOSX` there. A name that begins with a dot is not
-    visible, so neither is an archive in such a folder."""
+    """CVAT looks into a folder of the zip if nothing else that is visible is beside it. Finder's
+    "Compress" puts a folder `__MACOSX` there. A name that begins with a dot is not visible, and
+    neither is an archive in such a folder."""
     storage = facts.storage
     if not isinstance(storage, ZipStorage) or not storage.root:
         return
     folder = storage.root.rstrip("/")
-    inside = f"zip what is in the folder {folder!r}, and not the folder"
+    inside = f"zip the content of the folder {folder!r}, not the folder itself"
     hidden = next((part for part in folder.split("/") if part.startswith(".")), None)
     if hidden is not None:
         what = f"CVAT does not see the folder {hidden!r}, whose name begins with a dot"
@@ -190,8 +190,8 @@ def zip_root(facts: ArchiveFacts) -> Iterator[Finding]:
         return
     others = sorted({name for name in storage.beside_root() if "/." not in f"/{name}"})
     if others:
-        what = f"CVAT finds no archive, as {', '.join(others[:3])}"
-        what += (" ..." if len(others) > 3 else "") + f" lies beside the folder {folder!r}"
+        what = f"CVAT finds no archive, because {', '.join(others[:3])}"
+        what += (" ..." if len(others) > 3 else "") + f" is beside the folder {folder!r}"
         if others == [_MAC]:
             inside = f"type \"zip -d {shlex.quote(facts.path)} '{_MAC}*'\""
         yield Met(others[0], what, inside)
@@ -206,10 +206,10 @@ def _renamed_below(folder: str) -> Files:
     lambda: packed(archive(), "SegmentationClass/a.png"), is_logged=True,
 )  # fmt: skip
 def doubled_file(facts: ArchiveFacts) -> Iterator[Finding]:
-    """The zip has a name twice, with the same content. That is read; if the two differ, it is an
-    error. Something is amiss with whatever packed it."""
+    """The zip has a name twice, with the same content. It can be read; if the two differ, it is an
+    error. The program that packed it has a fault."""
     for name in facts.storage.doubled if isinstance(facts.storage, ZipStorage) else ():
-        what = "the zip holds this file twice, with the same content"
+        what = "the zip has this file twice, with the same content"
         yield Met(name, what, "pack the archive again")
 
 
@@ -218,9 +218,10 @@ def doubled_file(facts: ArchiveFacts) -> Iterator[Finding]:
     lambda: archive(others={"SegmentationClass/a.PNG": rgb("0220 0220")}), is_logged=True,
 )  # fmt: skip
 def two_masks(facts: ArchiveFacts) -> Iterator[Finding]:
-    """Two masks of an item differ in how their suffix is written. The usual spelling is taken."""
+    """Two masks of an item differ only in the spelling of their suffix. The usual spelling is
+    used."""
     for other, taken in masks_passed_over(facts.storage):
-        what = f"its item has another mask, whose suffix is written otherwise, and {taken} is taken"
+        what = f"its item has another mask with another suffix, and {taken} is used"
         yield Met(other, what, "remove or rename one of them")
 
 
@@ -229,9 +230,10 @@ def two_masks(facts: ArchiveFacts) -> Iterator[Finding]:
     lambda: archive(images={"a.jpg": picture(), "a.png": rgb(BLOCK)}), is_logged=True,
 )  # fmt: skip
 def two_images(facts: ArchiveFacts) -> Iterator[Finding]:
-    """An item has one image. Of several, `.jpg` is taken, then `.png`, `.jpeg`, and others."""
+    """An item has one image. If there are several, `.jpg` is used, then `.png`, `.jpeg`, and so
+    on."""
     for item_id, taken, other in several_images(facts.storage, facts.archive.lists):
-        what = f"its item has several images, and {taken} is taken"
+        what = f"its item has several images, and {taken} is used"
         yield Met(other, what, "remove all but one", item_id)
 
 
@@ -241,7 +243,7 @@ def two_images(facts: ArchiveFacts) -> Iterator[Finding]:
 )  # fmt: skip
 def no_masks(facts: ArchiveFacts) -> Iterator[Finding]:
     """The lists name items, but none of them has a mask. Often the masks have other names than the
-    lists, or lie elsewhere."""
+    lists, or are elsewhere."""
     count = sum(map(len, facts.subsets.values()))
     if count and not any(facts.archive.lists(item_id) for item_id, _ in masked_ids(facts.storage)):
         what = f"none of the {counted(count, 'listed item')} has a mask"
@@ -272,12 +274,12 @@ def _listed_too_deep(facts: ArchiveFacts, masked: set[str]) -> str | None:
 
 
 @rule(
-    WHOLE, "images-elsewhere", "pictures that no item has", NOTE, NOTE, 1,
+    WHOLE, "images-elsewhere", "images that no item has", NOTE, NOTE, 1,
     lambda: archive(others={"images/a.jpg": picture()}),
 )  # fmt: skip
 def images_elsewhere(facts: WholeFacts) -> Iterator[Finding]:
-    """Items have no image, but there are pictures that belong to none. The image of an item lies in
-    JPEGImages, with the id of the item for a name."""
+    """Items have no image, but there are images that belong to no item. The image of an item is in
+    JPEGImages, and has the id of the item as its name."""
     if facts.of_archive is None or not facts.lacks_images:
         return
     storage = facts.of_archive.storage
@@ -292,29 +294,29 @@ def images_elsewhere(facts: WholeFacts) -> Iterator[Finding]:
         return
     by_name = {form.rpartition("/")[2]: item_id for form, item_id in ids.items()}
     fits = next((name for name in sorted(found) if _last(name) in by_name), None)
-    what = f"{counted(len(found), 'picture')} such as {fits or min(found)} "
-    what += ("belongs" if len(found) == 1 else "belong") + " to no item, while items have none"
-    fix = f"put pictures into {layout.IMAGES}, each with the id of its item for a name"
+    what = f"{counted(len(found), 'image')} such as {fits or min(found)} "
+    what += ("belongs" if len(found) == 1 else "belong") + " to no item, and items have none"
+    fix = f"put images into {layout.IMAGES}, each with the id of its item as its name"
     if fits is not None:
         fix += f"; here {layout.image(by_name[_last(fits)], layout.split_suffix(fits)[1])}"
     yield Met(fits or min(found), what, fix)
 
 
 @rule(
-    WHOLE, "image-type", "pictures of a type that is not read", NOTE, NOTE, 1,
+    WHOLE, "image-type", "images of a type that is not read", NOTE, NOTE, 1,
     lambda: archive(others={"JPEGImages/a.heic": b"ftypheic"}),
 )  # fmt: skip
 def image_type(facts: WholeFacts) -> Iterator[Finding]:
     """Items have no image, but JPEGImages has files of types that neither Datumaro nor OpenCV reads
-    as images: AVIF, HEIC, camera raw, DICOM, NIfTI, NumPy arrays. They are passed over."""
+    as images: AVIF, HEIC, camera raw, DICOM, NIfTI, NumPy arrays. They are ignored."""
     if facts.of_archive is None or not facts.lacks_images:
         return
     names = facts.of_archive.storage.files(layout.IMAGES)
     found = [name for name in names if name.lower().endswith(layout.UNREAD_IMAGE_SUFFIXES)]
     if found:
-        what = f"{counted(len(found), 'picture')} such as this one "
+        what = f"{counted(len(found), 'image')} such as this one "
         what += ("is" if len(found) == 1 else "are") + " of a type that is not read as an image"
-        yield Met(min(found), what, "convert the pictures to PNG or JPEG, under the same names")
+        yield Met(min(found), what, "convert the images to PNG or JPEG, with the same names")
 
 
 def _pictures(storage: Storage) -> Iterator[str]:
@@ -354,7 +356,7 @@ def unsafe_path(facts: ArchiveFacts) -> Iterator[Finding]:
 
 UNREADABLE_FILE = Rule(
     "unreadable-file", "files that cannot be read", ERROR, ERROR, 1,
-    "A file cannot be read: it is damaged inside the zip, a link to nowhere, a folder in the place "
-    "of a file, or this user may not read it.",
+    "A file cannot be read: it is damaged inside the zip, a broken link, a folder instead of a "
+    "file, or this user may not read it.",
     lambda: packed(archive()).replace(b"IDAT", b"IDAU", 1),
 )  # fmt: skip

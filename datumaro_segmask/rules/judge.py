@@ -173,7 +173,7 @@ def _undeclared(
         fix = error.cause or remedy_of(number, in_gray)
         if in_gray:
             value = str(number)
-            what = f"{value} is no line of the label map, which has {len(label_map.labels):,}"
+            what = f"{value} is not a line of the label map, which has {len(label_map.labels):,}"
         else:
             value = colors.text_of(colors.unpack(number))
             near = nearest(number, label_map)

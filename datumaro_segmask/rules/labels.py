@@ -53,7 +53,7 @@ _ODD_NUMBER = re.compile(r"[+_]|[^\x00-\x7f]")
 _NO_LABELS = {
     BACKGROUND, "void", "unlabeled", "unlabelled", "unknown", "none", "nothing", "other", "ignore"
 }  # fmt: skip
-_VOC_HOLDS = f"the labels of VOC hold: {', '.join(VOC_LABELS[:3])} ..."
+_VOC_HOLDS = f"the labels of VOC are used: {', '.join(VOC_LABELS[:3])} ..."
 
 
 def _place(label: Label) -> str:
@@ -94,7 +94,7 @@ def _rgb(digits: list[str]) -> Rgb | None:
 LABEL_MAP_RULE = Rule(
     "label-map", "the label map breaks a rule", ERROR, ERROR, 2,
     "Each line of labelmap.txt is `name:r,g,b:parts:actions`. A colour is three whole numbers from "
-    "0 to 255, a name stands there once, and the text is UTF-8.",
+    "0 to 255, each name is there once, and the text is UTF-8.",
     lambda: archive(labels=f"{LABELS}van:300,0,0::\n"),
 )  # fmt: skip
 
@@ -105,33 +105,33 @@ LABEL_MAP_RULE = Rule(
 )  # fmt: skip
 def duplicate_color(facts: ArchiveFacts) -> Iterator[Finding]:
     """CVAT lets annotators choose one colour for two labels. Their pixels cannot be told apart, so
-    the last label of a colour gets all of them. A label as black as the background gets those of
-    instances. Change the colour in CVAT, and export again."""
+    the last label of a colour gets all of them. A label that is black like the background gets
+    those of instances. Change the colour in CVAT, and export again."""
     labels = facts.label_map.labels
     background = facts.label_map.background
     for first, label in shared_colors(facts.label_map):
         what = f"{label.name!r} has the colour {text_of(label.color)} of {first.name!r}, "
-        what += f"so as in CVAT all pixels of it are {label.name!r}"
+        what += f"so all pixels of that colour are {label.name!r}, as in CVAT"
         if background is not None and first is labels[background]:
             what += " where there is an instance, and background elsewhere"
-        yield Met(_place(label), what, "give one of them another colour, in the masks too")
+        yield Met(_place(label), what, "give one of them another colour, also in the masks")
 
 
 @rule(
-    ARCHIVE, "cvat-label-line", "CVAT reads a line of the label map otherwise", None, ERROR, 2,
+    ARCHIVE, "cvat-label-line", "CVAT reads a line of the label map differently", None, ERROR, 2,
     lambda: archive(labels=LABELS.replace("road:0,128,0::", "road:0,128,0")),
 )  # fmt: skip
 def cvat_label_line(facts: ArchiveFacts) -> Iterator[Finding]:
-    """CVAT wants exactly four fields in every line, splits it at each colon, and takes a
-    byte-order mark for a part of the first name. Each part needs a name, so there is no comma
-    too many. It refuses the archive otherwise."""
+    """CVAT needs exactly four fields in every line, splits it at each colon, and reads a byte-order
+    mark as part of the first name. Each part needs a name, so a comma too many is an error. If a
+    line is different, CVAT refuses the archive."""
     lines = facts.label_lines
     if not lines or facts.label_text is None:
         return
     if facts.label_text.startswith(_MARK):
         first = lines[1].partition(":")[0].strip()
         if first and first != BACKGROUND:
-            marked = "CVAT takes the byte-order mark at the beginning for a part of the line"
+            marked = "CVAT reads the byte-order mark at the beginning as part of the line"
             fix = "save the file as UTF-8 without a byte-order mark"
             yield Met(f"{layout.LABEL_MAP}:1", marked, fix)
     fields = {label.line: lines[label.line].split(":") for label in facts.label_map.labels}
@@ -143,7 +143,7 @@ def cvat_label_line(facts: ArchiveFacts) -> Iterator[Finding]:
         if label.is_stand_in:
             continue
         if len(of) != _FIELDS:
-            what = f"the line has {counted(len(of), 'field')}, and CVAT wants {_FIELDS}"
+            what = f"the line has {counted(len(of), 'field')}, and CVAT needs {_FIELDS}"
         elif of[0] != label.name or not (no_colors or _color(of[1]) == label.color):
             what = f"CVAT reads the name {of[0]!r} and the colour {of[1]!r}"
         elif of[2] and not all(map(str.strip, of[2].split(","))):
@@ -181,8 +181,8 @@ def part_is_a_label(facts: ArchiveFacts) -> Iterator[Finding]:
     lambda: archive(labels=LABELS.replace("car:128", "car:+128")), is_logged=True,
 )  # fmt: skip
 def odd_color(facts: ArchiveFacts) -> Iterator[Finding]:
-    """Python, and so CVAT, takes `+255`, `2_55` and digits of other scripts for numbers. Other
-    tools do not, and the line is probably a slip."""
+    """Python, and so CVAT, reads `+255`, `2_55` and digits of other scripts as numbers. Other tools
+    do not, and the line is probably a mistake."""
     for label in facts.label_map.labels:
         text = facts.label_lines.get(label.line, "") if label.has_color else ""
         fields = [f for f in text.split(":")[1:] if _color(f) == label.color]
@@ -228,10 +228,10 @@ def label_name(facts: ArchiveFacts) -> Iterator[Finding]:
     lambda: archive(labels=f"{LABELS}#1:9,9,9::\n"),
 )  # fmt: skip
 def comment_line(facts: ArchiveFacts) -> Iterator[Finding]:
-    """A line that begins with `#` is a comment, to CVAT too, even if it looks like a label."""
+    """A line that begins with `#` is a comment, also for CVAT, even if it looks like a label."""
     for label in facts.label_map.comments:
-        what = f"the line of '#{label.name}' is a comment, for CVAT too, and no label"
-        fix = "if it is meant as a label, give it a name without '#' at its beginning"
+        what = f"the line of '#{label.name}' is a comment, also for CVAT, and not a label"
+        fix = "if it should be a label, give it a name without '#' at the beginning"
         yield Met(_place(label), what, fix)
 
 
@@ -240,17 +240,18 @@ def comment_line(facts: ArchiveFacts) -> Iterator[Finding]:
     lambda: archive(labels=None, others={"class_names.txt": "car\nroad\n"}), is_logged=True,
 )  # fmt: skip
 def label_map_name(facts: ArchiveFacts) -> Iterator[Finding]:
-    """There is no labelmap.txt at the root of the archive, so the labels of the VOC dataset hold.
-    A file lies there that may be meant."""
+    """There is no labelmap.txt at the root of the archive, so the labels of the VOC dataset are
+    used. Another file may be the label map."""
     storage = facts.storage
     if not storage.exists(layout.LABEL_MAP):
         if storage.place_above(layout.LABEL_MAP):
-            what = f"this label map lies one folder above the archive, so {_VOC_HOLDS}"
+            what = f"this label map is one folder above the archive, so {_VOC_HOLDS}"
             fix = f"if it belongs to the archive, put it beside the folder {layout.CLASS_MASKS}"
             yield Met(f"../{layout.LABEL_MAP}", what, fix)
         for name in sorted(filter(_is_like_label_map, islice(storage.other_files(), _LOOKED_AT))):
-            what = f"this is no label map by its name, so {_VOC_HOLDS}"
-            fix = f"if it is one, call it {layout.LABEL_MAP}, with a line 'name:r,g,b::' a label"
+            what = f"it is not called {layout.LABEL_MAP}, so {_VOC_HOLDS}"
+            fix = f"if it is a label map, call it {layout.LABEL_MAP}, with one line 'name:r,g,b::' "
+            fix += "per label"
             yield Met(name, what, fix)
 
 
@@ -265,20 +266,20 @@ def _is_like_label_map(file: str) -> bool:
     lambda: archive(rgb("0770"), rgb("0110"), labels=None),
 )  # fmt: skip
 def no_label_map(facts: ArchiveFacts) -> Iterator[Finding]:
-    """Without labelmap.txt the labels of the VOC dataset hold: aeroplane, bicycle, bird and so on,
-    in VOC's colours."""
+    """Without labelmap.txt the labels of the VOC dataset are used: aeroplane, bicycle, bird and so
+    on, in VOC's colours."""
     if not facts.storage.exists(layout.LABEL_MAP):
-        what = "there is no label map, so the labels of the VOC dataset hold"
-        yield Met(layout.LABEL_MAP, what, "write a label map if other labels are meant")
+        what = "there is no label map, so the labels of the VOC dataset are used"
+        yield Met(layout.LABEL_MAP, what, "write a label map if you have other labels")
 
 
 @rule(
-    ARCHIVE, "background", "it is in doubt which label is the background", WARNING, None, 2,
+    ARCHIVE, "background", "it is unclear which label is the background", WARNING, None, 2,
     lambda: archive(labels="void:0,0,0::\nbackground:9,9,9::\ncar:128,0,0::\n"), is_logged=True,
 )  # fmt: skip
 def background(facts: ArchiveFacts | LabelFacts) -> Iterator[Finding]:
-    """The background is the label of that name, in any case; if there is none, the black one. Here
-    the two differ, several labels have the name, or the first line is black for want of a
+    """The background is the label of that name, in upper or lower case, or else the black label.
+    Here the two differ, several labels have the name, or the first line is black because it has no
     colour."""
     label_map, labels = facts.label_map, facts.label_map.labels
     named = [i for i, label in enumerate(labels) if label.name.lower() == BACKGROUND]
@@ -286,16 +287,16 @@ def background(facts: ArchiveFacts | LabelFacts) -> Iterator[Finding]:
     if black is not None and ground is not None and labels[ground].color != BLACK:
         what = f"{labels[ground].name!r} is the background by its name, but CVAT "
         what += f"goes by the colour and takes {labels[black].name!r}, which is black"
-        yield Met(layout.LABEL_MAP, what, "make the background black, in the masks too")
+        yield Met(layout.LABEL_MAP, what, "make the background black, also in the masks")
     elif len(named) > 1:
         names = ", ".join(repr(labels[i].name) for i in named)
         what, fix = f"several labels have the name of the background: {names}", "rename all but one"
         yield Met(layout.LABEL_MAP, what, fix)
     label = _black_by_chance(facts)
     if label is not None and not label.has_color:
-        what = f"{label.name!r} is taken for the background: it has no colour, "
-        what += "and the first line's is black then"
-        fix = f"if it is none, write 'background' into a line before {label.name!r}"
+        what = f"{label.name!r} is used as the background, because it has no colour, "
+        what += "and the first line is black then"
+        fix = f"if it is not the background, write 'background' into a line before {label.name!r}"
         yield Met(_place(label), what, fix)
 
 
@@ -304,13 +305,13 @@ def background(facts: ArchiveFacts | LabelFacts) -> Iterator[Finding]:
     lambda: archive(labels="car:0,0,0::\nvan:128,0,0::\n"),
 )  # fmt: skip
 def black_label(facts: ArchiveFacts) -> Iterator[Finding]:
-    """No label is named background, so the black one is it, though its name says otherwise."""
+    """No label is named background, so the black label is the background, whatever its name."""
     label = _black_by_chance(facts)
     if label is not None and label.has_color:
-        what = f"{label.name!r} is taken for the background, as it is black and no label is named "
-        fix = "if it is none, add the line 'background:0,0,0::', and give "
+        what = f"{label.name!r} is used as the background, because it is black and no label has "
+        fix = "if it is not the background, add the line 'background:0,0,0::', and give "
         fix += f"{label.name!r} its own colour"
-        yield Met(_place(label), f"{what}so", fix)
+        yield Met(_place(label), f"{what}that name", fix)
 
 
 def _black_by_chance(facts: ArchiveFacts | LabelFacts) -> Label | None:
@@ -328,12 +329,12 @@ def _black_by_chance(facts: ArchiveFacts | LabelFacts) -> Label | None:
     lambda: archive(rgb("11 11"), rgb("11 11"), labels="car:128,0,0::\n"),
 )  # fmt: skip
 def no_background(facts: ArchiveFacts) -> Iterator[Finding]:
-    """No label is named background, and none is black. Black pixels have no label then, and 0 in
-    gray masks is the first label."""
+    """No label is named background, and none is black. So black pixels have no label, and 0 in gray
+    masks is the first label."""
     label_map = facts.label_map
     if label_map.labels and label_map.background is None:
         what = "no label is named background or black, so black pixels have no label, and 0 in "
-        what += f"masks in gray is {label_map.labels[0].name!r}"
+        what += f"gray masks is {label_map.labels[0].name!r}"
         fix = "add the line 'background:0,0,0::' to the label map"
         yield Met(layout.LABEL_MAP, what, fix)
 
@@ -343,25 +344,24 @@ def no_background(facts: ArchiveFacts) -> Iterator[Finding]:
     lambda: archive(others={_META: '{"label_map": {"0": "background", "1": "dog"}}'}),
 )  # fmt: skip
 def dataset_meta(facts: WholeFacts) -> Iterator[Finding]:
-    """CVAT takes the labels and colours of dataset_meta.json instead of those of labelmap.txt. If
-    it has no colours, each label gets that of its number. Labels that no mask uses do no harm."""
+    """CVAT uses the labels and colours of dataset_meta.json instead of those of labelmap.txt. If
+    the file has no colours, each label gets the VOC colour of its number. Labels that no mask
+    uses do no harm."""
     of = facts.of_archive
     if of is None or not of.storage.exists(_META):
         return
     fix = "remove the file"
     if not of.storage.exists(layout.LABEL_MAP):
-        fix = f"write its labels into {layout.LABEL_MAP}, a line 'name:r,g,b::' each, and {fix}"
+        fix = f"write its labels into {layout.LABEL_MAP}, one line 'name:r,g,b::' each, and {fix}"
     try:
         found, parts = _labels_of_meta(of.storage.read(_META))
     except (ValueError, TypeError, KeyError, AttributeError, IndexError):
-        what = (
-            "CVAT takes the labels of this file for those of the label map, and it cannot be read"
-        )
+        what = "CVAT uses the labels of this file instead of the label map, and it cannot be read"
         yield Met(_META, what, fix)
         return
     doubled = sorted(parts & {*found})
     if doubled:
-        what = f"CVAT makes a label of each part in this file, and {doubled[0]!r} is a label too"
+        what = f"CVAT makes a label of each part in this file, and {doubled[0]!r} is also a label"
         yield Met(_META, what, fix)
     label_map = of.label_map
     own = {label.name: label.color for label in label_map.labels}
@@ -371,7 +371,7 @@ def dataset_meta(facts: WholeFacts) -> Iterator[Finding]:
     is_same &= ground is None or label_map.labels[ground].color in last
     # In masks in colour the order does not count.
     if not is_same or (facts.ways[BY_INDEX] and [*found.items()] != [*own.items()]):
-        what = "CVAT takes the labels of this file for those of the label map, and it has "
+        what = "CVAT uses the labels of this file instead of the label map, and it has "
         yield Met(_META, what + _shown([*found.items()]), fix)
 
 

@@ -35,42 +35,42 @@ SUBSET_LIST = Rule(
 )  # fmt: skip
 
 LIST_LINE = Rule(
-    "list-line", "lines of lists that are no ids", ERROR, ERROR, 1,
-    "A line has a path, columns or marks beside the id that can be seen in it. Write the id alone.",
+    "list-line", "lines of lists that are not ids", ERROR, ERROR, 1,
+    "A line has a path, columns or quotes around the id of an item. Write only the id.",
     lambda: archive(lists={"default": "JPEGImages/a.jpg SegmentationClass/a.png\n"}),
 )  # fmt: skip
 
 
 @rule(
-    ARCHIVE, "no-list", "files among the lists that are none", WARNING, ERROR, 1,
+    ARCHIVE, "no-list", "files among the lists that are not lists", WARNING, ERROR, 1,
     lambda: archive(others={"ImageSets/Segmentation/classes.txt": "car\nroad\n"}), is_logged=True,
 )  # fmt: skip
 def no_list(facts: ArchiveFacts) -> Iterator[Finding]:
-    """A table of classes beside the lists is passed over. CVAT takes the lines of a .txt file for
-    items, and refuses what no frame has for a name."""
+    """A table of classes among the lists is ignored. CVAT reads the lines of a .txt file as items,
+    and refuses the archive if no frame has such a name."""
     for file, why in facts.archive.passed_lists:
         if why is not None:
-            what = f"this is no list of items, for {why}, so it is passed over"
+            what = f"this is not a list of items, because {why}, so it is ignored"
             yield Met(file, what, "move it out of the folder of the lists")
 
 
 @rule(
-    ARCHIVE, "list-name", "files among the lists that are not called as lists", WARNING, WARNING, 1,
+    ARCHIVE, "list-name", "lists with a wrong file name", WARNING, WARNING, 1,
     lambda: archive(others={"ImageSets/Segmentation/val.csv": "a\n"}), is_logged=True,
 )  # fmt: skip
 def list_name(facts: ArchiveFacts) -> Iterator[Finding]:
-    """A list is a .txt file that lies directly in ImageSets/Segmentation. One by another suffix, or
-    in a folder below, is passed over, by CVAT too."""
+    """A list is a .txt file directly in ImageSets/Segmentation. Files with another suffix, or in a
+    sub-folder, are ignored, also by CVAT."""
     for file, why in facts.archive.passed_lists:
         if why is None:
             subset = layout.split_suffix(file.rpartition("/")[2])[0]
             what = f"lists are {layout.LIST_SUFFIX} files in {layout.SUBSETS}, "
             fix = f"if it is one, call it {layout.subset_list(subset)}"
-            yield Met(file, f"{what}so this one is passed over", fix)
+            yield Met(file, f"{what}so this one is ignored", fix)
 
 
 @rule(
-    ARCHIVE, "subset-name", "subsets that are skipped for their name", None, WARNING, 1,
+    ARCHIVE, "subset-name", "subsets that are skipped because of their name", None, WARNING, 1,
     lambda: archive(lists={"train": "a\n", "val_2": "a\n"}),
 )  # fmt: skip
 def subset_name(facts: ArchiveFacts) -> Iterator[Finding]:
@@ -81,7 +81,7 @@ def subset_name(facts: ArchiveFacts) -> Iterator[Finding]:
 
 
 @rule(
-    ARCHIVE, "subset-names", "all subsets are skipped for their names", None, ERROR, 1,
+    ARCHIVE, "subset-names", "all subsets are skipped because of their names", None, ERROR, 1,
     lambda: archive(lists={"val_2": "a\n"}),
 )  # fmt: skip
 def subset_names(facts: ArchiveFacts) -> Iterator[Finding]:
@@ -105,14 +105,14 @@ def _skipped(facts: ArchiveFacts) -> Iterator[Finding]:
     lambda: archive(lists={"default": "a.jpg\n"}),
 )  # fmt: skip
 def cvat_list_line(facts: ArchiveFacts) -> Iterator[Finding]:
-    """CVAT takes a line as it stands for the id. With a suffix, with `./`, or with a byte-order
+    """CVAT reads the whole line as the id. With a suffix, with `./`, or with a byte-order
     mark at the beginning of the file, no frame has that name, and it refuses the archive."""
     for place, number, line, item_id in _lines(facts):
         if number == 1 and line.startswith(_MARK):
-            what = "CVAT takes the byte-order mark at the beginning for a part of the id"
+            what = "CVAT reads the byte-order mark at the beginning as part of the id"
             yield Met(place, what, "save the file as UTF-8 without a byte-order mark")
         if "\\" not in item_id and (item_id.startswith("./") or _is_file(facts, item_id)):
-            what = f"CVAT takes {item_id!r} as it stands for the id, and finds no such item"
+            what = f"CVAT reads {item_id!r} as the id, and finds no such item"
             bare = item_id.removeprefix("./")
             bare = layout.split_suffix(bare)[0] if _is_file(facts, bare) else bare
             yield Met(place, what, f"write only the id, {bare!r}")
@@ -147,15 +147,15 @@ def _is_file(facts: ArchiveFacts, item_id: str) -> bool:
 
 
 @rule(
-    ARCHIVE, "hash-id", "ids that are comments to CVAT", None, WARNING, 1,
+    ARCHIVE, "hash-id", "ids that CVAT reads as comments", None, WARNING, 1,
     lambda: archive({"#1": _CAR, "a": _CAR}, {"#1": _CAR, "a": _CAR}),
 )  # fmt: skip
 def hash_id(facts: ArchiveFacts) -> Iterator[Finding]:
-    """CVAT takes a line that begins with `#` for a comment, and leaves the item out."""
+    """CVAT reads a line that begins with `#` as a comment, and leaves the item out."""
     for subset, ids in facts.subsets.items():
         for item_id in ids:
             if item_id.startswith("#"):
-                what = f"the id {item_id!r} is a comment to CVAT, which leaves the item out"
+                what = f"CVAT reads the id {item_id!r} as a comment, and leaves the item out"
                 fix = "rename the item"
                 yield Met(layout.subset_list(subset), what, fix, item_id, subset)
 
@@ -170,7 +170,7 @@ def same_id(facts: ArchiveFacts) -> Iterator[Finding]:
     for subset, ids in facts.subsets.items() if len(facts.subsets) > 1 else ():
         for item_id in ids:
             if seen.setdefault(item_id, subset) != subset:
-                what = f"the item is in the list of {seen[item_id]!r} too, so a task gets its "
+                what = f"the item is also in the list of {seen[item_id]!r}, so a task gets its "
                 file, fix = layout.subset_list(subset), "leave it in one list"
                 yield Met(file, f"{what}objects twice", fix, item_id, subset)
 
@@ -181,8 +181,8 @@ def same_id(facts: ArchiveFacts) -> Iterator[Finding]:
 )  # fmt: skip
 def overwritten(facts: ArchiveFacts) -> Iterator[Finding]:
     """CVAT exports a project into one archive. If two of its tasks have a frame of the same name,
-    as all videos have, the masks of one are written over those of the other, and both subsets get
-    what is left. A list that joins others, such as `trainval`, is no such case."""
+    as all videos have, the masks of one overwrite those of the other, and both subsets get what is
+    left. A list that joins others, such as `trainval`, is not reported."""
     subsets = {name: ids for name, ids in facts.subsets.items() if len(ids)}
     if len(subsets) < 2:
         return
@@ -196,7 +196,7 @@ def overwritten(facts: ArchiveFacts) -> Iterator[Finding]:
     if where is not None:
         first = min(several)
         what = f"{counted(len(several), 'item')} such as {first!r} "
-        what += ("stands" if len(several) == 1 else "stand") + " in several subsets "
+        what += ("is" if len(several) == 1 else "are") + " in several subsets "
         what += f"({where[0]!r} and {where[1]!r}); in a project's export of CVAT one has "
         what += "overwritten the other"
         fix = "if this is one, export its tasks one by one"
@@ -227,12 +227,11 @@ def _joins(name: str, subsets: dict[str, Collection[str]]) -> bool:
 
 
 @rule(
-    ARCHIVE, "numeric-ids", "ids that may be taken for numbers of frames", None, NOTE, 1,
+    ARCHIVE, "numeric-ids", "ids that CVAT may read as frame numbers", None, NOTE, 1,
     lambda: archive({"1": _CAR}, {"1": _CAR}),
 )  # fmt: skip
 def numeric_ids(facts: ArchiveFacts) -> Iterator[Finding]:
-    """If no frame of the task has the name, CVAT takes an id of digits for the number of a
-    frame."""
+    """If no frame of the task has the name, CVAT reads an id of digits as the number of a frame."""
     numbers = [
         (item_id, subset)
         for subset, ids in facts.subsets.items()
@@ -241,26 +240,27 @@ def numeric_ids(facts: ArchiveFacts) -> Iterator[Finding]:
     ]
     if numbers:
         item_id, subset = numbers[0]
-        what = f"{counted(len(numbers), 'id')} such as {item_id!r} would be the numbers of frames "
-        what += "in a task that has no frame of that name"
+        what = f"{counted(len(numbers), 'id')} such as {item_id!r} can be read as frame "
+        what += "numbers, if the task has no frame of that name"
         yield Met(layout.subset_list(subset), what, "make sure that the frames have these names")
 
 
 @rule(
-    ARCHIVE, "voc-lists", "lists of VOC for which CVAT refuses the archive", None, ERROR, 1,
+    ARCHIVE, "voc-lists", "lists of VOC that make CVAT refuse the archive", None, ERROR, 1,
     lambda: archive(others={"ImageSets/Action/default.txt": "a 1\n"}),
 )  # fmt: skip
 def voc_lists(facts: ArchiveFacts) -> Iterator[Finding]:
-    """CVAT reads the lists of VOC's other tasks too: ImageSets/Main, Layout and Action. It refuses
-    the archive if a line of them is no item of the task, or if it cannot read the XML file of an
-    item in them: a label that the label map does not have, a box that is not whole, a number that
-    is none. So it does for a line of Main/LABEL_SUBSET.txt that is not an id and -1, 0 or 1."""
+    """CVAT also reads the lists of VOC's other tasks: ImageSets/Main, Layout and Action. It refuses
+    the archive if a line of them is not an item of the task, or if it cannot read the XML file of
+    an item in them: a label that the label map does not have, an incomplete box, or something that
+    is not a number. It also refuses a line of Main/LABEL_SUBSET.txt that is not an id and -1, 0 or
+    1."""
     for of in facts.other_lists:
         for number, item_id in of.ids:
             if not (facts.archive.has_lists and facts.archive.lists(item_id)) and not has_masks(
                 facts.storage, item_id
             ):
-                what = f"CVAT takes {item_id!r} for an item, which no frame may have for a name"
+                what = f"CVAT reads {item_id!r} as an item, and may find no frame of that name"
                 yield Met(f"{of.place}:{number}", what, _take_out(facts))
                 break
     for place, tasks in _boxes(facts).items():
@@ -270,7 +270,7 @@ def voc_lists(facts: ArchiveFacts) -> Iterator[Finding]:
             yield Met(place, str(refused), _take_out(facts))
     for name, place, ids in _tag_files(facts):
         if name == BACKGROUND and _is_tagging(facts, place, ids):
-            what = f"this file tags items {name!r}, which is no label of a task"
+            what = f"this file tags items {name!r}, which is not a label of a task"
             yield Met(place, what, _take_out(facts))
         for number, line in facts.lines_in(place):
             text = line.strip()
@@ -290,9 +290,9 @@ def voc_lists(facts: ArchiveFacts) -> Iterator[Finding]:
     ),
 )  # fmt: skip
 def voc_boxes(facts: ArchiveFacts) -> Iterator[Finding]:
-    """CVAT also imports what VOC's other lists bring along: the boxes of XML files, of whole
-    objects (Main, and Action if the label has actions) and of objects with parts (Layout), and a
-    tag for each line with a 1 in Main/LABEL_SUBSET.txt."""
+    """CVAT also imports what VOC's other lists name: the boxes of XML files, of whole objects
+    (Main, and Action if the label has actions) and of objects with parts (Layout), and a tag
+    for each line with a 1 in Main/LABEL_SUBSET.txt."""
     for place, tasks in _boxes(facts).items():
         with suppress(RefusedError):
             if _shapes_in(facts, place, tasks):
@@ -321,7 +321,7 @@ def _take_out(facts: ArchiveFacts) -> str:
     folders = [f"ImageSets/{task}" for task in dict.fromkeys(of.task for of in facts.other_lists)]
     if next(facts.storage.files(_BOXES), None):
         folders.append(_BOXES)
-    return f"take them out of the archive: remove {', '.join(folders)}"
+    return f"remove {', '.join(folders)} from the archive"
 
 
 def _boxes(facts: ArchiveFacts) -> dict[str, set[str]]:
@@ -353,11 +353,11 @@ def _shapes_in(facts: ArchiveFacts, place: str, tasks: Collection[str]) -> int:
     lambda: archive(lists={}, others={"ImageSets/Main/default.txt": "a\n"}),
 )  # fmt: skip
 def main_lists(facts: ArchiveFacts) -> Iterator[Finding]:
-    """Masks are imported by the lists of ImageSets/Segmentation alone. CVAT takes an archive that
-    has others only, and imports no masks."""
+    """CVAT imports masks only by the lists of ImageSets/Segmentation. It takes an archive that has
+    only other lists, and imports no masks."""
     others = [f"ImageSets/{task}" for task in dict.fromkeys(o.task for o in facts.other_lists)]
     if others and all(map(is_skipped, facts.own_lists)):
-        what = f"CVAT takes the lists of {' and '.join(others)} alone, and imports no masks"
+        what = f"CVAT reads only the lists of {' and '.join(others)}, and imports no masks"
         yield Met(others[0], what, f"copy the lists to {layout.SUBSETS}")
 
 
@@ -366,13 +366,13 @@ def main_lists(facts: ArchiveFacts) -> Iterator[Finding]:
     lambda: archive(lists={}), is_logged=True,
 )  # fmt: skip
 def no_lists(facts: ArchiveFacts) -> Iterator[Finding]:
-    """Which items there are, and of which subsets, is what the lists say. Without any, all masks
-    are items of one subset. CVAT refuses such an archive."""
+    """The lists say which items there are, and which subsets they belong to. Without lists, all
+    masks are items of one subset. CVAT refuses such an archive."""
     if facts.archive.has_lists or (facts.for_cvat and facts.other_lists):
         return
     subset = layout.DEFAULT_SUBSET
     count = sum(map(len, facts.subsets.values()))
-    what = f"there are no subset lists, so all {counted(count, 'item')} with masks are taken for "
-    what += f"the subset {subset!r}"
-    fix = f"write their ids, one a line, into {layout.subset_list(subset)}"
+    what = f"there are no subset lists, so all {counted(count, 'item')} with masks become the "
+    what += f"subset {subset!r}"
+    fix = f"write their ids, one per line, into {layout.subset_list(subset)}"
     yield Met(layout.SUBSETS, what, fix)

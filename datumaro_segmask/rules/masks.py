@@ -23,15 +23,15 @@ _LAST_SHARED_COLOR = 256  # of colours CVAT takes one more, for it has no black 
 _LABEL_THEM = "label these pixels in the class mask, or blacken them in the instance mask"
 NUMBER_ANEW = (
     "in Python, Dataset.import_from('ARCHIVE', 'segmask').export('NEW', 'segmask') numbers the "
-    "instances from 1; images with more than 255 have to be cut"
+    "instances from 1; images with more than 255 have to be split"
 )
 _CAR = rgb(BLOCK)
 
 
 UNREADABLE_MASK = Rule(
-    "unreadable-mask", "masks that are no sound PNG", ERROR, ERROR, 3,
-    "The file is no PNG, was cut short, breaks a rule of PNG, or has more pixels or objects than "
-    "is read.",
+    "unreadable-mask", "masks that are not valid PNG files", ERROR, ERROR, 3,
+    "The file is not a PNG, was cut short, breaks a rule of PNG, or has more pixels or objects "
+    "than are read.",
     lambda: archive(_CAR[:-30], _CAR),
 )  # fmt: skip
 
@@ -50,20 +50,20 @@ def unreadable_image(facts: ItemFacts) -> Iterator[Finding]:
 
 MASK_SIZE = Rule(
     "mask-size", "class and instance masks of different sizes", ERROR, ERROR, 4,
-    "The two masks of an item show the same pixels, so they have one size.",
+    "The two masks of an item show the same pixels, so they must have the same size.",
     lambda: archive(_CAR, rgb("01")),
 )  # fmt: skip
 
 IMAGE_SIZE = Rule(
     "image-size", "images of another size than their masks", ERROR, WARNING, 4,
-    "An image has the size of its masks. CVAT does not compare them: the mask lies at the top left "
-    "of the frame.",
+    "An image has the size of its masks. CVAT does not compare them, and puts the mask at the top "
+    "left of the frame.",
     lambda: archive(images={"a.jpg": picture(20, 30)}),
 )  # fmt: skip
 
 
 @rule(
-    ITEM, "image-as-stored", "images that lie as their masks only if not turned", NOTE, WARNING, 4,
+    ITEM, "image-as-stored", "images that fit their masks only as stored", NOTE, WARNING, 4,
     lambda: archive(images={"a.jpg": picture(exif=b"Exif\0\0MM\0*\0\0\0\x08\0\1\1\x12\0\3\0\0\0\1"
                                              b"\0\6\0\0\0\0\0\0")}),
 )  # fmt: skip
@@ -72,8 +72,8 @@ def image_as_stored(facts: ItemFacts) -> Iterator[Finding]:
     only as it is stored."""
     scan = facts.scan
     if scan.image and scan.head is not None and scan.turn != scan.head.orientation:
-        what = f"it is shown {scan.head.shown}, and its masks fit it only as it is stored"
-        fix = "take the EXIF orientation out of the file, or turn the masks"
+        what = f"it is shown as {scan.head.shown}, but its masks fit it only as it is stored"
+        fix = "remove the EXIF orientation from the file, or turn the masks"
         yield Met(scan.image, what, fix, scan.item_id)
 
 
@@ -84,7 +84,7 @@ def image_as_stored(facts: ItemFacts) -> Iterator[Finding]:
 def listed_without_masks(facts: ItemFacts) -> Iterator[Finding]:
     """A frame without objects is listed, and has no masks."""
     if not facts.scan.has_labels and not facts.scan.has_numbers:
-        fix = "leave it so if it has no objects, else add its masks"
+        fix = "do nothing if it has no objects, else add its masks"
         yield Met(facts.scan.class_mask, "it has no masks", fix, facts.item_id)
 
 
@@ -93,8 +93,8 @@ def listed_without_masks(facts: ItemFacts) -> Iterator[Finding]:
     lambda: archive(instances=_CAR),
 )  # fmt: skip
 def missing_class_mask(facts: ItemFacts) -> Iterator[Finding]:
-    """The class mask gives the instances their labels. Without it they have none. CVAT does not
-    find a class mask whose suffix is in capitals, either, and refuses the archive."""
+    """The class mask gives the instances their labels. Without it they have none. CVAT also does
+    not find a class mask whose suffix is in capitals, and refuses the archive."""
     scan, usual = facts.scan, facts.scan.usual_places[0]
     if scan.has_numbers and not scan.has_labels:
         yield Met(
@@ -108,12 +108,12 @@ def missing_class_mask(facts: ItemFacts) -> Iterator[Finding]:
 UNDECLARED_COLOR = Rule(
     "undeclared-color", "colours that the label map does not declare", ERROR, ERROR, 2,
     "A pixel of the class mask has a colour that no line of the label map has. Smoothing, scaling "
-    "and JPEG blend colours; OpenCV has blue and red the other way round.",
+    "and JPEG blend colours; OpenCV swaps red and blue.",
     lambda: archive(rgb("0330 0330"), _CAR),
 )  # fmt: skip
 
 UNDECLARED_VALUE = Rule(
-    "undeclared-value", "gray values that are no line of the label map", ERROR, ERROR, 2,
+    "undeclared-value", "gray values that are not in the label map", ERROR, ERROR, 2,
     "The value of a gray class mask is the number of a line of the label map, from 0.",
     lambda: archive(gray("0770 0770"), _CAR),
 )  # fmt: skip
@@ -125,11 +125,11 @@ UNDECLARED_VALUE = Rule(
 )  # fmt: skip
 def class_mask_kinds(facts: WholeFacts) -> Iterator[Finding]:
     """Most class masks are in colour, and one is gray: its values are lines of the label map. Tools
-    that shrink PNGs make gray of black and white, and then another label comes out."""
+    that shrink PNGs turn black and white into gray, which may be another label."""
     by_color, by_index = (facts.ways[way] for way in WAYS)
     for mask in dict.fromkeys(by_index) if by_color else ():
-        what = f"its values are lines of the label map, but {by_color[0]} of the same archive goes "
-        what += "by colour; tools that shrink PNGs make gray of black and white"
+        what = f"its values are lines of the label map, but {by_color[0]} of the same archive is "
+        what += "read by colour; tools that shrink PNGs turn black and white into gray"
         yield Met(mask, what, "write all class masks in the colours of the label map")
 
 
@@ -152,8 +152,8 @@ def transparent_color(facts: ItemFacts) -> Iterator[Finding]:
                 continue
             hidden = int(np.count_nonzero((pixels[..., 3] == 0) & pixels[..., :3].any(axis=2)))
             if hidden:
-                what = "these pixels are transparent, but have a colour, and that counts"
-                fix = "if they are meant to be empty, make them black"
+                what = "these pixels are transparent, but their colour counts"
+                fix = "if they should be empty, make them black"
                 yield Met(name, what, fix, scan.item_id, pixels=hidden)
 
 
@@ -174,8 +174,8 @@ def _has_alpha(storage: Storage, name: str, reader: MaskReader) -> bool:
     lambda: archive(_CAR, png(plane(BLOCK)[..., None] * np.array((1, 2, 3), np.uint8))),
 )  # fmt: skip
 def instance_number(facts: ItemFacts) -> Iterator[Finding]:
-    """CVAT and the VOC formats know the first 256 colours of VOC, and 255 gray values. Each other
-    colour is an instance to us, and an error to CVAT."""
+    """CVAT and the VOC formats know the first 256 colours of VOC, and 255 gray values. Any other
+    colour is an instance here, and an error in CVAT."""
     scan = facts.scan
     if not scan.has_numbers or (facts.for_cvat and scan.instance_is_gray):
         return  # of 16-bit gray masks CVAT makes something else: `sixteen-bits`
@@ -183,21 +183,21 @@ def instance_number(facts: ItemFacts) -> Iterator[Finding]:
     high = {n: pixels for n, pixels in scan.pixels_of_numbers().items() if n > last}
     if high:
         who, value = named(list(high)), None
-        what = f"CVAT takes {who} modulo 256"
+        what = f"CVAT reads {who} modulo 256"
         if not scan.instance_is_gray:
             value = text_of(voc_color(min(high)))
-            what = f"the colour of {who} is none of VOC's first 256"
+            what = f"the colour of {who} is not one of VOC's first 256"
         pixels = sum(high.values())
         yield Met(scan.instance_mask, what, NUMBER_ANEW, scan.item_id, None, pixels, value)
 
 
 @rule(
-    ITEM, "lost-instance", "instances that lie on the background alone", WARNING, ERROR, 4,
+    ITEM, "lost-instance", "instances that are only on the background", WARNING, ERROR, 4,
     lambda: archive(rgb("0001 0001"), rgb("0201 0201")),
 )  # fmt: skip
 def lost_instance(facts: ItemFacts) -> Iterator[Finding]:
-    """No pixel of the instance has a label, so nothing is left of it. To CVAT it is an object of
-    the background, and a task without such a label refuses the archive."""
+    """No pixel of the instance has a label, so nothing is left of it. CVAT makes it an object
+    of the background, and refuses the archive if the task has no such label."""
     labels, bare = _shares_of_instances(facts)
     lost = {number: pixels for number, pixels in bare.items() if number not in labels}
     if lost:
@@ -211,12 +211,12 @@ def lost_instance(facts: ItemFacts) -> Iterator[Finding]:
     lambda: archive(rgb("0120 0120"), _CAR),
 )  # fmt: skip
 def instance_over_labels(facts: ItemFacts) -> Iterator[Finding]:
-    """An instance with two labels becomes two masks of one group. CVAT gives all of it the label
-    whose line comes last."""
+    """An instance with two labels becomes two masks of one group. CVAT gives the whole instance
+    the label whose line comes last."""
     for number, shares in _shares_of_instances(facts)[0].items():
         if len(shares) > 1:
             what = f"instance {number} spans {_shown(shares)}"
-            fix = "give all its pixels one label, or each part a number of its own"
+            fix = "give all its pixels one label, or each part its own number"
             rest = shares.total() - max(shares.values())
             yield Met(facts.scan.instance_mask, what, fix, facts.item_id, pixels=rest)
 
@@ -226,8 +226,8 @@ def instance_over_labels(facts: ItemFacts) -> Iterator[Finding]:
     lambda: archive(rgb("1102 1102"), rgb("1100 1100")),
 )  # fmt: skip
 def class_without_instance(facts: ItemFacts) -> Iterator[Finding]:
-    """Pixels have a label, but belong to no instance: "stuff", such as a road. Beside instances,
-    CVAT leaves them out."""
+    """Pixels have a label, but belong to no instance: "stuff", such as a road. If there are
+    also instances, CVAT leaves them out."""
     scan = facts.scan
     loose: Counter[str] = Counter()
     if scan.has_labels and scan.has_numbers:
@@ -236,7 +236,7 @@ def class_without_instance(facts: ItemFacts) -> Iterator[Finding]:
                 loose[facts.label_map.labels[label].name] += pixels
     if loose:
         what = f"pixels of {_shown(loose)} belong to no instance"
-        fix = "leave it so if this is 'stuff', else draw them into the instance mask"
+        fix = "do nothing if this is 'stuff', else draw them into the instance mask"
         yield Met(scan.class_mask, what, fix, facts.item_id, pixels=loose.total())
 
 
@@ -245,12 +245,12 @@ def class_without_instance(facts: ItemFacts) -> Iterator[Finding]:
     lambda: archive(rgb("1000 1000"), rgb("1100 1100")),
 )  # fmt: skip
 def instance_without_class(facts: ItemFacts) -> Iterator[Finding]:
-    """Some pixels of an instance lie on the background. They are no part of the object here; in
-    CVAT they are."""
+    """Some pixels of an instance are on the background. They are not part of the object here, but
+    in CVAT they are."""
     labels, bare = _shares_of_instances(facts)
     partly = {number: pixels for number, pixels in bare.items() if number in labels}
     if partly:
-        what = f"pixels of {named(list(partly))} lie on the background"
+        what = f"pixels of {named(list(partly))} are on the background"
         if facts.for_cvat:
             what += ", and become part of the object"
         file, pixels = facts.scan.instance_mask, sum(partly.values())

@@ -22,11 +22,11 @@ Example: TypeAlias = Callable[[], Files | bytes]
 class Finding:
     """One finding.
 
-    ``kind`` is a name that stays (docs/cli.md, "check"). ``file`` is the place in the archive, with
-    the line if the file has lines (``labelmap.txt:7``). ``what`` says what was met, ``fix`` what to
-    do; their wording may change. ``item`` and ``subset`` name the item whose file it is. ``pixels``
-    is how many pixels it is about, and ``value`` the colour (``r,g,b``) or gray value, both None if
-    it is not about such. ``severity`` is ``error``, ``warning`` or ``note``.
+    ``kind``: a name that does not change (docs/cli.md, "check"). ``file``: the place in the
+    archive, with the line if the file has lines (``labelmap.txt:7``). ``what`` says what was found,
+    and ``fix`` what to do; their wording may change. ``item``, ``subset``: the item that has the
+    file. ``pixels``: how many pixels are concerned, or None. ``value``: the colour (``r,g,b``) or
+    gray value that is concerned, or None. ``severity``: ``error``, ``warning`` or ``note``.
     """
 
     kind: str

@@ -73,7 +73,7 @@ def _boxes_of(
     acts = has_actions.get(label, False) or len(actions) > 0
     count = ("Main" in tasks) + ("Layout" in tasks and bool(parts)) + ("Action" in tasks and acts)
     if count and BACKGROUND in (names if "Layout" in tasks else names[:1]):
-        raise RefusedError(f"this file names {BACKGROUND!r}, which is no label of a task")
+        raise RefusedError(f"this file names {BACKGROUND!r}, which is not a label of a task")
     return count
 
 

@@ -5,13 +5,13 @@ is a pure function of small values: who runs it, where, and how often, changes n
 """
 
 from .manifest import ShardSink
-from .parts import PART_ITEMS, Part, Reading, make_plan
+from .parts import Part, Reading, make_plan
 from .run import Found, Kind, dask_cluster, make_manifest, run, run_in_processes
 from .shards import CocoShards, ParquetShards, ZipShards
 from .table import MaskTable, Row, make_table, rows_of, write_parquet
 
 __all__ = [
-    "PART_ITEMS", "CocoShards", "Found", "Kind", "MaskTable", "ParquetShards", "Part", "Reading",
-    "Row", "ShardSink", "ZipShards", "dask_cluster", "make_manifest", "make_plan", "make_table",
-    "rows_of", "run", "run_in_processes", "write_parquet",
+    "CocoShards", "Found", "Kind", "MaskTable", "ParquetShards", "Part", "Reading", "Row",
+    "ShardSink", "ZipShards", "dask_cluster", "make_manifest", "make_plan", "make_table", "rows_of",
+    "run", "run_in_processes", "write_parquet",
 ]  # fmt: skip

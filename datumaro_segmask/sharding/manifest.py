@@ -98,7 +98,7 @@ class ShardSink:
                 "another run has begun here, or has ended, so this one stops",
                 shown(self._out),
                 "one run at a time",
-                "wait for the other one, and give the command again if its shards are not these",
+                "wait for the other one, and repeat the command if its shards are not these",
             )
 
     def put_json(self, name: str, value: Any) -> None:

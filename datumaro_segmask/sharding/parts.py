@@ -1,4 +1,4 @@
-"""What one worker does: some items of one archive, named by their ids, read one by one."""
+"""The work of one worker: some items of one archive, named by their ids, read one by one."""
 
 from __future__ import annotations
 
@@ -11,18 +11,15 @@ from itertools import islice
 from typing import TypeAlias
 
 from ..archive import Archive, LabelMap, Reader, join_label_maps, read_label_map
-from ..errors import SegmaskExportError
-from ..png import MAX_PIXELS
+from ..errors import check_options
+from ..options import MAX_PIXELS, PART_ITEMS, Numbers
 from ..rules import open_archive
 from ..storage import Entry, Storage, absolute, fitting, open_storage, shown
-
-PART_ITEMS = 2000
-MOST_PART_ITEMS = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Some items of one archive. ``first`` is how many items all parts before have."""
+    """Some items of one archive. ``first``: the number of items in all earlier parts."""
 
     number: int
     path: str
@@ -30,7 +27,7 @@ class Part:
     first: int
 
     def digest(self) -> str:
-        """Return what tells this part from another of the same number."""
+        """Return a text that differs if another part has the same number."""
         text = "\n".join(f"{subset}/{item_id}" for item_id, subset in self.entries)
         return hashlib.sha256(f"{shown(self.path)}\n{text}".encode(errors="replace")).hexdigest()
 
@@ -53,8 +50,8 @@ class Reading:
 def open_reader(path: str, reading: Reading, run: str) -> Reader:
     """Open an archive, once for all parts of it that come to this process in one run.
 
-    ``run`` tells the run from others: the same worker may do parts of the next one, and by then
-    another archive may lie at ``path``.
+    ``run`` identifies the run: the same worker may do parts of the next run, and then another
+    archive may be at ``path``.
     """
     storage = open_storage(path)
     return reading.reader(storage, read_label_map(storage))
@@ -62,9 +59,9 @@ def open_reader(path: str, reading: Reading, run: str) -> Reader:
 
 @dataclass(frozen=True)
 class Plan:
-    """Archives, and how many items a part of them has; the ids lie on the disk.
+    """Archives, and the number of items per part. The ids are kept on the disk.
 
-    ``label_map`` has the labels of all archives, those of one name as one.
+    ``label_map``: the labels of all archives; labels of the same name are one label.
     """
 
     archives: tuple[tuple[str, Archive], ...]
@@ -95,15 +92,10 @@ Paths: TypeAlias = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 def make_plan(paths: Paths, part_items: int = PART_ITEMS) -> Plan:
     """Open archives and read their lists: paths, URLs, or patterns such as ``tasks/*.zip``.
 
-    Raises SegmaskImportError, or SegmaskExportError for a number of items that no part can have.
+    ``part_items``: items per part. Raises SegmaskImportError, and OptionError for a number of items
+    that is out of range.
     """
-    if not 0 < part_items <= MOST_PART_ITEMS:
-        raise SegmaskExportError(
-            f"{part_items:,} items a shard are asked for",
-            "the options",
-            f"from 1 to {MOST_PART_ITEMS:,}",
-            "choose between 1,000 and 4,000 if in doubt",
-        )
+    check_options(Numbers, {"shard_items": part_items}, "make_plan")
     listed = [paths] if isinstance(paths, (str, os.PathLike)) else paths
     found = fitting(absolute(path) for path in listed)
     archives = [(path, open_archive(path, stream=True)) for path in found]

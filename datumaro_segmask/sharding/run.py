@@ -1,8 +1,8 @@
 """Parts done by any executor: processes of this machine, or the workers of a cluster.
 
-A part writes its files under names that follow from its number, each whole or not at all. So a part
-that runs twice changes nothing, and a run that was cut short goes on where it stopped. The extra
-``dask`` installs what a cluster takes.
+A part writes its files under names that follow from its number, each completely or not at all. So
+running a part twice changes nothing, and a run that was cut short continues where it stopped. The
+extra ``dask`` installs what a cluster takes.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Kind(Protocol):
 
 @dataclass(frozen=True)
 class Job:
-    """What every worker has to know, whatever its part."""
+    """What every worker has to know, for any part."""
 
     kind: Kind
     out: str
@@ -64,9 +64,9 @@ class Job:
 
 
 class Found:
-    """What there is to tell of a part.
+    """The results of a part.
 
-    ``positions``: where among the labels of the job those of the archive are.
+    ``positions``: the positions of the archive's labels among the labels of the job.
     """
 
     def __init__(self, label_map: LabelMap, positions: Sequence[int | None]) -> None:
@@ -120,10 +120,10 @@ class Found:
 
 
 def do_part(job: Job, part: Part) -> dict[str, Any]:
-    """Do one part and note that it is done; return what there is to tell of it.
+    """Do one part and note that it is done; return its results.
 
-    Raises SegmaskImportError where the archive, and not an item, cannot be read, and OSError where
-    the file cannot be written.
+    Raises SegmaskImportError if the archive, not just an item, cannot be read, and OSError if the
+    file cannot be written.
     """
     reader = open_reader(part.path, job.reading, job.run)
     positions = [job.label_map.position(label.name) for label in reader.label_map.labels]
@@ -145,12 +145,12 @@ def run(
     overwrite: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
-    """Have all parts done that are not done yet, here or by ``executor``; return the manifest.
+    """Do all parts that are not done yet, here or by ``executor``; return the manifest.
 
-    ``progress`` gets how many parts are done, and of how many. Raises SegmaskExportError where
-    other shards are in ``out``, another run begins there or an archive is changed meanwhile,
-    SegmaskImportError where an archive cannot be read, OSError where the disk takes no shard, and
-    BrokenExecutor where a worker died; what was done until then is kept, and the next run goes on.
+    ``progress`` gets the number of parts that are done, and of all. Raises SegmaskExportError if
+    other shards are in ``out``, another run begins there, or an archive changes meanwhile;
+    SegmaskImportError if an archive cannot be read; OSError if a shard cannot be written; and
+    BrokenExecutor if a worker died. What was done is kept, and the next run continues.
     """
     out, reading = os.fspath(out), reading or Reading()
     job = Job(kind, out, plan.label_map, reading)
@@ -193,7 +193,7 @@ def run(
             "an archive was changed while it was read, so the shards may mix old and new masks",
             shown(out),
             "archives that stay as they are",
-            "give the command again with the option --overwrite (overwrite=True)",
+            "repeat the command with the option --overwrite (overwrite=True)",
         )
     manifest = make_manifest(description, [results[number] for number in sorted(results)])
     target.finish(manifest)
@@ -201,10 +201,10 @@ def run(
 
 
 def run_in_processes(plan: Plan, kind: Kind, out: str, jobs: int, **options: Any) -> dict[str, Any]:
-    """`run` in this many processes of this machine, once there is much to do.
+    """`run` in this many processes of this machine, if there is enough to do.
 
-    A process that dies is replaced. Raises BrokenExecutor where they die again and again, as for
-    want of memory.
+    A process that dies is replaced. Raises BrokenExecutor if they keep dying, for example because
+    memory is full.
     """
     if jobs <= 1:
         return run(plan, kind, out, **options)
@@ -272,7 +272,7 @@ def _describe(plan: Plan, job: Job) -> dict[str, Any]:
 
 
 def make_manifest(description: dict[str, Any], results: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return what is told of all parts, and their sums."""
+    """Return the results of all parts, and their sums."""
     labels: dict[str, dict[str, int]] = {}
     for result in results:
         for name, counts in result["labels"].items():
@@ -303,7 +303,7 @@ def dask_cluster(address: str) -> Iterator[Executor]:
         from distributed import Client
     except ImportError as error:
         raise ArchiveError(
-            "the option --dask needs a package that is not here (distributed)",
+            "the option --dask needs a package that is not installed (distributed)",
             "the command line",
             "Dask",
             "type \"pip install 'datumaro-segmask[dask]'\", here and on the workers",

@@ -69,7 +69,7 @@ class ZipShards:
                     else:
                         found.add(entry, item)
                         writer.add_files(entry, files)
-                # Without a label map the labels of VOC hold again.
+                # Without a label map the labels of VOC are used again.
                 writer.finish(labels=reader.storage.exists(layout.LABEL_MAP))
             found.rows = found.items - found.broken
 
@@ -91,7 +91,7 @@ def _files_of(
         raise
     except SegmaskImportError as error:
         return error
-    return files if item.stands_alone else {**files, **writer.class_mask(item)}
+    return files if item.stands_alone else {**files, **writer.encoder.class_mask(item)}
 
 
 _IDS = 10**9  # annotations of a part, at most; a million parts stay exact as floats, too

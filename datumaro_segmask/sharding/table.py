@@ -156,8 +156,8 @@ T = TypeVar("T")
 class MaskTable:
     """A table of masks that is read back: as items, as an archive, and as COCO.
 
-    ``source`` is a ``pyarrow.Table``, a Parquet file, or a folder or URL of such files, which are
-    read one after the other. Raises ArchiveError for what is no such table.
+    ``source``: a ``pyarrow.Table``, a Parquet file, or a folder or URL of such files, which are
+    read one after the other. Raises ArchiveError for anything else.
     """
 
     def __init__(self, source: str | os.PathLike[str] | pa.Table) -> None:
@@ -166,7 +166,7 @@ class MaskTable:
         first = next(self._each(_schema), None)
         if first is None:
             raise ArchiveError(
-                "no Parquet file is here", self.place, "a table of masks", "check the path"
+                "there is no Parquet file here", self.place, "a table of masks", "check the path"
             )
         self.label_map = _label_map_of(first, self.place)
 
@@ -204,7 +204,7 @@ class MaskTable:
             )
 
     def counts(self) -> dict[str, tuple[int, int]]:
-        """Return instances and pixels by the name of the label, read from two columns alone."""
+        """Return instances and pixels by the name of the label; only two columns are read."""
         found = {label.name: [0, 0] for label in self.label_map.labels}
         names = [label.name for label in self.label_map.labels]
         for label, count, area in self._each(_sums):
@@ -217,8 +217,8 @@ class MaskTable:
     def write_coco(self, out: str | os.PathLike[str], *, segmentation: str = POLYGONS) -> int:
         """Write a COCO file for each subset, as ``coco_segments`` does; return how many images.
 
-        Those of an earlier one go, files of others stay. ``segmentation`` is one of ``polygons``
-        and ``rle``. Pictures are not in the table. Raises SegmaskExportError.
+        Files of an earlier one are removed, other files stay. ``segmentation``: ``polygons`` or
+        ``rle``. Images are not in the table. Raises SegmaskExportError.
         """
         # Before a folder is made.
         check_options(CocoExportOptions, {"segmentation": segmentation}, EXPORT)
@@ -238,8 +238,8 @@ class MaskTable:
     def write_archive(self, out: str | os.PathLike[str]) -> int:
         """Write an archive, a zip if ``out`` ends in ``.zip``; return how many items it has.
 
-        Labels that share a colour get one of their own. Over an earlier archive in a folder its
-        lists go, and so do the masks of items of the same ids. Pictures are not in the table.
+        Labels that share a colour get different ones. In the folder of an earlier archive, its
+        lists and the masks of items of the same ids are removed. Images are not in the table.
         Raises SegmaskExportError.
         """
         out = os.fspath(out)
@@ -270,7 +270,7 @@ def _item_of(rows: list[Row], labels: int, place: str) -> Item:
     if "/" in subset:
         raise _lie(f"the subset {subset!r} leads into a folder", where, "a name without '/'")
     if any(row[:5] != head for row in rows):
-        raise _lie("its rows differ in image, height or width", where, "one image an item")
+        raise _lie("its rows differ in image, height or width", where, "one image per item")
     size = None
     if height is not None or width is not None:
         size = Size(height or 0, width or 0)
@@ -322,18 +322,18 @@ def _check_pixels(instances: list[Instance], size: Size | None, where: str) -> N
     for i, instance in enumerate(instances):
         box = (*low[i].tolist(), *(high[i] - low[i]).tolist())
         if not areas[i] or instance.area != areas[i]:
-            what = f"its area is said to be {instance.area:,}, and is {areas[i]:,}"
+            what = f"its area is given as {instance.area:,}, but is {areas[i]:,}"
             raise _lie(what, wheres[i], "the pixels of its RLE")
         if instance.bbox != box:
-            what = f"its box is said to be {instance.bbox}, and is {box}"
+            what = f"its box is given as {instance.bbox}, and is {box}"
             raise _lie(what, wheres[i], "the smallest box around its RLE")
     order = np.argsort(runs.begin, kind="stable")
     if (runs.end[order][:-1] > runs.begin[order][1:]).any():
-        raise _lie("its instances cover one another", where, "one instance a pixel")
+        raise _lie("its instances overlap", where, "one instance per pixel")
 
 
 def _lie(what: str, where: str, expected: str) -> ArchiveError:
-    return ArchiveError(what, where, expected, "write the table anew with write_table")
+    return ArchiveError(what, where, expected, "write the table again with write_table")
 
 
 def _of_labels(count: int) -> str:
@@ -357,7 +357,7 @@ def _label_map_of(found: pa.Schema, place: str) -> LabelMap:
             "the table does not say which labels it has",
             place,
             "a table that this package has written",
-            "write it anew with write_table, and keep the metadata of its schema",
+            "write it again with write_table, and keep the metadata of its schema",
         ) from error
     _check_columns(found, place)
     return label_map
@@ -376,7 +376,7 @@ def _check_columns(found: pa.Schema, place: str) -> None:
 
 @contextmanager
 def _sound(place: str) -> Iterator[None]:
-    expected, remedy = "a table of masks", "write it anew with write_table"
+    expected, remedy = "a table of masks", "write it again with write_table"
     try:
         yield
     except KeyError as error:
@@ -385,7 +385,7 @@ def _sound(place: str) -> Iterator[None]:
     except (pa.ArrowException, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise unreadable(error.strerror or str(error), place) from error
-        what = f"the file is no sound Parquet file ({type(error).__name__})"
+        what = f"the file is damaged, or not Parquet ({type(error).__name__})"
         raise ArchiveError(what, place, expected, remedy) from None
 
 

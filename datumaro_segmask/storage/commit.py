@@ -49,9 +49,9 @@ log = logging.getLogger(__name__)
 
 _README = (
     "An export into the folder above keeps its files here until all of them are written.\n"
-    "If a file 'journal' lies beside this one and no export is going on, one was cut short while\n"
+    "If a file 'journal' is beside this one and no export is going on, one was cut short while\n"
     "it moved its files: 'datumaro-segmask recover FOLDER' ends it, with --back it is undone.\n"
-    "'old' then holds files of yours. Without a journal this folder is of no use to anyone.\n"
+    "'old' then has files of yours. Without a journal this folder is of no use to anyone.\n"
 )
 _THREADS = 8
 _FEW = 8  # files that need no threads
@@ -311,7 +311,7 @@ class Commit:
     def _check_disk(self, path: str) -> None:
         if os.stat(path).st_dev != os.stat(self._staging).st_dev:
             raise SegmaskExportError(
-                "the folder lies on another disk than the dataset",
+                "the folder is on another disk than the dataset",
                 path,
                 "all folders of the dataset on one disk, so that files can be moved in one step",
                 "export into another folder",

@@ -171,7 +171,7 @@ def open_plain(path: str) -> IO[bytes]:
     descriptor = os.open(path, _PLAIN)  # waits for no pipe
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise OSError(errno.EINVAL, "it is no file", path)
+        raise OSError(errno.EINVAL, "it is not a file", path)
     return open(descriptor, "rb")
 
 

@@ -232,7 +232,7 @@ def _set_aside(tree: Tree, name: str, old: str) -> None:
 
 
 def _outside(name: str, staging: str) -> ArchiveError:
-    return _foreign(f"it names {name[:200]!r}, which lies outside of the folder", staging)
+    return _foreign(f"it names {name[:200]!r}, which is outside of the folder", staging)
 
 
 def _foreign(problem: str, staging: str) -> ArchiveError:

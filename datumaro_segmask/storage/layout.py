@@ -179,9 +179,9 @@ def problem_of_name(name: str) -> str | None:
     if not name:
         return "the name is empty"
     if _UNSAFE_CHARACTER.search(name):
-        return "it holds a control character"
+        return "it has a control character"
     if "\\" in name:
-        return "it holds a backslash, which Windows takes for a path separator"
+        return "it has a backslash, which Windows takes for a path separator"
     if name.startswith("/") or _DRIVE.search(name):
         return "it is an absolute path or has a drive letter"
     # Windows drops dots and spaces at the end of a name, so ".. " is ".." there.
@@ -193,11 +193,11 @@ def problem_of_name(name: str) -> str | None:
 def problem_of_new_name(name: str) -> str | None:
     """Say why a file of this name must not be made, suffix aside, or return None."""
     if _SURROGATE.search(name):
-        return "it is no valid Unicode text"
+        return "it is not valid Unicode"
     if any(len(part.encode()) > MAX_NAME for part in name.split("/")):
         return f"a part of it is longer than {MAX_NAME} bytes in UTF-8"
     if is_litter(name + MASK_SUFFIX):
-        return "files of such a name are what systems leave behind, and are passed over"
+        return "files of such a name are what systems leave behind, and are ignored"
     if name.count("/") > MAX_FOLDERS:
         return f"it has more than {MAX_FOLDERS} folders"
     return problem_of_name(name)

@@ -76,7 +76,7 @@ def gone(what: str, place: str) -> StoreError:
 def no_folder(place: str) -> ArchiveError:
     """Make the error for what lies in the place of a folder of an archive, and is none."""
     return ArchiveError(
-        "this is no folder, or a link to none",
+        "this is not a folder, or a link to a missing one",
         place,
         "a folder of files; Git and zips make files of links to folders",
         "copy the folder that is meant here",
@@ -91,7 +91,7 @@ def not_a_zip(head: bytes, place: str) -> ArchiveError:
     if part is not None:
         what, remedy = part
         return ArchiveError(what, place, "an archive in a folder or a zip", remedy)
-    what = f"the file is {kind}, and no zip" if kind else "the file is no zip"
+    what = f"the file is {kind}, not a zip" if kind else "the file is not a zip"
     if kind == signatures.ZIP:
         what = "the zip has no end: it was cut short"
     elif kind == signatures.EMPTY:
@@ -108,14 +108,14 @@ def _remedy(kind: str | None, place: str) -> str:
         return f"this is a page of a server, to sign in or with an error; export again: {_EXPORT}"
     if kind in (signatures.JSON, signatures.XML):
         return (
-            "open it: if it is an error of a server, fetch the file again, and if it holds "
+            "open it: if it is an error of a server, fetch the file again, and if it has "
             "annotations of another format, 'datum convert -if FORMAT' reads them"
         )
     if kind == signatures.POINTER:
         return f"type 'git lfs pull --include {shlex.quote(name)}', which fetches the file"
     if kind in signatures.LOSSLESS | signatures.LOSSY | {signatures.PNG}:
         return (
-            "give the folder of the archive; of a folder of masks alone, 'datumaro-segmask "
+            "give the folder of the archive; if it is a folder of masks, 'datumaro-segmask "
             "from-masks DIR --labels names.txt -o task.zip' makes one"
         )
     return "give the path of an archive; if this should be one, copy or export it again"
@@ -151,7 +151,7 @@ def nothing_here(where: str, names: Iterable[str], in_zip: bool) -> ArchiveError
     known = [name for name in islice(names, _LOOKED_AT) if _can_be_shown(name)]
     reasons = (_too_deep, _misnamed, _packed, _inside, _foreign, _loose_masks)
     found = next(filter(None, (reason(where, known, in_zip) for reason in reasons)), None)
-    what, fix = found or ("no archive of segmentation masks is here", _CHECK)
+    what, fix = found or ("there is no archive of segmentation masks here", _CHECK)
     return ArchiveError(what, where, _EXPECTED, fix)
 
 
@@ -168,7 +168,7 @@ def _too_deep(where: str, names: list[str], in_zip: bool) -> _Reason:
     if not roots:
         return None
     root = roots[0].rstrip("/")
-    what = f"the archive lies {roots[0].count('/')} folders down, in {root!r}"
+    what = f"the archive is {roots[0].count('/')} folders down, in {root!r}"
     return what, _give(where, root, in_zip)
 
 
@@ -186,8 +186,8 @@ def _misnamed(where: str, names: list[str], in_zip: bool) -> _Reason:
     for folder in sorted(folders):
         usual = layout.nearest_mask_folder(folder)
         if usual is not None:
-            what = f"no archive of segmentation masks is here, but a folder {folder!r}"
-            return what, f"rename it to {usual}, letter by letter"
+            what = f"there is no archive of segmentation masks here, but a folder {folder!r}"
+            return what, f"rename it to exactly {usual}"
     return None
 
 
@@ -198,7 +198,7 @@ def _packed(where: str, names: list[str], in_zip: bool) -> _Reason:
     shown = ", ".join(found[:_SHOWN]) + (" ..." if len(found) > _SHOWN else "")
     is_one = len(found) == 1
     count = "a packed file" if is_one else f"{len(found)} packed files"
-    what = f"no archive of segmentation masks is here, but {count}: {shown}"
+    what = f"there is no archive of segmentation masks here, but {count}: {shown}"
     several = "" if is_one else "; 'datum merge' joins what was imported of several"
     return what, _give(where, found[0], in_zip) + several
 
@@ -228,7 +228,9 @@ def _foreign(where: str, names: list[str], in_zip: bool) -> _Reason:
         is_theirs = rest and name.lower().endswith(suffixes)
         format_name = _FOREIGN.get(name) or (of_folder if is_theirs else None)
         if format_name:
-            what = f"no archive of segmentation masks is here; {name} belongs to {format_name}"
+            what = (
+                f"there is no archive of segmentation masks here; {name} belongs to {format_name}"
+            )
             if format_name not in _CONVERTED:
                 return what, f"export it again, as 'Segmentation mask 1.1': {_EXPORT}"
             unpack, folder = _unpacked(where, in_zip)
@@ -272,9 +274,9 @@ def _loose_masks(where: str, names: list[str], in_zip: bool) -> _Reason:
     command = f"datumaro-segmask from-masks {_only_folder(top, found)}"
     if pictures:
         command += f" --images {_only_folder(top, pictures)}"
-    what = f"no archive of segmentation masks is here, but PNG files such as {found[0]}"
+    what = f"there is no archive of segmentation masks here, but PNG files such as {found[0]}"
     fix = f"unpack it ({unpack}); " if in_zip else ""
-    fix += f"of a folder of masks alone, '{command} --labels names.txt -o task.zip' makes an "
+    fix += f"if it is a folder of masks, '{command} --labels names.txt -o task.zip' makes an "
     return what, f"{fix}archive"
 
 

@@ -181,7 +181,7 @@ def _only_root(
     if len(roots) > 1:
         shown = ", ".join(repr(root.rstrip("/")) for root in roots[:5])
         raise ArchiveError(
-            f"{len(roots)} archives lie side by side ({shown})",
+            f"{len(roots)} archives are side by side ({shown})",
             where,
             "one archive",
             "import them one by one and join them with 'datum merge'",

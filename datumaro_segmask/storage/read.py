@@ -199,7 +199,7 @@ class FolderStorage(Storage):
             if is_link:
                 status = os.stat(path)
             if not stat.S_ISREG(status.st_mode):  # to open a pipe is to wait for it
-                raise unreadable("it is no file", self.place(name))
+                raise unreadable("it is not a file", self.place(name))
             if limit is not None and status.st_size > limit:
                 raise too_large(limit, self.place(name))
             return open(path, "rb", 0)

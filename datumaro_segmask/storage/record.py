@@ -81,6 +81,13 @@ class Aside(NamedTuple):
         """What another file with the same bytes has, too."""
         return self.size, self.crc
 
+    def fetch(self) -> bytes:
+        """Return what was written, and remove the file."""
+        with open(self.path, "rb") as file:
+            data = file.read()
+        os.unlink(self.path)
+        return data
+
 
 @dataclass(frozen=True)
 class Record:

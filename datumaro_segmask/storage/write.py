@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 import zipfile
 import zlib
 from collections import defaultdict
@@ -31,6 +32,7 @@ from .zip.carry import carry_over, stub
 
 S = TypeVar("S", bound="Sink")
 
+_ASIDE = ".aside"  # end of the name of a folder
 ZIP_DATE = (1980, 1, 1, 0, 0, 0)  # the same dataset gives the same bytes, whenever
 
 
@@ -196,10 +198,15 @@ class ZipSink(OpenZip):
             raise not_writable(folder, error) from error
         try:
             for entry in entries(folder):  # what killed exports have left
-                if entry.path.startswith(f"{own}-") and entry.is_file(follow_symlinks=False):
+                if not entry.path.startswith(f"{own}-"):
+                    continue
+                if entry.is_file(follow_symlinks=False):
                     os.unlink(entry.path)
+                elif entry.name.endswith(_ASIDE) and entry.is_dir(follow_symlinks=False):
+                    shutil.rmtree(entry.path)
             self._old = open_zip(self._path) if update else None
-            self._part = f"{own}-{secrets.token_hex(8)}.part"
+            private = f"{own}-{secrets.token_hex(8)}"
+            self._part, self._aside = f"{private}.part", f"{private}{_ASIDE}"
             file = open(self._part, "xb+")  # noqa: SIM115
             file.writelines(() if self._old is None else stub(self._old))
             super().__init__(file, "" if self._old is None else self._old.root)
@@ -213,12 +220,18 @@ class ZipSink(OpenZip):
     def there(self) -> ZipStorage | None:
         return self._old
 
+    def aside(self) -> str:
+        """Return a folder where other processes may write files (see `Aside`)."""
+        os.makedirs(self._aside, exist_ok=True)
+        return self._aside
+
     def discard(self, name: str) -> None:
         if self._old is not None and self._old.exists(name):
             self._dropped.add(self._root + name)
 
     def finish(self) -> None:
         self._archive.close()
+        self._clear_up()
         if self._old is not None:
             carry_over(self._old, self._file, self._dropped)
         self._file.flush()
@@ -233,10 +246,14 @@ class ZipSink(OpenZip):
     def abandon(self) -> None:
         try:
             super().abandon()
+            self._clear_up()
             with suppress(FileNotFoundError):
                 os.unlink(self._part)
         finally:
             self._lock.release()
+
+    def _clear_up(self) -> None:
+        shutil.rmtree(self._aside, ignore_errors=True)
 
 
 _BUFFERED = 1 << 14  # lines of all lists together, before they go to the disk

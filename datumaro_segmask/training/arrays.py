@@ -1,6 +1,6 @@
-"""Arrays of pixels: for a loop that trains, and from a model that has predicted.
+"""Arrays of pixels, for a training loop and from a model.
 
-Needs NumPy, and nothing of PyTorch: ``torch.as_tensor`` takes the arrays as they are.
+They are NumPy arrays; ``torch.as_tensor`` takes them as they are.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from ..archive import BACKGROUND, Item
 from ..arrays import Size, turn
-from ..errors import MaskSizeError, MissingFileError, counted
-from ..png import MAX_PIXELS, Plane
+from ..errors import MaskSizeError, MissingFileError, check_options, counted
+from ..options import MAX_PIXELS, Numbers
+from ..png import Plane
 from ..regions import Instance, Scanner, decode_box, group_runs, split_components
 from ..rules import open_archive
 from ..storage import layout
@@ -47,13 +48,15 @@ class Target(TypedDict):
 class Masks:
     """The items of an archive as a map-style dataset for PyTorch: ``image, target = masks[0]``.
 
-    ``path``: a folder or a zip; ``subset``: the name of a subset, or of a split (docs/training.md,
-    section 1), so that ``train`` is ``Train`` and ``default``, too; all if None. ``ignore_index``
-    and ``max_pixels`` as in an import. The image is (height, width, 3) uint8, red, green, blue, and
-    lies as the masks do. `names` has the classes in torchvision's order, the background at 0.
-    ``masks[:10]`` is the same of some of the items. Pickles, so that workers of a DataLoader may
-    have it. Raises SegmaskImportError: here for the archive, SubsetError, a KeyError, for a subset
-    that is not there, and in ``masks[i]`` for an item.
+    ``path``: a folder or a zip. ``subset``: the name of a subset, or of a split (docs/training.md,
+    section 1), so that ``train`` also finds ``Train`` and ``default``; None means all.
+    ``ignore_index`` and ``max_pixels``: as in an import. The image is (height, width, 3) uint8,
+    red, green, blue, turned like the masks. `names` has the classes, with the background at 0.
+    ``masks[:10]`` has only the first ten items. The workers of a DataLoader can use it.
+
+    Raises SegmaskImportError for an archive, OptionError for a number that is out of range, and
+    SubsetError, a KeyError, for a subset that is not there. ``masks[i]`` raises SegmaskImportError
+    for an item.
     """
 
     def __init__(
@@ -64,6 +67,8 @@ class Masks:
         ignore_index: int | None = None,
         max_pixels: int = MAX_PIXELS,
     ) -> None:
+        numbers = {"ignore_index": ignore_index, "max_pixels": max_pixels}
+        check_options(Numbers, numbers, "Masks")
         archive = open_archive(os.fspath(path))
         subsets = archive.subsets
         chosen = subsets if subset is None else subsets_called(subset, subsets)
@@ -116,7 +121,7 @@ class Masks:
             if item.size in (None, image.shape[:2]):
                 return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
         raise MaskSizeError(
-            "it is no image" if image is None else "its size is not that of the masks",
+            "it is not an image" if image is None else "its size is not that of the masks",
             self._reader.storage.place(item.image),
             "an image of the size of its masks",
             "export the item again",

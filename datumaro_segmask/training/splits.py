@@ -102,7 +102,7 @@ def subsets_called(name: str, subsets: Iterable[str]) -> tuple[str, ...]:
     near = _nearest(name, names)
     remedy = f"type {near!r}" if near else "name one of them"
     if split:
-        remedy = "split the data set first: 'datumaro-segmask convert' has --random-split"
+        remedy = "split the dataset first: 'datumaro-segmask convert' has --random-split"
     raise SubsetError(
         f"there is no subset {name!r}" + (", and none that means it" if split else ""),
         "the archive",

@@ -187,7 +187,7 @@ def test_many_colours_are_called_blended(count: int, blended: bool) -> None:
 def test_message_for_values() -> None:
     text = message(gray("0344"), lookup())
     for part in (
-        "2 values of the gray mask are no line of the label map: 4 (2 pixels), 3 (1 pixel)",
+        "2 values of the gray mask are not in the label map: 4 (2 pixels), 3 (1 pixel)",
         "the index of a line of labelmap.txt, from 0 to 2",
         "add the missing lines to the label map",
     ):
@@ -197,7 +197,7 @@ def test_message_for_values() -> None:
 
 def test_message_for_255() -> None:
     text = message(png(np.array([[0, 255]], np.uint8)), lookup())
-    assert "1 value of the gray mask is no line of the label map: 255 (1 pixel)" in text
+    assert "1 value of the gray mask is not in the label map: 255 (1 pixel)" in text
     assert "import with ignore_index=255" in text
     assert "from-masks DIR --binary NAME" in text
 

@@ -382,17 +382,17 @@ NOTES: dict[str, tuple[Files, list[tuple[str, str, int | None]], str]] = {
         archive({"a": rgb("1")})
         | {"images/a.jpg": b"x", "images/b.PNG": b"x", "images/x.txt": b"", "x.md": b""},
         [("images-elsewhere", "images/a.jpg", None)],
-        "2 pictures such as images/a.jpg belong to no item",
+        "2 images such as images/a.jpg belong to no item",
     ),
     "pictures-in-folders-of-subsets": (
         archive({"a": rgb("1")}, images={"train/a.jpg": b"x"}),
         [("images-elsewhere", "JPEGImages/train/a.jpg", None)],
-        "1 picture such as JPEGImages/train/a.jpg belongs to no item",
+        "1 image such as JPEGImages/train/a.jpg belongs to no item",
     ),
     "pictures-beside-the-label-map": (
         archive({"x/a": rgb("1")}) | {"a.png": b"x"},
         [("images-elsewhere", "a.png", None)],
-        "while items have none",
+        "to no item, and items have none",
     ),
     "pictures-of-other-names": (
         archive({"a": rgb("1")}, images={"frame_1.jpg": b"x"}),
@@ -412,7 +412,7 @@ NOTES: dict[str, tuple[Files, list[tuple[str, str, int | None]], str]] = {
     "transparent-colour-of-a-palette": (
         archive({"a": rgb("012")}, {"a": HIDDEN_INDEX}),
         [("transparent-color", "SegmentationObject/a.png", 1)],
-        "have a colour, and that counts",
+        "but their colour counts",
     ),
     "transparent-background": (
         archive(
@@ -424,7 +424,7 @@ NOTES: dict[str, tuple[Files, list[tuple[str, str, int | None]], str]] = {
     "label-that-is-a-comment": (
         archive({"a": rgb("1")}, labels=LABELS + "#3:9,9,9::\n"),
         [("comment-line", "labelmap.txt:4", None)],
-        "the line of '#3' is a comment, for CVAT too",
+        "the line of '#3' is a comment, also for CVAT",
     ),
     "no-masks-at-all": (
         archive(lists={"train": "a\nb\n", "val": "a\n"}) | {"masks/a.png": b"x"},
@@ -442,7 +442,7 @@ NOTES: dict[str, tuple[Files, list[tuple[str, str, int | None]], str]] = {
             for name, data in archive({"a": rgb("1")}, {"a": rgb("1")}).items()
         },
         [("folder-name", "SegmentationObjects", None)],
-        "so 1 mask here is passed over",
+        "so 1 mask here is ignored",
     ),
     "folders-of-other-names-beside": (
         archive({"a": rgb("1")}, {"a": rgb("1")}, images={"a.jpg": jpeg(1, 1)})
@@ -469,7 +469,7 @@ NOTES: dict[str, tuple[Files, list[tuple[str, str, int | None]], str]] = {
             ("label-map-name", "ImageSets/labelmap.txt", None),
             ("no-label-map", "labelmap.txt", None),
         ],
-        "no label map by its name",
+        "it is not called labelmap.txt",
     ),
     "some-masks": (
         archive({"a": rgb("1")}, lists={"train": "a\nb\n"}),
@@ -674,7 +674,7 @@ def test_all_labels_in_use(tmp_path: Path, capsys) -> None:
             "CVAT takes this archive, but not as it is",
         ),
         (archive({"a": rgb("1")}, {"b": rgb("1")}), (), "can be read, but look at the warnings"),
-        (archive({"a": rgb("3")}, {"a": rgb("1")}), (), "cannot be read as it stands"),
+        (archive({"a": rgb("3")}, {"a": rgb("1")}), (), "cannot be read as it is"),
     ],
     ids=["sound", "taken", "refused", "taken-with-losses", "doubtful", "unreadable"],
 )

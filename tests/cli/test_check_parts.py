@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from datumaro_segmask.cli.check import survey
 from datumaro_segmask.cli.check.survey import check
 
 from ..archives import CONTAINERS, archive, as_folder, as_zip, gray, jpeg, rgb
-from ..processes import do_nothing_here, help_at_once
+from ..processes import do_nothing_here, help_at_once, processes
 from ..sharding.makes import random_files
 
 
@@ -31,10 +30,6 @@ def faulty_files() -> Any:
     files["ImageSets/Segmentation/odd.txt"] = b"bad\nsize\ncolor\ngray\nthin\nnone\n../out"
     files["ImageSets/Segmentation/odd2.txt"] = b"bad\nthin\nd0/item 0"
     return files
-
-
-def spawned() -> Executor:
-    return ProcessPoolExecutor(2, mp_context=get_context("spawn"))
 
 
 @pytest.mark.parametrize("for_cvat", [False, True], ids=["segmask", "cvat"])
@@ -57,7 +52,7 @@ def test_processes_say_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(survey, "_PART", 5)
     help_at_once(monkeypatch)
     assert asdict(check(path, jobs=2)) == asdict(whole)
-    with spawned() as pool:
+    with processes() as pool:
         assert asdict(check(path, executor=pool)) == asdict(whole)
 
 

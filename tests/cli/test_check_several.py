@@ -39,7 +39,7 @@ def test_each_is_reported_and_all_are_counted(tasks: Path, capsys) -> None:
     assert "error: colours that the label map does not declare" in captured.out
     assert "note:" not in captured.out
     assert "subset " not in captured.out
-    assert captured.err.startswith(f"error: {tasks / 'broken.zip'}: the file is no zip.")
+    assert captured.err.startswith(f"error: {tasks / 'broken.zip'}: the file is not a zip.")
     assert captured.out.endswith(
         "4 archives: 2 without errors and warnings, 1 with errors (tasks/faulty.zip), "
         "1 cannot be opened (tasks/broken.zip)\n"
@@ -52,7 +52,7 @@ def test_status_is_the_highest(tasks: Path, capsys) -> None:
     assert main(["check", "tasks/sound.zip", "tasks/loud.zip"]) == 0
     assert main(["check", "tasks/faulty.zip", "tasks/sound.zip"]) == 1
     assert main(["check", "tasks/faulty.zip", "tasks/faulty.zip"]) == 1  # once is enough
-    assert capsys.readouterr().out.count("this archive cannot be read as it stands") == 2
+    assert capsys.readouterr().out.count("this archive cannot be read as it is") == 2
 
 
 def test_pattern_that_nothing_fits(tasks: Path, capsys) -> None:
@@ -113,7 +113,7 @@ def test_what_a_workflow_would_take_for_its_own_is_escaped(tasks: Path, capsys) 
     files = archive({"a": rgb("12")}, {"a": rgb("12")}, labels=labels)
     ((_, fields, text),) = annotated(files, as_zip, tasks / "b,c", capsys)
     assert fields["file"] == "tasks/b%2Cc.zip"
-    assert "'5%25,2' is no colour" in text
+    assert "'5%25,2' is not a colour" in text
 
 
 def test_annotations_of_several(tasks: Path, capsys) -> None:

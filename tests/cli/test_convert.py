@@ -217,7 +217,7 @@ def test_wrong_input_is_told_as_check_tells_it(tmp_path: Path, capsys) -> None:
 def test_shares_that_are_no_split(text: str, capsys) -> None:
     with pytest.raises(SystemExit):
         cli.main(["convert", str(STREET), "-f", "segmask", "--random-split", text])
-    assert "is no split: type names and shares" in capsys.readouterr().err
+    assert "is not a split: give names, and shares" in capsys.readouterr().err
 
 
 def test_the_rest_is_converted_without_the_broken_items(tmp_path: Path, capsys) -> None:
@@ -240,7 +240,7 @@ def test_the_rest_is_converted_without_the_broken_lines_of_labels(tmp_path: Path
     out = tmp_path / "out"
     status, said, _ = call(capsys, path, "-f", "segmask", "-o", out, "--skip-broken")
     assert (status, said.count("left out: ")) == (1, 2)
-    assert "labels/train/a.txt:1: 'A' is no number" in said
+    assert "labels/train/a.txt:1: 'A' is not a number" in said
     assert "train  2 images, 1 object" in said
 
 

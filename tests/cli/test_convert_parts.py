@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from multiprocessing import parent_process
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,9 @@ import pytest
 from datumaro.components.dataset import StreamDataset
 
 from datumaro_segmask.__main__ import main
-from datumaro_segmask.cli import convert_parts, parallel
-from datumaro_segmask.storage import open_storage
+from datumaro_segmask.cli import parallel
+from datumaro_segmask.cli.convert import parts as convert_parts
+from datumaro_segmask.storage import FolderSink, ZipSink
 
 from ..archives import Files, as_folder, as_zip, gray, png
 from ..interrupts import start
@@ -57,8 +59,14 @@ FORMATS = {
     "panoptic": "-f panoptic_segments",
     "semantic": "-f semantic_masks --layout mmsegmentation --flat-names --split extra=train",
     "nnunet": "-f semantic_masks --layout nnunet --no-save-media",
+    "archive": "-f segmask --save-media --random-split train:.7,val:.3",
+    "archive, png": "-f segmask --save-media --image-ext .png --mask-mode palette --unknown keep",
+    "archive, index": "-f segmask --mask-mode index",
+    "zip": "-f segmask --zip --save-media",
+    "shards": "-f segmask --shard-items 7 --save-media --number-stuff",
 }
 COCO, YOLO = FORMATS["coco"].split(), FORMATS["yolo"].split()
+ZIP = ["-f", "segmask", "--save-media"]
 
 
 @pytest.fixture(autouse=True)
@@ -107,14 +115,14 @@ def test_same_files_and_messages(
 ) -> None:
     make = as_folder if name == "coco" else as_zip
     path = make(task(), tmp_path / "x")
-    all_jobs = "124" if name in ("coco", "yolo") else "12"
+    all_jobs = "124" if name in ("coco", "archive") else "12"
     found = []
     for jobs in all_jobs:
         files = convert(path, tmp_path / "out", *FORMATS[name].split(), "--jobs", jobs)
         found.append((files, said(caplog, capsys)))
     assert found == found[:1] * len(all_jobs)
     assert starts == [int(jobs) - 1 for jobs in all_jobs[1:]]
-    assert len(found[0][0]) > 2
+    assert len(found[0][0]) > 2 or name == "zip"
 
 
 @pytest.fixture
@@ -131,13 +139,14 @@ def starts(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return found
 
 
-@pytest.mark.parametrize("name", ["coco", "yolo", "panoptic", "semantic"])
+@pytest.mark.parametrize("name", ["coco", "yolo", "panoptic", "semantic", "archive"])
 def test_same_files_and_messages_as_datumaros_stream(
     name: str, tmp_path: Path, capsys: Any, caplog: Any
 ) -> None:
     path = as_zip(task(), tmp_path / "x")
     _, format_name, *_ = FORMATS[name].split()
-    parts = convert(path, tmp_path / "out", "-f", format_name, "--jobs", "2")
+    options = ["-f", format_name, "--save-media", "--jobs", "2"]
+    parts = convert(path, tmp_path / "out", *options)
     messages = said(caplog, capsys)[:-1]
     dataset = StreamDataset.import_from(str(path), "segmask")
     dataset.export(str(tmp_path / "out"), format_name, save_media=True)
@@ -147,7 +156,7 @@ def test_same_files_and_messages_as_datumaros_stream(
     assert any("its values are lines of the label map" in line for line in messages)
 
 
-@pytest.mark.parametrize("name", ["coco", "yolo"])
+@pytest.mark.parametrize("name", ["coco", "yolo", "archive"])
 def test_same_items_are_left_out(name: str, tmp_path: Path, capsys: Any, caplog: Any) -> None:
     path, options = as_zip(broken_task(), tmp_path / "x"), [*FORMATS[name].split(), "--skip-broken"]
     found = []
@@ -179,9 +188,9 @@ def test_few_items_start_no_process(
 
 def die_once(*args: Any) -> Any:
     """As `do_part`, but the first process to do the fourth part is killed in the middle."""
-    source, _, aside, number, _ = args
+    _, _, aside, number, _ = args
     mark = Path(aside).parents[1].parent / "mark"
-    if number == 3 and not mark.exists() and source.opened is None:
+    if number == 3 and not mark.exists() and parent_process() is not None:
         mark.touch()
         os.kill(os.getpid(), getattr(signal, "SIGKILL", signal.SIGTERM))
     return convert_parts_do_part(*args)
@@ -218,13 +227,72 @@ def full(*_: Any) -> None:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "picture")
 
 
-def test_full_disk(tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(convert_parts, "do_part", full)
-    do_nothing_here(monkeypatch)
-    args = ["convert", str(as_zip(task(), tmp_path / "x")), "-o", str(tmp_path / "out")]
-    assert main([*args, *YOLO, "--jobs", "2"]) != 0
+@pytest.mark.parametrize("where", ["in a process", "where all is written"])
+@pytest.mark.parametrize("form", ["yolo", "zip"])
+def test_full_disk(
+    form: str, where: str, tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, out = as_zip(task(), tmp_path / "x"), tmp_path / ("out.zip" if form == "zip" else "out")
+    if where == "in a process":
+        monkeypatch.setattr(convert_parts, "do_part", full)
+        do_nothing_here(monkeypatch)
+    else:
+        monkeypatch.setattr(ZipSink, "put", full)
+        monkeypatch.setattr(FolderSink, "put_lines", full)
+    options = [*(ZIP if form == "zip" else YOLO), "--jobs", "2"]
+    assert main(["convert", str(path), "-o", str(out), *options]) != 0
     assert "no space left" in capsys.readouterr().err
-    assert not (tmp_path / "out").exists()
+    assert not out.exists()
+    assert not staged(tmp_path)
+
+
+COPIED = """
+import sys
+from datumaro_segmask.__main__ import main
+from datumaro_segmask.cli import parallel
+parallel._TRIAL = parallel._PATIENCE = 0
+parallel._MOST = 3
+begin = parallel._start
+def noted(*args):
+    pool = begin(*args)
+    print(pool._mp_context.get_start_method(), file=sys.stderr)
+    return pool
+parallel._start = noted
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="nobody else counts the threads of a process")
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [("archive", "coco"), ("archive", "yolo"), ("coco", "yolo"), ("coco", "archive")],
+)
+def test_copies_of_this_process(source: str, name: str, tmp_path: Path) -> None:
+    """They begin at once, and have what is open and loaded here; the files are those of one."""
+    files, options = task() if source == "archive" else random_files(COUNT), FORMATS[name].split()
+    path = as_zip(files, tmp_path / "x")
+    if source == "coco":  # which Datumaro reads as a whole
+        args = ["convert", str(path), "-o", str(tmp_path / "coco"), *COCO, "--jobs", "1"]
+        assert main(args) == 0
+        path = tmp_path / "coco"
+    one = convert(path, tmp_path / "out", *options, "--jobs", "1")
+    (tmp_path / "program.py").write_text(COPIED)
+    args = ["convert", str(path), "-o", str(tmp_path / "out"), *options, "--jobs", "3"]
+    process = start([sys.executable, str(tmp_path / "program.py"), *args])
+    assert process.communicate()[1].count("fork\n") == 1
+    assert written(tmp_path / "out") == one
+
+
+def test_loaded_items_go_to_no_process_that_starts_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = as_zip(task(), tmp_path / "x")
+    convert_options = ["-o", str(tmp_path / "coco"), *COCO, "--jobs", "1"]
+    assert main(["convert", str(path), *convert_options]) == 0
+    monkeypatch.setattr(parallel, "_has_one_thread", lambda: False)
+    monkeypatch.setattr(parallel, "_start", None)
+    assert convert(tmp_path / "coco", tmp_path / "out", *YOLO, "--jobs", "2")
 
 
 INTERRUPTED = """
@@ -238,20 +306,53 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signal")
-def test_ctrl_c(tmp_path: Path) -> None:
+def begun(tmp_path: Path, form: str) -> tuple[subprocess.Popen[str], Path, list[str]]:
+    """Start a long conversion by two processes, and wait until both have written something."""
     path = as_zip(random_files(1500), tmp_path / "x")
     (tmp_path / "program.py").write_text(INTERRUPTED)
-    out = tmp_path / "out"
-    options = ["-o", str(out), *YOLO, "--jobs", "2"]
-    process = start([sys.executable, str(tmp_path / "program.py"), "convert", str(path), *options])
-    while not [*out.glob(".segmask-*/new/labels/train/d0/*")] and process.poll() is None:
+    out = tmp_path / ("out.zip" if form == "zip" else "out")
+    options = [*(ZIP if form == "zip" else YOLO), "--jobs", "2"]
+    args = ["convert", str(path), "-o", str(out), *options]
+    process = start([sys.executable, str(tmp_path / "program.py"), *args])
+    where = ".segmask-*.aside/*" if form == "zip" else "out/.segmask-*/new/labels/train/d0/*"
+    while not [*tmp_path.glob(where)] and process.poll() is None:
         time.sleep(0.02)
+    return process, out, args
+
+
+def staged(tmp_path: Path) -> list[Path]:
+    return [*tmp_path.rglob(".segmask-*")]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signal")
+@pytest.mark.parametrize("form", ["yolo", "zip"])
+def test_ctrl_c(form: str, tmp_path: Path) -> None:
+    process, out, _ = begun(tmp_path, form)
     process.send_signal(signal.SIGINT)
     _, error = process.communicate(timeout=60)
     assert process.returncode != 0
     assert "Traceback" not in error
     assert not out.exists()
+    assert not staged(tmp_path)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc names the processes")
+@pytest.mark.parametrize("form", ["yolo", "zip"])
+def test_kill(form: str, tmp_path: Path) -> None:
+    """The other processes end, too, and the next conversion goes as if there had been none."""
+    process, out, args = begun(tmp_path, form)
+    others = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    process.kill()
+    process.communicate(timeout=60)
+    end = time.monotonic() + 60
+    while any(Path(f"/proc/{pid}").exists() for pid in others) and time.monotonic() < end:
+        time.sleep(0.02)
+    assert others
+    assert not any(Path(f"/proc/{pid}").exists() for pid in others)
+    assert staged(tmp_path)
+    assert main([*args, "--overwrite"]) == 0
+    assert out.exists()
+    assert [path.name for path in staged(tmp_path) if path.is_dir()] == []
 
 
 def test_archive_that_changes(tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -275,11 +376,13 @@ def test_archive_that_changes(tmp_path: Path, capsys: Any, monkeypatch: pytest.M
     assert "was changed while it was read" in capsys.readouterr().err
 
 
-def test_cluster(tmp_path: Path, capsys: Any, caplog: Any) -> None:
+@pytest.mark.parametrize("name", ["yolo", "zip"])
+def test_cluster(name: str, tmp_path: Path) -> None:
     distributed = pytest.importorskip("distributed", reason="the extra 'dask' is not installed")
     path = as_zip(task(), tmp_path / "x")
-    one = convert(path, tmp_path / "out", *YOLO, "--jobs", "1")
-    command = [sys.executable, "-c", CLUSTER, str(path), str(tmp_path / "out")]
+    options = FORMATS[name].split()
+    one = convert(path, tmp_path / "out", *options, "--jobs", "1")
+    command = [sys.executable, "-c", CLUSTER, str(path), "-o", str(tmp_path / "out"), *options]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert written(tmp_path / "out") == one
@@ -293,21 +396,21 @@ from datumaro_segmask.__main__ import main
 if __name__ == "__main__":
     options = dict(n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None)
     with LocalCluster(**options) as cluster:
-        path, out = sys.argv[1:]
-        args = ["convert", path, "-o", out, "-f", "yolo_segments"]
-        sys.exit(main([*args, "--dask", cluster.scheduler_address]))
+        sys.exit(main(["convert", *sys.argv[1:], "--dask", cluster.scheduler_address]))
 """
 
 
 def test_cluster_for_what_is_no_archive(tmp_path: Path, capsys: Any) -> None:
-    path = as_zip(task(), tmp_path / "x")
-    args = ["convert", str(path), "-o", str(tmp_path / "out"), "-f", "segmask", "--dask", "tcp://x"]
-    assert main(args) == 2
+    convert_options = ["-o", str(tmp_path / "coco"), *COCO, "--jobs", "1"]
+    assert main(["convert", str(as_zip(task(), tmp_path / "x")), *convert_options]) == 0
+    args = ["convert", str(tmp_path / "coco"), "-o", str(tmp_path / "out"), "-f", "segmask"]
+    assert main([*args, "--dask", "tcp://x"]) == 2
     assert "--dask" in capsys.readouterr().err
 
 
-def test_nothing_of_a_picture_stays_aside(tmp_path: Path) -> None:
-    path = as_zip(task(), tmp_path / "x")
-    convert(path, tmp_path / "out", *YOLO, "--jobs", "2")
-    assert open_storage(str(path))
-    assert not [*tmp_path.rglob(".segmask-*/aside")]
+@pytest.mark.parametrize("form", ["yolo", "zip"])
+def test_nothing_of_a_picture_stays_aside(form: str, tmp_path: Path) -> None:
+    path, out = as_zip(task(), tmp_path / "x"), tmp_path / ("out.zip" if form == "zip" else "out")
+    options = [*(ZIP if form == "zip" else YOLO), "--jobs", "2"]
+    assert main(["convert", str(path), "-o", str(out), *options]) == 0
+    assert not [path for path in staged(tmp_path) if path.is_dir()]

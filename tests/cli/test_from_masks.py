@@ -145,7 +145,7 @@ def test_broken_masks_are_all_named_and_nothing_is_written(tmp_path: Path, capsy
     assert make(tmp_path, masks) == 1
     text = capsys.readouterr().err
     assert "b.png: 1 value of the gray mask" in text
-    assert "c.png: the file is no PNG" in text
+    assert "c.png: the file is not a PNG" in text
     assert "2 of 3 masks" in text
     assert sorted(path.name for path in tmp_path.iterdir()) == ["masks", "names.txt"]
 
@@ -153,7 +153,7 @@ def test_broken_masks_are_all_named_and_nothing_is_written(tmp_path: Path, capsy
 def test_first_broken_masks_are_named(tmp_path: Path, capsys) -> None:
     assert make(tmp_path, {f"{i:02}.png": b"no PNG" for i in range(24)}) == 1
     text = capsys.readouterr().err
-    assert text.count("the file is no PNG") == 20
+    assert text.count("the file is not a PNG") == 20
     assert "... and 4 more" in text
 
 
@@ -181,7 +181,7 @@ def test_overwrite_takes_no_folder_of_the_input(tmp_path: Path, capsys, monkeypa
     masks = {"SegmentationClass/a.png": gray("1")}
     for out in ("masks", ".", "masks/out", "masks/SegmentationClass"):
         assert make(tmp_path, masks, "--overwrite", out=out) == 2
-        assert "lie one in the other" in capsys.readouterr().err
+        assert "is inside the other" in capsys.readouterr().err
     monkeypatch.chdir(tmp_path / "masks")
     assert make(tmp_path, masks, "--overwrite", out=".") == 2
     assert (tmp_path / "masks/SegmentationClass/a.png").read_bytes() == gray("1")
@@ -204,7 +204,7 @@ def test_folder_that_is_there(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("masks", "options", "says"),
     [
-        ({"a.md": b""}, (), "no masks are here"),
+        ({"a.md": b""}, (), "there are no masks here"),
         ({"a.jpg": b""}, (), "1 file such as a.jpg cannot be masks"),
         ({"a.png": b"", "b.jpg": b""}, (), "1 file such as b.jpg cannot be masks"),
         ({"a.tif": b"", "a.bmp": b""}, (), "two masks have the name 'a': a.bmp, a.tif"),
@@ -297,7 +297,7 @@ def test_masks_of_types_without_loss(name: str, data: bytes, tmp_path: Path) -> 
             "a TIFF image of 2 pages",
         ),
         (saved(INDEX, "TIFF")[:-30], "cannot be read"),
-        (jpeg(2, 2), "a JPEG image, and no PNG"),
+        (jpeg(2, 2), "a JPEG image, not a PNG"),
     ],
     ids=["jpeg-inside", "floats", "pages", "cut", "jpeg-named-tif"],
 )
@@ -317,7 +317,7 @@ def test_size_is_bounded_for_all_types(tmp_path: Path, capsys) -> None:
 def test_pictures_beside_the_masks(tmp_path: Path, caplog) -> None:
     masks = {"a.png": png(INDEX), "a.jpg": jpeg(2, 3), "b.jpg": jpeg(2, 3)}
     assert make(tmp_path, masks) == 0
-    assert "2 files such as a.jpg lie beside the masks and are left out" in caplog.text
+    assert "2 files such as a.jpg are no masks and are left out" in caplog.text
     assert content(tmp_path / "t.zip") == {("default", "a"): FOUND}
     assert make(tmp_path, masks, "--images", str(tmp_path / "masks"), "--overwrite") == 0
     files = open_archive(str(tmp_path / "t.zip")).storage.files("JPEGImages")
@@ -381,7 +381,7 @@ def test_label_maps(text: str, tmp_path: Path) -> None:
         ("", "declares no label"),
         ("car\n\nroad\n", r"labels\.txt:2: the line is blank"),
         ("# mine\ncar\n", r"labels\.txt:1: the line is a comment"),
-        ("car\ncar\n", r"labels\.txt:2: the label 'car' stands there twice"),
+        ("car\ncar\n", r"labels\.txt:2: the label 'car' is there twice"),
     ],
     ids=["empty", "blank", "comment", "twice"],
 )

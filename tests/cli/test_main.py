@@ -24,22 +24,11 @@ from datumaro_segmask.rules import RULES
 
 from ..archives import archive, as_folder, as_zip, rgb
 from ..interrupts import start
+from ..processes import command
 
 ROOT = Path(__file__).parents[2]
 STREET = ROOT / "examples/street.zip"
 FORMAT = ROOT / "docs/format.md"
-
-
-def run(*args: object, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "datumaro_segmask", *map(str, args)],
-        cwd=cwd,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"},
-        capture_output=True,
-        encoding="utf-8",
-        timeout=300,
-        check=False,
-    )
 
 
 # Which command
@@ -109,7 +98,9 @@ def test_each_command_has_help(command: str, capsys) -> None:
 
 
 def test_datum_is_run() -> None:
-    done = run("detect", STREET, cwd=ROOT)
+    """By an interpreter that starts for it."""
+    whole = [sys.executable, "-m", "datumaro_segmask", "detect", str(STREET)]
+    done = subprocess.run(whole, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0
     assert "segmask" in done.stdout + done.stderr
 
@@ -122,21 +113,21 @@ MISTAKES: dict[str, tuple[list[str], str]] = {
     "preview, wrong path": (["preview", "nope.zip", "-o", "x.html"], "nope.zip: there is no such"),
     "check, no archive": (
         ["check", "a-folder"],
-        "a-folder: no archive of segmentation masks is here",
+        "a-folder: there is no archive of segmentation masks here",
     ),
     "check, no zip": (["check", "a-file"], "a-file: the file is empty"),
     "preview, folder above is a file": (
         ["preview", "street.zip", "-o", "a-file/x.html"],
         "a-file: file exists. To fix it: choose another path",
     ),
-    "example, output is there": (["example"], "street.zip: it is there already"),
+    "example, output is there": (["example"], "street.zip: it already exists"),
     "example, output is a folder": (
         ["example", "-o", "a-folder"],
-        "a-folder: it is there already",
+        "a-folder: it already exists",
     ),
     "from-masks, output is there": (
         ["from-masks", "a-folder", "--labels", "a-file", "-o", "street.zip"],
-        "street.zip: it is there already",
+        "street.zip: it already exists",
     ),
     "explain, no such section": (["explain", "99"], "99: there is no such section"),
     "convert, wrong path": (
@@ -183,7 +174,7 @@ def test_a_mistake_ends_in_one_message(
 
 
 def test_mistake_of_datum_in_a_process_of_its_own(tmp_path: Path) -> None:
-    done = run("convert", "-i", "nope", "-f", "coco", "-o", "out", cwd=tmp_path)
+    done = command("convert", "-i", "nope", "-f", "coco", "-o", "out", cwd=tmp_path)
     assert done.returncode == 1
     assert done.stderr == "error: Path nope doesn't exist. To fix it: check the path.\n"
 
@@ -191,7 +182,8 @@ def test_mistake_of_datum_in_a_process_of_its_own(tmp_path: Path) -> None:
 def test_message_of_datum_stays_one(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out/mine").write_text("")
-    done = run("convert", "-i", STREET, "-if", "segmask", "-f", "coco", "-o", "out", cwd=tmp_path)
+    typed = ["-if", "segmask", "-f", "coco", "-o", "out"]
+    done = command("convert", "-i", STREET, *typed, cwd=tmp_path)
     assert done.returncode == 1
     assert done.stderr.count("already exists") == 1
     assert "Traceback" not in done.stderr
@@ -220,7 +212,7 @@ def raising(error: BaseException) -> Callable[..., None]:
         ),
         (OSError(errno.ENOSPC, "x"), "the output: no space left on device. To fix it: make room"),
         (PermissionError(errno.EACCES, "x", "t"), "t: permission denied. To fix it: change the"),
-        (MemoryError(), "this computer: the memory is full. To fix it: close"),
+        (MemoryError(), "this computer: there is not enough memory. To fix it: close"),
         (ModuleNotFoundError("type pip install this"), "type pip install this"),
         (ModuleNotFoundError("x", name="matplotlib"), "this environment: the package 'matplotlib'"),
         (KeyError("x"), "KeyError: 'x'. To see where, type it again with the option --debug."),

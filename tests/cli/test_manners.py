@@ -139,7 +139,17 @@ def test_what_is_missing_is_one_line(command: str, capsys: Any) -> None:
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a system without /dev/full")
-@pytest.mark.parametrize("command", [["--help"], ["--version"], ["explain"], ["check", STREET]])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["--help"],
+        ["--version"],
+        ["explain"],
+        ["check", STREET],
+        ["check", "--help"],
+        ["preview", "--help"],
+    ],
+)
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 def test_full_output_is_one_line(command: list[str], unbuffered: str) -> None:
     run = [sys.executable, "-m", "datumaro_segmask", *command]

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 
+from datumaro_segmask.cli import parallel
 from datumaro_segmask.cli.parallel import CHUNK, in_chunks
 
 from ..processes import do_nothing_here, help_at_once
@@ -43,3 +48,23 @@ def test_an_error_comes_in_its_turn(prepare: object, monkeypatch: pytest.MonkeyP
     assert [next(found) for _ in range(5)] == [0, 1, 2, 3, 4]
     with pytest.raises(ValueError, match="the sixth"):
         next(found)
+
+
+def test_the_last_chunks_are_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that no process waits long for another one at the end."""
+    monkeypatch.setattr(parallel, "_PATIENCE", float("inf"))
+    found = list(in_chunks(sizes, iter(range(3000)), "", 2, size=None, total=3000))
+    assert max(found) == 250
+    assert found[-1] <= 250 // 8 + 1
+    assert len(found) == 3000
+
+
+def test_who_has_threads_is_not_copied() -> None:
+    """Those of NumPy's linear algebra, which no command needs, are never started."""
+    code = "from datumaro_segmask.cli import convert, parallel; print(parallel._has_one_thread())"
+    setting = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
+    run = partial(subprocess.run, capture_output=True, text=True, check=True)
+    alone = run([sys.executable, "-c", code], env=setting).stdout.strip()
+    assert alone == str(sys.platform == "linux")
+    threads = "import threading as t; t.Thread(target=t.Event().wait, daemon=True).start();" + code
+    assert run([sys.executable, "-c", threads], env=setting).stdout.strip() == "False"

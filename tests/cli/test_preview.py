@@ -208,7 +208,7 @@ def test_first_ten_faults_are_told(tmp_path: Path, capsys) -> None:
     path = as_folder(files, tmp_path / "task")
     assert main(["preview", str(path), "-o", str(tmp_path / "p.html")]) == 1
     text = capsys.readouterr().err
-    assert text.count("the file is no PNG") == 10
+    assert text.count("the file is not a PNG") == 10
     assert "... and 3 more; 'check' lists all" in text
 
 
@@ -287,7 +287,7 @@ def test_only_earlier_sheets_are_replaced(name: str, tmp_path: Path, capsys) -> 
     mine = b"<p>mine</p>" if name.endswith("html") else png(np.zeros((3, 3), np.uint8))
     (tmp_path / name).write_bytes(mine)
     assert main([*args, "--overwrite"]) == 2
-    assert f"{name}: it is there already, and is no sheet of masks" in capsys.readouterr().err
+    assert f"{name}: it already exists, and is no sheet of masks" in capsys.readouterr().err
     assert [path.read_bytes() for path in tmp_path.iterdir()] == [mine]
 
 
@@ -335,7 +335,7 @@ def test_old_page_is_whole_until_the_new_one_is(
 def test_folder_in_place_of_the_page_stays(tmp_path: Path, capsys) -> None:
     (tmp_path / "p.html").mkdir()
     assert main(["preview", str(STREET), "-o", str(tmp_path / "p.html"), "--overwrite"]) == 2
-    assert "it is there already" in capsys.readouterr().err
+    assert "it already exists" in capsys.readouterr().err
     assert (tmp_path / "p.html").is_dir()
 
 

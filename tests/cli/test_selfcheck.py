@@ -108,7 +108,7 @@ def test_one_opencv(packages: list[str], monkeypatch: pytest.MonkeyPatch, capsys
     held = {"cv2": packages * 2} if packages else {}
     monkeypatch.setattr("datumaro_segmask.cli.selfcheck.packages_distributions", lambda: held)
     main(["selfcheck"])
-    assert "overwrite one another" not in capsys.readouterr().out
+    assert "overwrite each other" not in capsys.readouterr().out
 
 
 def test_two_packages_that_hold_opencv(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
@@ -118,7 +118,7 @@ def test_two_packages_that_hold_opencv(monkeypatch: pytest.MonkeyPatch, capsys) 
     monkeypatch.setattr("datumaro_segmask.cli.selfcheck.packages_distributions", lambda: held)
     main(["selfcheck"])
     said = capsys.readouterr().out
-    assert "opencv-python and opencv-python-headless overwrite one another." in said
+    assert "opencv-python and opencv-python-headless overwrite each other." in said
     assert (
         "type 'pip uninstall -y opencv-python opencv-python-headless && pip install opencv-python'"
         in said

@@ -24,7 +24,7 @@ ODD = "background:0,0,0::\na:b:128,0,0::\nroad:0,128,0:background:\n"
 SAYS = (
     "1 label with a colon in the name, such as 'a:b'",
     "1 part named as a label, such as 'background'",
-    "1 subset with '_' in the name, or a dot before it, such as '.x'",
+    "1 subset with '_' in the name, or a dot at its beginning, such as '.x'",
 )
 
 

@@ -1,4 +1,4 @@
-"""COCO data sets and results as people have them, without Datumaro."""
+"""COCO datasets and results as people have them, without Datumaro."""
 
 from __future__ import annotations
 
@@ -210,7 +210,7 @@ def test_results_with_a_data_set_that_is_given(tmp_path: Path) -> None:
 
 def test_two_data_sets_that_fit_have_to_be_told_apart(tmp_path: Path) -> None:
     root = as_folder(files({"p.json": RESULTS, "a.json": ONE, "b.json": ONE}), tmp_path)
-    with pytest.raises(SourceError, match=r"2 data sets .*a\.json; .*b\.json"):
+    with pytest.raises(SourceError, match=r"2 datasets .*a\.json; .*b\.json"):
         open_coco(str(root / "p.json"))
 
 
@@ -275,18 +275,21 @@ def test_rle_without_a_pixel_is_neither_mask_nor_box(tmp_path: Path) -> None:
         ({"score": "high"}, "score is 'high'"),
         ({"segmentation": [[1, 2, 3, 4]]}, "a polygon of 4 coordinates"),
         ({"segmentation": [[1, 2, 3, 4, 5]]}, "a polygon of 5 coordinates"),
-        ({"segmentation": [[1, 2, 3, 4, 5, "x"]]}, "segmentation holds what is no number"),
+        (
+            {"segmentation": [[1, 2, 3, 4, 5, "x"]]},
+            "segmentation has something that is not a number",
+        ),
         ({"segmentation": [POLYGON[0], None]}, "a polygon of 1 coordinates"),
-        ({"segmentation": [[1, 2, 3, 4, 5, 1e9]]}, "lies off every image"),
+        ({"segmentation": [[1, 2, 3, 4, 5, 1e9]]}, "is outside of every image"),
         ({"segmentation": "53P6"}, "segmentation is '53P6'"),
-        ({"segmentation": {"counts": [200]}}, "segmentation is no RLE"),
+        ({"segmentation": {"counts": [200]}}, "segmentation is not an RLE"),
         ({"segmentation": {"size": [20, 10], "counts": [200]}}, "a mask of 10 x 20 pixels"),
         ({"segmentation": {"size": [10, 20], "counts": [199]}}, "its RLE covers 199 pixels"),
-        ({"segmentation": {"size": [10, 20], "counts": ["x"]}}, "are no numbers"),
+        ({"segmentation": {"size": [10, 20], "counts": ["x"]}}, "are not numbers"),
         ({"segmentation": {"size": [10, 20], "counts": "\x7f"}}, "is broken"),
         ({"segmentation": None, "bbox": None}, "there is no segmentation, and bbox is None"),
         ({"segmentation": [], "bbox": [1, 2, -3, 4]}, "and bbox is [1, 2, -3, 4]"),
-        ({"segmentation": [], "bbox": [1, 2, "x", 4]}, "bbox holds what is no number"),
+        ({"segmentation": [], "bbox": [1, 2, "x", 4]}, "bbox has something that is not a number"),
     ],
 )
 def test_broken_annotation_names_file_and_entry(
@@ -338,12 +341,12 @@ def test_a_copy_of_a_file_counts_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ({"a.json": b'{"images": [\n1,]}'}, "a.json:2: this is no JSON"),
+        ({"a.json": b'{"images": [\n1,]}'}, "a.json:2: this is not JSON"),
         ({"a.json": {"images": []}}, "there is no JSON of COCO instances"),
         ({"a.json": RESULTS}, "give its path to import them"),
         (
             {"a.json": dataset(images=[image(1, "a.jpg"), {"id": 2}])},
-            "a.json: images[1]: this is no image",
+            "a.json: images[1]: this is not an image",
         ),
         ({"a.json": dataset(images=[{"file_name": "a.jpg"}])}, "images[0]: the image has no id"),
         (
@@ -358,8 +361,11 @@ def test_a_copy_of_a_file_counts_once(tmp_path: Path) -> None:
             {"a.json": dataset(categories=[{"id": 1, "name": "x"}, {"id": 1, "name": "y"}])},
             "two categories have the id 1",
         ),
-        ({"a.json": dataset(categories=[{"name": "x"}])}, "categories[0]: this is no category"),
-        ({"a.json": dataset(annotation(1, None))}, "annotations[0] (id 1): this is no annotation"),
+        ({"a.json": dataset(categories=[{"name": "x"}])}, "categories[0]: this is not a category"),
+        (
+            {"a.json": dataset(annotation(1, None))},
+            "annotations[0] (id 1): this is not an annotation",
+        ),
         (
             {"train/_annotations.coco.json": ONE, "train.json": two_names(1)},
             "two files are the subset 'train'",
@@ -376,7 +382,7 @@ def test_broken_file_names_file_and_entry(
 
 def test_broken_results_name_file_and_entry(tmp_path: Path) -> None:
     root = as_folder(files({"p.json": [RESULTS[0], {"score": 1}], "gt.json": ONE}), tmp_path)
-    with pytest.raises(SourceError, match=r"p.json: results\[1\]: this is no result"):
+    with pytest.raises(SourceError, match=r"p.json: results\[1\]: this is not a result"):
         open_coco(str(root / "p.json"))
 
 
@@ -384,7 +390,7 @@ def test_broken_results_name_file_and_entry(tmp_path: Path) -> None:
     ("annotations", "note"),
     [
         ([annotation(1, 99)], "1 annotation left out, because their images are not in"),
-        ([annotation(1, 42, keypoints=[1, 2, 2])], "the key points of 1 annotation are left out"),
+        ([annotation(1, 42, keypoints=[1, 2, 2])], "the keypoints of 1 annotation are left out"),
     ],
 )
 def test_what_is_passed_over_is_said(annotations: list[Any], note: str, tmp_path: Path) -> None:

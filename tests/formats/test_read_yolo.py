@@ -245,7 +245,7 @@ def test_names_in_a_list_beside(place: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        (tree("train: images/train\nnames: [car\n"), "data.yaml:3: this is no YAML"),
+        (tree("train: images/train\nnames: [car\n"), "data.yaml:3: this is not YAML"),
         (tree("train: no\nval: neither\n" + NAMES), "'train' names 'no', which is not there"),
         (tree("train: images/train\nnames: [a, a]\n"), "the classes 0 and 1 are both 'a'"),
         (tree("train: images/train\nnames: [a, '', b]\n"), "the class 1 has no name"),
@@ -254,9 +254,9 @@ def test_names_in_a_list_beside(place: str, tmp_path: Path) -> None:
         (tree("train: images/train\nnc: few\n"), "'nc' is 'few'"),
         (tree("train: {a: b}\n" + NAMES), "'train' is {'a': 'b'}"),
         (tree("kpt_shape: [17, 3]\ntrain: images/train\n" + NAMES), "the labels are poses"),
-        (tree("- a\n"), "data.yaml: this is no mapping"),
+        (tree("- a\n"), "data.yaml: this is not a mapping"),
         (pictures("images/a.jpg"), "none of 1 picture has a label file"),
-        ({"data.yaml": b"names: [caf\xe9]\n"}, "the byte 0xe9 at 11 is no UTF-8"),
+        ({"data.yaml": b"names: [caf\xe9]\n"}, "the byte 0xe9 at 11 is not UTF-8"),
         (
             {name.replace("data.yaml", "a.yaml"): data for name, data in tree().items()}
             | texts({"b.yaml": "train: x\n"}),
@@ -375,19 +375,19 @@ def test_class_as_a_number_with_a_point(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("0 0.1 0.1 0.5 0.1 0.5 x", "'x' is no number"),
-        ("car" + RING[1:], "'car' is no number"),
-        ("2" + RING[1:], "the class is 2. Expected a class from 0 to 1, for there are 2 names"),
+        ("0 0.1 0.1 0.5 0.1 0.5 x", "'x' is not a number"),
+        ("car" + RING[1:], "'car' is not a number"),
+        ("2" + RING[1:], "the class is 2. Expected a class from 0 to 1, because there are 2 names"),
         ("-1" + RING[1:], "the class is -1"),
         ("0.5" + RING[1:], "the class is 0.5"),
         ("0", "there are 0 numbers after the class"),
         ("0 0.1 0.1", "there are 2 numbers after the class"),
         (RING + " 0.7", "there are 7 numbers after the class"),
-        ("0 0.1 0.1 0.5 0.1 0.5 1.02", "the coordinate 1.02 lies outside of the picture"),
-        ("0 0.1 0.1 0.5 -0.02 0.5 0.9", "the coordinate -0.02 lies outside of the picture"),
+        ("0 0.1 0.1 0.5 0.1 0.5 1.02", "the coordinate 1.02 is outside of the picture"),
+        ("0 0.1 0.1 0.5 -0.02 0.5 0.9", "the coordinate -0.02 is outside of the picture"),
         ("0 12 30 40 30 40 50", "coordinates in pixels have to be divided"),
-        ("0 nan 0.1 0.5 0.1 0.5 0.6", "the coordinate nan lies outside of the picture"),
-        ("1 0.5 0.5 -0.005 0.2", "the coordinate -0.005 lies outside of the picture"),
+        ("0 nan 0.1 0.5 0.1 0.5 0.6", "the coordinate nan is outside of the picture"),
+        ("1 0.5 0.5 -0.005 0.2", "the coordinate -0.005 is outside of the picture"),
     ],
 )
 def test_broken_line_names_file_and_line(line: str, message: str, tmp_path: Path) -> None:

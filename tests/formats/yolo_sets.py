@@ -1,4 +1,4 @@
-"""YOLO data sets as people have them: small texts, and pictures of 20 x 10 pixels."""
+"""YOLO datasets as people have them: small texts, and pictures of 20 x 10 pixels."""
 
 from __future__ import annotations
 

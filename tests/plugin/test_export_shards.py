@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -20,6 +18,7 @@ from datumaro_segmask.cli import main
 
 from ..archives import archive, as_folder, rgb
 from ..disk import Killed, failing
+from ..processes import command
 
 datumaro_segmask.register()
 
@@ -157,14 +156,10 @@ def test_a_number_that_is_none(tmp_path: Path) -> None:
 
 def test_on_the_command_line(tmp_path: Path) -> None:
     as_folder(archive(dict.fromkeys("abc", rgb("01"))), tmp_path / "source")
-    subprocess.run(
-        [sys.executable, "-m", "datumaro", "convert", "-i", "source", "-if", "segmask", "-f",
-         "voc_segmentation", "-o", "voc"],
-        cwd=tmp_path, check=True, capture_output=True,
-    )  # fmt: skip
-    subprocess.run(
-        [sys.executable, "-m", "datumaro", "convert", "-i", "voc", "-if", "voc_segmentation", "-f",
-         "segmask", "-o", "out", "--", "--shard-items", "2"],
-        cwd=tmp_path, check=True, capture_output=True,
-    )  # fmt: skip
+    for options in (
+        "-i source -if segmask -f voc_segmentation -o voc",
+        "-i voc -if voc_segmentation -f segmask -o out -- --shard-items 2",
+    ):
+        done = command("convert", *options.split(), module="datumaro", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
     assert names_in(tmp_path / "out") == ["segmask-000000.zip", "segmask-000001.zip"]

@@ -150,7 +150,7 @@ def test_help_explains_every_option() -> None:
 def test_nothing_there(tmp_path: Path) -> None:
     with pytest.raises(DatasetNotFoundError):
         load(tmp_path / "gone")
-    with pytest.raises(DatasetImportError, match="no archive of segmentation masks is here"):
+    with pytest.raises(DatasetImportError, match="there is no archive of segmentation masks here"):
         load(tmp_path)
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -24,6 +22,7 @@ from datumaro_segmask.plugin.base import SegmaskBase
 from datumaro_segmask.storage import open_storage
 from datumaro_segmask.storage.layout import STAGING
 
+from .. import processes
 from ..archives import archive, as_folder, as_zip, jpeg, png, rgb
 
 pytestmark = pytest.mark.filterwarnings("ignore:The XPathDatasetFilter class")  # of Datumaro's
@@ -399,10 +398,8 @@ def test_files_of_others_stay_in_the_commands_of_datumaro(
     files = {f"{root}{name}": data for name, data in {**FILES, **STRANGERS}.items()}
     path = as_zip(files, tmp_path / "task.zip")
     before = content(path)
-    run = [sys.executable, "-m", "datumaro", command, "--overwrite", *options[:2]]
-    done = subprocess.run(
-        [*run, f"{path}:segmask", *options[2:]], capture_output=True, text=True, check=False
-    )
+    args = ["--overwrite", *options[:2], f"{path}:segmask", *options[2:]]
+    done = processes.command(command, *args, module="datumaro", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     changed = differing(path, before)
     assert {name for name in changed if "two" not in name and "zwei" not in name} == {

@@ -177,7 +177,7 @@ def test_option_that_is_no_file(path: str) -> None:
     with pytest.raises(SegmaskExportError) as caught:
         make_export_labels(categories([]), path)
     assert str(caught.value) == (
-        f"the export: the option label_map is {path!r}, which is no file. Expected 'source', "
+        f"the export: the option label_map is {path!r}, which is not a file. Expected 'source', "
         "'voc' or the path of a label map. To fix it: check the path. "
         "(docs/format.md, section 5: 'datumaro-segmask explain 5')"
     )
@@ -186,10 +186,10 @@ def test_option_that_is_no_file(path: str) -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        pytest.param(b"car:1,2::\n", ":1: '1,2' is no colour", id="broken-colour"),
-        pytest.param(b"car::\ncar::\n", ":2: the label 'car' stands there twice", id="twice"),
+        pytest.param(b"car:1,2::\n", ":1: '1,2' is not a colour", id="broken-colour"),
+        pytest.param(b"car::\ncar::\n", ":2: the label 'car' is there twice", id="twice"),
         pytest.param(b"", ": the file declares no label", id="empty"),
-        pytest.param(b"c\xe4r::\n", ":1: byte 1 (0xe4) is no UTF-8", id="not-utf-8"),
+        pytest.param(b"c\xe4r::\n", ":1: byte 1 (0xe4) is not UTF-8", id="not-utf-8"),
     ],
 )
 def test_broken_file(text: bytes, says: str, tmp_path: Path) -> None:

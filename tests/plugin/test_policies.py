@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import subprocess
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -44,6 +42,7 @@ from ..archives import (
     raw_png,
     rgb,
 )
+from ..processes import command
 
 datumaro_segmask.register()
 
@@ -53,7 +52,7 @@ SOUND = rgb("012 012")
 Damage = tuple[bytes, bytes | None, bytes | None, type[SegmaskImportError], str]
 DAMAGE: Mapping[str, Damage] = {
     "empty-file": (b"", None, None, PngError, "the file is empty"),
-    "no-png": (b"<html>404</html>", None, None, PngError, "the file is an HTML page, and no PNG"),
+    "no-png": (b"<html>404</html>", None, None, PngError, "the file is an HTML page, not a PNG"),
     "cut-short": (SOUND[:-20], None, None, PngError, "in the middle of the image"),
     "wrong-checksum": (SOUND[:50] + b"!" + SOUND[51:], None, None, PngError, "checksum"),
     "undeclared-color": (rgb("019 012"), None, None, UndeclaredColorError, "192,0,0 (1 pixel"),
@@ -332,11 +331,8 @@ def test_source_with_a_mask_that_is_gone(tmp_path: Path) -> None:
     assert len(masks) == 2
     masks[1].unlink()
     for name in EXPORTERS:
-        done = subprocess.run(
-            [sys.executable, "-m", "datumaro", "convert", "-i", str(source), "-if", "open_images",
-             "-f", name, "-o", str(tmp_path / name)],
-            capture_output=True, encoding="utf-8", check=False,
-        )  # fmt: skip
+        done = command("convert", "-i", source, "-if", "open_images", "-f", name,
+                       "-o", tmp_path / name, module="datumaro")  # fmt: skip
         assert done.returncode != 0, done.stdout
         assert "its mask cannot be read" in done.stdout + done.stderr
         assert masks[1].name in done.stdout + done.stderr

@@ -238,7 +238,7 @@ def test_paths_are_those_of_the_import(tmp_path: Path, monkeypatch: pytest.Monke
 BROKEN: dict[str, tuple[Files, str, list[str]]] = {
     "yolo_segments": (
         tree(line=f"{RING}\n0 0.1 x\n"),
-        f"labels{os.sep}train{os.sep}a.txt:2: 'x' is no number",
+        f"labels{os.sep}train{os.sep}a.txt:2: 'x' is not a number",
         ["car", "car"],
     ),
     "coco_segments": (

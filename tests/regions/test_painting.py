@@ -25,6 +25,7 @@ from datumaro_segmask.regions import (
     Shape,
     box,
     paint,
+    runs_of_planes,
 )
 from datumaro_segmask.regions.painting import FARTHEST
 
@@ -71,6 +72,18 @@ coordinates = st.one_of(
     st.integers(-300, 500).map(lambda tenth: tenth / 10),  # ties of the rounding in fifths
     st.integers(-2, 42).map(float),
 )
+
+
+@given(sizes, st.lists(st.tuples(coordinates, coordinates, coordinates, coordinates), max_size=5))
+def test_runs_of_what_is_painted(size: tuple[int, int], boxes: list[tuple[float, ...]]) -> None:
+    """Each pixel is in one run, which has its values and ends with its column."""
+    shapes = [Shape(box(*one), i % 3, i) for i, one in enumerate(boxes, 1)]
+    planes = paint(shapes, *size, BACKGROUND)
+    runs = runs_of_planes(planes)
+    lengths = runs.end - runs.begin
+    for plane, values in zip((planes.labels, planes.numbers), runs.values, strict=True):
+        assert np.array_equal(values.repeat(lengths).reshape(size[::-1]).T, pixels(plane))
+    assert {*range(0, size[0] * size[1], size[0])} <= {*runs.begin.tolist()}
 
 
 @given(sizes, st.lists(coordinates, min_size=6, max_size=16).filter(lambda c: len(c) % 2 == 0))
@@ -256,7 +269,7 @@ TRIANGLE = [1.0, 1.0, 5.0, 1.0, 5.0, 5.0]
         pytest.param(Polygon([*TRIANGLE, 3]), "7 coordinates", id="an x without y"),
         pytest.param(Polygon([*TRIANGLE, NAN, 3]), "coordinate nan", id="polygon not a number"),
         pytest.param(Polygon([*TRIANGLE, -INFINITE, 3]), "coordinate -inf", id="infinite polygon"),
-        pytest.param(Polygon([*TRIANGLE, 1e9, 3]), "1000000000.0 lies off", id="polygon far off"),
+        pytest.param(Polygon([*TRIANGLE, 1e9, 3]), "1000000000.0 is outside", id="polygon far off"),
         pytest.param(box(1, NAN, 3, 3), "coordinate nan", id="box not a number"),
         pytest.param(box(1, 1, INFINITE, 3), "coordinate inf", id="infinite box"),
         pytest.param(Ellipse(1, 1, NAN, 3), "coordinate nan", id="ellipse not a number"),

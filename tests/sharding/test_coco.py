@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-import subprocess
-import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from datumaro_segmask.sharding import CocoShards, make_plan, run, run_in_process
 from datumaro_segmask.sharding.manifest import MANIFEST
 
 from ..archives import archive, as_folder, as_zip, gray
+from ..processes import command
 from .makes import digest, random_files
 from .test_run import Dying, deadly, when
 
@@ -245,15 +245,11 @@ def test_no_such_segmentation(path: str, tmp_path: Path) -> None:
 
 def test_command(tmp_path: Path) -> None:
     path = str(as_folder(archive({"a": gray("012"), "broken": b"x"}), tmp_path / "in"))
-
-    def command(*args: str) -> subprocess.CompletedProcess[str]:
-        whole = [sys.executable, "-m", "datumaro_segmask", "shard", path, "-o", *args]
-        return subprocess.run(whole, capture_output=True, text=True)
-
-    done = command(str(tmp_path / "out"), "--to", "coco", "--segmentation", "rle", "--jobs", "2")
+    shard = partial(command, "shard", path, "-o")
+    done = shard(tmp_path / "out", "--to", "coco", "--segmentation", "rle", "--jobs", "2")
     assert done.returncode == 1  # one item cannot be read
     coco = json.loads((tmp_path / "out" / "instances_default-000000.json").read_text("utf-8"))
     assert [a["segmentation"]["size"] for a in coco["annotations"]] == [[1, 3]] * 2
-    wrong = command(str(tmp_path / "other"), "--segmentation", "rle")
+    wrong = shard(tmp_path / "other", "--segmentation", "rle")
     assert wrong.returncode == 2
     assert "--to coco" in wrong.stderr

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import logging
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,7 @@ from datumaro_segmask.sharding.run import run
 from datumaro_segmask.sharding.shards import ParquetShards
 
 from ..archives import as_folder, as_zip
+from ..processes import command
 from ..whole.test_second_time import AFTER, BEFORE
 from .makes import digest
 from .test_run import COUNT, SHARDS, Deadly, deadly, path, plain, plan_of, when
@@ -85,11 +84,8 @@ def test_archive_that_was_mended(make: Any, cluster: Any, tmp_path: Path) -> Non
 
 
 def test_command(cluster: Any, path: str, plain: dict[str, str], tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "datumaro_segmask", "shard", path, "-o", str(tmp_path),
-         "--shard-items", str(COUNT // SHARDS), "--dask", cluster.scheduler_address],
-        capture_output=True, text=True,
-    )  # fmt: skip
+    done = command("shard", path, "-o", tmp_path, "--shard-items", COUNT // SHARDS,
+                   "--dask", cluster.scheduler_address)  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert digest(tmp_path) == plain
     assert len(make_plan(path, COUNT // SHARDS)) == SHARDS

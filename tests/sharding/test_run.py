@@ -9,9 +9,9 @@ import subprocess
 import sys
 import time
 import zipfile
-from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import BrokenExecutor, Executor, ThreadPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ import pytest
 import datumaro_segmask
 from datumaro_segmask import read_table
 from datumaro_segmask.archive import Reader
-from datumaro_segmask.errors import ArchiveError, SegmaskError, SegmaskExportError
+from datumaro_segmask.errors import ArchiveError, OptionError, SegmaskError, SegmaskExportError
 from datumaro_segmask.plugin.base import SegmaskBase
 from datumaro_segmask.sharding.manifest import MANIFEST, WORK, ShardSink
 from datumaro_segmask.sharding.parts import Part, Reading, make_plan
@@ -28,6 +28,7 @@ from datumaro_segmask.sharding.run import Found, Job, do_part, run, run_in_proce
 from datumaro_segmask.sharding.shards import ParquetShards, ZipShards
 
 from ..archives import archive, as_folder, as_zip, rgb
+from ..processes import command, processes
 from .makes import digest, random_files
 
 datumaro_segmask.register()
@@ -52,10 +53,6 @@ def plan_of(path: str) -> Any:
     return make_plan(path, COUNT // SHARDS)
 
 
-def spawned() -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(2, mp_context=get_context("spawn"))
-
-
 def test_plan(path: str) -> None:
     plan = plan_of(path)
     parts = list(plan.parts())
@@ -70,7 +67,7 @@ def test_plan(path: str) -> None:
 
 @pytest.mark.parametrize("size", [0, -1, 1 << 21])
 def test_shards_of_no_size(size: int, path: str) -> None:
-    with pytest.raises(SegmaskExportError, match="items a shard"):
+    with pytest.raises(OptionError, match=f"shard_items is {size}.*from 1 to 1,048,576"):
         make_plan(path, size)
 
 
@@ -95,7 +92,7 @@ def test_manifest(path: str, tmp_path: Path) -> None:
         assert (found["instances"], found["pixels"]) == counts[name]
 
 
-@pytest.mark.parametrize("make", [ThreadPoolExecutor, spawned], ids=["threads", "processes"])
+@pytest.mark.parametrize("make", [ThreadPoolExecutor, processes], ids=["threads", "processes"])
 def test_executors_give_the_same_bytes(
     make: Any, path: str, plain: dict[str, str], tmp_path: Path
 ) -> None:
@@ -212,7 +209,7 @@ def test_broken_pool_is_told_and_what_is_done_is_kept(
     path: str, plain: dict[str, str], tmp_path: Path
 ) -> None:
     kind = Deadly(mark=str(tmp_path / "mark"))
-    with spawned() as pool, pytest.raises(BrokenExecutor):
+    with processes() as pool, pytest.raises(BrokenExecutor):
         run(plan_of(path), kind, str(tmp_path / "out"), pool)
     assert not (tmp_path / "out" / MANIFEST).exists()
     run(plan_of(path), ParquetShards(), str(tmp_path / "out"))
@@ -435,32 +432,29 @@ def test_zips_hold_what_the_archive_holds(path: str, tmp_path: Path) -> None:
 # Command
 
 
-def command(*args: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "datumaro_segmask", "shard", *args], capture_output=True, text=True
-    )
+shard = partial(command, "shard")
 
 
 def test_command(path: str, plain: dict[str, str], tmp_path: Path) -> None:
     out = str(tmp_path / "out")
-    done = command(path, "-o", out, "--shard-items", str(COUNT // SHARDS), "--jobs", "2")
+    done = shard(path, "-o", out, "--shard-items", str(COUNT // SHARDS), "--jobs", "2")
     assert done.returncode == 0, done.stderr
     assert f"{COUNT} items in {SHARDS} shards" in done.stdout
     assert digest(tmp_path / "out") == plain
-    assert command(path, "-o", out, "--to", "segmask").returncode == 2
+    assert shard(path, "-o", out, "--to", "segmask").returncode == 2
 
 
 def test_command_tells_broken_items(tmp_path: Path) -> None:
     path = str(as_zip(archive({"a": rgb("012"), "broken": b"x"}), tmp_path / "a"))
-    done = command(path, "-o", str(tmp_path / "out"))
+    done = shard(path, "-o", str(tmp_path / "out"))
     assert done.returncode == 1
-    assert "broken.png: the file is no PNG" in done.stderr
+    assert "broken.png: the file is not a PNG" in done.stderr
 
 
 def test_command_without_a_scheduler(path: str, tmp_path: Path) -> None:
     pytest.importorskip("distributed")
     begin = time.monotonic()
-    done = command(path, "-o", str(tmp_path / "out"), "--dask", "nonsense")
+    done = shard(path, "-o", str(tmp_path / "out"), "--dask", "nonsense")
     assert done.returncode == 2
     assert "scheduler" in done.stderr
     assert time.monotonic() - begin < 60

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from importlib.util import find_spec
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +27,7 @@ from datumaro_segmask.storage.remote import store as store_module
 from datumaro_segmask.storage.remote.faults import StoreWriteError
 
 from ..archives import as_zip
+from ..processes import processes
 from ..storage.stores import Behaviour, put
 from .makes import digest, random_files
 
@@ -156,7 +155,8 @@ def test_failure_that_passes(
 
 
 @pytest.mark.parametrize(
-    ("url", "says"), [("unheardof://a/b", "no URL of a file"), ("gs://bucket/out", "pip install")]
+    ("url", "says"),
+    [("unheardof://a/b", "not a URL of a file"), ("gs://bucket/out", "pip install")],
 )
 def test_no_such_store(url: str, says: str, path: str) -> None:
     if url.startswith("gs") and find_spec("gcsfs"):
@@ -197,10 +197,10 @@ def test_read_that_fails(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_nothing_to_read() -> None:
     put("memory://nothing/here", {"a.txt": b"x", "_b.parquet": b"x"})
     for url in ("memory://nothing/there", "memory://nothing/here", "memory://nothing/a.parquet"):
-        with pytest.raises(ArchiveError, match="no Parquet file is here"):
+        with pytest.raises(ArchiveError, match="there is no Parquet file here"):
             read_table(url)
     put("memory://nothing/else", {"a.parquet": b"x"})
-    with pytest.raises(ArchiveError, match="no sound Parquet file"):
+    with pytest.raises(ArchiveError, match="damaged, or not Parquet"):
         read_table("memory://nothing/else")
 
 
@@ -231,7 +231,7 @@ def test_s3_table_is_that_of_the_disk(
     behaviour: Behaviour, path: str, plain: dict[str, str], tmp_path: Path
 ) -> None:
     url = "s3://bucket/good"
-    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
+    with processes() as pool:
         run(make_plan(path, 5), ParquetShards(), url, pool)
     assert fetched(url, tmp_path) == plain
     assert rows_of(read_table(url)) == rows_of(read_table(to_table(path)))
@@ -285,7 +285,7 @@ def test_s3_worker_tells_it(behaviour: Behaviour, path: str) -> None:
     url = "s3://bucket/worker"
     behaviour.fault = lambda path: 403 if "part-000001" in path else None
     with (
-        ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool,
+        processes(1) as pool,
         pytest.raises(StoreWriteError, match="denies access") as caught,
     ):
         run(make_plan(path, 5), ParquetShards(), url, pool)

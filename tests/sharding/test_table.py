@@ -233,11 +233,11 @@ def test_item_of_two_subsets(tmp_path: Path) -> None:
 
 
 def test_what_is_no_such_table(tmp_path: Path) -> None:
-    with pytest.raises(ArchiveError, match="no Parquet file is here"):
+    with pytest.raises(ArchiveError, match="there is no Parquet file here"):
         read_table(str(tmp_path))
     pq.write_table(pa.table({"a": [1]}), tmp_path / "a.parquet")
     with pytest.raises(ArchiveError, match="which labels it has"):
         read_table(str(tmp_path / "a.parquet"))
     (tmp_path / "b.parquet").write_bytes(b"nothing")
-    with pytest.raises(ArchiveError, match="no sound Parquet"):
+    with pytest.raises(ArchiveError, match="damaged, or not Parquet"):
         read_table(str(tmp_path / "b.parquet"))

@@ -19,6 +19,8 @@ from urllib.parse import unquote
 
 import pytest
 
+_POLL = 0.01  # seconds after which a server sees that it is to stop
+
 
 @dataclass
 class Behaviour:
@@ -112,7 +114,7 @@ def web_server(files: Mapping[str, bytes], ranges: bool = True) -> Iterator[tupl
     )
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(_POLL,), daemon=True)
     thread.start()
     try:
         yield f"http://127.0.0.1:{server.server_address[1]}", behaviour
@@ -147,7 +149,7 @@ def s3_server() -> Iterator[tuple[str, Behaviour]]:
         return [b"".join(body)[:-1]] if fault == "cut" else body
 
     server = make_server("127.0.0.1", 0, application, threaded=True, request_handler=Quiet)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(_POLL,), daemon=True)
     thread.start()
     try:
         yield f"http://127.0.0.1:{server.server_port}", behaviour

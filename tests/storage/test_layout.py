@@ -238,17 +238,17 @@ def test_places() -> None:
     ("text", "says"),
     [
         ("x\na 1\n", "write only the id, here 'a'"),
-        ("x\na -1 2\n", "holds columns"),
+        ("x\na -1 2\n", "has columns"),
         ("x\na\t1\n", "write only the id, here 'a'"),
         ("x\nJPEGImages/a.jpg SegmentationClass/a.png\n", "write only the id, here 'a'"),
         ("x\n/JPEGImages/a.jpg /SegmentationClass/a.png\n", "write only the id, here 'a'"),
         ("x\n/data/voc/JPEGImages/b/c.JPG\n", "write only the id, here 'b/c'"),
         ("x\nC:\\voc\\SegmentationClass\\a.png\n", "write only the id, here 'a'"),
-        ("x\n/elsewhere/a.jpg\n", "holds a path"),
+        ("x\n/elsewhere/a.jpg\n", "has a path"),
     ],
 )
 def test_lines_that_hold_more_than_an_id(text: str, says: str) -> None:
-    with pytest.raises(SubsetListError, match="holds") as caught:
+    with pytest.raises(SubsetListError, match=r"the line .* has") as caught:
         parse(text, "a", "b/c")
     assert (caught.value.kind, caught.value.where) == ("list-line", f"{WHERE}:2")
     assert says in str(caught.value)

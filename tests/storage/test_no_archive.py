@@ -65,7 +65,7 @@ FILES = {
     "a.pdf": (b"%PDF-1.7", "a PDF file", "copy or export it again"),
     "empty.zip": (b"", "the file is empty", "copy or export it again"),
     "cut.zip": (b"PK\3\4" + bytes(90), "cut short", "copy or export"),
-    "noise.zip": (bytes(range(7, 99)), "the file is no zip", "give the path of an archive"),
+    "noise.zip": (bytes(range(7, 99)), "the file is not a zip", "give the path of an archive"),
 }
 
 
@@ -91,10 +91,11 @@ FOLDERS: dict[str, tuple[Files, str, str]] = {
     "small-letters": (
         {"segmentationclass/a.png": b"", "labelmap.txt": b""},
         "a folder 'segmentationclass'",
-        "rename it to SegmentationClass",
+        "rename it to exactly SegmentationClass",
     ),
     "old-labelme": (
-        {"x/SegmentationClassPNG/a.png": b""}, "'SegmentationClassPNG'", "to SegmentationClass"
+        {"x/SegmentationClassPNG/a.png": b""}, "'SegmentationClassPNG'",
+        "to exactly SegmentationClass",
     ),
     "zips": (
         {"a.zip": b"", "b.zip": b"", "c.zip": b"", "d.ZIP": b"", "._e.zip": b""},
@@ -109,10 +110,10 @@ FOLDERS: dict[str, tuple[Files, str, str]] = {
     "yolo": ({"data.yaml": b""}, "belongs to YOLO", "convert {} -f segmask -o archive"),
     "images": ({"annotations.xml": b""}, "belongs to CVAT for images", "cvat-cli"),
     "masks": ({"x/a.png": b"", "b.PNG": b""}, "PNG files such as", "--labels names.txt"),
-    "nothing": ({"readme.md": b""}, "no archive of segmentation masks is here", "check the path"),
+    "nothing": ({"readme.md": b""}, "no archive of segmentation masks here", "check the path"),
     "lists-of-another-kind": (
         {"ImageSets/Main/a.txt": b"", "Annotations/a.xml": b""},
-        "no archive of segmentation masks is here",
+        "there is no archive of segmentation masks here",
         "check the path",
     ),
 }  # fmt: skip

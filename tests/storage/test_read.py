@@ -65,7 +65,7 @@ def test_strangers_are_passed_over(write, tmp_path: Path) -> None:
 
 # What cannot be opened
 
-NOTHING_HERE = "no archive of segmentation masks is here"
+NOTHING_HERE = "there is no archive of segmentation masks here"
 
 
 def failure(path: Path) -> str:
@@ -98,7 +98,7 @@ def test_zip_of_something_else(tmp_path: Path) -> None:
 def test_archives_side_by_side(write, tmp_path: Path) -> None:
     files = {f"{n}/{name}": data for n in ("one", "two") for name, data in FILES.items()}
     text = failure(write(files, tmp_path / "tasks"))
-    for part in ("2 archives lie side by side", "one", "two", "datum merge"):
+    for part in ("2 archives are side by side", "one", "two", "datum merge"):
         assert part in text
 
 
@@ -246,7 +246,7 @@ def test_backslashes_in_a_zip_are_separators(tmp_path: Path) -> None:
 @pytest.mark.filterwarnings("ignore:Duplicate name:UserWarning")
 def test_name_twice_in_a_zip(tmp_path: Path) -> None:
     path = as_zip([*FILES.items(), (MASK, b"other")], tmp_path / "a")
-    assert f"holds '{MASK}' twice" in failure(path)
+    assert f"has '{MASK}' twice" in failure(path)
 
 
 def test_encrypted_zip(tmp_path: Path) -> None:
@@ -475,7 +475,7 @@ def test_what_is_no_folder_is_not_missing(name: str, tmp_path: Path) -> None:
     files = {place: data for place, data in FILES.items() if not place.startswith(f"{name}/")}
     for write in (as_folder, as_zip):
         path = write(files | {name: b"../masks"}, tmp_path / "task")
-        with pytest.raises(ArchiveError, match=f"{name}: this is no folder.*copy the folder"):
+        with pytest.raises(ArchiveError, match=f"{name}: this is not a folder.*copy the folder"):
             open_storage(str(path))
 
 
@@ -483,7 +483,7 @@ def test_what_is_no_folder_is_not_missing(name: str, tmp_path: Path) -> None:
 def test_folder_that_is_a_link_to_nowhere(tmp_path: Path) -> None:
     path = as_folder(archive({"a": gray("1")}), tmp_path / "task")
     (path / "SegmentationObject").symlink_to("gone")
-    with pytest.raises(ArchiveError, match="SegmentationObject: this is no folder, or a link"):
+    with pytest.raises(ArchiveError, match="SegmentationObject: this is not a folder, or a link"):
         open_storage(str(path))
 
 

@@ -218,7 +218,7 @@ def test_damaged_member_is_refused_before_anything_changes(tmp_path: Path) -> No
     path.write_bytes(data)
     sink = ZipSink(str(path), update=True)
     sink.put("SegmentationClass/a.png", b"new")
-    with pytest.raises(SegmaskExportError, match="does not lie where the directory says"):
+    with pytest.raises(SegmaskExportError, match="it is not where the directory says"):
         sink.finish()
     sink.abandon()
     assert path.read_bytes() == data

@@ -357,7 +357,7 @@ def test_image_lies_as_the_masks_do(tmp_path: Path) -> None:
 @pytest.mark.parametrize("data", [b"no image", b""])
 def test_broken_image_is_an_error(data: bytes, tmp_path: Path) -> None:
     files = archive({"a": rgb("01")}, images={"a.jpg": data})
-    with pytest.raises(SegmaskError, match="it is no image"):
+    with pytest.raises(SegmaskError, match="it is not an image"):
         Masks(as_folder(files, tmp_path / "task"))[0]
 
 

@@ -18,7 +18,7 @@ from datumaro.components.media import Image
 
 from tests.archives import archive, as_folder, jpeg, rgb
 
-FORMS = ["coco_segments", "yolo_segments", "panoptic_segments"]
+FORMS = ["coco_segments", "yolo_segments", "panoptic_segments", "semantic_masks"]
 FILES = archive(
     {"a": rgb("0110 0220"), "b": rgb("0110 0220")},
     {"a": rgb("0110 0220"), "b": rgb("0110 0220")},
@@ -29,6 +29,7 @@ MAIN = {
     "coco_segments": "annotations/instances_train.json",
     "yolo_segments": "data.yaml",
     "panoptic_segments": "annotations/panoptic_train.json",
+    "semantic_masks": "id2label.json",
 }
 
 
@@ -68,14 +69,23 @@ def test_files_of_an_earlier_export_go(form: str, source: Dataset, tmp_path: Pat
     assert not [name for name in again if "/b." in name or "_val" in name]
 
 
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize(
-    "name", ["labels/extra/x.txt", "labels/train/mine.txt", "labels/classes.txt", "README.txt"]
-)
-def test_files_that_the_user_made_stay(name: str, source: Dataset, tmp_path: Path) -> None:
-    folder = export(source, tmp_path / "out", "yolo_segments")
-    (folder / name).parent.mkdir(exist_ok=True)
+    "name",
+    [
+        "labels/extra/x.txt", "labels/train/mine.txt", "labels/classes.txt", "README.txt",
+        "annotations/mine.json", "annotations/panoptic_train/mine.png", "masks/train/mine.png",
+        "images/train/mine.jpg",
+    ],
+)  # fmt: skip
+def test_files_that_the_user_made_stay(
+    name: str, form: str, source: Dataset, tmp_path: Path
+) -> None:
+    folder = export(source, tmp_path / "out", form)
+    (folder / name).parent.mkdir(parents=True, exist_ok=True)
     (folder / name).write_text("mine")
-    export(source, folder, "yolo_segments")
+    source.remove("b", "val")
+    export(source, folder, form)
     assert (folder / name).read_text() == "mine"
 
 
@@ -164,7 +174,7 @@ def test_pictures_stay_where_none_are_written(form: str, source: Dataset, tmp_pa
     assert not (folder / "images/val/b.jpg").exists()
 
 
-@pytest.mark.parametrize("form", [*FORMS, "panoptic_segments", "semantic_masks"])
+@pytest.mark.parametrize("form", FORMS)
 def test_picture_of_an_item_that_has_none_any_more_goes(
     form: str, source: Dataset, tmp_path: Path
 ) -> None:

@@ -163,7 +163,10 @@ def test_background_is_a_class_on_demand(tmp_path: Path, caplog: pytest.LogCaptu
     assert len(content["annotations"]) == 3
     with caplog.at_level(logging.WARNING):
         folder = export(source, tmp_path / "without", "coco_segments")
-    assert "3 annotations of the background (objects with keep_background=True)" in caplog.text
+    assert (
+        "3 annotations of the background (keep_background=True makes objects of them)"
+        in caplog.text
+    )
     assert objects_of(folder / "annotations/instances_val.json")["b/c"] == OBJECTS["b/c"]
 
 
@@ -398,7 +401,7 @@ def test_yolo_splits(street: Dataset, tmp_path: Path, caplog: pytest.LogCaptureF
     assert {path.name for path in (folder / "labels").iterdir()} == {"test", "train"}
     data = (folder / "data.yaml").read_text()
     assert 'train: "images/train"\nval: "images/train"\ntest: "images/test"' in data
-    assert "No subset is the split 'val'" in caplog.text
+    assert "There is no split 'val'" in caplog.text
 
 
 def test_yolo_takes_a_lone_subset_of_any_name_for_training(tmp_path: Path) -> None:

@@ -461,7 +461,7 @@ def test_pictures_lie_as_their_masks_do(tmp_path: Path, caplog: Any) -> None:
         _, cases = read(export(source, tmp_path / layout, layout), layout)
         picture, _ = cases["a"]
         assert picture[..., 0].tolist() == [[0, 0, 0, 0], [255, 0, 0, 0]]
-    assert caplog.text.count("1 picture written upright") == len(LAYOUTS)
+    assert caplog.text.count("1 image written upright") == len(LAYOUTS)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

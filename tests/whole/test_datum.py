@@ -1,4 +1,4 @@
-"""``datum`` from end to end, in an interpreter of its own for each command.
+"""``datum`` from end to end, in a process of its own for each command.
 
 ``python -m datumaro_segmask`` is `datum` where the package is not installed, too.
 """
@@ -9,8 +9,6 @@ import io
 import json
 import os
 import site
-import subprocess
-import sys
 import zipfile
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -22,10 +20,10 @@ from datumaro.components.dataset import Dataset
 from PIL import Image
 
 from ..archives import archive, as_folder, as_zip, jpeg, picture, rgb
+from ..processes import command
 
 pytestmark = pytest.mark.usefixtures("registered")
 
-ROOT = Path(__file__).parents[2]
 HAS_PROJECTS = tuple(map(int, version("datumaro").split(".")[:2])) < (1, 12)
 IS_INSTALLED = any(Path(p, "datumaro_segmask.pth").exists() for p in site.getsitepackages())
 
@@ -48,18 +46,10 @@ MASKS = {
 
 def run(folder: Path, *arguments: str, module: str = "datumaro_segmask", code: int = 0) -> str:
     """Run a command in a folder; return what a person sees of it."""
-    done = subprocess.run(
-        [sys.executable, "-m", module, *arguments],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        encoding="utf-8",
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == code, done.stdout
-    return done.stdout
+    done = command(*arguments, module=module, cwd=folder)
+    said = done.stdout + done.stderr
+    assert done.returncode == code, said
+    return said
 
 
 @pytest.fixture
@@ -118,7 +108,7 @@ def test_options_explain_themselves(tree: Path) -> None:
         "--label-map LABEL_MAP": "Labels to write",
         "--ignore-label IGNORE_LABEL": "gets the value 255",
         "--empty-masks": "items without shapes, too",
-        "--zip": "ready for CVAT",
+        "--zip": "one zip for CVAT",
         "--save-media": "Save media",
     }.items():
         assert f"{option} " in words
@@ -130,7 +120,7 @@ def test_options_explain_themselves(tree: Path) -> None:
     ("transform", "says"),
     [
         ("split_components", ["--connectivity {8,4}", "--min-area", "--grouped", "at a corner"]),
-        ("masks_to_exact_polygons", ["--tolerance", "Holes stay holes"]),
+        ("masks_to_exact_polygons", ["--tolerance", "mask with holes is cut"]),
     ],
 )
 def test_transforms_explain_themselves(tree: Path, transform: str, says: list[str]) -> None:
@@ -235,7 +225,7 @@ def test_undeclared_colour(output_format: str, tree: Path) -> None:
 def test_wrong_option(tree: Path) -> None:
     said = run(tree.parent, "merge", "-o", "x", "-f", "segmask", "tree:segmask", "tree:segmask",
                "--", "--label-map", "gone.txt", code=1)  # fmt: skip
-    assert "the option --label-map is 'gone.txt', which is no file" in last_line(said)
+    assert "the option --label-map is 'gone.txt', which is not a file" in last_line(said)
     assert "To fix it: check the path" in last_line(said)
 
 

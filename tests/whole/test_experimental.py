@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import pickle
 import subprocess
 import sys
@@ -9,7 +10,6 @@ import zipfile
 from concurrent.futures import ProcessPoolExecutor
 from importlib import import_module
 from importlib.util import find_spec
-from multiprocessing import get_all_start_methods, get_context
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +109,9 @@ def unpacked(folder: Path) -> Path:
     return folder
 
 
-METHODS = [method for method in ("spawn", "fork") if method in get_all_start_methods()]
+METHODS = [
+    method for method in ("spawn", "fork") if method in multiprocessing.get_all_start_methods()
+]
 
 
 @needs_it
@@ -125,7 +127,7 @@ def test_workers_read_it(container: str, method: str, tmp_path: Path) -> None:
     assert all_same(dataset, path)
     every = list(range(len(dataset)))
     expected = read_some(dataset, every)
-    with ProcessPoolExecutor(2, mp_context=get_context(method)) as pool:
+    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context(method)) as pool:
         halves = pool.map(read_some, [dataset] * 2, [every[::2], every[1::2]])
         read = [item for half in halves for item in half]
     assert read == expected[::2] + expected[1::2]

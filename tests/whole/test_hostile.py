@@ -206,7 +206,7 @@ def test_link_in_a_zip_is_a_text(tmp_path: Path) -> None:
         target.writestr(LIST, "a\n")
         target.writestr("labelmap.txt", LABELS)
         target.writestr(link, "/etc/passwd")
-    check_message(import_error(path), CLASS_MASK, "the file is no PNG")
+    check_message(import_error(path), CLASS_MASK, "the file is not a PNG")
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes there")
@@ -217,7 +217,7 @@ def test_pipe_is_not_waited_for(name: str, tmp_path: Path) -> None:
     os.mkfifo(path / name)
     error = import_error(path)
     assert isinstance(error, MissingFileError)
-    check_message(error, name, "it is no file")
+    check_message(error, name, "it is not a file")
 
 
 # Export
@@ -384,7 +384,7 @@ def zipped(files: Any) -> Build:
 
 BAD_ZIPS = {
     "empty-file": Bad(lambda f: _written(f / "x.zip", b""), ArchiveError, ("the file is empty",)),
-    "no-zip": Bad(lambda f: _written(f / "x.zip", noise(999)), ArchiveError, ("is no zip",)),
+    "no-zip": Bad(lambda f: _written(f / "x.zip", noise(999)), ArchiveError, ("is not a zip",)),
     "no-archive-inside": Bad(zipped({"a.txt": b"x"}), ArchiveError, ("no archive of segm",)),
     "truncated": Bad(
         lambda f: _cut(as_zip(FILES, f / "x"), 40), ArchiveError, ("the zip has no end", "copy or")
@@ -513,7 +513,7 @@ def without_checksum(data: bytes) -> bytes:
 
 
 BAD_PNGS = {
-    "no-png": (b"GIF89a" + bytes(50), ("a GIF image, and no PNG", "save it as PNG")),
+    "no-png": (b"GIF89a" + bytes(50), ("a GIF image, not a PNG", "save it as PNG")),
     "larger-than-max-pixels": (
         png_of(header(32769, 32768), DATA, END),
         ("32,769 x 32,768 pixels", f"at most {MAX_PIXELS:,}", "raise the option max_pixels"),
@@ -650,8 +650,8 @@ def lines_of(count: int) -> str:
 
 BAD_TEXTS = {
     "list-not-utf-8": (LIST, b"a\nstra\xdfe\n", SubsetListError, ("txt:2: byte 6 (0xdf)", "UTF-8")),
-    "list-in-utf-16": (LIST, "a\nb\n".encode("utf-16"), SubsetListError, ("txt:1", "no UTF-8")),
-    "list-is-an-image": (LIST, rgb("1"), SubsetListError, ("default.txt:1", "no UTF-8")),
+    "list-in-utf-16": (LIST, "a\nb\n".encode("utf-16"), SubsetListError, ("txt:1", "not UTF-8")),
+    "list-is-an-image": (LIST, rgb("1"), SubsetListError, ("default.txt:1", "not UTF-8")),
     "list-with-a-huge-line": (
         LIST, b"a\n" + b"b" * 4097, SubsetListError, ("txt:2: the line has 4,097", "a list of")
     ),
@@ -675,7 +675,7 @@ BAD_TEXTS = {
         "labelmap.txt", b"a:1,2,256\n", LabelMapError, ("txt:1: the colour", "past 255", "write")
     ),
     "label-map-with-an-endless-number": (
-        "labelmap.txt", b"a:1,2," + b"9" * 5000, LabelMapError, ("txt:1", "is no colour")
+        "labelmap.txt", b"a:1,2," + b"9" * 5000, LabelMapError, ("txt:1", "is not a colour")
     ),
     "label-map-without-a-name": ("labelmap.txt", b":1,2,3\n", LabelMapError, ("no label name",)),
     "label-map-empty": ("labelmap.txt", b"", LabelMapError, ("declares no label", "remove")),

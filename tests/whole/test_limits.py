@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -88,7 +89,7 @@ REFUSED = {
     "too-long-in-bytes": ("\U0001f600" * 63, "longer than 250 bytes"),
     "too-long-a-folder": ("x" * 251 + "/a", "longer than 250 bytes"),
     "too-deep": ("/".join(["d" * 100] * 41), "longer than 4092 characters"),
-    "half-a-character": ("\ud800", "no valid Unicode"),
+    "half-a-character": ("\ud800", "not valid Unicode"),
     "space-behind": ("a ", "white space"),
     "space-before": (" a", "white space"),
     "line-separator": ("\u2028", "white space"),
@@ -407,3 +408,17 @@ def test_one_id_in_many_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     for load in (Dataset, StreamDataset):
         assert sum(1 for _ in load.import_from(str(path), "segmask")) == 1
     assert len(parsed) < 20
+
+
+def test_many_roots_and_names_of_many_parts(tmp_path: Path, capsys: Any) -> None:
+    """A message that names them all would have megabytes."""
+    zips = {
+        "roots": {f"{i}/SegmentationClass/a.png": b"" for i in range(20_000)},
+        "parts": {f"{'a/' * 30_000}SegmentationClass/a.png": b""},
+    }
+    for name, files in zips.items():
+        with zipfile.ZipFile(tmp_path / f"{name}.zip", "w") as packed:
+            for place, data in files.items():
+                packed.writestr(place, data)
+        assert main(["check", str(tmp_path / f"{name}.zip")]) == 2
+        assert 50 < len("".join(capsys.readouterr())) < 5_000

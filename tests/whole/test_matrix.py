@@ -182,8 +182,8 @@ def for_cvat(source: Source, content: Content, labels: int | None = None) -> lis
         )
     if subsets:
         lines.append(
-            f"1 subset with '_' in the name, or a dot before it, such as {subsets[0]!r}, which it "
-            "skips"
+            "1 subset with '_' in the name, or a dot at its beginning, such as "
+            f"{subsets[0]!r}, which it skips"
         )
     labels = labels or len(source.labels)
     if labels > 256:
@@ -192,13 +192,13 @@ def for_cvat(source: Source, content: Content, labels: int | None = None) -> lis
         lines.append(f"instance numbers up to {highest:,}, of which it can read 255")
     if thin:
         lines.append(
-            f"{thin} object{'s' * (thin > 1)} of one or two pixels across, which vanish when it "
-            "makes polygons of them (upload with conv_mask_to_poly=False)"
+            f"{thin} object{'s' * (thin > 1)} one or two pixels thin, which vanish when it "
+            "turns them into polygons (upload with conv_mask_to_poly=False)"
         )
     past = [
         f"item {item_id!r} of subset {subset!r} has the instance number {highest}. All are kept, "
         "but CVAT and the VOC formats of Datumaro cannot read files with numbers past 255. This is "
-        "said once."
+        "reported once."
         for (item_id, subset), masks in content.items()
         if highest > 255 and any(number == highest for _, number, _ in masks)
     ]
@@ -211,11 +211,9 @@ def without_place(source: Source, noun: str) -> list[str]:
     ground = sum(label == "background" for label, _, _ in masks) * (noun == "annotations")
     bare = sum(label is None for label, _, _ in masks)
     left_out = {
-        f"{noun} of the background (objects with keep_background=True)": ground,
-        f"{noun} without a label, of which training code can make no class": bare,
-        "items without image and without masks, whose width and height nobody knows": len(
-            source.case.items
-        )
+        f"{noun} of the background (with keep_background=True they are objects)": ground,
+        f"{noun} without a label, which training cannot use": bare,
+        "items with neither image nor masks, whose size is unknown": len(source.case.items)
         - len(source.sized),
     }
     return [f"Left out of the export: {numbered(n, what)}." for what, n in left_out.items() if n]
@@ -230,13 +228,13 @@ def said_of_yolo(source: Source) -> list[str]:
     ]
     more = f" and {len(images) - 5} more" if len(images) > 5 else ""
     return [
-        f"No subset is the split 'val', which Ultralytics insists on: data.yaml names the images "
-        f"of {first!r} for it, so validation scores will look too good. Name a subset with the "
+        f"There is no split 'val', which Ultralytics needs, so data.yaml names the images "
+        f"of {first!r} for it, and validation scores will look too good. Name a subset with the "
         "option split, as in 'part2=val', or split the dataset first: datum transform -t "
         "random_split"
     ] * ("val" not in subsets) + [
         f"{counted(len(images), 'image')} not in OUT/x yet: {', '.join(images[:5])}{more}. "
-        "Put them there, or export with save_media=True."
+        "Add them yourself, or export with save_media=True."
     ]
 
 
@@ -253,8 +251,8 @@ def known_to_table(source: Source) -> Content:
 
 
 RECOLORED = (
-    "Of 1 label the colour is that of a label before, and is changed (such as of {!r}). Give an "
-    "own label map with the option label_map to choose the colours."
+    "1 label had the colour of an earlier label, and got another (such as {!r}). To choose the "
+    "colours, give a label map with the option label_map."
 )
 OF_LABELS = {
     "two-labels-of-one-colour": [RECOLORED.format("van")],
@@ -264,13 +262,13 @@ OF_LABELS = {
     "background-behind-a-label-as-black": [
         RECOLORED.format("background"),
         "the labels of the dataset: 'background' is the background by its name, but CVAT goes by "
-        "the colour and takes 'a', which is black. To fix it: make the background black, in the "
-        "masks too.",
+        "the colour and takes 'a', which is black. To fix it: make the background black, "
+        "also in the masks.",
     ],
     "background-by-name-beside-black": [
         "the labels of the dataset: 'background' is the background by its name, but CVAT goes by "
-        "the colour and takes 'void', which is black. To fix it: make the background black, in "
-        "the masks too."
+        "the colour and takes 'void', which is black. To fix it: make the background black, "
+        "also in the masks."
     ],
 }
 """What an export says of labels that masks in colour, or CVAT, cannot tell apart, by case."""
@@ -465,7 +463,7 @@ def export_coco(source: Source, out: Path) -> Way:
 def export_yolo(source: Source, out: Path) -> Way:
     source.dataset().export(str(out / "x"), "yolo_segments")
     left_out = without_place(source, "annotations")
-    yield source.of_items + said_of_yolo(source) + [t for t in left_out if "without image" not in t]
+    yield source.of_items + said_of_yolo(source) + [t for t in left_out if "neither image" not in t]
     check_yolo(out / "x", source)
 
 
@@ -479,15 +477,15 @@ def export_semantic(source: Source, out: Path) -> Way:
     bare = sum(label is None for masks in source.known.values() for label, _, _ in masks)
     unsized = len(source.case.items) - len(source.sized)
     left_out = {
-        "instances without a label, of which training code can make no class": bare,
-        "items without image and without masks, whose width and height nobody knows": unsized,
+        "instances without a label, which training cannot use": bare,
+        "items with neither image nor masks, whose size is unknown": unsized,
     }
     places = [f"images/{split_of(s)}/{i}{source.suffix(i)}" for i, s in source.sized]
     more = f" and {len(places) - 5} more" if len(places) > 5 else ""
     missing = f"{counted(len(places), 'image')} not in OUT/x yet: {', '.join(places[:5])}{more}. "
     yield [
         *(OF_LABELS.get(source.name, []) + source.of_items),
-        *[f"{missing}Put them there, or export with save_media=True."] * bool(places),
+        *[f"{missing}Add them yourself, or export with save_media=True."] * bool(places),
         *(f"Left out of the export: {numbered(n, what)}." for what, n in left_out.items() if n),
     ]
     check_semantic(out / "x", source)

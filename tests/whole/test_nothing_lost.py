@@ -148,7 +148,7 @@ def test_folder_in_the_way_of_a_list(source: Path) -> None:
 
 @pytest.mark.parametrize(
     ("patch", "says"),
-    [("stat", "lies on another disk"), ("access", "permission denied"), ("rename", "cross-device")],
+    [("stat", "is on another disk"), ("access", "permission denied"), ("rename", "cross-device")],
 )
 def test_picture_folder_that_takes_no_files(
     patch: str, says: str, source: Path, monkeypatch: pytest.MonkeyPatch
@@ -339,7 +339,7 @@ def test_picture_that_came_after_the_import_stays(tmp_path: Path) -> None:
 def test_export_over_pictures_of_another_size(source: Path, tmp_path: Path) -> None:
     other = as_folder(archive({"1": rgb("000 111 222")}), tmp_path / "other")
     before = pictures(source)
-    with pytest.raises(DatasetExportError, match="picture of another dataset lies there, of 4 x 2"):
+    with pytest.raises(DatasetExportError, match="image of another dataset is there, of 4 x 2"):
         load(other).export(str(source), "segmask")
     assert pictures(source) == before
     big = Image.from_numpy(np.zeros((3, 3, 3), np.uint8), ext=".png")

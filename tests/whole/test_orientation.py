@@ -226,7 +226,7 @@ def test_pictures_for_training_are_upright_and_say_so_once(
     written = (tmp_path / "out" / place).read_bytes()
     assert is_close(plain(written), shown(data))  # for who reads EXIF data, and who does not
     assert is_close(shown(written), shown(data))
-    assert caplog.text.count("1 picture written upright") == 1
+    assert caplog.text.count("1 image written upright") == 1
 
 
 @pytest.mark.parametrize("write", [as_folder, as_zip])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,23 @@ def test_no_table_is_cut(path: Path) -> None:
         assert re.fullmatch(r"\|( *:?-+:? *\|)+", rule), head
         cells = {len(re.findall(r"(?<!\\)\|", row)) for row in rows[:-1]}
         assert len(cells) == 1, head
+
+
+def test_reliability_names_tests_that_are_there() -> None:
+    text = (DOCS / "reliability.md").read_text("utf-8")
+    named = re.findall(r"`(?:tests/)?([a-z]*/?test_\w+\.py)`", text)
+    assert len(named) > 20
+    for name in named:
+        assert list((ROOT / "tests").glob(name if "/" in name else f"*/{name}")), name
+
+
+def test_limits_of_reliability_are_those_of_the_code() -> None:
+    text = (DOCS / "reliability.md").read_text("utf-8")
+    found = re.findall(r"^\|.*\| ([\d,]+) \| `([\w.]+)\.(\w+)` \|$", text, re.MULTILINE)
+    assert len(found) == 20
+    for value, module, name in found:
+        limit = getattr(import_module(f"datumaro_segmask.{module}"), name)
+        assert f"{limit:,}" == value, name
 
 
 def test_readme_is_short() -> None:

@@ -88,7 +88,7 @@ def test_files_of_labels(name: str, tmp_path: Path, capsys: pytest.CaptureFixtur
     assert main(["from-masks", str(masks), "-o", str(out), "--labels", str(path)]) == 2
     assert str(path) in capsys.readouterr().err
     root = as_folder(DATA_SETS["yolo_segments"], tmp_path / "set")
-    with pytest.raises(Exception, match="it is no file"):
+    with pytest.raises(Exception, match="it is not a file"):
         open_yolo(str(root), names=str(path))
 
 

@@ -311,6 +311,7 @@ def test_planted_locks_empty_no_file_and_keep_writers_out(
     PLANTS[how](lock, home / KEY)
     sink = make(str(target))
     try:
+        assert not lock.samefile(home / KEY)
         with pytest.raises(SegmaskError, match="another export is writing"):
             make(str(target))
     finally:

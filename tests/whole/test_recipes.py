@@ -21,6 +21,7 @@ import pytest
 from datumaro_segmask.__main__ import main
 
 from ..archives import archive, as_zip, rgb
+from ..processes import python
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples/street.zip"
@@ -73,7 +74,7 @@ RESULTS = {
     ],
     "Predictions to CVAT": ["upload.zip", "memory.zip", "upload/segmask.zip"],
     "To and from a CVAT server": ["called.txt"],
-    "Instances out of class masks": [
+    "Instances from class masks": [
         "parts-coco/annotations/instances_train.json",
         "parts/SegmentationObject/street_01.png",
     ],
@@ -151,7 +152,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def predictions_of_models() -> None:
-    """A data set of YOLO, one of COCO, and what models have said of their pictures."""
+    """A dataset of YOLO, one of COCO, and what models have said of their pictures."""
     convert = ["convert", "task.zip", "--quiet", "-f"]
     assert main([*convert, "yolo_segments", "-o", "yolo"]) == 0
     assert main([*convert, "coco_segments", "-o", "coco", "--segmentation", "rle"]) == 0
@@ -176,10 +177,9 @@ FIRST = {
 _DATUM = "datum convert -i task.zip -if segmask -f"
 
 
-def run(arguments: list[str]) -> None:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(arguments, capture_output=True, text=True, check=False, env=environment)
-    assert done.returncode == 0, f"{arguments}\n{done.stdout}{done.stderr}"
+def run(*words: str) -> None:
+    done = python(*words)
+    assert done.returncode == 0, f"{words}\n{done.stdout}{done.stderr}"
 
 
 def run_line(line: str) -> None:
@@ -188,8 +188,14 @@ def run_line(line: str) -> None:
     if words[0] == "datumaro-segmask" and not set(words) & {">", "|", "&&"}:
         assert main(words[1:]) in ((0, 1) if words[1] == "check" else (0,)), line
         return
+    if words[0] == "datum" and not set(line) & set("*>|&"):
+        run("-m", "datumaro_segmask", *words[1:])
+        return
     ours = f'"{sys.executable}" -m datumaro_segmask'
-    run(["sh", "-c", re.sub(r"^(datum|datumaro-segmask) ", f"{ours} ", line)])
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    shell = ["sh", "-c", re.sub(r"^(datum|datumaro-segmask) ", f"{ours} ", line)]
+    done = subprocess.run(shell, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
 
 
 def is_run(line: str) -> bool:
@@ -266,7 +272,7 @@ def test_page(page: str, folder: Path) -> None:
                     run_line(line)
             else:
                 start = "import datumaro_segmask; datumaro_segmask.register()\n"
-                run([sys.executable, "-c", start + BEFORE.get(page, "") + block])
+                run("-c", start + BEFORE.get(page, "") + block)
         for name in RESULTS.get(title, []) if page == "docs/recipes.md" and done else []:
             assert Path(name).exists(), name
     if missing:

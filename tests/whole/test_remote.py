@@ -22,7 +22,7 @@ from datumaro_segmask.cli import parallel
 from datumaro_segmask.errors import SegmaskError
 
 from ..archives import COLORS, archive, as_folder, as_zip, jpeg, png
-from ..processes import help_at_once
+from ..processes import command, help_at_once
 from ..sharding.makes import random_files
 from ..storage.stores import put, web_server
 
@@ -109,12 +109,6 @@ def test_nothing_there_is_our_error() -> None:
 def server(tmp_path: Path) -> Iterator[str]:
     with web_server({"a.zip": as_zip(files(), tmp_path / "a").read_bytes()}) as (url, _):
         yield f"{url}/a.zip?sig=53cr37"
-
-
-def command(*args: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "datumaro_segmask", *args], capture_output=True, text=True
-    )
 
 
 def test_check(server: str) -> None:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import asdict
 from importlib.util import find_spec
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from datumaro_segmask.cli.check.survey import check
 from datumaro_segmask.sharding import CocoShards, ParquetShards, ZipShards, make_plan, run
 
 from ..archives import archive, as_folder, as_zip, jpeg, rgb
+from ..processes import processes
 from ..storage.stores import put, zipped
 
 pytest.importorskip("pyarrow", reason="tables")
@@ -100,10 +100,6 @@ def zips(path: str, out: Path, executor: Executor | None) -> Any:
     return shards(ZipShards(), path, out, executor)
 
 
-def one_process() -> Executor:
-    return ProcessPoolExecutor(1, get_context("spawn"))
-
-
 def second_time(make: Any, read: Any, executor: Executor | None, tmp_path: Path) -> None:
     path = make(BEFORE, tmp_path / "task")
     before = read(path, tmp_path / "out", executor)
@@ -127,7 +123,7 @@ def test_second_time(
 
 @pytest.mark.parametrize("make", [folder, a_zip])
 def test_second_time_by_the_same_process(make: Callable[..., str], tmp_path: Path) -> None:
-    with one_process() as executor:
+    with processes(1) as executor:
         for number, read in enumerate((parquet, report)):
             (tmp_path / str(number)).mkdir()
             second_time(make, read, executor, tmp_path / str(number))
@@ -147,7 +143,7 @@ def test_streams_and_plans_after_chdir(tmp_path: Path, monkeypatch: pytest.Monke
         masks = datumaro_segmask.Masks(name)
         monkeypatch.chdir(tmp_path / "there")
         assert [len(item.annotations) for item in stream] == [1, 2, 1]
-        with one_process() as executor:
+        with processes(1) as executor:
             made = run(plan, ParquetShards(), str(tmp_path / "out"), executor, overwrite=True)
         assert made["rows"] == 4
         assert len(masks[0][1]["labels"]) == 1

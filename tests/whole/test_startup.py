@@ -23,6 +23,8 @@ ARRAYS = {"cv2", "numpy", "pycocotools", "zlib_ng"}
 
 COMMANDS = {
     "--help": HEAVY | ARRAYS,
+    "convert --help": HEAVY | ARRAYS,
+    "convert -f coco_segments --help": HEAVY | ARRAYS,
     "explain": HEAVY | ARRAYS,
     "explain 2": HEAVY | ARRAYS,
     "explain thin-objects": HEAVY | ARRAYS,

@@ -213,7 +213,7 @@ def test_of_two_archives_neither_is_detected(tmp_path: Path) -> None:
     for name in ("a", "b"):
         as_folder(FILES, tmp_path / name)
     assert "segmask" not in Environment().detect_dataset(str(tmp_path), depth=2)
-    with pytest.raises(ArchiveError, match="2 archives lie side by side"):
+    with pytest.raises(ArchiveError, match="2 archives are side by side"):
         Dataset.import_from(str(tmp_path), "segmask")
 
 

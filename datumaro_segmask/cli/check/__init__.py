@@ -9,16 +9,16 @@ from concurrent.futures import BrokenExecutor, Executor
 from contextlib import AbstractContextManager, nullcontext
 
 from ...errors import SegmaskImportError, UsageError
-from ...options import READING, ImportOptions, add_to
+from ...options import Numbers, add_to
 from ...rules import ERROR, WARNING
 from ...storage import fitting, shown
-from .. import FAULTS, OK, UNREADABLE, add_archives, add_dask, add_jobs
+from .. import FAULTS, OK, UNREADABLE, add_archives, add_dask
 from .report import FIRST, FORMATS, Outcome
 from .survey import Survey, check
 
 EPILOG = """\
 severities:
-  error    it cannot be read as it stands
+  error    it cannot be read as it is
   warning  it can be read, but is probably a mistake
   note     good to know
 with --for cvat:
@@ -51,7 +51,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--format",
         choices=FORMATS,
         default="text",
-        help="Print a report to read, one JSON object, or annotations for a workflow of GitHub "
+        help="Print a report to read, one JSON object, or annotations for a GitHub workflow "
         "(default: %(default)s)",
     )
     parser.add_argument(
@@ -67,9 +67,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="Show every finding (default: the first 10 of a kind; no notes for several archives, "
         "and for GitHub)",
     )
-    add_jobs(parser)
     add_dask(parser)
-    add_to(parser, ImportOptions, READING)
+    add_to(parser, Numbers, but=("shard_items",))
 
 
 def _cluster(address: str | None) -> AbstractContextManager[Executor | None]:
@@ -112,7 +111,7 @@ def _survey(path: str, options: argparse.Namespace, executor: Executor | None) -
         )
     except BrokenExecutor as error:
         raise UsageError(
-            "a process that checks masks has died",
+            "a process that checks masks died",
             shown(path),
             "enough memory for each of them",
             "give fewer --jobs",

@@ -145,7 +145,7 @@ def verdict(survey: Survey) -> str:
         if totals[WARNING]:
             verdict = "this archive can be read, but look at the warnings"
         if totals[ERROR]:
-            verdict = "this archive cannot be read as it stands"
+            verdict = "this archive cannot be read as it is"
     return f"{verdict} ({found or 'no findings'})"
 
 

@@ -12,8 +12,8 @@ from functools import lru_cache, partial
 from secrets import token_hex
 
 from ...archive import WAYS, Archive, Item, LabelMap, Reader, open_archive
-from ...errors import SegmaskImportError
-from ...png import MAX_PIXELS
+from ...errors import SegmaskImportError, check_options
+from ...options import MAX_PIXELS, Numbers
 from ...progress import track
 from ...rules import (
     RULES,
@@ -41,9 +41,9 @@ NO_LABEL = "(no label)"
 class Survey:
     """All that `check` has found in one archive.
 
-    ``for_cvat`` is who it was checked for; ``root`` is the folder or zip with the label map.
-    ``findings`` has the gravest first, and those of one kind together. ``subsets`` has the counts
-    by the name of the subset, ``labels`` the names in the order of the label map.
+    ``for_cvat``: whether it was checked for CVAT. ``root``: the folder or zip with the label map.
+    ``findings``: the most severe first, those of one kind together. ``subsets``: the counts by the
+    name of the subset. ``labels``: the names in the order of the label map.
     """
 
     for_cvat: bool
@@ -67,12 +67,15 @@ def check(
     jobs: int = 1,
     executor: Executor | None = None,
 ) -> Survey:
-    """Read the archive at ``path`` to its end, and return what is wrong with it.
+    """Read the whole archive at ``path``, and return what is wrong with it.
 
-    ``for_cvat`` says what CVAT will make of it, instead of this package. ``ignore_index`` and
-    ``max_pixels`` are those of an import. Items are read in ``jobs`` processes, or by
-    ``executor``. Raises SegmaskImportError if there is no archive that can be opened.
+    ``for_cvat``: judge it as CVAT will read it, not as this package does. ``ignore_index`` and
+    ``max_pixels``: as in an import. ``jobs`` processes, or ``executor``, read the items. Raises
+    SegmaskImportError if no archive can be opened, and OptionError for a number that is out of
+    range.
     """
+    numbers = {"ignore_index": ignore_index, "max_pixels": max_pixels, "jobs": jobs}
+    check_options(Numbers, numbers, "check")
     path = os.fspath(path)
     collected = _Collected()
     archive = open_archive(path, report=collected.report)
@@ -132,14 +135,14 @@ class _Collected:
 
 @dataclass
 class LabelCount:
-    """What there is of a label: instances (those with a number), items that have it, pixels."""
+    """Counts of a label: instances (with a number), items that have it, pixels."""
 
     instances: int = 0
     items: int = 0
     pixels: int = 0
 
     def merge(self, other: LabelCount) -> None:
-        """Add what there is in other items."""
+        """Add the counts of other items."""
         self.instances += other.instances
         self.items += other.items
         self.pixels += other.pixels
@@ -147,7 +150,7 @@ class LabelCount:
 
 @dataclass
 class SubsetCount:
-    """What there is in a subset. ``annotated`` counts items with masks, ``broken`` unread ones."""
+    """Counts of a subset. ``annotated``: items with masks; ``broken``: unreadable items."""
 
     items: int = 0
     annotated: int = 0
@@ -156,7 +159,7 @@ class SubsetCount:
     labels: dict[str, LabelCount] = field(default_factory=dict)
 
     def merge(self, other: SubsetCount) -> None:
-        """Add what there is in other items."""
+        """Add the counts of other items."""
         self.items += other.items
         self.annotated += other.annotated
         self.images += other.images

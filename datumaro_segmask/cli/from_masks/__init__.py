@@ -41,8 +41,8 @@ or YAML.
 
 exit status:
   0  the archive is written, and CVAT takes it as it is
-  1  masks cannot be read, and nothing is written; or it is written, but CVAT will not take it as
-     it is, and the report says why
+  1  masks cannot be read, so nothing is written; or it is written, but CVAT will refuse it or
+     leave something out, and the report says what
   2  there are no masks or no labels, or the output is there already
 
 example:
@@ -59,7 +59,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     labels.add_argument(
         "--labels",
         metavar="FILE",
-        help="Names of the labels, one a line, a label map, or a table of names and values",
+        help="Names of the labels, one per line, a label map, or a table of names and values",
     )
     labels.add_argument(
         "--binary", metavar="NAME", help="The label of 1 or 255 in masks of black and white"
@@ -90,7 +90,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     subsets.add_argument(
         "--subset-folders",
         action="store_true",
-        help="Take the folders in DIR for subsets (default: for a part of the ids)",
+        help="Use the folders in DIR as subsets (default: as part of the ids)",
     )
     add_to(parser, ImportOptions, (*READING, *OF_COMPONENTS))
     parser.add_argument(
@@ -172,9 +172,9 @@ def _target(options: argparse.Namespace) -> ExportTarget:
         inside = not is_zip and os.path.isdir(real) and is_inside(output, real)
         if is_inside(real, output) or inside:
             raise UsageError(
-                f"the output and the input {given} lie one in the other",
+                f"one of the output and the input {given} is inside the other",
                 options.output,
-                "an output apart from everything that is read",
+                "an output outside of everything that is read",
                 "choose another path for the output",
             )
     if os.path.lexists(output) and not _is_empty(output):

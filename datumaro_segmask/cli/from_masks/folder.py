@@ -113,7 +113,7 @@ def open_mask_folder(
             raise ArchiveError(
                 f"the item {item_id!r} has masks in two subsets",
                 folder.place(stems[stem]),
-                "an id of its own for every image",
+                "a different id for every image",
                 "rename the masks, or keep the folders as a part of the ids (option --subset)",
             )
         files[place] = folder, stems[stem]
@@ -163,7 +163,7 @@ def _masks_in(folder: str) -> dict[str, str]:
             raise ArchiveError(
                 f"two masks have the name {stem!r}: {', '.join(sorted(of_type))}",
                 folder,
-                "one mask an image",
+                "one mask per image",
                 "remove the one that is not meant",
             )
         if of_type:
@@ -176,15 +176,15 @@ def _masks_in(folder: str) -> dict[str, str]:
         log.warning(
             "%s",
             printable(
-                f"{folder}: {counted(len(pictures), 'file')} such as {min(pictures)} lie beside "
-                "the masks and are left out. Pictures are written with the option --images."
+                f"{folder}: {counted(len(pictures), 'file')} such as {min(pictures)} are no "
+                "masks and are left out. The option --images writes images."
             ),
         )
     return masks
 
 
 def _no_masks(folder: str, others: list[str]) -> ArchiveError:
-    what, remedy = "no masks are here", "check the path"
+    what, remedy = "there are no masks here", "check the path"
     if others:
         what = f"{counted(len(others), 'file')} such as {min(others)} cannot be masks: their type "
         what += "changes the values of pixels, or is not known"

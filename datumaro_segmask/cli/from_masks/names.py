@@ -95,7 +95,7 @@ def read_labels_file(path: str) -> Labels:
     Raises LabelMapError or MissingFileError.
     """
     if not os.path.isfile(path):
-        what = "names of labels, one a line, or a label map"
+        what = "names of labels, one per line, or a label map"
         raise MissingFileError("there is no such file", path, what, "check the path")
     folder, name = os.path.split(path)
     data = FolderStorage(folder or os.curdir).read(name, _MAX_BYTES)
@@ -150,12 +150,12 @@ def _check(name: str, where: str) -> None:
     if not name or name.startswith("#"):
         what = "the line is blank" if not name else "the line is a comment"
     elif _MARKUP.search(name):
-        what = f"{name[:_SHOWN_TEXT]!r} is no name, but a line of another format"
+        what = f"{name[:_SHOWN_TEXT]!r} is not a name, but a line of another format"
     if what:
         raise LabelMapError(
             what,
             where,
-            "one name a line, for the index of the line is the value in the masks",
+            "one name per line, because the index of the line is the value in the masks",
             "remove the line, or write the name of the label whose value it is",
         )
 
@@ -209,7 +209,7 @@ def _read_structured(text: str, path: str) -> list[_Row]:
     values = [row.value for row in found]
     if not found or len(set(values)) < len(values) or max(values) >= MAX_LABELS:
         raise LabelMapError(
-            "the file is JSON or YAML, but holds no list of names", path, _EXPECTED, _REMEDY
+            "the file is JSON or YAML, but has no list of names", path, _EXPECTED, _REMEDY
         )
     return found
 

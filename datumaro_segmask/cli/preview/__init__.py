@@ -17,7 +17,7 @@ from ...options import READING, ImportOptions, add_to, number_type
 from ...processes import cores
 from ...rules import open_archive
 from ...storage import fitting, is_url, shown
-from .. import FAULTS, OK, add_archives, add_jobs
+from .. import FAULTS, OK, add_archives
 from ..parallel import in_chunks
 from .choice import add_choice_options, choose
 from .drawing import Drawing, Entry, Settings, draw_all, settings_of
@@ -73,8 +73,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="Pixels of the longer side of images on a page (default: %(default)s)",
     )
-    text = "Processes that draw (default: one a core, here %(default)s)"
-    add_jobs(parser, text, cores(), "--workers")
+    parser.add_argument(
+        "--workers",
+        type=number_type(least=1),
+        default=cores(),
+        metavar="N",
+        help="Processes that draw (default: one per core, here %(default)s)",
+    )
     add_choice_options(parser, _ON_SHEET)
     add_to(parser, ImportOptions, READING)
     parser.add_argument(
@@ -114,7 +119,7 @@ def run(options: argparse.Namespace) -> int:
     if len(faults) > 10:
         print(f"... and {len(faults) - 10:,} more; 'check' lists all", file=sys.stderr)
     if options.open and not _opened(options.output):
-        print("no browser is here; open the file yourself", file=sys.stderr)
+        print("no browser was found; open the file yourself", file=sys.stderr)
     return FAULTS if faults else OK
 
 

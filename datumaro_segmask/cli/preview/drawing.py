@@ -196,7 +196,7 @@ def encode_photo(data: bytes, item: Item, side: int) -> bytes | None:
 def decode_photo(data: bytes, item: Item, side: int) -> NDArray[np.uint8] | None:
     """Decode the image of an item, as its masks lie: (height, width, 3) red, green, blue.
 
-    Its longer side has at most ``side`` pixels then. None if it is no image.
+    Its longer side has at most ``side`` pixels then. None if it is not an image.
     """
     photo = _decode(data, item, side)
     return None if photo is None else np.ascontiguousarray(photo[..., ::-1])

@@ -30,10 +30,10 @@ _SIDE = 960
 def show(item: DatasetItem, dataset: Any = None) -> Pillow.Image:
     """Return a picture of an item, which a notebook shows: image, class mask, instances, legend.
 
-    ``dataset`` is the dataset of the item, for the names and the colours of its labels; without it
-    they are ``label 0``, ``label 1`` …, in the colours of VOC. The masks are those that an export
-    would write (docs/format.md, section 5), whatever kinds of annotations the item has. The picture
-    is RGB; ``.save(path)`` keeps it.
+    ``dataset``: the dataset of the item, which has the names and colours of the labels. Without it
+    they are ``label 0``, ``label 1`` …, in VOC's colours. The masks are those that an export would
+    write (docs/format.md, section 5), whatever kinds of annotations the item has. The picture is
+    RGB; ``.save(path)`` stores it.
 
     Raises SegmaskExportError for an item that cannot be exported.
     """

@@ -5,19 +5,23 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain, islice
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 from datumaro.components.dataset import Dataset
 from datumaro.components.dataset_base import DatasetItem, IDataset
 from datumaro.components.dataset_item_storage import ItemStatus
 from datumaro.components.dataset_storage import DatasetPatch
+from datumaro.components.media import Image
 
 from ...archive import has_masks
-from ...errors import SegmaskExportError, counted
-from ...formats import ArchiveWriter, Standing
+from ...errors import SegmaskExportError, UnpaintableError, counted
+from ...formats import ArchiveWriter, Masks, Standing
 from ...options import COLOR, SegmaskExportOptions
 from ...regions import paint
 from ...storage import (
@@ -34,20 +38,31 @@ from ...storage import (
 from ..annotations import in_paint_order, is_stuff, is_thin_object, is_unknown, paint_annotations
 from ..host import known_archive, remember_archive
 from ..importer import NAME
+from ..items import Report
 from ..labels import ExportLabels, make_export_labels
 from ..media import place_of, size_of
-from .common import WholeExporter
-from .in_place import Before, ExportTarget, Pictures, find_target, source_of, vanished_source
+from .common import Done, WholeExporter
+from .in_place import (
+    Before,
+    ExportTarget,
+    Picture,
+    Pictures,
+    find_target,
+    source_of,
+    vanished_source,
+)
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+_DESC = "Exporting masks"
 
 
 class SegmaskExporter(WholeExporter):
     """Exports class masks and instance masks as CVAT's "Segmentation mask 1.1" has them.
 
-    ``options`` are those of `SegmaskExportOptions`.
-
-    Errors: those of `WholeExporter`. Source: docs/format.md, section 5.
+    ``options``: those of `SegmaskExportOptions`. Raises like `WholeExporter`. Source:
+    docs/format.md, section 5.
     """
 
     NAME = NAME
@@ -78,10 +93,10 @@ class SegmaskExporter(WholeExporter):
     def patch(cls, dataset: IDataset, patch: DatasetPatch, save_dir: str, **options: Any) -> None:
         """Save a dataset where it was imported from, changing no more than has changed.
 
-        Masks of items that are as they were stay byte for byte, and images stay without
-        ``save_media`` too, moving with their items. Only where the labels have changed, or the
-        options ask for another kind of masks, every mask is written anew. What is not the dataset's
-        stays as it is. New images are written without ``save_media`` too.
+        Masks that did not change stay byte for byte. Images follow their items, and new images are
+        written, with or without ``save_media``. If the labels have changed, or the options ask for
+        another kind of masks, every mask is written again. Files that do not belong to the dataset
+        stay unchanged.
         """
         cls.convert(dataset, save_dir, **options)
 
@@ -92,9 +107,9 @@ class SegmaskExporter(WholeExporter):
             self.write_to(find_target(self._extractor, self._save_dir, self._as_zip))
 
     def write_to(self, target: ExportTarget, *, replace: bool = False) -> None:
-        """Export to this very target; with ``replace`` nothing of an archive there stays."""
+        """Export to this target; with ``replace`` nothing of an archive there stays."""
         place, dataset = target.place, self._extractor
-        made: Sink
+        made: FolderSink | ZipSink
         if place.is_zip:
             made = ZipSink(place.path, update=target.in_place)
         else:
@@ -102,7 +117,10 @@ class SegmaskExporter(WholeExporter):
         known = known_archive(dataset) if target.in_place else None
         if known is not None and known.place != place.path:
             known = None
-        self._remembers = isinstance(dataset, Dataset) and not dataset.is_stream
+        if target.in_place:
+            self._spread = None  # what is there, and what the dataset knows of it, is needed
+        is_loaded = isinstance(dataset, Dataset) and not dataset.is_stream
+        self._remembers = is_loaded and self._spread is None
         with whole(made) as sink:
             saves = target.in_place and self._remembers
             before = None
@@ -117,8 +135,9 @@ class SegmaskExporter(WholeExporter):
             if before is not None:
                 self._save(sink, before, known)
             else:
-                for item in self._items("Exporting masks"):
-                    self._export(item, sink)
+                with closing(self._done(self._work, sink, _DESC)) as all_done:
+                    for done, item in all_done:
+                        self._write(done, sink, item)
                 if known is not None and sink.there is not None:
                     self._keep_unread(sink.there, known)
                 self._writer.finish()
@@ -139,14 +158,14 @@ class SegmaskExporter(WholeExporter):
         with whole(FolderSink(self._save_dir)) as sink:
             for name in filter(_SHARD.fullmatch, os.listdir(sink.root)):
                 sink.discard(name)
-            shards = _in_shards(self._items("Exporting masks"), self._shard_items)
-            for number, items in enumerate(shards):
-                with sink.zip(shard_name(number)) as shard:
-                    self._writer.into(shard)
-                    for item in items:
-                        self._export(item, shard)
-                    self._writer.finish()
-                    self._put_meta(shard)
+            with closing(self._done(self._work, sink, _DESC)) as all_done:
+                for number, made in enumerate(_in_shards(all_done, self._shard_items)):
+                    with sink.zip(shard_name(number)) as shard:
+                        self._writer.into(shard)
+                        for done, _ in made:
+                            self._write(done, shard)
+                        self._writer.finish()
+                        self._put_meta(shard)
         self._writer.log_losses(for_cvat=True)
 
     def _check_shards(self) -> None:
@@ -166,7 +185,7 @@ class SegmaskExporter(WholeExporter):
             raise SegmaskExportError(
                 "the dataset was imported from there",
                 self._save_dir,
-                "another folder, for the shards to lie in",
+                "another folder for the shards",
                 "export into another folder",
             )
 
@@ -175,14 +194,25 @@ class SegmaskExporter(WholeExporter):
     ) -> Pictures:
         return Pictures(
             there,
-            self._find_image_ext,
+            partial(_suffix_of, self._image_ext, self._default_image_ext),
             save_media=self._save_media,
             in_place=in_place,
             writes_new=writes_new,
             vanished=vanished_source(self._extractor, self._save_dir),
             saved={} if known is None else known.pictures,
             remember=self._remembers,
-            left_out=self._writer.left_out,
+        )
+
+    @property
+    def _work(self) -> _Work:
+        encoder = self._writer.encoder
+        return _Work(
+            self._labels,
+            encoder.draw,
+            encoder.background,
+            self._pictures,
+            self._empty_masks,
+            self._number_stuff,
         )
 
     def _save(self, sink: Sink, before: Before, known: Listing | None) -> None:
@@ -191,7 +221,8 @@ class SegmaskExporter(WholeExporter):
         same_labels = before.label_map.is_like(self._labels.label_map)
         all_changed = self._rewrites or not same_labels
         there, failed = set(), 0
-        for item in self._items("Exporting masks"):
+        work = self._work
+        for item in self._items(_DESC):
             key = (item.id, item.subset)
             there.add(key)
             is_old = known is None or key in known
@@ -202,7 +233,7 @@ class SegmaskExporter(WholeExporter):
             kept = None
             if not all_changed and before.has_same_masks(item):
                 kept = before.has_masks(item.id)
-            if self._export(item, sink, kept):
+            if self._write(work(item, kept), sink, item):
                 continue
             if key in before:
                 self._list(key, before.has_masks(item.id))
@@ -213,7 +244,7 @@ class SegmaskExporter(WholeExporter):
         if failed and plan.gone:
             log.warning(
                 "%s could not be written. They may have had other names before, so the files of "
-                "%s that the dataset does not have any more stay, though no list names them.",
+                "%s that the dataset no longer has stay, although no list names them.",
                 counted(failed, "item"),
                 counted(len(plan.gone), "item"),
             )
@@ -228,8 +259,8 @@ class SegmaskExporter(WholeExporter):
             self._writer.declare_list(subset)
         if plan.kept and all_changed:
             log.warning(
-                "The masks of %s that the dataset does not have, such as those that an import has "
-                "left out for their faults, stay as they are, in the old kind and colours.",
+                "The masks of %s that the dataset does not have, such as those that an import "
+                "could not read, stay as they are, in the old kind and colours.",
                 counted(len(plan.kept), "item"),
             )
         self._writer.finish(labels=not same_labels)
@@ -243,70 +274,119 @@ class SegmaskExporter(WholeExporter):
             if not ids:
                 self._writer.declare_list(subset)
 
-    def _export(self, item: DatasetItem, sink: Sink, kept: bool | None = None) -> bool:
-        """Write the files of an item; return whether that could be done.
-
-        ``kept`` tells of masks that stay as they lie there whether there are any.
-        """
-        entry = item.id, item.subset
-        try:
-            masks = self._masks(item) if kept is None else {}
-            picture = self._pictures.plan(item, bool(masks))
-            has_masks = bool(masks) if kept is None else kept
-            content = kept, *masks.values(), picture
-            if self._writer.check(entry, has_masks, content) is Standing.AGAIN:
-                return True
-            for name, data in masks.items():
-                sink.put(name, data)
-            self._pictures.write(item, picture, sink)
-        except SegmaskExportError as error:
-            self._report_item(error, item)
+    def _write(self, done: Done, sink: Sink, item: DatasetItem | None = None) -> bool:
+        """Write the files of an item; return whether that could be done."""
+        entry, writer = done.entry, self._writer
+        writer.left_out.update(done.left_out)
+        self._report(done)
+        if done.error is not None:
             return False
-        if kept is None:
-            self._writer.discard_masks(item.id, but=masks)
+        made: _Made = done.made
+        picture = made.picture and replace(made.picture, data=done.image)
+        writer.losses.add(entry, stuff=made.stuff, thin=made.thin, unknown=made.unknown)
+        writer.note_highest(entry, made.highest)
+        has_masks = bool(made.files) if made.kept is None else made.kept
+        content = made.kept, *made.files.values(), picture and (picture.name, picture.content)
+        try:
+            if writer.check(entry, has_masks, content) is Standing.AGAIN:
+                return True
+            for name, data in made.files.items():
+                sink.put(name, data)
+            self._pictures.write(entry[0], picture, sink, item)
+        except SegmaskExportError as error:
+            self._report(replace(done, unpainted=(), error=error))
+            return False
+        if made.kept is None:
+            writer.discard_masks(entry[0], but=made.files)
         self._list(entry, has_masks)
         return True
-
-    def _masks(self, item: DatasetItem) -> dict[str, bytes]:
-        """Return the mask files of an item; none for an item without shapes.
-
-        Raises SegmaskExportError for an item that cannot be painted.
-        """
-        writer, entry = self._writer, (item.id, item.subset)
-        placed = in_paint_order(item.annotations, writer.left_out)
-        if not placed and not self._empty_masks:
-            writer.losses.add(entry)
-            return {}
-        size, report = size_of(item), partial(self._report_annotation, item)
-        painted = paint_annotations(
-            placed,
-            size,
-            self._labels,
-            writer.background,
-            place_of(item),
-            report,
-            writer.left_out,
-            self._number_stuff,
-        )
-        shown = [] if painted is None else painted.shown
-        numbered = [annotation for shape, annotation in shown if shape.number]
-        others = [a for s, a in shown if not s.number and s.label_value != writer.background]
-        writer.losses.add(
-            entry,
-            stuff=sum(map(is_stuff, others)) if numbered else 0,
-            thin=sum(map(is_thin_object, numbered)),
-            unknown=sum(int(a.get_area()) for a in others if is_unknown(a)),
-        )
-        if painted is None and not self._empty_masks:
-            return {}
-        planes = paint([], *size, writer.background) if painted is None else painted.planes
-        has_labels = painted is None or painted.has_labels
-        return writer.draw(entry, planes, has_labels=has_labels, is_blank=not placed)
 
     def _list(self, entry: Entry, has_masks: bool) -> None:
         self._writer.list_item(entry, has_masks)
         if self._remembers:
             self._listed.setdefault(entry[1], {})[entry[0]] = None
+
+
+class _Made(NamedTuple):
+    """What is to be written of an item: masks by their places, and its picture but for the data.
+
+    ``kept``: of masks that stay as they lie there, whether there are any. What CVAT will not read
+    is counted: see `CvatLosses`.
+    """
+
+    files: Mapping[str, bytes]
+    highest: int = 0
+    picture: Picture | None = None
+    kept: bool | None = None
+    stuff: int = 0
+    thin: int = 0
+    unknown: int = 0
+
+
+@dataclass(frozen=True)
+class _Work:
+    """Draws the masks of an item, and makes the file of its picture; can be pickled."""
+
+    labels: ExportLabels
+    draw: Callable[..., Masks]
+    background: int
+    pictures: Pictures
+    empty_masks: bool
+    number_stuff: bool
+
+    def __call__(self, item: DatasetItem, kept: bool | None = None) -> Done:
+        """Do it. ``kept``: see `_Made`."""
+        entry, left_out = (item.id, item.subset), Counter[str]()
+        unpainted: list[UnpaintableError] = []
+        try:
+            made = _Made({}, kept=kept)
+            if kept is None:
+                made = self._masks(item, left_out, unpainted.append)
+            picture = self.pictures.plan(item, bool(made.files), left_out)
+        except SegmaskExportError as error:
+            return Done(entry, left_out=left_out, unpainted=unpainted, error=error)
+        data = None
+        if picture is not None:
+            data, picture = picture.data, replace(picture, data=None)
+        made = made._replace(picture=picture)
+        return Done(entry, made, data, left_out=left_out, unpainted=unpainted)
+
+    def end(self, done: Sequence[Done]) -> list[Done]:
+        return [*done]
+
+    def _masks(self, item: DatasetItem, left_out: Counter[str], report: Report) -> _Made:
+        """Draw the masks of an item; none for an item without shapes.
+
+        Raises SegmaskExportError for an item that cannot be painted.
+        """
+        background = self.background
+        placed = in_paint_order(item.annotations, left_out)
+        if not placed and not self.empty_masks:
+            return _Made({})
+        size, where = size_of(item), place_of(item)
+        painted = paint_annotations(
+            placed, size, self.labels, background, where, report, left_out, self.number_stuff
+        )
+        if painted is None and not self.empty_masks:
+            return _Made({})
+        planes = paint([], *size, background) if painted is None else painted.planes
+        has_labels = painted is None or painted.has_labels
+        masks = self.draw((item.id, item.subset), planes, has_labels, is_blank=not placed)
+        shown = [] if painted is None else painted.shown
+        numbered = [annotation for shape, annotation in shown if shape.number]
+        others = [a for s, a in shown if not s.number and s.label_value != background]
+        return _Made(
+            *masks,
+            stuff=sum(map(is_stuff, others)) if numbered else 0,
+            thin=sum(map(is_thin_object, numbered)),
+            unknown=sum(int(a.get_area()) for a in others if is_unknown(a)),
+        )
+
+
+def _suffix_of(chosen: str | None, default: str, item: DatasetItem) -> str:
+    """Return the suffix of an item's picture, by the rule of Datumaro's exporters."""
+    own = item.media.ext if isinstance(item.media, Image) else None
+    return chosen or own or default
 
 
 def _changed_by_others(item: DatasetItem, archive: Storage) -> SegmaskExportError:
@@ -328,7 +408,7 @@ def shard_name(number: int) -> str:
 _SHARD = re.compile(rf"{NAME}-\d{{6,}}\.zip")
 
 
-def _in_shards(items: Iterator[DatasetItem], size: int) -> Iterator[Iterator[DatasetItem]]:
+def _in_shards(items: Iterator[T], size: int) -> Iterator[Iterator[T]]:
     """Yield the items of each shard, to be used up before the next; one shard at least."""
     first = next(items, None)
     if first is None:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any
 
 from datumaro.components.annotation import Mask
@@ -29,9 +29,10 @@ from ...archive import (
     unlisted_items,
 )
 from ...errors import SegmaskExportError, SegmaskImportError
-from ...formats import WITHOUT_IMAGE
+from ...formats import WITHOUT_IMAGE, put_image
 from ...regions import Instance
 from ...storage import (
+    Aside,
     FolderSink,
     FolderStorage,
     Sink,
@@ -115,7 +116,7 @@ def find_target(dataset: IDataset, save_dir: str, as_zip: bool) -> ExportTarget:
             return ExportTarget(source, in_place=True)
     elif os.path.isfile(save_dir):
         raise SegmaskExportError(
-            "it is a file", save_dir, "a folder, or a path where nothing is", "choose another path"
+            "it is a file", save_dir, "a folder, or a new path", "choose another path"
         )
     root = os.path.realpath(save_dir)
     if not as_zip:
@@ -184,8 +185,13 @@ class Picture:
     """
 
     name: str
-    data: bytes | None = None
+    data: bytes | Aside | None = None
     source: str | None = None
+
+    @property
+    def content(self) -> Hashable:
+        """What another picture with the same bytes has, too."""
+        return self.data.content if isinstance(self.data, Aside) else (self.data, self.source)
 
 
 class Pictures:
@@ -197,7 +203,6 @@ class Pictures:
     that do not lie there are written without ``save_media`` too, and so are those that lay in the
     archive ``vanished``. ``find_ext`` is the rule of Datumaro's exporter for a picture's extension.
     `relocate` can be called with ``remember``.
-    Pictures that are to be written, and that nobody has, are counted in ``left_out``.
     """
 
     def __init__(
@@ -211,7 +216,6 @@ class Pictures:
         vanished: str | None,
         saved: Mapping[int, object],
         remember: bool,
-        left_out: Counter[str],
     ) -> None:
         self._there = there
         self._find_ext = find_ext
@@ -221,9 +225,8 @@ class Pictures:
         self._vanished = vanished
         self._saved = saved
         self._remember = remember
-        self._left_out = left_out
         self._placed: list[tuple[DatasetItem, str]] = []
-        self._real_path = lru_cache(64)(os.path.realpath)
+        self._real_paths: dict[str, str] = {}
 
     def of(self, item_id: str) -> list[str]:
         """Return the places of all pictures that the archive has for an item."""
@@ -238,8 +241,12 @@ class Pictures:
                 found.setdefault(stem, []).append(name)
         return found
 
-    def plan(self, item: DatasetItem, has_new_masks: bool) -> Picture | None:
+    def plan(
+        self, item: DatasetItem, has_new_masks: bool, left_out: Counter[str]
+    ) -> Picture | None:
         """Return the picture that the item will have in the archive, None for none.
+
+        One that is to be written, and that nobody has, is counted in ``left_out``.
 
         Raises SegmaskExportError for a picture that is gone, that cannot be encoded, that is of
         another size than the dataset says, or that lies there from another dataset and does not
@@ -250,7 +257,7 @@ class Pictures:
             stem, suffix = layout.split_suffix(place.removeprefix(f"{layout.IMAGES}/"))
             wanted = self._find_ext(item)
             if wanted.lower() != suffix.lower():
-                return self._encode(item, wanted)
+                return self._encode(item, wanted, left_out)
             stays = stem in layout.forms_of(item.id)
             if has_new_masks or not stays:
                 check_size(item, read_image_head(self._there, place))
@@ -274,25 +281,30 @@ class Pictures:
         # An archive that is saved over is whole in itself, a folder as a zip: what the dataset has
         # in memory, or of elsewhere, is nowhere else once the dataset is opened again.
         if self._save_media or has_vanished or (has_data and self._writes_new):
-            return self._encode(item, self._find_ext(item))
+            return self._encode(item, self._find_ext(item), left_out)
         if has_new_masks and not self._in_place:
             self._check_fit(item)
         return None
 
-    def write(self, item: DatasetItem, picture: Picture | None, sink: Sink) -> None:
-        """Put the picture of an item where it belongs, and discard those that it replaces."""
+    def write(
+        self, item_id: str, picture: Picture | None, sink: Sink, item: DatasetItem | None
+    ) -> None:
+        """Put the picture of an item where it belongs, and discard those that it replaces.
+
+        ``item``: the item itself, without which nothing is remembered, or saved in place.
+        """
         if picture is None:
             # Someone may have put a picture beside the masks of an item that had none.
-            if not self._in_place or not _wants_none(item):
+            if not self._in_place or item is None or not _wants_none(item):
                 return
         elif picture.data is not None:
-            sink.put(picture.name, picture.data)
+            put_image(sink, picture.name, picture.data)
         elif picture.source is not None and isinstance(sink, FolderSink):
             sink.copy(picture.name, picture.source)
-        if self._remember:
+        if self._remember and item is not None:
             self._placed.append((item, "" if picture is None else picture.name))
         if picture is None or picture != Picture(picture.name):
-            for name in self.of(item.id):
+            for name in self.of(item_id):
                 if picture is None or name != picture.name:
                     sink.discard(name)
 
@@ -320,9 +332,9 @@ class Pictures:
                 item.media = image_in_file(path, media.size, _turn(media, old, name))
         return elsewhere
 
-    def _encode(self, item: DatasetItem, suffix: str) -> Picture | None:
+    def _encode(self, item: DatasetItem, suffix: str, left_out: Counter[str]) -> Picture | None:
         if not isinstance(item.media, Image) or not item.media.has_data:
-            self._left_out[WITHOUT_IMAGE] += 1
+            left_out[WITHOUT_IMAGE] += 1
             return None
         return Picture(layout.image(item.id, suffix), image_data(item, suffix))
 
@@ -339,6 +351,11 @@ class Pictures:
         if not is_inside(folder := self._real_path(folder), at(root, layout.IMAGES)):
             return None
         return os.path.relpath(os.path.join(folder, name), root).replace(os.sep, "/")
+
+    def _real_path(self, folder: str) -> str:
+        if folder not in self._real_paths:
+            self._real_paths = {folder: os.path.realpath(folder)}  # the last one: most share theirs
+        return self._real_paths[folder]
 
     def _lay_in_vanished(self, media: MediaElement | None) -> bool:
         if self._vanished is None:
@@ -357,7 +374,7 @@ class Pictures:
         found = None if head is None else head.shown
         if head is not None and found is not None and size not in (found, head.size):
             raise SegmaskExportError(
-                f"a picture of another dataset lies there, of {found[1]} x {found[0]} pixels, and "
+                f"an image of another dataset is there, of {found[1]} x {found[0]} pixels, and "
                 f"the masks have {size[1]} x {size[0]}",
                 self._there.place(old[0]),
                 "a picture of the size of its masks, or none",

@@ -55,11 +55,11 @@ def to_arrays(
 ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """Return the class indices and the instance numbers of an item, both (height, width).
 
-    Whatever the annotations are: masks, polygons, boxes and ellipses are painted as an export does
-    (docs/format.md, section 5). A class index is a position among the labels of the dataset,
-    ``background`` where nothing is, and -1 for what is unknown. An instance number is the group of
-    an annotation, or one that no group has; 0 where there is no instance. Raises UnpaintableError,
-    and SegmaskExportError for an item whose size is not known.
+    Both are int32. Masks, polygons, boxes and ellipses are painted as an export does
+    (docs/format.md, section 5). A class index is a position among the labels of the dataset;
+    ``background`` means no object, and -1 unknown. An instance number is the group of an
+    annotation, or a free number if it has none; 0 means no instance. Raises UnpaintableError, and
+    SegmaskExportError for an item whose size is not known.
     """
     size = size_of(item)
     placed = in_paint_order(item.annotations, Counter())
@@ -86,9 +86,9 @@ def to_segments(
 ) -> tuple[NDArray[np.int32], dict[int, tuple[int, int]]]:
     """Return the ids of an item's pixels, (height, width) int32, and what each id is.
 
-    One id, from 1 on, for each pair of label and instance, and 0 where nothing is. The dict has the
-    label and the instance number of each, which is 0 for pixels without an instance. Labels,
-    numbers and ``background`` are those of `to_arrays`. Raises as `to_arrays`.
+    Each pair of label and instance has an id, from 1; 0 means no object. The dict gives the label
+    and the instance number of each id; the number is 0 for pixels without an instance. Labels,
+    numbers and ``background`` are those of `to_arrays`. Raises like `to_arrays`.
     """
     classes, numbers = to_arrays(item, background)
     pairs, which = np.unique((classes.astype(np.int64) << 32) + numbers, return_inverse=True)
@@ -113,19 +113,21 @@ def from_arrays(
     size: tuple[int, int] | None = None,
     ignore_index: int | None = None,
 ) -> DatasetItem:
-    """Return an item of what a model has predicted: arrays, tensors, or lists of them.
+    """Return an item from what a model has predicted: arrays, tensors, or lists of them.
 
-    Either ``classes`` (height, width) and, if there are instances, ``numbers`` (height, width), 0
-    for none; without them each connected component is an instance. Or ``classes`` (n,) and for
-    ``numbers`` their masks: (n, height, width) or (n, 1, height, width) of 0 and 1, floats with a
-    ``threshold`` that objects are above, or a list of n rings (k, 2), x and y in pixels. The
-    highest of the ``scores`` (n,) lies on top, and without scores the smallest mask; a score
-    becomes the attribute ``score``. Nothing found may be None, or have no classes.
+    Planes: ``classes`` (height, width) and ``numbers`` (height, width), where 0 is no instance;
+    without ``numbers`` each connected component is an instance.
 
-    A class is a position among the labels; negative ones, and ``ignore_index``, are no annotation.
-    ``image`` is the path of a file, or (height, width, 3) of red, green, blue; ``size`` is its
-    height and width where there is no image. Raises ArraysError, a ValueError, for arrays that do
-    not fit together or are no masks yet, and for masks of another size than the image.
+    Objects: ``classes`` (n,), and ``numbers`` has their masks: (n, height, width) or (n, 1, height,
+    width) of 0 and 1, floats with a ``threshold`` (higher values belong to the object), or a list
+    of n rings (k, 2), x and y in pixels. The object with the highest of the ``scores`` (n,) is on
+    top, and without scores the smallest mask. A score becomes the attribute ``score``. If nothing
+    was found, ``classes`` may be None or empty.
+
+    A class is a position among the labels. Negative classes, and ``ignore_index``, are no
+    annotation. ``image``: the path of a file, or (height, width, 3) red, green, blue. ``size``:
+    height and width if there is no image. Raises ArraysError, a ValueError, for arrays that do not
+    fit together or are not masks yet, and for masks of another size than the image.
     """
     where = f"item {item_id!r}"
     labels = as_whole([] if classes is None else classes, "classes", where)
@@ -167,13 +169,13 @@ def from_segments(
     image: NDArray[Any] | str | os.PathLike[str] | None = None,
     ignore_index: int | None = None,
 ) -> DatasetItem:
-    """Return an item of a plane of ids, as transformers, detectron2 and COCO panoptic have it.
+    """Return an item from a plane of ids, as transformers, detectron2 and COCO panoptic have it.
 
-    ``ids``: (height, width); ``segments_info``: for each id a dict with ``id``, and ``label_id``
+    ``ids``: (height, width). ``segments_info``: for each id a dict with ``id``, and ``label_id``
     (transformers) or ``category_id``, a position among the labels; or both as `to_segments` returns
-    them. An id without one, such as -1, is nothing; 0 is an id as others are. What ``was_fused``,
-    or is no ``isthing``, is stuff. The others as in `from_arrays`. Raises ArraysError, which is a
-    ValueError.
+    them. An id without an entry, such as -1, is nothing; 0 is an id like any other. Segments with
+    ``was_fused``, or without ``isthing``, are stuff. The other arguments are those of
+    `from_arrays`. Raises ArraysError, a ValueError.
     """
     classes, numbers = planes_of_segments(ids, segments_info, f"item {item_id!r}")
     return _of_planes(item_id, classes, numbers, subset, image, None, ignore_index)
@@ -254,12 +256,12 @@ def write_archive(
     mask_mode: str = COLOR,
     save_media: bool = False,
 ) -> None:
-    """Write items, one after the other as they come, to an archive that CVAT imports.
+    """Write items to an archive that CVAT imports, one after the other.
 
-    ``path``: a zip if it ends in ``.zip``, else a folder. ``labels``: their names, or the path of
-    a label map; one that is named ``background`` is no object. ``items``: such as `from_arrays`
-    makes. ``mask_mode`` is that of the format ``segmask``; ``save_media`` writes the images too.
-    Raises SegmaskExportError.
+    ``path``: a zip if it ends in ``.zip``, else a folder. ``labels``: their names, or the path of a
+    label map; the label ``background`` is no object. ``items``: for example from `from_arrays`; a
+    generator will do. ``mask_mode``: as in the format ``segmask``. ``save_media``: write the
+    images, too. Raises SegmaskExportError.
     """
     path = os.fspath(path)
     if isinstance(labels, (str, os.PathLike)):

@@ -24,16 +24,17 @@ from ...formats.read_coco import (
 )
 from ...options import CocoExportOptions, CocoImportOptions
 from ...storage import FolderSink, Record
+from ..export.common import Done
 from ..host import ABOVE_MEDIUM
 from ..media import MissingImage, as_masks_lie
 from ..reading import Found, SourceBase, SourceImporter, head_of
-from .exporter import Done, TrainingExporter, Writer
+from .exporter import TrainingExporter, Writer
 
 
 class CocoSegmentsBase(SourceBase):
     """The images of COCO files, and the masks and boxes of their annotations.
 
-    ``images``: the folder of the pictures. ``gt``: the JSON of the data set that results belong
+    ``images``: the folder of the pictures. ``gt``: the JSON of the dataset that results belong
     to. The others as `SourceBase`. Source: docs/predictions.md.
     """
 
@@ -109,12 +110,12 @@ class CocoSegmentsImporter(SourceImporter):
 
 
 class CocoSegmentsExporter(TrainingExporter):
-    """Exports instances as COCO has them, for training: all of them count (iscrowd 0).
+    """Exports COCO instances for training: all of them count (iscrowd 0).
 
-    One annotation for each pair of instance and label, categories from 1 on without the background,
-    area and box of the pixels. ``segmentation`` is ``polygons``, which pycocotools paints to the
-    very same pixels, or ``rle``, compressed. ``tolerance``: pixels by which such polygons may be
-    simplified. Source: docs/training.md.
+    One annotation per pair of instance and label; categories count from 1, without the background;
+    area and box are those of the pixels. ``segmentation``: ``polygons``, from which pycocotools
+    paints the same pixels, or ``rle``, compressed. ``tolerance``: pixels by which polygons may be
+    simplified. Source: docs/training.md, section 2.
     """
 
     NAME = "coco_segments"
@@ -128,7 +129,7 @@ class CocoSegmentsExporter(TrainingExporter):
     def _put(self, writer: Writer, done: Done) -> None:
         assert isinstance(writer, CocoWriter)
         # Datumaro's readers of COCO give the images in the reverse of the file, and keep their ids.
-        writer.put(done.entry, done.coded, done.image, source_id=done.source_id)
+        writer.put(done.entry, done.made, done.image, source_id=done.source_id)
 
     def _record(self) -> Record:
         return record_of(self._save_dir)

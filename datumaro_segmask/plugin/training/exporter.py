@@ -1,107 +1,26 @@
-"""What the formats for training have in common: one pass over the items, into one folder.
-
-What is done for an item, before a writer has it, is done of nothing but the item: so processes may
-share it, and hand what comes of it to the one that writes.
-"""
+"""What the formats for training have in common: one pass over the items, into one folder."""
 
 from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Protocol, TypeAlias
+from dataclasses import replace
+from typing import Any, ClassVar, Protocol
 
-from datumaro.components.dataset_base import DatasetItem, IDataset
-from datumaro.components.media import Image
+from datumaro.components.dataset_base import IDataset
 
-from ...archive import Item
-from ...errors import MaskLimitError, SegmaskExportError, UnpaintableError, counted
-from ...formats import check_names, log_left_out
-from ...formats.common import flat_name
+from ...errors import SegmaskExportError, counted
+from ...formats import log_left_out
 from ...formats.lines import Coder
 from ...options import TrainingOptions
-from ...storage import Aside, Entry, FolderSink, Record, layout, whole
-from ..export.common import WholeExporter
-from ..items import ObjectMaker, Report, classes_of
-from ..media import file_suffix, place_of, upright_image
-
-
-@dataclass(frozen=True)
-class Done:
-    """What came of an item: ``coded`` by the `Coder` of a format, or an ``error``."""
-
-    entry: Entry
-    coded: Any = None
-    image: bytes | Aside | None = None
-    is_turned: bool = False
-    source_id: object = None
-    left_out: Counter[str] = field(default_factory=Counter)
-    unpainted: Sequence[UnpaintableError] = ()
-    """Annotations that are left out."""
-    error: SegmaskExportError | None = None
-
-
-class Make(Protocol):
-    """Makes what is written of an item, as `items` does."""
-
-    def __call__(self, item: DatasetItem, *, left_out: Counter[str], report: Report) -> Item: ...
-
-
-@dataclass(frozen=True)
-class Work:
-    """Does for an item what a format needs of it; can be pickled.
-
-    ``image_ext`` and ``default_ext`` are those of Datumaro's exporters. ``picture`` makes the file
-    of a picture, as `upright_image`. With ``flat_names`` no id has a folder.
-    """
-
-    make: Make
-    coder: Coder
-    save_media: bool
-    image_ext: str | None
-    default_ext: str
-    picture: Callable[[DatasetItem, str], tuple[bytes, bool]] = upright_image
-    flat_names: bool = False
-
-    def __call__(self, item: DatasetItem) -> Done:
-        entry, left_out = (item.id, item.subset), Counter[str]()
-        unpainted: list[UnpaintableError] = []
-        data, is_turned = None, False
-        error: SegmaskExportError
-        try:
-            problem = layout.problem_of_new_name(item.id)
-            check_names(entry, problem, "it is a part of a file name")
-            made = self.make(item, left_out=left_out, report=unpainted.append)
-            own = file_suffix(item.media) if isinstance(item.media, Image) else ""
-            suffix = self.image_ext or own or self.default_ext
-            name = flat_name(item.id) if self.flat_names else item.id
-            made = replace(made, item_id=name, image=f"{layout.IMAGES}/{name}{suffix}")
-            if self.save_media and isinstance(item.media, Image) and item.media.has_data:
-                data, is_turned = self.picture(item, suffix)
-            coded = self.coder.code(made, left_out)
-        except SegmaskExportError as unwritable:
-            error = unwritable
-        except MaskLimitError as limit:
-            parts = limit.what, place_of(item), limit.expected, limit.remedy
-            error = SegmaskExportError(*parts)
-        else:
-            source_id = item.attributes.get("id")
-            return Done((name, item.subset), coded, data, is_turned, source_id, left_out, unpainted)
-        return Done(entry, left_out=left_out, unpainted=unpainted, error=error)
-
-    def end(self, done: Sequence[Done]) -> list[Done]:
-        """Return the same with nothing left to be done, as another process is to have it."""
-        there = [one for one in done if one.coded is not None]
-        coded = iter(self.coder.end([one.coded for one in there]))
-        return [one if one.coded is None else replace(one, coded=next(coded)) for one in done]
-
+from ...storage import Aside, Entry, FolderSink, Record, whole
+from ..export.common import Done, WholeExporter
+from ..items import ObjectMaker, classes_of
+from ..media import upright_image
+from .work import CodedWork, Make
 
 log = logging.getLogger(__name__)
-
-Spread: TypeAlias = Callable[[Work, FolderSink], Iterator[Done]]
-"""Has the work done for all items, wherever, and yields what came of each in their order."""
 
 
 class Writer(Protocol):
@@ -128,19 +47,11 @@ class TrainingExporter(WholeExporter):
 
     NAME: ClassVar[str]
 
-    def __init__(
-        self,
-        extractor: IDataset,
-        save_dir: str,
-        *,
-        spread: Spread | None = None,
-        **options: Any,
-    ) -> None:
+    def __init__(self, extractor: IDataset, save_dir: str, **options: Any) -> None:
         super().__init__(extractor, save_dir, **options)
         chosen: TrainingOptions = self._chosen
         self._left_out: Counter[str] = Counter()
         self._turned = 0
-        self._spread = spread
         self._flat_names = chosen.flat_names
         self._picture = upright_image
         self._classes = classes_of(extractor.categories(), chosen.keep_background)
@@ -149,17 +60,18 @@ class TrainingExporter(WholeExporter):
     def _apply_impl(self) -> None:
         with whole(FolderSink(self._save_dir, record=self._record())) as sink:
             writer = self._make_writer(sink)
-            with closing(self._done(writer, sink)) as all_done:
-                for done in all_done:
+            work = self._work(writer)
+            with closing(self._done(work, sink, "Exporting objects")) as all_done:
+                for done, _ in all_done:
                     self._write(done, writer)
             writer.finish()
             self._put_meta(sink)
         log_left_out(self._left_out + writer.left_out)
         if self._turned:
             log.warning(
-                "%s written upright, without the EXIF data that turned them, because half of the "
-                "trainers do not read these.",
-                counted(self._turned, "picture"),
+                "%s written upright, without the EXIF data that turned them, because many trainers "
+                "ignore it.",
+                counted(self._turned, "image"),
             )
 
     def _make_writer(self, sink: FolderSink) -> Writer:
@@ -170,34 +82,21 @@ class TrainingExporter(WholeExporter):
         """Return how an export knows what earlier ones wrote into the folder."""
         raise NotImplementedError
 
-    def _done(self, writer: Writer, sink: FolderSink) -> Generator[Done]:
-        """Yield what came of each item, in their order: here, or where `spread` has it done."""
+    def _work(self, writer: Writer) -> CodedWork:
         assert self._default_image_ext is not None
         media = bool(self._save_media), self._image_ext, self._default_image_ext
-        work = Work(self._make, writer.coder, *media, self._picture, self._flat_names)
-        if self._spread is None:
-            yield from map(work, self._items("Exporting objects"))
-        else:
-            yield from self._spread(work, sink)
+        return CodedWork(self._make, writer.coder, *media, self._picture, self._flat_names)
 
     def _write(self, done: Done, writer: Writer) -> None:
         self._left_out.update(done.left_out)
-        for unpainted in done.unpainted:
-            self._report_annotation(_named(done), unpainted)
+        self._report(done)
         if done.error is not None:
-            self._report_item(done.error, _named(done))
             return
         self._turned += done.is_turned
         try:
             self._put(writer, done)
         except SegmaskExportError as error:
-            self._report_item(error, _named(done))
+            self._report(replace(done, unpainted=(), error=error))
 
     def _put(self, writer: Writer, done: Done) -> None:
-        writer.put(done.entry, done.coded, done.image)
-
-
-def _named(done: Done) -> DatasetItem:
-    """Return the item that reports of errors name."""
-    item_id, subset = done.entry
-    return DatasetItem(item_id, subset=subset)
+        writer.put(done.entry, done.made, done.image)

@@ -13,9 +13,10 @@ from ...formats import Classes
 from ...formats.panoptic import PanopticWriter, record_of
 from ...options import CROWD, SKIP, SOURCE, PanopticExportOptions
 from ...storage import FolderSink, Record
+from ..export.common import Done
 from ..items import OF_STUFF, Report, painted_item
 from ..labels import ExportLabels, make_export_labels
-from .exporter import Done, TrainingExporter, Writer
+from .exporter import TrainingExporter, Writer
 
 
 class PanopticSegmentsExporter(TrainingExporter):
@@ -41,7 +42,7 @@ class PanopticSegmentsExporter(TrainingExporter):
 
     def _put(self, writer: Writer, done: Done) -> None:
         assert isinstance(writer, PanopticWriter)
-        writer.put(done.entry, done.coded, done.image, source_id=done.source_id)
+        writer.put(done.entry, done.made, done.image, source_id=done.source_id)
 
     def _record(self) -> Record:
         return record_of()

@@ -29,10 +29,10 @@ _LOSSLESS = ".png"
 class SemanticMasksExporter(TrainingExporter):
     """Exports a class for every pixel, for mmsegmentation, Ultralytics, nnU-Net and SegFormer.
 
-    Class 0 is the background, the labels follow from 1 on in their order, and 255 is what training
-    ignores: unknown pixels, VOC's void, and those of ``ignore_label``. With ``ignore_label`` the
-    name of the background there is none, and the labels count from 0. Options:
-    `SemanticExportOptions`. Source: docs/training.md, section 9.
+    Class 0 is the background, the labels follow from 1 in their order, and training ignores 255:
+    unknown pixels, VOC's void, and the label ``ignore_label``. If ``ignore_label`` is the
+    background, the labels count from 0. Options: `SemanticExportOptions`. Source: docs/training.md,
+    section 9.
     """
 
     NAME = "semantic_masks"

@@ -1,4 +1,4 @@
-"""The format ``yolo_segments``: Ultralytics' data sets and predictions, read and written."""
+"""The format ``yolo_segments``: Ultralytics' datasets and predictions, read and written."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from .exporter import TrainingExporter
 
 
 class YoloSegmentsBase(SourceBase):
-    """The pictures of a YOLO data set, and the masks and boxes of their label files.
+    """The pictures of a YOLO dataset, and the masks and boxes of their label files.
 
     ``images``: the folder of the pictures of predicted labels. ``names``: a data file or a text
     with the names of the classes. The others as `SourceBase`. Source: docs/predictions.md.
@@ -62,7 +62,7 @@ class YoloSegmentsBase(SourceBase):
 
 
 class YoloSegmentsImporter(SourceImporter):
-    """Imports YOLO segments: data sets of Ultralytics, folders of labels, predictions.
+    """Imports YOLO segments: datasets of Ultralytics, folders of labels, predictions.
 
     It is found only if label files have segments, which no format of Datumaro reads.
     """
@@ -85,12 +85,12 @@ class YoloSegmentsImporter(SourceImporter):
 
 
 class YoloSegmentsExporter(TrainingExporter):
-    """Exports segments as Ultralytics trains on them: images, labels/…/*.txt, data.yaml.
+    """Exports segments for Ultralytics: images, labels/…/*.txt, data.yaml.
 
-    One line for each pair of instance and label: a ring through the centres of the outermost
-    pixels, which ``cv2.fillPoly`` paints to the very same mask; parts are joined by the shortest
-    bridges. ``split`` says which subset is which split: ``name=train,…``; ``default`` is ``train``
-    unless it says otherwise. Source: docs/training.md.
+    One line per pair of instance and label: a ring through the centres of the outermost pixels,
+    from which ``cv2.fillPoly`` paints the same mask. Parts are joined by the shortest bridges.
+    ``split`` says which subset becomes which split, as in ``name=train,…``. Source:
+    docs/training.md, section 3.
     """
 
     NAME = "yolo_segments"

@@ -100,8 +100,8 @@ def _reason(error: Exception, writes: bool, place: str) -> tuple[str, str, str]:
     is_web = place.lower().startswith("http")
     if is_web and "?" in place and (is_denied or status == 400):  # Google says 400
         return (
-            "the store denies access; a signed link ends with its time",
-            "a link that is still good, signed to be read (GET)",
+            "the store denies access; a signed link expires",
+            "a link that has not expired, signed for reading (GET)",
             "get a new link, and put it in quotes, as the shell ends it at '&'",
         )
     if is_web and is_denied:
@@ -117,10 +117,14 @@ def _reason(error: Exception, writes: bool, place: str) -> tuple[str, str, str]:
             "give them as the store's own library takes them, such as AWS_ACCESS_KEY_ID",
         )
     if isinstance(error, ValueError) or kind == _NO_PARAMETERS or type(error) is IsADirectoryError:
-        return f"it is no URL of a file ({kind})", "a URL such as s3://bucket/task.zip", "check it"
+        return (
+            f"it is not a URL of a file ({kind})",
+            "a URL such as s3://bucket/task.zip",
+            "check it",
+        )
     if isinstance(error, WholeFileError):
         return (
-            "the server sends the whole file whatever part is asked for",
+            "the server always sends the whole file, not the part that was asked for",
             "a server that answers range requests",
             "download the file, and give its path",
         )
@@ -139,7 +143,7 @@ def _reason(error: Exception, writes: bool, place: str) -> tuple[str, str, str]:
 
 def package_missing(what: str, place: str, writes: bool = False) -> SegmaskError:
     return (SegmaskExportError if writes else ArchiveError)(
-        f"URLs need a package that is not here ({what})",
+        f"URLs need a package that is not installed ({what})",
         place,
         "fsspec, and the package for this kind of store: s3fs for s3://, gcsfs for gs://",
         "type \"pip install 'datumaro-segmask[remote]' s3fs\", or the package of your store",

@@ -118,8 +118,8 @@ def find_file(store: Store, path: str) -> RemoteFile:
         raise unreadable("there is no such file", store.place_of(path))
     if info.get("size") is None:
         raise ArchiveError(
-            "the server does not say how long the file is, as if it packs it on the way "
-            "(Content-Encoding: gzip)",
+            "the server does not say how long the file is, perhaps because it compresses "
+            "it (Content-Encoding: gzip)",
             store.place_of(path),
             "a server that sends zips as they are, and answers range requests",
             "download the file, and give its path",

@@ -75,7 +75,7 @@ def stub(old: ZipStorage) -> Iterator[bytes]:
 def _member(source: ByteSource, record: Record, limit: int) -> Iterator[bytes]:
     head = source.read(record.offset, min(LOCAL.size, limit - record.offset))
     if len(head) < LOCAL.size or not head.startswith(b"PK\3\4"):
-        raise _not_to_be_kept(record, source, "it does not lie where the directory says")
+        raise _not_to_be_kept(record, source, "it is not where the directory says")
     _, _, flags, *_, name_size, extra_size = LOCAL.unpack(head)
     end = record.offset + LOCAL.size + name_size + extra_size + record.packed
     if end > limit:

@@ -122,7 +122,7 @@ class ZipDirectory:
                     continue
                 if (first.crc, first.size) != (record.crc, record.size):
                     raise ArchiveError(
-                        f"the zip holds {name!r} twice, and the two differ",
+                        f"the zip has {name!r} twice, and the two differ",
                         self._source.place,
                         "each file once",
                         "pack the archive again",
@@ -231,7 +231,7 @@ class ZipDirectory:
 def _check_journal(name: str, place: str) -> None:
     if layout.is_journal(name.replace("\\", "/")):
         raise ArchiveError(
-            "the zip holds the journal of an export that was cut short, so it may mix old and new "
+            "the zip has the journal of an export that was cut short, so it may mix old and new "
             "masks",
             f"{place}: {name}",
             "the zip of a finished export",

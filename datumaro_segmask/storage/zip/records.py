@@ -239,7 +239,7 @@ def decode_name(raw: bytes, flags: int, place: str, encoding: str) -> str:
         return raw.decode("utf-8")
     except UnicodeDecodeError:
         if flags & _UTF_8:
-            raise no_zip("a name is no UTF-8", place) from None
+            raise no_zip("a name is not UTF-8", place) from None
     try:
         return raw.decode(encoding)
     except UnicodeDecodeError:

@@ -1,6 +1,7 @@
-"""Convert an archive for training, or any data set to any format. Options of the import, of the
-split and of the export stand in one line. Formats of ours are written as the input is read, in
-memory that does not grow."""
+"""A conversion, as the command line has asked for it.
+
+Formats of ours are written item by item, as the input is read; Datumaro writes all others.
+"""
 
 from __future__ import annotations
 
@@ -24,131 +25,50 @@ from datumaro.components.environment import DEFAULT_ENVIRONMENT
 from datumaro.components.exporter import Exporter
 from datumaro.components.transformer import ItemTransform
 
-import datumaro_segmask
-
-from .._bridge import import_with
-from ..errors import SegmaskImportError, UsageError, counted, printable
-from ..options import (
-    COMPONENTS,
+from ..._bridge import import_with
+from ...errors import SegmaskImportError, UsageError, counted, printable
+from ...options import (
     IMPORTS,
     KEEP,
     NNUNET,
-    POLYGON,
     ULTRALYTICS,
-    add_to,
     names_of,
-    number_type,
 )
-from ..plugin.base import SegmaskBase
-from ..plugin.export.exporter import SegmaskExporter
-from ..plugin.export.in_place import ArchivePlace, ExportTarget
-from ..plugin.host import (
+from ...plugin.base import SegmaskBase
+from ...plugin.export.exporter import SegmaskExporter
+from ...plugin.export.in_place import ArchivePlace, ExportTarget
+from ...plugin.host import (
     CollectedErrors,
     CollectedExportErrors,
     known_archive,
     source_of,
     without_policy,
 )
-from ..plugin.importer import NAME
-from ..plugin.training.exporter import TrainingExporter
-from ..processes import cores
-from ..rules import open_archive
-from ..storage import absolute
-from ..training import TRAIN, split_subsets
-from . import FAULTS, OK, add_dask, add_jobs, run_datum, unknown_option
-from .convert_parts import Counts, Input, Parts, labels_of
-
-EPILOG = """\
-Options of the format that -f names may be given, too, here or after '--':
-'datumaro-segmask convert -f FORMAT --help' lists them. --tolerance implies '--annotation polygon';
---connectivity and --min-area imply '--instances components'; '-f semantic_masks' implies
-'--unknown keep'.
-
-exit status:
-  0  all is converted
-  1  it is not, or with --skip-broken some items are left out
-
-examples:
-  datumaro-segmask convert task.zip -f yolo_segments -o yolo --random-split train:.7,val:.3
-  datumaro-segmask convert task.zip --ignore-index 255 -f coco_segments -o coco
-  datumaro-segmask convert runs/segment/predict --images photos --names data.yaml \
-      --min-score 0.5 -f segmask -o upload --zip
-"""
-
-TAKES_ARGUMENTS = True
-"""Its options depend on the format that is named among its arguments."""
+from ...plugin.importer import NAME
+from ...plugin.training.exporter import TrainingExporter
+from ...rules import open_archive
+from ...storage import absolute
+from ...training import TRAIN, split_subsets
+from .. import FAULTS, OK, run_datum, unknown_option
+from .parts import Counts, Input, LoadedParts, Parts, labels_of
 
 _OF_DATUM = {"filter": "-e", "filter_mode": "--filter-mode"}
 _OPTIONS_OF = {name: names_of(declared) for name, declared in IMPORTS.items()}
 _HASH_BYTES = 8
 
 
-def add_options(parser: argparse.ArgumentParser, args: Sequence[str] = ()) -> None:
-    """Add the options of the command, and those of the format that ``args`` name with ``-f``."""
-    datumaro_segmask.register()
-    parser.add_argument("path", nargs="?", metavar="PATH", help="Data set to read, such as a zip")
-    parser.add_argument("-i", "--input-path", dest="input", metavar="PATH", help="The same")
-    parser.add_argument(
-        "-if", "--input-format", metavar="FORMAT", help="Its format (default: found by looking)"
-    )
-    parser.add_argument(
-        "-f", "--output-format", metavar="FORMAT", help="Format to write, such as yolo_segments"
-    )
-    parser.add_argument(
-        "-o", "--output-dir", metavar="OUT", help="Folder to write to; for segmask also a zip"
-    )
-    parser.add_argument(
-        "--overwrite", action="store_true", help="Write into OUT even if it is not empty"
-    )
-    parser.add_argument("-e", "--filter", metavar="XPATH", help="See 'datum filter --help'")
-    parser.add_argument("--filter-mode", metavar="MODE", help="See 'datum filter --help'")
-    parser.add_argument(
-        "--random-split",
-        type=parse_ratios,
-        metavar="SPLITS",
-        help="Split the data set anew, as in 'train:.7,val:.3'; the same ids and seed give the "
-        "same split",
-    )
-    parser.add_argument(
-        "--seed",
-        type=number_type(),
-        default=0,
-        help="Another split for another number (default: 0)",
-    )
-    parser.add_argument(
-        "--save-media",
-        action=argparse.BooleanOptionalAction,
-        help="Write the pictures, too (default: for formats for training)",
-    )
-    parser.add_argument(
-        "--skip-broken",
-        action="store_true",
-        help="Convert the rest, list the items that cannot be, and end with status 1",
-    )
-    text = "Processes that work on an archive, once there is much to do; what is written is the "
-    add_jobs(parser, f"{text}same (default: one a core, here %(default)s)", cores())
-    add_dask(parser)
-    _add_import_options(parser)
-    parser.set_defaults(unknown=None)  # which the format decides
-    own = _exporter(_format_in(args))
-    if own is not None:
-        group = parser.add_argument_group(f"options of the format {own.NAME}")
-        there = {text for action in parser._actions for text in action.option_strings}
-        for action in _export_actions(own):
-            if there.isdisjoint(action.option_strings):
-                group._add_action(action)
+def convert(options: argparse.Namespace, chosen: dict[str, Any]) -> int:
+    """Convert what the command line names; return the exit status.
 
-
-def run(options: argparse.Namespace) -> int:
-    """Run the command; return its exit status."""
-    chosen = _chosen(options)
-    exporter = _exporter(options.output_format)
+    ``chosen`` are the options of the import that were given.
+    """
+    exporter = exporter_of(options.output_format)
     if exporter is None or options.filter:
         return _by_datumaro(options, chosen)
     path = options.path or options.input
     if path is None:
         raise UsageError(
-            "no data set is named", "the command line", "a path, such as task.zip",
+            "no dataset is given", "the command line", "a path, such as task.zip",
             "type 'datumaro-segmask convert PATH -f FORMAT -o OUT'",
         )  # fmt: skip
     return _Conversion(path, exporter, options, chosen).run()
@@ -185,21 +105,21 @@ class _Conversion:
         dataset.transform(_Counted, counts=self._counts)
         options = self._export_options()
         with ExitStack() as stack:
-            parts = self._parts(base, split_of, stack)
-            if as_file:
-                _write_zip(dataset, self._out, options)
-            else:
-                policy = self._unwritten if self._options.skip_broken else None
-                spread = {"spread": parts} if parts else {}
-                try:
+            parts = self._parts(dataset, base, split_of, stack)
+            spread = {"spread": parts} if parts else {}
+            policy = self._unwritten if self._options.skip_broken else None
+            try:
+                if as_file:
+                    _write_zip(dataset, self._out, options | spread)
+                else:
                     dataset.export(
                         self._out, self._exporter.NAME, error_policy=policy, **options, **spread
                     )
-                except BrokenExecutor as broken:
-                    raise UsageError(
-                        "the processes that convert die, again and again", printable(self._path),
-                        "enough memory for each of them", "give fewer --jobs",
-                    ) from broken  # fmt: skip
+            except BrokenExecutor as broken:
+                raise UsageError(
+                    "the processes that convert keep dying", printable(self._path),
+                    "enough memory for each of them", "give fewer --jobs",
+                ) from broken  # fmt: skip
         self._say(options.get("layout"))
         # Each once, though an export may have looked at all items twice.
         errors = dict.fromkeys(map(str, [*self._broken.errors, *self._unwritten.errors]))
@@ -219,19 +139,21 @@ class _Conversion:
         dataset: Dataset = kind.import_from(self._path, found, **policy, **self._import_options)
         return dataset
 
-    def _parts(self, base: object, split_of: _Splitter | None, stack: ExitStack) -> Parts | None:
-        """Return what does the items of an archive in parts, None where the export goes by them."""
+    def _parts(
+        self, dataset: Dataset, base: object, split_of: _Splitter | None, stack: ExitStack
+    ) -> Parts | LoadedParts | None:
+        """Return what does the items in parts, None where the export goes by them."""
         address = self._options.dask
-        if not isinstance(base, SegmaskBase) or not issubclass(self._exporter, TrainingExporter):
+        if not isinstance(base, SegmaskBase):
             if address:
                 raise UsageError(
-                    "a cluster converts archives, and only for training", "--dask",
-                    "an archive of masks, and -f coco_segments or the like", "leave it out",
+                    "a cluster converts only archives", "--dask", "an archive of masks",
+                    "leave it out",
                 )  # fmt: skip
-            return None
+            return None if dataset.is_stream else LoadedParts(dataset, self._options.jobs)
         executor = None
         if address:
-            from ..sharding import dask_cluster  # and with it pyarrow
+            from ...sharding import dask_cluster  # and with it pyarrow
 
             executor = stack.enter_context(dask_cluster(address))
         source = Input(absolute(self._path), self._import_options, base, split_of)
@@ -294,26 +216,6 @@ class _Counted(ItemTransform):
     def transform_item(self, item: DatasetItem) -> DatasetItem:
         self._counts.add(item.subset, labels_of(item))
         return item
-
-
-def parse_ratios(text: str) -> dict[str, Fraction]:
-    """Return the share of each split of a text such as ``train:.7,val:.3``.
-
-    Raises argparse.ArgumentTypeError for what is none, and for shares that are not 1 together.
-    """
-    shares: dict[str, Fraction] = {}
-    for pair in filter(str.strip, text.split(",")):
-        name, _, share = (part.strip() for part in pair.rpartition(":"))
-        try:
-            shares[name] = Fraction(share)
-        except (ValueError, ZeroDivisionError):
-            shares[name] = Fraction(-1)
-    if not shares or "" in shares or min(shares.values()) <= 0 or sum(shares.values()) != 1:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is no split: type names and shares that are 1 together, as in "
-            "'train:.7,val:.3'"
-        )
-    return shares
 
 
 @dataclass(frozen=True)
@@ -394,9 +296,9 @@ def _check_target(out: str, overwrite: bool) -> None:
     is_there = os.path.isfile(out) or (os.path.isdir(out) and os.listdir(out))
     if is_there and not overwrite:
         raise UsageError(
-            "it is there already" if os.path.isfile(out) else "it is there already, and not empty",
+            "it already exists" if os.path.isfile(out) else "it already exists, and is not empty",
             out,
-            "a path where nothing is, or the option --overwrite",
+            "a new path, or the option --overwrite",
             "choose another one with -o, or give the option --overwrite",
         )
 
@@ -406,7 +308,7 @@ _PICTURES = ("image_dir", "image_zip")
 
 
 def _detected(path: str) -> str:
-    """Return the format of a data set; says what is wrong with what is no data set."""
+    """Return the format of a dataset; says what is wrong with what is no dataset."""
     found = DEFAULT_ENVIRONMENT.detect_dataset(path, depth=2) if os.path.exists(path) else []
     if len(found) > 1:
         raise UsageError(
@@ -419,13 +321,6 @@ def _detected(path: str) -> str:
         open_archive(path)  # which says what is there, and what to type
         return NAME
     return str(found[0])
-
-
-def _format_in(args: Sequence[str]) -> str | None:
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("-f", "--output-format")
-    found: str | None = parser.parse_known_args([*args])[0].output_format
-    return found
 
 
 def _check_format(name: str, known: Iterable[str], option: str, does: str) -> None:
@@ -445,8 +340,11 @@ def _check_format(name: str, known: Iterable[str], option: str, does: str) -> No
     )
 
 
-def _exporter(name: str | None) -> type[Exporter] | None:
-    """Return the exporter of a format of ours, None for one of Datumaro's."""
+def exporter_of(name: str | None) -> type[Exporter] | None:
+    """Return the exporter of a format of ours, None for one of Datumaro's.
+
+    Raises UsageError for a format that there is not.
+    """
     if name is None:
         return None
     exporters = DEFAULT_ENVIRONMENT.exporters
@@ -456,16 +354,12 @@ def _exporter(name: str | None) -> type[Exporter] | None:
     return found if found.__module__.startswith(f"{__package__.partition('.')[0]}.") else None
 
 
-def _export_actions(exporter: type[Exporter]) -> list[argparse.Action]:
-    return [a for a in exporter.build_cmdline_parser()._actions if a.dest != "help"]
-
-
 def _by_datumaro(options: argparse.Namespace, chosen: dict[str, Any]) -> int:
     """Run ``datum convert``, with the options of an import that it lacks."""
     for given, name in (("random_split", "--random-split"), ("skip_broken", "--skip-broken")):
         if getattr(options, given):
             raise UsageError(
-                "this option is for formats of this package", name,
+                "this option works only with formats of this package", name,
                 "-f segmask or a format for training, and no filter", "leave it out",
             )  # fmt: skip
     args: list[str] = []
@@ -481,7 +375,7 @@ def _by_datumaro(options: argparse.Namespace, chosen: dict[str, Any]) -> int:
     args += ["--overwrite"] if options.overwrite else []
     rest = [*options.rest]
     rest += ["--save-media"] if options.save_media else []
-    exporter = _exporter(options.output_format)
+    exporter = exporter_of(options.output_format)
     if exporter is not None and issubclass(exporter, TrainingExporter):
         rest += ["--keep-background"] if "keep_background" in chosen else []
     if options.input_format is not None:
@@ -491,36 +385,11 @@ def _by_datumaro(options: argparse.Namespace, chosen: dict[str, Any]) -> int:
         return run_datum(command, quiet=options.quiet, verbose=options.verbose)
 
 
-def _chosen(options: argparse.Namespace) -> dict[str, Any]:
-    """Return the options of the import that were given, and what they mean nothing without."""
-    parser = argparse.ArgumentParser()
-    _add_import_options(parser)
-    defaults = vars(parser.parse_args([]))
-    chosen = {
-        name: getattr(options, name)
-        for name, default in defaults.items()
-        if getattr(options, name) not in (default, None)
-    }
-    if "tolerance" in chosen:
-        chosen.setdefault("annotation", POLYGON)
-    if chosen.keys() & {"connectivity", "min_area"}:
-        chosen.setdefault("instances", COMPONENTS)
-    return chosen
-
-
-def _add_import_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of the imports, each once."""
-    known: set[str] = set()
-    for declared in IMPORTS.values():
-        add_to(parser, declared, but=known)
-        known |= {*names_of(declared)}
-
-
 def _refuse(chosen: Collection[str], found: str) -> SegmaskImportError:
     able = [repr(name) for name, known in _OPTIONS_OF.items() if {*chosen} <= {*known}]
     lacking = sorted({*chosen} - {*_OPTIONS_OF.get(found, ())})
     which = f"not the option {lacking[0]}" if found in _OPTIONS_OF else (
-        "none of the options of an import that were given"
+        "none of the options that were given"
     )  # fmt: skip
     return SegmaskImportError(
         f"the format is {found!r}, which has {which}",

@@ -1,4 +1,4 @@
-"""The items of an archive, converted in parts: here, by processes or by a cluster.
+"""The items of a data set, converted in parts: here, by processes or, of an archive, by a cluster.
 
 A part is a pure function of small values. What has to be known of earlier items, such as the next
 id, is the business of the process that writes.
@@ -9,23 +9,26 @@ from __future__ import annotations
 import os
 import secrets
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
+from datumaro.components.dataset import Dataset
 from datumaro.components.dataset_base import DatasetItem
 from datumaro.components.importer import ImportContext, ImportErrorPolicy
 
-from ..archive import Archive, read_label_map
-from ..errors import SegmaskExportError
-from ..plugin.annotations import is_unknown
-from ..plugin.base import Remark, Remarks, SegmaskBase
-from ..plugin.host import CollectedErrors
-from ..plugin.training.exporter import Done, Work
-from ..storage import Aside, Entry, FolderSink, open_storage, shown, version
-from .parallel import in_chunks
+from ...archive import Archive, read_label_map
+from ...errors import SegmaskExportError
+from ...plugin.annotations import is_unknown
+from ...plugin.base import Remark, Remarks, SegmaskBase
+from ...plugin.export.common import Done, Work
+from ...plugin.host import CollectedErrors
+from ...storage import Aside, Entry, FolderSink, ZipSink, open_storage, shown, version
+from ..parallel import in_chunks
+
+_DESC = "Exporting"
 
 
 @dataclass
@@ -89,13 +92,24 @@ def do_part(source: Input, work: Work, aside: str, _: int, entries: Sequence[Ent
     for item in base:
         if source.split_of is not None:
             item = item.wrap(subset=source.split_of(item.id))
-        done = work(item)
-        if isinstance(done.image, bytes):
-            path = os.path.join(aside, secrets.token_hex())
-            done = replace(done, image=Aside.of(path, done.image))
-        parts.append(Part(done, labels_of(item), remarks.pop()))
+        parts.append(Part(_do(work, item, aside), labels_of(item), remarks.pop()))
     ended = iter(work.end([part.done for part in parts if part.done is not None]))
     return [part if part.done is None else part._replace(done=next(ended)) for part in parts]
+
+
+def do_loaded(
+    items: Sequence[DatasetItem], work: Work, aside: str, _: int, numbers: Sequence[int]
+) -> list[Done]:
+    """Do the work for some of the items that lie in memory; pictures as in `do_part`."""
+    return work.end([_do(work, items[number], aside) for number in numbers])
+
+
+def _do(work: Work, item: DatasetItem, aside: str) -> Done:
+    done = work(item)
+    if isinstance(done.image, bytes):
+        path = os.path.join(aside, secrets.token_hex())
+        done = replace(done, image=Aside.of(path, done.image))
+    return done
 
 
 class _Noted(ImportErrorPolicy):
@@ -138,7 +152,7 @@ class Parts:
     broken: CollectedErrors | None
     """Takes what cannot be read; None to end there."""
 
-    def __call__(self, work: Work, sink: FolderSink) -> Iterator[Done]:
+    def __call__(self, work: Work, sink: FolderSink | ZipSink) -> Generator[Done]:
         """Yield what came of each item, in their order; raises as `WholeExporter` does."""
         task = partial(do_part, self.source, work, sink.aside())
         self.counts.clear()
@@ -148,9 +162,7 @@ class Parts:
         subsets = base.listing.subsets
         entries = ((i, subset) for subset, ids in subsets.items() for i in ids)
         total = sum(map(len, subsets.values()))
-        for part in in_chunks(
-            task, entries, "Exporting objects", self.jobs, self.executor, None, total
-        ):
+        for part in in_chunks(task, entries, _DESC, self.jobs, self.executor, None, total):
             if part.error is not None:
                 if self.broken is None:
                     raise part.error
@@ -166,5 +178,20 @@ class Parts:
                 "the archive was changed while it was read, so old and new masks may be mixed",
                 shown(self.source.path),
                 "an archive that stays as it is",
-                "give the command again",
+                "repeat the command",
             )
+
+
+@dataclass
+class LoadedParts:
+    """Has the items of a data set that lies in memory done in parts, by copies of this process."""
+
+    dataset: Dataset
+    jobs: int
+
+    def __call__(self, work: Work, sink: FolderSink | ZipSink) -> Generator[Done]:
+        """Yield what came of each item, in their order."""
+        items = [*self.dataset]
+        task = partial(do_loaded, items, work, sink.aside())
+        numbers = range(len(items))
+        yield from in_chunks(task, numbers, _DESC, self.jobs, size=None, by_copies=True)
