@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 import datumaro_segmask
 
 from ..errors import SegmaskError, UsageError
-from ..options import nearest_option, number_type
+from ..options import nearest_option
 
 COMMANDS = {
     "convert": "convert an archive for training, or any dataset to any format",
