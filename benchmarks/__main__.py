@@ -136,7 +136,7 @@ def main() -> None:
         folder = arguments.folder or Path(scratch)
         folder.mkdir(parents=True, exist_ok=True)
         if arguments.all:
-            draw(folder, [TINY, "voc", "city", "aerial", "dense"])
+            draw(folder, [TINY, "voc", "city", "aerial", "dense", "small"])
             Everything(folder, effort, is_quick=arguments.quick).run()
             return
         run = Run(folder, effort, arguments.quick, arguments.clock)

@@ -63,7 +63,7 @@ class Everything:
         )
 
     def _imports(self) -> None:
-        for workload in ("voc", "city", "aerial", "dense"):
+        for workload in ("voc", "city", "aerial", "dense", "small"):
             for variant in SECTIONS["import"].variants:
                 chosen = [
                     candidate

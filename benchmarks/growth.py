@@ -16,7 +16,7 @@ from .workloads import RGB, Workload, build, write_facts, write_lists
 SECTION, STREAMS = "growth", "streams"
 STREAM = f"{OURS}, streamed"
 BASE = Workload("base", 2048, 2048, 1, 5, (100, 100), (25, 60))
-SMALL = Workload("small", 128, 96, 20, 5, (2, 4), (8, 30))
+SMALL = Workload("item", 128, 96, 20, 5, (2, 4), (8, 30))
 ITEMS = 2_000
 
 IMAGES = {

@@ -50,6 +50,7 @@ WORKLOADS = {
         # 245: the peer's colormap holds 255 instances, and all that it writes must be found again.
         Workload("aerial", 4096, 4096, 1, 5, (245, 245), (40, 130)),
         Workload("dense", 4096, 4096, 1, 5, (1477, 1477), (14, 60)),
+        Workload("small", 128, 96, 2000, 21, (1, 6), (6, 30)),
         Workload("wide", 20000, 1000, 1, 5, (200, 200), (20, 90)),
         Workload("tiny", 64, 48, 1, 3, (2, 2), (6, 12)),  # to warm up with
     )

@@ -6,10 +6,13 @@ group or a ring; the elements between two of them, or the last and the end, belo
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, TypeAlias
+from collections.abc import Sequence
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+T = TypeVar("T", bound=np.generic)
 
 IntArray: TypeAlias = NDArray[np.int64]
 BoolArray: TypeAlias = NDArray[np.bool_]
@@ -74,6 +77,11 @@ def places_of_nonzero(data: Bytes | BoolArray) -> IntArray:
     places |= inner & 7
     rest = data[whole:].nonzero()[0]
     return np.concatenate([places, rest + whole]) if rest.size else places
+
+
+def joined(parts: Sequence[NDArray[T]]) -> NDArray[T]:
+    """Return arrays one behind the other; one alone as it is."""
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def starts_of_runs(values: NDArray[Any]) -> IntArray:

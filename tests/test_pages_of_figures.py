@@ -29,7 +29,7 @@ def test_goals_that_are_missed_are_bold() -> None:
     page = "<!-- measured: goals -->\n<!-- end -->"
     lines = pages.rendered(page, {"machine": "", "figures": figures}).splitlines()
     (yolo,) = (line for line in lines if line.startswith("| YOLO"))
-    assert yolo == "| YOLO, of the import | **3 (2)** | 2 (2.3) | – (2.1) |"
+    assert yolo == "| YOLO, of the import | **3 (2)** | 2 (2.3) | – (2.1) |  |"
 
 
 def test_each_line_with_figures_is_named() -> None:

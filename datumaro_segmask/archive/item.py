@@ -1,32 +1,33 @@
-"""The items of an archive, without Datumaro, one at a time.
+"""The items of an archive, without Datumaro: one, or many, of which small ones are read together.
 
 Whoever reads items gets a `Reader`: where the files of an item are, and what their pixels mean, is
-known here and below. `read_item` and `scan_item` are plain functions of values that can be pickled,
-so a loop, a thread or another process may call them. Source: docs/format.md, sections 3 and 4.
+known here and below. `read_item` and `scan_items` are plain functions of values that can be
+pickled, so a loop, a thread or another process may call them. Source: docs/format.md, sections 3
+and 4.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TypeAlias
+from operator import attrgetter
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
-from ..arrays import BoolArray, IntArray, Size, Values, sums_by_value
+from ..arrays import BoolArray, IntArray, Size, joined, sums_by_value
 from ..colors import color_to_number
 from ..errors import (
     PngError,
-    Report,
     SegmaskImportError,
     StoreError,
     UndeclaredColorError,
     reporting,
-    stop,
 )
-from ..png import MAX_PIXELS, MaskReader, block_rows
-from ..regions import NOTHING, Instance, Runs, Scanner, group_runs
+from ..png import MAX_PIXELS, Header, MaskReader, block_rows, read_together
+from ..regions import NOTHING, Instance, Runs, Scanner, group_images, group_runs
 from ..storage import Entry, Storage, layout
 from .class_lookup import BY_INDEX, UNKNOWN, ClassLookup, numbers_of
 from .files import (
@@ -40,11 +41,12 @@ from .files import (
 )
 from .labelmap import LabelMap
 
-_Pixels: TypeAlias = tuple[Runs, IntArray, IntArray, str | None]
 Explain: TypeAlias = Callable[[], UndeclaredColorError]
+_Kind: TypeAlias = tuple[Header | None, Header | None]
 
-
-_BLANK = "blank"
+_TOGETHER = 3 << 18
+"""Pixels, or bytes of files, that are read together; more are hardly faster, and take memory."""
+_MOST = 16  # items of them
 
 
 @dataclass(frozen=True)
@@ -87,12 +89,14 @@ def _no_runs() -> IntArray:
 
 @dataclass(slots=True)
 class Scan:
-    """What the files of an item hold, before instances are made of it.
+    """What the files of an item hold.
 
     ``class_mask`` and ``instance_mask`` are their places in the archive, or where they would be.
-    ``runs`` cover the image down its columns (`regions.scan`), None where there is no mask. Of each
-    run, ``values`` is what the class mask has there (see `ClassLookup`), ``labels`` the position of
-    the label or `regions.NOTHING`, and ``numbers`` the instance number or 0.
+    ``errors`` says what is wrong with them; what is found in spite of it is there to find the other
+    errors, not to be used. ``runs`` cover the image down its columns (`regions.scan`), None where
+    there is no mask. Of each run, ``values`` is what the class mask has there (see `ClassLookup`),
+    ``labels`` the position of the label or `regions.NOTHING`, and ``numbers`` the instance
+    number or 0. ``instances`` is what these make.
     """
 
     item_id: str
@@ -103,11 +107,13 @@ class Scan:
     size: Size | None
     class_reader: MaskReader | None
     instance_reader: MaskReader | None
+    errors: list[SegmaskImportError]
     stands_alone: bool = True
     runs: Runs | None = None
     labels: IntArray = field(default_factory=_no_runs)
     numbers: IntArray = field(default_factory=_no_runs)
     way: str | None = None
+    instances: list[Instance] = field(default_factory=list)
 
     @property
     def turn(self) -> int | None:
@@ -151,25 +157,16 @@ class Scan:
         found, pixels = sums_by_value(values, self.runs.end - self.runs.begin)
         return dict(zip(found.tolist(), pixels.tolist(), strict=True))
 
-    def item(self) -> Item:
-        """Sort the pixels into instances. Raises MaskLimitError."""
-        if self.runs is None or self.size is None:
-            return Item(self.item_id, self.size, self.image, [], turn=self.turn)
-        first = self.class_reader or self.instance_reader
-        assert first is not None
-        labels = self.labels
-        if not self.has_labels:  # one pretended label for all pixels of an instance
-            labels = np.where(self.numbers > 0, 0, NOTHING)
-        instances = group_runs(self.runs, self.numbers, labels, first.where)
-        if not self.has_labels:
-            instances = [replace(instance, label=None) for instance in instances]
-        instances += unknown_of(self.runs, labels == UNKNOWN)
+    def item(self) -> Item | SegmaskImportError:
+        """Return the item, or the first of the errors."""
+        if self.errors:
+            return self.errors[0]
         return Item(
             self.item_id,
             self.size,
             self.image,
-            instances,
-            self.has_labels,
+            self.instances,
+            self.has_labels or self.runs is None,
             self.way,
             self.turn,
             self.class_mask if self.has_labels else None,
@@ -190,33 +187,93 @@ def read_item(storage: Storage, lookup: ClassLookup, item_id: str, max_pixels: i
     Raises SegmaskImportError: PngError, UndeclaredColorError, MaskSizeError, MissingFileError,
     UnsafePathError, ArchiveError.
     """
-    return scan_item(storage, lookup, item_id, max_pixels).item()
+    (scan,) = scan_items(storage, lookup, [item_id], max_pixels)
+    item = scan.item()
+    if isinstance(item, SegmaskImportError):
+        raise item
+    return item
 
 
-def scan_item(
-    storage: Storage, lookup: ClassLookup, item_id: str, max_pixels: int, report: Report = stop
-) -> Scan:
-    """Read the files of one item, each once. What is wrong with them goes to ``report``.
+def scan_items(
+    storage: Storage, lookup: ClassLookup, ids: Iterable[str], max_pixels: int
+) -> Iterator[Scan]:
+    """Read the files of items, each once, and yield what they hold; raises StoreError."""
+    for some in _together(_open(storage, lookup, item_id, max_pixels) for item_id in ids):
+        alike = [item for item in some if item.kind is not None]
+        found = iter(_read_pixels(alike, lookup, storage) if alike else [])
+        for item in some:
+            if item.kind is None:  # two sizes are an error: each mask is looked at for others
+                for part in (item._replace(of_class=None), item._replace(of_instance=None)):
+                    if part.of_class or part.of_instance:
+                        _read_pixels([part], lookup, storage)
+            pixels = next(found) if item.kind is not None else None
+            yield Scan(
+                item.item_id,
+                item.class_mask or layout.class_mask(item.item_id),
+                item.instance_mask or layout.instance_mask(item.item_id),
+                item.image,
+                item.head,
+                item.size,
+                item.of_class,
+                item.of_instance,
+                item.errors,
+                *(pixels or ()),
+            )
 
-    What comes after a fault is there to find the others, not to be used.
+
+class _Opened(NamedTuple):
+    """An item whose files are open; fields are those of `Scan`.
+
+    ``kind`` is what the masks of others have to be to be read together with these; None where there
+    is no mask, or two of different sizes. ``weight`` is what `_TOGETHER` counts. ``explain`` makes
+    the error of undeclared values, which takes another look at the class mask.
     """
+
+    item_id: str
+    class_mask: str | None
+    instance_mask: str | None
+    image: str | None
+    head: ImageHead | None
+    size: Size | None
+    of_class: MaskReader | None
+    of_instance: MaskReader | None
+    errors: list[SegmaskImportError]
+    kind: _Kind | None
+    weight: int
+    explain: Explain | None
+
+
+def _open(storage: Storage, lookup: ClassLookup, item_id: str, max_pixels: int) -> _Opened:
+    errors: list[SegmaskImportError] = []
+    report = errors.append
     image, head = None, None
     with reporting(report):
         image = find_image(storage, item_id)
         head = read_image_head(storage, image) if image else None
     readers: dict[str, MaskReader] = {}
     explain: Explain | None = None
-    class_mask = find_mask(storage, layout.CLASS_MASKS, item_id)
-    instance_mask = find_mask(storage, layout.INSTANCE_MASKS, item_id)
+    weight = 0
+    class_mask = instance_mask = None
+    with reporting(report):
+        class_mask = find_mask(storage, layout.CLASS_MASKS, item_id)
+        instance_mask = find_mask(storage, layout.INSTANCE_MASKS, item_id)
     for name, number_of in ((class_mask, lookup.number_of), (instance_mask, color_to_number)):
         if name is not None:
             with reporting(report):
                 data, where = storage.read(name), storage.place(name)
+                weight += len(data)
                 readers[name] = MaskReader(data, where, number_of, max_pixels)
                 if name == class_mask:
                     explain = partial(lookup.error, data, where, max_pixels)
+    of_class, of_instance = readers.get(class_mask or ""), readers.get(instance_mask or "")
     sizes = {name: read.header.size for name, read in readers.items()}
     size = next(iter(sizes.values()), None)
+    kind = None
+    if len({*sizes.values()}) == 1:
+        kind = (
+            None if of_class is None else of_class.header,
+            None if of_instance is None else of_instance.header,
+        )
     if image and head:
         if size is not None:
             with reporting(report):
@@ -224,111 +281,119 @@ def scan_item(
         sizes[image] = head.size if head.turn_to_fit(size) == 1 else head.shown
         size = size or head.shown
     check_sizes(storage, sizes, head, report)
-    of_class, of_instance = readers.get(class_mask or ""), readers.get(instance_mask or "")
-    pairs = [(of_class, of_instance)] if readers else []
-    if (
-        class_mask in readers
-        and instance_mask in readers
-        and (sizes[class_mask] != sizes[instance_mask])
-    ):
-        pairs = [(of_class, None), (None, of_instance)]  # reported: each is looked at for itself
-    pixels: _Pixels | None = None
-    stands_alone = True
-    for pair in pairs:
-        with reporting(report):
-            pixels = _read_pixels(*pair, lookup, explain, report)
-            if pixels[3] is _BLANK:
-                stands_alone = not lookup.takes_black_for_ground
-                pixels = _blank(pixels, storage, lookup)
-    return Scan(
-        item_id,
-        class_mask or layout.class_mask(item_id),
-        instance_mask or layout.instance_mask(item_id),
-        image,
-        head,
-        size,
-        of_class,
-        of_instance,
-        stands_alone,
-        *(pixels or ()),
-    )
+    return _Opened(
+        item_id, class_mask, instance_mask, image, head, size, of_class, of_instance, errors, kind,
+        max(weight, size.pixels if size and kind else 0), explain,
+    )  # fmt: skip
+
+
+def _together(items: Iterable[_Opened]) -> Iterator[list[_Opened]]:
+    """Part items into those whose masks are read together, in their order.
+
+    At first that is one item, then as many as came before: who wants but the first does not wait
+    for others.
+    """
+    held: list[_Opened] = []
+    kind: _Kind | None = None
+    given = weight = 0
+    try:
+        for item in items:
+            if None not in (kind, item.kind) and kind != item.kind:
+                yield held
+                given, held, weight = given + len(held), [], 0
+            kind = item.kind or kind
+            held.append(item)
+            weight += item.weight
+            if len(held) > min(given, _MOST - 1) or weight + item.weight > _TOGETHER:
+                yield held
+                given, held, kind, weight = given + len(held), [], None, 0
+    except StoreError:
+        yield held
+        raise
+    yield held
+
+
+class _Pixels(NamedTuple):
+    """What the masks of an item hold; fields are those of `Scan`."""
+
+    stands_alone: bool
+    runs: Runs
+    labels: IntArray
+    numbers: IntArray
+    way: str | None
+    instances: list[Instance]
 
 
 def _read_pixels(
-    of_class: MaskReader | None,
-    of_instance: MaskReader | None,
-    lookup: ClassLookup,
-    explain: Explain | None,
-    report: Report,
-) -> _Pixels:
-    """Read masks of one size in step; return their runs, the label and number of each, the way.
+    items: Sequence[_Opened], lookup: ClassLookup, storage: Storage
+) -> list[_Pixels | None]:
+    """Read the masks of items of one kind in step; None for one that is past a limit."""
+    class_masks = [item.of_class for item in items if item.of_class is not None]
+    instance_masks = [item.of_instance for item in items if item.of_instance is not None]
+    planes = [masks for masks in (class_masks, instance_masks) if masks]
+    first = planes[0][0]
+    size, where = first.header.size, first.where
+    rows = size.height if len(items) > 1 else block_rows(*(masks[0] for masks in planes))
+    with reporting(items[0].errors.append):  # no limit is within `_TOGETHER`
+        scanner = Scanner(*size, where, len(items))
+        for top in range(0, size.height, rows):
+            scanner.add(*read_together(planes, min(rows, size.height - top)))
+        runs = scanner.runs()
+        of_items = [
+            _meaning_of(item, own, lookup, storage)
+            for item, own in zip(items, runs.of_images(len(items)), strict=True)
+        ]
+        numbers = joined([pixels.numbers for pixels in of_items])
+        labels = joined([pixels.labels for pixels in of_items])
+        if not class_masks:  # one pretended label for all pixels of an instance
+            labels = np.where(numbers > 0, 0, NOTHING)
+        found = group_images(runs, numbers, labels, len(items), where)
+        if not class_masks:
+            found = [[replace(i, label=None) for i in instances] for instances in found]
+        if (labels == UNKNOWN).any():
+            for pixels, instances in zip(of_items, found, strict=True):
+                instances += unknown_of(pixels.runs, pixels.labels == UNKNOWN)
+        return [p._replace(instances=own) for p, own in zip(of_items, found, strict=True)]
+    return [None]
 
-    ``explain`` makes the error of undeclared values, which takes another look at the class mask.
-    """
-    readers = [reader for reader in (of_class, of_instance) if reader is not None]
-    broken: list[MaskReader] = []
-    rows = block_rows(*readers)
-    scanner = Scanner(*readers[0].header.size, readers[0].where)
-    for blocks in zip(
-        *(_blocks(read, rows, report, broken.append) for read in readers), strict=True
-    ):
-        scanner.add(*blocks)
-    runs = scanner.runs()
-    for reader in readers:
-        if reader.has_small_colors:
-            report(
+
+def _meaning_of(item: _Opened, runs: Runs, lookup: ClassLookup, storage: Storage) -> _Pixels:
+    """Return what the runs of an item mean, its instances aside; what is wrong is reported."""
+    masks = [mask for mask in (item.of_class, item.of_instance) if mask is not None]
+    masks.sort(key=attrgetter("fault_row"))
+    item.errors.extend(mask.fault for mask in masks if mask.fault is not None)
+    for mask in masks:
+        if mask.has_small_colors:
+            item.errors.append(
                 PngError(
                     "all its colours have 16 bits per channel and values below 256, so that they "
                     "are black in 8 bits",
-                    reader.where,
+                    mask.where,
                     "8 bits per channel, or values times 257",
                     "save the mask with 8 bits per channel",
                 )
             )
-    labels, way = np.full(runs.begin.size, NOTHING), None
-    if of_class is not None and of_class not in broken:
-        found = lookup.labels_of(runs.values[0], of_class)
-        if found is None:
-            assert explain is not None
-            raise explain()
-        labels, way = found
-        if of_class.header.is_gray and not runs.values[0].any():
-            way = _BLANK
+    labels, way, stands_alone = np.full(runs.begin.size, NOTHING), None, True
+    if item.of_class is not None and item.of_class.fault is None:
+        values = runs.values[0]
+        with reporting(item.errors.append):
+            found = lookup.labels_of(values, item.of_class)
+            if found is None:
+                assert item.explain is not None
+                raise item.explain()
+            labels, way = found
+            # Blank masks are often written gray. So one is background where black is, in the other
+            # class masks, if these are in colour.
+            if item.of_class.header.is_gray and not values.any():
+                stands_alone, way = not lookup.takes_black_for_ground, None
+                if not stands_alone and has_colored_masks(storage):
+                    labels = np.full_like(labels, lookup.ground)
+                elif not stands_alone:
+                    way = BY_INDEX
     numbers = np.zeros(runs.begin.size, np.int64)
-    if of_instance is not None:
-        numbers = numbers_of(runs.values[-1], of_instance)
-    return runs, lookup.resolve_shared(labels, numbers), numbers, way
-
-
-def _blank(pixels: _Pixels, storage: Storage, lookup: ClassLookup) -> _Pixels:
-    """Decide what a gray class mask means that is 0 everywhere.
-
-    Blank masks are often written gray. So it is background where black is, in the other class
-    masks, if these are in colour.
-    """
-    runs, labels, numbers, _ = pixels
-    if not lookup.takes_black_for_ground:
-        return runs, labels, numbers, None
-    if has_colored_masks(storage):
-        return runs, np.full(labels.size, lookup.ground), numbers, None
-    return runs, labels, numbers, BY_INDEX
-
-
-def _blocks(
-    reader: MaskReader, rows: int, report: Report, note_broken: Callable[[MaskReader], None]
-) -> Iterator[Values]:
-    """Yield the blocks of a mask; behind a fault that is reported, blank ones."""
-    height, width = reader.header.size
-    done = 0
-    try:
-        for block in reader.blocks(rows):
-            yield block
-            done += len(block)
-    except SegmaskImportError as error:
-        report(error)
-        note_broken(reader)
-        for top in range(done, height, rows):
-            yield np.zeros((min(rows, height - top), width), np.uint8)
+    if item.of_instance is not None:
+        numbers = numbers_of(runs.values[-1], item.of_instance)
+    return _Pixels(stands_alone, runs, lookup.resolve_shared(labels, numbers), numbers, way, [])
 
 
 def usual_masks(item_id: str) -> tuple[str, str]:
@@ -337,7 +402,7 @@ def usual_masks(item_id: str) -> tuple[str, str]:
 
 
 class Reader:
-    """Reads the items of one archive, one at a time, and keeps none. It can be pickled.
+    """Reads the items of one archive, and keeps none. It can be pickled.
 
     ``keep_background``: the background is a label like any other. ``ignore_index``: a value of gray
     class masks that means "no annotation". ``keep_unknown``: make a region of these pixels and of
@@ -364,9 +429,10 @@ class Reader:
         """Read the masks of one item, and find its image. Raises like `read_item`."""
         return read_item(self.storage, self.lookup, item_id, self.max_pixels)
 
-    def scan(self, item_id: str, report: Report = stop) -> Scan:
-        """Read the files of one item, each once. What is wrong with them goes to ``report``."""
-        return scan_item(self.storage, self.lookup, item_id, self.max_pixels, report)
+    def scan(self, item_id: str) -> Scan:
+        """Read the files of one item. Raises StoreError."""
+        (scan,) = scan_items(self.storage, self.lookup, [item_id], self.max_pixels)
+        return scan
 
     def entries(
         self, entries: Iterable[Entry]
@@ -375,15 +441,20 @@ class Reader:
 
         Raises StoreError if a store does not answer, because that is not a fault of the item.
         """
-        for entry in self.storage.prefetch(entries):
-            try:
-                item = self.read(entry[0])
-            except StoreError:
-                raise
-            except SegmaskImportError as error:
-                yield entry, error
-            else:
-                yield entry, item
+        for entry, scan in self.scans(entries):
+            yield entry, scan.item()
+
+    def scans(self, entries: Iterable[Entry]) -> Iterator[tuple[Entry, Scan]]:
+        """Yield what the files of each of these items hold. Raises StoreError."""
+        taken: deque[Entry] = deque()
+
+        def ids() -> Iterator[str]:
+            for entry in self.storage.prefetch(entries):
+                taken.append(entry)
+                yield entry[0]
+
+        for scan in scan_items(self.storage, self.lookup, ids(), self.max_pixels):
+            yield taken.popleft(), scan
 
     def image(self, item: Item) -> bytes | None:
         """Return the file of an item's image, None if it has none. Raises SegmaskImportError."""

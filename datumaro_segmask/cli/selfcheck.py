@@ -36,7 +36,7 @@ _GROUP = "datumaro.plugins"
 EPILOG = """\
 exit status:
   0  Datumaro finds the format, and the dataset is the same after the round trip
-  1  otherwise
+  1  something is wrong, and the report says what
 
 example:
   datumaro-segmask selfcheck

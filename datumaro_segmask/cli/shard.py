@@ -1,4 +1,4 @@
-"""Cut archives into shards of N items each: tables (Parquet), COCO files or archives (zips), by
+"""Split archives into shards of N items each: tables (Parquet), COCO files or archives (zips), by
 several processes or a Dask cluster. A run that was cut short continues where it stopped."""
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ annotations that are there.
 
 exit status:
   0  all shards are there
-  1  they are there, without the items that cannot be read
+  1  they are there, but without the items that cannot be read
   2  an archive cannot be read, or other shards are in the way
 
 examples:

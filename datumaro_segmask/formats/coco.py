@@ -28,7 +28,15 @@ from ..options import POLYGONS, CocoExportOptions
 from ..regions import Instance, Ring, texts_to_polygons
 from ..storage import Aside, Entry, Hashes, Record, Sink, layout, open_plain
 from ..training import simplified
-from .common import WITHOUT_IMAGE, WITHOUT_SIZE, Classes, file_name_of, put_image
+from .common import (
+    WITHOUT_IMAGE,
+    WITHOUT_SIZE,
+    Classes,
+    Places,
+    content_of,
+    file_name_of,
+    put_image,
+)
 from .lines import ObjectLines, Objects
 
 NAME = "coco_segments"
@@ -105,6 +113,7 @@ class CocoWriter:
         self._next_id = first_id
         self._texts: defaultdict[str, CocoText] = defaultdict(CocoText)
         self._source_ids = SourceIds()  # of the images
+        self._places = Places()
         self.left_out: Counter[str] = Counter()
         self.images = self.annotations = 0
 
@@ -118,7 +127,8 @@ class CocoWriter:
     ) -> None:
         """Append an item; its image has ``image_id`` in COCO, or the next one.
 
-        Raises MaskLimitError for masks of too many runs, and then nothing of the item is written.
+        Raises MaskLimitError for masks of too many runs, and SegmaskExportError for another item
+        of an id that its subset has already; then nothing of the item is written.
         """
         self.put(entry, self.coder.code(item, self.left_out), image, image_id=image_id)
 
@@ -139,6 +149,9 @@ class CocoWriter:
         if coded is None:
             return
         file_name, size, objects = coded
+        content = size, objects.content, content_of(image)
+        if not self._places.is_new(entry, entry[1], content, self.left_out):
+            return
         place = f"{IMAGES}/{entry[1]}/{file_name}"
         put_image(self._sink, place, image, self._has_images)
         if image is None and self._has_images:

@@ -9,7 +9,6 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
-from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 from datumaro.components.annotation import (
@@ -111,24 +110,25 @@ class SegmaskBase(DatasetBase):
 
     def __iter__(self) -> Iterator[DatasetItem]:
         entries = ((i, subset) for subset, ids in self._archive.subsets.items() for i in ids)
-        reads = read_ahead(
-            (
-                (entry, partial(self._reader.read, entry[0]))
-                for entry in self._archive.storage.prefetch(entries)
-            ),
-            self._num_workers,
-        )
+        if self._num_workers:
+            ahead = self._archive.storage.prefetch(entries)
+            reads = read_ahead(self._read, ahead, self._num_workers)
+        else:
+            reads = self._reader.entries(entries)
         reporter = self._ctx.progress_reporter
         with datumaro_errors():
-            for (item_id, subset), read in track(reads, reporter, "Importing masks", len(self)):
-                item = self._make(read, item_id, subset)
+            for entry, read in track(reads, reporter, "Importing masks", len(self)):
+                item = self._make(entry, read)
                 if item is not None:
                     yield item
+
+    def _read(self, entry: Entry) -> tuple[Entry, Item | SegmaskImportError]:
+        return entry, self._reader.scan(entry[0]).item()
 
     def get(self, id: str, subset: str | None = None) -> DatasetItem | None:
         subset = subset or layout.DEFAULT_SUBSET
         if id in self._archive.subsets.get(subset, ()):
-            return self._make(partial(self._reader.read, id), id, subset)
+            return self._make(*self._read((id, subset)))
         return None
 
     def get_subset(self, name: str) -> SegmaskBase:
@@ -162,9 +162,11 @@ class SegmaskBase(DatasetBase):
         set_subsets(part, [*subsets])
         return part
 
-    def _make(self, read: Callable[[], Item], item_id: str, subset: str) -> DatasetItem | None:
+    def _make(self, entry: Entry, item: Item | SegmaskImportError) -> DatasetItem | None:
+        item_id, subset = entry
         try:
-            item = read()
+            if isinstance(item, SegmaskImportError):
+                raise item
             annotations = self._annotations(item)
         except StoreError:
             raise
@@ -251,23 +253,17 @@ def check_subsets(archive: Archive) -> None:
             ) from error
 
 
-def read_ahead(
-    calls: Iterable[tuple[T, Callable[[], R]]], workers: int
-) -> Iterator[tuple[T, Callable[[], R]]]:
-    """Yield each key with a call that returns its result, in order.
+def read_ahead(read: Callable[[T], R], keys: Iterable[T], workers: int) -> Iterator[R]:
+    """Yield what ``read`` returns for each key, in order, and raise what it raises.
 
-    With ``workers`` threads, twice as many calls as there are threads are begun ahead, so memory
-    does not grow with their number. An error is raised by the call that is yielded.
+    With so many threads, twice as many are begun ahead as there are threads, so memory does not
+    grow with their number.
     """
-    if not workers:
-        yield from calls
-        return
-    pending: deque[tuple[T, Future[R]]] = deque()
+    pending: deque[Future[R]] = deque()
     with ThreadPoolExecutor(workers, "segmask") as pool:
-        for key, call in calls:
-            pending.append((key, pool.submit(call)))
+        for key in keys:
+            pending.append(pool.submit(read, key))
             if len(pending) > 2 * workers:
-                ready, future = pending.popleft()
-                yield ready, future.result
-        for ready, future in pending:
-            yield ready, future.result
+                yield pending.popleft().result()
+        for future in pending:
+            yield future.result()

@@ -35,7 +35,7 @@ from .host import (
 
 log = logging.getLogger(__name__)
 
-REPEATED = "a line that repeats one of the same picture"
+REPEATED = "a line that repeats one of the same image"
 WITHOUT_PIXELS = "an object without a pixel"
 
 
@@ -254,15 +254,15 @@ def head_of(path: str, where: str) -> tuple[Size, int | None]:
     try:
         head = image_head(partial(open_plain, path))
     except OSError as error:
-        what = "the picture is not there"
+        what = "the image is not there"
         if not isinstance(error, FileNotFoundError):
-            what = f"the picture cannot be read ({error.strerror})"
+            what = f"the image cannot be read ({error.strerror})"
         raise SourceError(
             what if where == path else f"{what}: {path}",
             where,
-            "a picture, because labels are fractions of its size",
-            "put the picture there, or import the labels with images=FOLDER",
+            "an image, because labels are fractions of its size",
+            "put the image there, or import the labels with images=FOLDER",
         ) from error
     if head is None:
-        raise SourceError("its width and height cannot be read", path, "a picture")
+        raise SourceError("its width and height cannot be read", path, "an image")
     return head.shown, head.orientation

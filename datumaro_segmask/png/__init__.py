@@ -8,11 +8,13 @@ from .container import (
     PALETTE,
     RGB,
     RGBA,
+    Header,
 )
-from .read import MaskReader, block_rows
+from .read import MaskReader, block_rows, read_together
 from .write import Changes, Plane, encode_gray, encode_palette, encode_rgb
 
 __all__ = [
-    "DEFLATE", "GRAY", "GRAY_ALPHA", "MAX_PIXELS", "PALETTE", "RGB", "RGBA", "Changes",
+    "DEFLATE", "GRAY", "GRAY_ALPHA", "MAX_PIXELS", "PALETTE", "RGB", "RGBA", "Changes", "Header",
     "MaskReader", "Plane", "block_rows", "encode_gray", "encode_palette", "encode_rgb",
+    "read_together",
 ]  # fmt: skip

@@ -4,7 +4,8 @@ A mask is long runs of few values, and its PNG nearly says so already: after the
 Up a byte that is zero means "as my neighbour". So where every row of a block is filtered Sub, as
 OpenCV writes them, the places of its other bytes are the boundaries between runs, and no pixel is
 ever unfiltered. Everything else is unfiltered in NumPy (None, Sub, Up) or by OpenCV (Average and
-Paeth, whose every byte depends on the one before).
+Paeth, whose every byte depends on the one before). For a small mask that is mostly calls, so masks
+of one size are read together, as one image.
 
 What comes out are *values*: the palette index or the gray value of each pixel, as it stands in
 the file, or for colours whatever integer the caller's ``number_of`` gives them. This is the one
@@ -14,22 +15,25 @@ specification (third edition), section 9 for the filters.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from ..arrays import (
     Bytes,
     IntArray,
     Values,
+    joined,
     lasts_of_runs,
     lengths_of,
     places_of_nonzero,
     starts_of_runs,
 )
-from ..errors import PngError
+from ..errors import PngError, SegmaskImportError, reporting
 from .container import (
     CHANNELS,
     GRAY,
@@ -115,6 +119,8 @@ def _unpack_bits(plain: Bytes, depth: int) -> Bytes:
 
 BLOCK_BYTES = 3 << 18  # of rows at a time: their arrays stay in the processor's caches
 
+_JOINED = 1 << 18  # bytes up to which it is quicker to copy rows together than to look at each
+
 _MOST_INTERLACED = 1 << 26  # pixels
 
 # x and y of the first pixel of each pass of an interlaced image, and the steps between pixels.
@@ -128,7 +134,8 @@ class MaskReader:
     ``number_of`` gives the values of colours: packed colours (n,) int64 -> (n,) integers >= 0. It
     is called with the first colour of every run, never with every pixel.
 
-    Raises PngError when made or read, for anything but a sound PNG of at most ``max_pixels``.
+    Raises PngError when made or read, for anything but a sound PNG of at most ``max_pixels``. What
+    `read_together` finds to be broken has a ``fault``, met in the rows before ``fault_row``.
     """
 
     def __init__(
@@ -149,6 +156,8 @@ class MaskReader:
             )
         self.palette = container.palette
         self.where = where
+        self.fault: SegmaskImportError | None = None
+        self.fault_row = 0
         self._number_of = number_of
         self._source = Inflater(container.pieces, where)
         self._step = max(1, self.header.pixel_bits // 8)  # bytes from a byte to its left neighbour
@@ -160,28 +169,10 @@ class MaskReader:
 
     def read(self, rows: int) -> Values:
         """Return the values of the next rows: (rows, width), as small unsigned integers as fit."""
-        header = self.header
-        if header.interlaced:
-            if self._whole is None:
-                self._whole = self._read_interlaced()
-            block = self._whole[self._next_row : self._next_row + rows]
-        else:
-            block = self._read_block(rows, header.width)
-        self._next_row += rows
-        if self._next_row == header.height:
-            self._source.close()
-        if self.palette is not None:
-            self._check_indices(int(block.max()), len(self.palette))
+        (block,) = read_together([[self]], rows)
+        if self.fault is not None:
+            raise self.fault
         return block
-
-    def _check_indices(self, highest: int, colors: int) -> None:
-        if highest >= colors:
-            raise PngError(
-                f"a pixel has the palette index {highest}",
-                self.where,
-                f"an index below {colors}, as the palette has {colors} colours",
-                REDRAW,
-            )
 
     def blocks(self, rows: int = 0) -> Iterator[Values]:
         """Yield all that is left, ``rows`` rows at a time, 0 for as many as `block_rows` tells."""
@@ -189,20 +180,54 @@ class MaskReader:
         while self._next_row < self.header.height:
             yield self.read(min(rows, self.header.height - self._next_row))
 
-    def _read_block(self, rows: int, width: int) -> Values:
-        row_bytes = 1 + self.header.row_bytes(width)
-        raw = np.frombuffer(self._source.read(rows * row_bytes), np.uint8)
-        lines = raw.reshape(rows, row_bytes)
-        filters = lines[:, 0].tobytes()
-        if filters.count(SUB) == rows and self.header.depth >= 8 and self._step <= 4:
-            runs = _runs_of_sub(raw, rows, row_bytes, self._step)
-            if runs is not None:
-                self._last_sub = lines[-1, 1:].copy()
-                starts, values = runs
-                if self.header.has_alpha:
-                    values >>= self.header.depth
-                return self._values_of_runs(starts, values, rows, width)
-        highest = max(filters)
+    def _fail(self, error: SegmaskImportError) -> None:
+        self.fault, self.fault_row = error, self._next_row
+
+    def _take(self, rows: int) -> bytes | None:
+        """Return the next rows as they are filtered; None of a mask that is read as a whole."""
+        self._next_row += rows
+        with reporting(self._fail):
+            if self.fault is not None or self.header.interlaced:
+                return None
+            raw = self._inflate(rows, self.header.width)
+            if self._next_row == self.header.height:
+                self._source.close()
+            return raw
+        return None
+
+    def _inflate(self, rows: int, width: int) -> bytes:
+        return self._source.read(rows * (1 + self.header.row_bytes(width)))
+
+    def _block(self, raw: bytes | None, rows: int) -> Values:
+        """Return the values of rows of any filter, or of the next ones of a whole mask."""
+        with reporting(self._fail):
+            if raw is not None:
+                return self._unfilter(raw, rows, self.header.width)
+            if self.fault is None:
+                if self._whole is None:
+                    self._whole = self._read_interlaced()
+                    self._source.close()
+                return self._whole[self._next_row - rows : self._next_row]
+        return self._blank(rows)
+
+    def _blank(self, rows: int) -> Values:
+        return np.zeros((rows, self.header.width), np.uint8)
+
+    def _header_of_sub(self, raw: bytes | None, rows: int) -> Header | None:
+        """Return the header if all these rows are filtered Sub, so that `_runs_of_sub` has them."""
+        if raw is None or self.header.depth < 8 or self._step > 4:
+            return None
+        return self.header if raw[:: len(raw) // rows].count(SUB) == rows else None
+
+    def _end_with(self, raw: bytes | None) -> None:
+        """Keep the last of rows that are filtered Sub, if another may be unfiltered by it."""
+        if raw is not None and self._next_row < self.header.height:
+            line = np.frombuffer(raw, np.uint8)[-self.header.row_bytes(self.header.width) :]
+            self._last_sub = line.copy()
+
+    def _unfilter(self, raw: bytes, rows: int, width: int) -> Values:
+        lines = np.frombuffer(raw, np.uint8).reshape(rows, -1)
+        highest = int(lines[:, 0].max())
         if highest > PAETH:
             raise PngError(
                 f"a row has the filter {highest}", self.where, "a filter from 0 to 4", REDRAW
@@ -218,11 +243,25 @@ class MaskReader:
         self._above = plain[-1].copy()
         return self._values(plain, width)
 
+    def _check_indices(self, values: NDArray[Any]) -> None:
+        if self.palette is None:
+            return
+        highest, colors = int(values.max()), len(self.palette)
+        if highest >= colors:
+            raise PngError(
+                f"a pixel has the palette index {highest}",
+                self.where,
+                f"an index below {colors}, as the palette has {colors} colours",
+                REDRAW,
+            )
+
     def _values(self, plain: Bytes, width: int) -> Values:
         """Turn unfiltered rows into values."""
         rows, header = len(plain), self.header
         if header.depth < 8:
-            return _unpack_bits(plain, header.depth)[:, :width]
+            samples = _unpack_bits(plain, header.depth)[:, :width]
+            self._check_indices(samples)
+            return samples
         if header.depth == 16:
             if not header.is_color:
                 words = np.ascontiguousarray(plain).view(">u2")
@@ -231,13 +270,15 @@ class MaskReader:
                 self._look_at_bytes(plain)
             plain = plain[:, ::2]  # a label map has 8 bits per channel: the high ones
         if not header.is_color:
+            self._check_indices(plain)
             return plain[:, :: CHANNELS[header.color_type]]
         pixels = np.ascontiguousarray(plain).reshape(rows, width, -1)
         code = cv2.COLOR_RGB2BGRA if header.color_type == RGB else cv2.COLOR_RGBA2BGRA
         # Blue comes first in memory, so it is the lowest byte of a little-endian integer.
         packed = cv2.cvtColor(pixels, code).view("<u4").ravel() & np.uint32(0xFFFFFF)
         starts = starts_of_runs(packed)
-        return self._values_of_runs(starts, packed[starts].astype(np.int64), rows, width)
+        values = packed[starts].astype(np.int64)
+        return self._values_of_runs(starts, values, rows * width).reshape(rows, width)
 
     @property
     def has_small_colors(self) -> bool:
@@ -249,12 +290,13 @@ class MaskReader:
         self._high = self._high or bool(channels[..., 0].any())
         self._low = self._low or bool(channels[..., 1].any())
 
-    def _values_of_runs(self, starts: IntArray, values: IntArray, rows: int, width: int) -> Values:
-        """Spread runs (their first pixels, row by row, and their values) over the rows."""
+    def _values_of_runs(self, starts: IntArray, values: IntArray, end: int) -> Values:
+        """Spread runs (their first pixels, the last to ``end``, and their values) over pixels."""
+        self._check_indices(values)
         if self.header.is_color:
             values = self._number_of(values)
         narrow = values.astype(_narrowest(int(values.max())))
-        return narrow.repeat(lengths_of(starts, rows * width)).reshape(rows, width)
+        return narrow.repeat(lengths_of(starts, end))
 
     def _read_interlaced(self) -> Values:
         header = self.header
@@ -266,7 +308,8 @@ class MaskReader:
             self._above = self._last_sub = None
             step = _rows_of(header, width)
             for row in range(0, rows, step):
-                part = self._read_block(min(step, rows - row), width)
+                count = min(step, rows - row)
+                part = self._unfilter(self._inflate(count, width), count, width)
                 if whole is None:
                     whole = np.zeros((header.height, header.width), part.dtype)
                 if part.dtype.itemsize > whole.dtype.itemsize:
@@ -282,6 +325,58 @@ def block_rows(*readers: MaskReader) -> int:
     return min(_rows_of(reader.header, reader.header.width) for reader in readers)
 
 
+def read_together(planes: Sequence[Sequence[MaskReader]], rows: int) -> list[Values]:
+    """Return the next rows of masks of one size: of each plane, those of its masks in turn.
+
+    Each (masks * rows, width), as small unsigned integers as fit; 0 from where a mask has a fault.
+    The masks of a plane have one ``number_of``.
+    """
+    parts: list[list[Values]] = [[] for _ in planes]
+    taken = [_Taken(n, mask, mask._take(rows)) for n, of in enumerate(planes) for mask in of]
+    for header, alike in groupby(taken, lambda one: one.mask._header_of_sub(one.rows, rows)):
+        group = list(alike)
+        if header is None or not _spread_runs(group, header, rows, parts):
+            for plane, mask, raw in group:
+                parts[plane].append(mask._block(raw, rows))
+    return [*map(joined, parts)]
+
+
+class _Taken(NamedTuple):
+    plane: int
+    mask: MaskReader
+    rows: bytes | None  # as they are filtered
+
+
+def _spread_runs(
+    group: Sequence[_Taken], header: Header, rows: int, parts: Sequence[list[Values]]
+) -> bool:
+    """Append the values of rows that are all filtered Sub to those of their planes.
+
+    False if too much changes in a row.
+    """
+    raws = [one.rows for one in group if one.rows is not None]
+    width = header.width
+    found = _runs_of_sub(raws, 1 + header.row_bytes(width), header.pixel_bits // 8)
+    if found is None:
+        return False
+    starts, values = found
+    if header.has_alpha:
+        values >>= header.depth
+    end = 0
+    # A palette is that of one mask.
+    for (plane, _), alike in groupby(group, lambda one: (one.plane, header.is_color or one.mask)):
+        masks = [one.mask for one in alike]
+        begin, end = end, end + len(masks) * rows * width
+        a, b = starts.searchsorted((begin, end)) if len(masks) < len(group) else (0, starts.size)
+        block = masks[0]._blank(rows)
+        with reporting(masks[0]._fail):
+            block = masks[0]._values_of_runs(starts[a:b], values[a:b], end)
+        parts[plane].append(block.reshape(-1, width))
+    for _, mask, raw in group:
+        mask._end_with(raw)
+    return True
+
+
 def _rows_of(header: Header, width: int) -> int:
     return max(1, BLOCK_BYTES // max(width, header.row_bytes(width)))
 
@@ -291,12 +386,13 @@ def _narrowest(highest: int) -> type[np.unsignedinteger[Any]]:
 
 
 def _runs_of_sub(
-    raw: Bytes, rows: int, row_bytes: int, step: int
+    raws: Sequence[bytes], row_bytes: int, step: int
 ) -> tuple[IntArray, IntArray] | None:
     """Find the runs of rows that are all filtered Sub, or None if too much changes in a row.
 
-    ``raw``: the filtered bytes, ``step``: bytes a pixel, at most 4. Returns the first pixel of
-    each run, counted row by row, and their values (the bytes of the pixel, the first one highest).
+    ``raws``: the filtered bytes of masks, ``step``: bytes a pixel, at most 4. Returns the first
+    pixel of each run, counted row by row through all masks, and their values (the bytes of the
+    pixel, the first one highest).
 
     A row of RGB, its bytes as filtered, and what is left of it::
 
@@ -315,7 +411,7 @@ def _runs_of_sub(
     width = (row_bytes - 1) // step
     field = 64 // step
     # The byte of the filter is 1, so every row begins with an entry of its own.
-    at = places_of_nonzero(raw)
+    at, delta = _not_zero(raws)
     row = at // row_bytes
     first = starts_of_runs(row)
     room = ((1 << field) - 1) // 255  # changes of a channel
@@ -324,7 +420,6 @@ def _runs_of_sub(
     byte = at - row
     byte -= 1
     byte[first] += 1  # it counts for the first pixel of its row, and changes nothing there
-    delta = raw[at].astype(np.int64)
     delta[first] = 0
     pixel = byte
     if step > 1:
@@ -339,3 +434,27 @@ def _runs_of_sub(
         values <<= 8
         values |= sums >> field * channel & 255
     return pixel[ends], values
+
+
+def _not_zero(raws: Sequence[bytes]) -> tuple[IntArray, IntArray]:
+    """Return the places of the bytes that are not zero, counted through all, and these bytes."""
+    places, found, begin = [], [], 0
+    for raw in _pieces(raws):
+        data = np.frombuffer(raw, np.uint8)
+        at = places_of_nonzero(data)
+        found.append(data[at])
+        at += begin
+        places.append(at)
+        begin += data.size
+    return joined(places), joined(found).astype(np.int64)
+
+
+def _pieces(raws: Sequence[bytes]) -> Iterator[bytes]:
+    """Yield the bytes of masks, of so many small ones together as are copied in no time."""
+    piece: list[bytes] = []
+    for raw in raws:
+        if piece and sum(map(len, piece)) + len(raw) > _JOINED:
+            yield b"".join(piece)
+            piece = []
+        piece.append(raw)
+    yield b"".join(piece)

@@ -24,13 +24,21 @@ from .polygons import (
     texts_to_polygons,
 )
 from .rle import covers, decode_box
-from .scan import NOTHING, Instance, Runs, Scanner, group_runs, split_components
+from .scan import (
+    NOTHING,
+    Instance,
+    Runs,
+    Scanner,
+    group_images,
+    group_runs,
+    split_components,
+)
 from .simplify import simplify_shared
 
 __all__ = [
     "NOTHING", "WHERE_AND_FIX", "Bitmap", "Ellipse", "Geometry", "Instance", "Link", "Outlines",
     "Planes", "Polygon", "Ring", "Rle", "Runs", "Scanner", "Shape", "box", "column_runs", "covers",
-    "cut_at_columns", "decode_box", "group_runs", "link_rings", "mask_to_polygons",
+    "cut_at_columns", "decode_box", "group_images", "group_runs", "link_rings", "mask_to_polygons",
     "overlap_of_boxes", "paint", "polygons_to_rle", "rle_to_polygons", "runs_of_planes",
     "runs_of_texts", "simplify_shared", "splice", "split_components", "texts_to_polygons", "trace",
     "ways_to_outlines",

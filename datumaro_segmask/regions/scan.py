@@ -2,7 +2,8 @@
 
 `Scanner` takes the planes in blocks of rows, top to bottom, and keeps only where a value differs
 from the one above it. Those places, sorted by column, are the runs of the COCO run-length
-encoding, which goes down the columns. `group_runs` then makes the RLEs of all instances at once.
+encoding, which goes down the columns. `group_runs` then makes the RLEs of all instances at once,
+and `group_images` those of several images.
 So the cost is that of the pixels plus the runs, whatever the number of instances, and the memory
 that of one block plus the runs. `split_components` makes instances of masks that have none: of each
 mask in the window of its own box. Source: docs/format.md, section 4.
@@ -23,6 +24,7 @@ from ..arrays import (
     Size,
     Values,
     ends_of,
+    joined,
     lengths_of,
     places_of_nonzero,
     stable_order,
@@ -66,7 +68,8 @@ class Runs:
     """Runs down the columns that cover an image, in their order, and the value in each plane.
 
     All (n,) int64. ``begin`` and ``end`` (exclusive) count pixels down the columns, ``x * height
-    + y``. Every column begins a run of its own.
+    + y``. Every column begins a run of its own. Several images of one size may follow one another,
+    as if they stood side by side.
     """
 
     size: Size
@@ -74,15 +77,33 @@ class Runs:
     end: IntArray
     values: tuple[IntArray, ...]
 
+    def of_images(self, images: int) -> list[Runs]:
+        """Return the runs of each of several images."""
+        if images == 1:
+            return [self]
+        heads = self.size.pixels * np.arange(images + 1)
+        cuts = self.begin.searchsorted(heads).tolist()
+        return [
+            Runs(
+                self.size,
+                self.begin[a:b] - head,
+                self.end[a:b] - head,
+                tuple(plane[a:b] for plane in self.values),
+            )
+            for (a, b), head in zip(pairwise(cuts), heads.tolist(), strict=False)
+        ]
+
 
 class Scanner:
     """Collects the runs of one or more planes of one size, given in blocks of whole rows.
 
-    ``where`` names the mask in errors.
+    ``where`` names the mask in errors. Of several ``images`` a plane is all of them, one below the
+    other, and they are given in one block.
     """
 
-    def __init__(self, height: int, width: int, where: str = "the mask") -> None:
+    def __init__(self, height: int, width: int, where: str = "the mask", images: int = 1) -> None:
         self._where = where
+        self._images = images
         self._count = 0
         self._size = Size(height, width)
         self._y = 0
@@ -98,13 +119,13 @@ class Scanner:
         changed = np.empty(planes[0].shape, bool)
         if self._above:
             np.not_equal(planes[0][0], self._above[0], out=changed[0])
-        else:
-            changed[0] = True
         np.not_equal(planes[0][1:], planes[0][:-1], out=changed[1:])
         for i, plane in enumerate(planes[1:], 1):
             if self._above:
                 changed[0] |= plane[0] != self._above[i]
             changed[1:] |= plane[1:] != plane[:-1]
+        if not self._above:
+            changed[:: self._size.height] = True
         places = places_of_nonzero(changed.ravel())
         self._count += places.size
         check_limit(self._count, MAX_RUNS, "runs of one value", self._where, _REMEDY)
@@ -115,17 +136,23 @@ class Scanner:
 
     def runs(self) -> Runs:
         """Return the runs of all the rows taken."""
-        places = np.concatenate(self._places)
-        y = places // self._size.width
-        x = places - y * self._size.width
-        order = stable_order(x, self._size.width)
-        starts = (x * self._size.height + y)[order]
-        planes = zip(*self._values, strict=True)
+        (height, width), places = self._size, joined(self._places)
+        y = places // width
+        x = places - y * width
+        if self._images > 1:
+            image = y // height
+            y -= image * height
+            x += image * width
+        order = stable_order(x, self._images * width)
+        x *= height
+        x += y
+        starts = x[order]
+        planes = (joined(plane) for plane in zip(*self._values, strict=True))
         return Runs(
             self._size,
             starts,
-            ends_of(starts, self._size.pixels),
-            tuple(np.concatenate(plane)[order].astype(np.int64) for plane in planes),
+            ends_of(starts, self._images * self._size.pixels),
+            tuple(plane[order].astype(np.int64) for plane in planes),
         )
 
 
@@ -138,12 +165,24 @@ def group_runs(
     label map, with `NOTHING` for pixels that are no annotation. ``where`` names the mask in errors.
     Raises MaskLimitError past `MAX_INSTANCES`.
     """
+    return group_images(runs, numbers, labels, 1, where)[0]
+
+
+def group_images(
+    runs: Runs, numbers: IntArray, labels: IntArray, images: int, where: str = "the mask"
+) -> list[list[Instance]]:
+    """Return the instances of each of several images, as `group_runs` does those of one."""
+    found: list[list[Instance]] = [[] for _ in range(images)]
     kept = (labels >= 0).nonzero()[0]
     if not kept.size:
-        return []
+        return found
+    numbers, labels = numbers[kept], labels[kept]
     base = int(labels.max()) + 1
-    keys = numbers[kept] * base + labels[kept]
-    order = stable_order(keys, int(keys.max()) + 1)
+    keys = numbers * base + labels
+    span = int(keys.max()) + 1
+    if images > 1:
+        keys += runs.begin[kept] // runs.size.pixels * span
+    order = stable_order(keys, images * span)
     keys, kept = keys[order], kept[order]
     begin, end = runs.begin[kept], runs.end[kept]
     # Runs that touch (across a column's end, or parted by the other plane only) become one.
@@ -151,18 +190,22 @@ def group_runs(
     first[1:] = (keys[1:] != keys[:-1]) | (begin[1:] != end[:-1])
     heads = first.nonzero()[0]
     begin, end, keys = begin[heads], end[ends_of(heads, keys.size) - 1], keys[heads]
+    if images > 1:
+        before = keys // span * runs.size.pixels
+        begin -= before
+        end -= before
     starts = starts_of_runs(keys)
     check_limit(starts.size, MAX_INSTANCES, "instances", where, _REMEDY)
     groups = _Groups(begin, end, starts, runs.size)
     size = [*runs.size]
     rles = mask_utils.frPyObjects([{"size": size, "counts": c} for c in groups.counts()], *size)
-    pairs = (part.tolist() for part in np.divmod(keys[starts], base))
-    return [
-        Instance(label, number, rle["counts"], area, box)
-        for number, label, rle, area, box in zip(
-            *pairs, rles, groups.areas(), groups.boxes(), strict=True
-        )
-    ]
+    for key, rle, area, box in zip(
+        keys[starts].tolist(), rles, groups.areas(), groups.boxes(), strict=True
+    ):
+        image, pair = divmod(key, span)
+        number, label = divmod(pair, base)
+        found[image].append(Instance(label, number, rle["counts"], area, box))
+    return found
 
 
 _REMEDY = "check that this is a mask, and not a photograph or noise; else cut it into tiles"

@@ -11,7 +11,7 @@ from .judge import (
     RULES,
     findings_of,
     judge_archive,
-    judge_item,
+    judge_items,
     judge_whole,
     log_background,
     log_findings,
@@ -22,6 +22,6 @@ from .rule import ERROR, NOTE, SEVERITIES, WARNING, Finding, Rule
 
 __all__ = [
     "ERROR", "NOTE", "RULES", "SEVERITIES", "WARNING", "ArchiveFacts", "Finding", "Rule",
-    "WholeFacts", "findings_of", "is_skipped", "is_thin", "judge_archive", "judge_item",
+    "WholeFacts", "findings_of", "is_skipped", "is_thin", "judge_archive", "judge_items",
     "judge_whole", "log_background", "log_findings", "open_archive", "severity_of", "write_example",
 ]  # fmt: skip

@@ -25,7 +25,7 @@ from ..errors import (
     stop,
 )
 from ..regions import NOTHING
-from ..storage import Storage, layout
+from ..storage import Entry, Storage, layout
 from . import cvat, files, labels, lists, masks
 from .facts import ArchiveFacts, ItemFacts, LabelFacts, WholeFacts
 from .rule import ARCHIVE, ITEM, WHOLE, Finding, Rule
@@ -95,20 +95,25 @@ def judge_whole(facts: WholeFacts, for_cvat: bool) -> Iterator[Finding]:
     yield from _found(rules_of(WHOLE), facts, for_cvat)
 
 
-def judge_item(reader: Reader, item_id: str, for_cvat: bool) -> tuple[Item | None, list[Finding]]:
-    """Return an item, None where it cannot be read, and what is to be said of it."""
-    errors: list[SegmaskImportError] = []
-    scan = reader.scan(item_id, errors.append)
-    if for_cvat and len(errors) == 1 and isinstance(errors[0], UndeclaredColorError):
-        seen = _as_cvat_sees(scan, reader, errors[0])
-        scan, errors = (scan, errors) if seen is None else (seen, [])
+def judge_items(
+    reader: Reader, entries: Iterable[Entry], for_cvat: bool
+) -> Iterator[tuple[Entry, Item | None, list[Finding]]]:
+    """Yield each item, None where it cannot be read, and what is to be said of it."""
+    for entry, scan in reader.scans(entries):
+        yield entry, *_judge_item(reader, scan, for_cvat)
+
+
+def _judge_item(reader: Reader, scan: Scan, for_cvat: bool) -> tuple[Item | None, list[Finding]]:
+    if for_cvat and len(scan.errors) == 1 and isinstance(scan.errors[0], UndeclaredColorError):
+        scan = _as_cvat_sees(scan, reader, scan.errors[0]) or scan
+    errors, item = [*scan.errors], scan.item()
     storage, label_map = reader.storage, reader.label_map
-    if not errors and label_map.labels:
+    if isinstance(item, Item) and label_map.labels:
         with reporting(errors.append):
-            item = scan.item()
             facts = ItemFacts(scan, item, reader, for_cvat)
             return item, list(_found(rules_of(ITEM), facts, for_cvat))
-    return None, [f for error in errors for f in findings_of(error, storage, label_map, item_id)]
+    found = (findings_of(error, storage, label_map, scan.item_id) for error in errors)
+    return None, [finding for some in found for finding in some]
 
 
 def _as_cvat_sees(scan: Scan, reader: Reader, error: UndeclaredColorError) -> Scan | None:
@@ -125,11 +130,16 @@ def _as_cvat_sees(scan: Scan, reader: Reader, error: UndeclaredColorError) -> Sc
     # The colours of stand-ins do not count, as the mask is gray.
     widened = replace(label_map, labels=(*label_map.labels, *more))
     widened_reader = Reader(reader.storage, widened, max_pixels=reader.max_pixels)
-    found = widened_reader.scan(scan.item_id, lambda _: None)
+    found = widened_reader.scan(scan.item_id)
     is_extra = found.labels >= count
     if np.any(is_extra & (found.numbers > 0)):
         return None
-    return replace(found, labels=np.where(is_extra, NOTHING, found.labels))
+    return replace(
+        found,
+        errors=[],
+        labels=np.where(is_extra, NOTHING, found.labels),
+        instances=[i for i in found.instances if i.label is None or i.label < count],
+    )
 
 
 def _found(

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from datumaro_segmask.archive.class_lookup import ClassLookup
-from datumaro_segmask.archive.item import scan_item
+from datumaro_segmask.archive.item import scan_items
 from datumaro_segmask.archive.labelmap import parse_label_map, voc_label_map
 from datumaro_segmask.errors import SegmaskError, SegmaskImportError, UsageError
 from datumaro_segmask.png.container import MAX_PIXELS
@@ -133,10 +133,8 @@ def test_all_faults_of_an_item(
     """Each is told once, whatever else is wrong."""
     files = archive({"a": class_mask}, {"a": instance_mask})
     opened = open_archive(str(as_folder(files, tmp_path / "task")))
-    errors: list[SegmaskImportError] = []
-    lookup = ClassLookup(opened.label_map)
-    scan_item(opened.storage, lookup, "a", MAX_PIXELS, errors.append)
-    assert [error.kind for error in errors] == kinds
+    (scan,) = scan_items(opened.storage, ClassLookup(opened.label_map), ["a"], MAX_PIXELS)
+    assert [error.kind for error in scan.errors] == kinds
 
 
 def test_every_file_is_opened_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -151,7 +149,7 @@ def test_every_file_is_opened_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         return read(name)
 
     monkeypatch.setattr(opened.storage, "read", noting)
-    scan_item(opened.storage, ClassLookup(opened.label_map), "a", MAX_PIXELS, lambda _: None)
+    list(scan_items(opened.storage, ClassLookup(opened.label_map), ["a"], MAX_PIXELS))
     assert sorted(names) == [layout.class_mask("a"), layout.instance_mask("a")]
 
 
@@ -159,8 +157,8 @@ def test_a_label_map_that_cannot_be_read_accuses_no_mask(tmp_path: Path) -> None
     files = archive({"a": rgb("123"), "b": gray("9"), "c": PAST_PALETTE}, labels="")
     errors: list[SegmaskImportError] = []
     opened = open_archive(str(as_folder(files, tmp_path / "task")), report=errors.append)
-    for item_id in "abc":
-        scan_item(opened.storage, ClassLookup(opened.label_map), item_id, MAX_PIXELS, errors.append)
+    for scan in scan_items(opened.storage, ClassLookup(opened.label_map), "abc", MAX_PIXELS):
+        errors += scan.errors
     assert [error.kind for error in errors] == ["label-map", "unreadable-mask"]
 
 

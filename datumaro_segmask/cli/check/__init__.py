@@ -27,10 +27,10 @@ with --for cvat:
   note     good to know
 
 exit status:
-  0  there are only notes, or nothing
+  0  nothing was found, or only notes
   1  there are errors or warnings
-  2  there is no archive that could be read
-For several archives it is the highest.
+  2  no archive could be read
+For several archives it is the highest of all.
 
 examples:
   datumaro-segmask check task.zip --for cvat
@@ -51,7 +51,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--format",
         choices=FORMATS,
         default="text",
-        help="Print a report to read, one JSON object, or annotations for a GitHub workflow "
+        help="Print a report for people, one JSON object, or annotations for a GitHub workflow "
         "(default: %(default)s)",
     )
     parser.add_argument(

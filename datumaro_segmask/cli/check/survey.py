@@ -23,7 +23,7 @@ from ...rules import (
     WholeFacts,
     findings_of,
     judge_archive,
-    judge_item,
+    judge_items,
     judge_whole,
     severity_of,
 )
@@ -243,8 +243,7 @@ def _checked(judge: Judge, storage: Storage, entries: Sequence[Entry]) -> Iterat
     reader = Reader(
         storage, label_map, ignore_index=judge.ignore_index, max_pixels=judge.max_pixels
     )
-    for entry in storage.prefetch(entries):
-        item, found = judge_item(reader, entry[0], judge.for_cvat)
+    for entry, item, found in judge_items(reader, entries, judge.for_cvat):
         count = SubsetCount(items=1)
         if item is not None:
             count.add(item, label_map)

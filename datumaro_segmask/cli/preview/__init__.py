@@ -45,7 +45,7 @@ keys:
 exit status:
   0  the sheet is drawn
   1  it is drawn without the items that cannot be read; 'check' says why
-  2  there is no archive that could be read, or the output is there already
+  2  no archive could be read, or the output already exists
 
 examples:
   datumaro-segmask preview task.zip -o task.html
@@ -85,7 +85,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--overwrite",
         action="store_true",
-        help="Replace OUT when the new sheet is whole, if it is a sheet (default: stop)",
+        help="Replace OUT when the new sheet is complete, if it is a sheet (default: stop)",
     )
     parser.add_argument(
         "--open", action="store_true", help="Show the sheet in a browser when it is drawn"

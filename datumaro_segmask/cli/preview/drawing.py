@@ -216,7 +216,7 @@ def _decode(data: bytes, item: Item, side: int) -> NDArray[np.uint8] | None:
             return cv2.resize(turn(small, item.turn), (width, height)).astype(np.uint8, copy=False)
         if pixels > _MOST_AT_ONCE:
             log.warning(
-                "%s: its picture has %s pixels, and is not drawn. Expected at most %s, a JPEG that "
+                "%s: its image has %s pixels, and is not drawn. Expected at most %s, a JPEG that "
                 "is not progressive, or a PNG that is not interlaced.",
                 printable(item.item_id),
                 f"{pixels:,}",

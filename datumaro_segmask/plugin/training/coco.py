@@ -79,10 +79,10 @@ def _media(path: str | None, entry: CocoImage) -> tuple[Image, Size]:
         return (turned if turned.has_size else Image.from_file(path, size=size)), size
     if entry.size is None:
         raise SourceError(
-            f"width and height are missing, and there is no picture {entry.file_name!r}",
+            f"width and height are missing, and there is no image {entry.file_name!r}",
             entry.where,
             "width and height, in pixels",
-            "put the picture beside the file, or import with images=FOLDER",
+            "put the image beside the file, or import with images=FOLDER",
         )
     return MissingImage(entry.item_id, entry.size), entry.size
 
