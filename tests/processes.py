@@ -55,11 +55,15 @@ def context(method: str | None = None) -> Any:
 def _server() -> Any:
     made = _Context()
     made.set_forkserver_preload(_IMPORTED)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(ROOT))
+        ensure_running()
     return made
 
 
 if sys.platform == "linux":
     from multiprocessing.context import ForkServerContext, ForkServerProcess
+    from multiprocessing.forkserver import ensure_running
 
     class _Process(ForkServerProcess):
         """Has the environment of the process that starts it, as one that is spawned has."""
