@@ -32,10 +32,6 @@ class Writer(Protocol):
     def coder(self) -> Coder:
         """What is done for an item before `put`."""
 
-    def __enter__(self) -> Writer: ...
-
-    def __exit__(self, *details: object) -> None: ...
-
     def put(self, entry: Entry, coded: Any, image: bytes | Aside | None = None) -> None:
         """Write what `coder` made of an item."""
 
@@ -63,13 +59,12 @@ class TrainingExporter(WholeExporter):
 
     def _apply_impl(self) -> None:
         with whole(FolderSink(self._save_dir, record=self._record())) as sink:
-            with (
-                self._make_writer(sink) as writer,
-                closing(self._done(self._work(writer), sink, "Exporting objects")) as all_done,
-            ):
+            writer = self._make_writer(sink)
+            work = self._work(writer)
+            with closing(self._done(work, sink, "Exporting objects")) as all_done:
                 for done, _ in all_done:
                     self._write(done, writer)
-                writer.finish()
+            writer.finish()
             self._put_meta(sink)
         log_left_out(self._left_out + writer.left_out)
         if self._turned:
