@@ -34,6 +34,7 @@ _PATIENCE = 2.0  # seconds: what takes no longer is not worth the start of proce
 _MOMENT = 0.5  # ... nor, what takes no longer than this, that of copies
 _QUEUED = 2  # chunks that each process has or waits for
 _KEPT = 8  # chunks a process that are done before their turn
+_PAUSE = 0.1  # seconds until the system has ended the threads of a pool
 _MOST_BREAKS = 3  # pools in a row that break without having done a chunk
 
 
@@ -191,6 +192,7 @@ def _shared(
                 if breaks == _MOST_BREAKS:
                     first.result()
                 pool.shutdown()
+                time.sleep(_PAUSE)
                 pool = _start(task, workers)
                 for piece in pieces:
                     if isinstance(piece.future.exception(), BrokenExecutor):
