@@ -257,7 +257,7 @@ def _image(storage: Storage, name: str, turned: int | None) -> NDArray[np.uint8]
     image = decode(storage.read(name))
     if image is None:
         raise ArchiveError(
-            "the picture cannot be decoded",
+            "the image cannot be decoded",
             storage.place(name),
             "an image that OpenCV reads",
             "check that it is an image, and save it again",

@@ -11,9 +11,9 @@ import numpy as np
 from PIL import Image
 
 from datumaro_segmask.archive.files import read_image_head
-from datumaro_segmask.archive.labelmap import MAX_LABELS, parse_label_map
+from datumaro_segmask.archive.labelmap import MAX_LABELS, parse_label_map, voc_label_map
 from datumaro_segmask.archive.lists import find_lists
-from datumaro_segmask.cli.from_masks.lossless import as_png
+from datumaro_segmask.cli.from_masks.folder import as_png
 from datumaro_segmask.cli.from_masks.names import read_labels_file
 from datumaro_segmask.png import MaskReader
 from datumaro_segmask.signatures import LOSSLESS, kind_of
@@ -69,13 +69,18 @@ def header(data: bytes) -> None:
         raise Finding(f"the size is {head.size}")
     if kind_of(data) not in LOSSLESS:
         return
-    reader = MaskReader(as_png(data, "a.bmp", MAX_PIXELS), "a.bmp", lambda packed: packed)
+    reader = MaskReader(
+        as_png(data, "a.bmp", MAX_PIXELS, voc_label_map()), "a.bmp", lambda packed: packed
+    )
     ours = np.concatenate(list(reader.blocks()))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with Image.open(io.BytesIO(data)) as image:
             is_fax = image.info.get("compression") in ("group3", "group4", "tiff_ccitt")
             theirs = np.asarray(image)
+            is_gray_palette = image.mode == "P" and reader.palette is None
+    if is_gray_palette:
+        return  # its indices are not its values
     if is_fax:
         return  # of a damaged line libtiff gives whatever lay in memory, another time other pixels
     if reader.palette is None and not reader.header.is_color and theirs.ndim == 2:

@@ -309,11 +309,11 @@ LABEL_MAP = {
     "label-as-black-as-the-background": Good(
         archive(
             {"a": rgb("0011"), "b": rgb("01")},
-            {"a": rgb("0200")},
+            {"a": rgb("0100")},
             labels="background:0,0,0::\ncar:128,0,0::\nnight:0,0,0::\n",
         ),
         {
-            ("a", "default"): [("car", 0, "0011"), ("night", 2, "0100")],
+            ("a", "default"): [("car", 0, "0011"), ("night", 1, "0100")],
             ("b", "default"): [("car", 0, "01")],
         },
         logs=("labelmap.txt:3", "'night'", "'background'", "where there is an instance"),

@@ -25,10 +25,10 @@ import numpy as np
 import datumaro_segmask
 
 from .._startup import SWITCH, SpecsFinder
+from ..errors import printable
 from ..plugin.importer import NAME
 from ..png import DEFLATE
 from . import FAULTS, OK
-from .check.report import printable
 
 _STARTUP_FILES = "datumaro_segmask.pth", "datumaro_segmask.start"
 _GROUP = "datumaro.plugins"
@@ -36,7 +36,7 @@ _GROUP = "datumaro.plugins"
 EPILOG = """\
 exit status:
   0  Datumaro finds the format, and the dataset is the same after the round trip
-  1  otherwise
+  1  something is wrong, and the report says what
 
 example:
   datumaro-segmask selfcheck

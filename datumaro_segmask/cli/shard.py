@@ -1,4 +1,4 @@
-"""Cut archives into shards of N items each: tables (Parquet), COCO files or archives (zips), by
+"""Split archives into shards of N items each: tables (Parquet), COCO files or archives (zips), by
 several processes or a Dask cluster. A run that was cut short continues where it stopped."""
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from ..sharding import (
 )
 from ..sharding import run as run_parts
 from ..storage import shown
-from . import FAULTS, OK
+from . import FAULTS, OK, add_archives, add_dask
 
 SHARD_KINDS: dict[str, Callable[[], Kind]] = {
     "parquet": ParquetShards,
@@ -45,7 +45,7 @@ annotations that are there.
 
 exit status:
   0  all shards are there
-  1  they are there, without the items that cannot be read
+  1  they are there, but without the items that cannot be read
   2  an archive cannot be read, or other shards are in the way
 
 examples:
@@ -57,9 +57,7 @@ examples:
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "path", metavar="PATH", nargs="+", help="Archives: folders, zips, URLs, or patterns of such"
-    )
+    add_archives(parser)
     parser.add_argument("-o", "--output", metavar="OUT", required=True, help="Folder or URL")
     parser.add_argument(
         "--to",
@@ -73,9 +71,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="With --to coco: 'polygons', or 'rle', compressed (default: polygons)",
     )
     add_to(parser, Numbers)
-    parser.add_argument(
-        "--dask", metavar="ADDRESS", help="Scheduler of a Dask cluster, such as tcp://host:8786"
-    )
+    add_dask(parser)
     parser.add_argument(
         "--overwrite", action="store_true", help="Replace the shards of another run (default: stop)"
     )

@@ -97,16 +97,13 @@ class ArchiveWriter:
         self._lists = SubsetLists()
         self._sink = sink
 
-    def add(self, entry: Entry, item: Item, image: bytes | None = None) -> None:
-        """Write the masks of an item, and its image if it is given. Raises as `check`."""
+    def add(self, entry: Entry, item: Item) -> None:
+        """Write the masks of an item. Raises as `check`."""
         files: dict[str, bytes] = {}
         if item.instances and item.size is not None:
             files, highest = self.encoder.draw(entry, self.encoder.planes(item), item.has_labels)
             self.note_highest(entry, highest)
         self.losses.add_item(entry, item)
-        if image is not None and item.image is not None:
-            suffix = layout.split_suffix(item.image)[1]
-            files[layout.image(item.item_id, suffix)] = image
         self.add_files(entry, files)
 
     def add_files(self, entry: Entry, files: Mapping[str, bytes]) -> None:
@@ -233,7 +230,7 @@ def usual_places(item: Item) -> dict[str, str]:
 def two_of_one_id(entry: Entry, whose: str) -> SegmaskExportError:
     """Make the error of an item whose place is taken; ``whose`` subset has the other one."""
     return SegmaskExportError(
-        f"{whose} subset has an item of this id with other masks or another picture, and both have "
+        f"{whose} subset has an item of this id with other masks or another image, and both have "
         "the same place",
         place_of_entry(entry),
         "a different id for every image",

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+import weakref
 from array import array
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -27,7 +28,15 @@ from ..options import POLYGONS, CocoExportOptions
 from ..regions import Instance, Ring, texts_to_polygons
 from ..storage import Aside, Entry, Hashes, Record, Sink, layout, open_plain
 from ..training import simplified
-from .common import WITHOUT_IMAGE, WITHOUT_SIZE, Classes, file_name_of, put_image
+from .common import (
+    WITHOUT_IMAGE,
+    WITHOUT_SIZE,
+    Classes,
+    Places,
+    content_of,
+    file_name_of,
+    put_image,
+)
 from .lines import ObjectLines, Objects
 
 NAME = "coco_segments"
@@ -80,7 +89,7 @@ class CocoWriter:
 
     ``segmentation``, ``tolerance``: see `CocoExportOptions`; ``has_images``: whether images are to
     be written, too. ``file_of`` gives the place of a subset's file, ``first_id`` is the id of the
-    first annotation. What is written waits on the disk until `finish`; leave the context then.
+    first annotation. What is written waits on the disk until `finish`.
     Raises ExportOptionError for a segmentation that is none.
     """
 
@@ -104,15 +113,9 @@ class CocoWriter:
         self._next_id = first_id
         self._texts: defaultdict[str, CocoText] = defaultdict(CocoText)
         self._source_ids = SourceIds()  # of the images
+        self._places = Places()
         self.left_out: Counter[str] = Counter()
         self.images = self.annotations = 0
-
-    def __enter__(self) -> CocoWriter:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for text in self._texts.values():
-            text.close()
 
     def add(
         self,
@@ -124,7 +127,8 @@ class CocoWriter:
     ) -> None:
         """Append an item; its image has ``image_id`` in COCO, or the next one.
 
-        Raises MaskLimitError for masks of too many runs, and then nothing of the item is written.
+        Raises MaskLimitError for masks of too many runs, and SegmaskExportError for another item
+        of an id that its subset has already; then nothing of the item is written.
         """
         self.put(entry, self.coder.code(item, self.left_out), image, image_id=image_id)
 
@@ -145,6 +149,9 @@ class CocoWriter:
         if coded is None:
             return
         file_name, size, objects = coded
+        content = size, objects.content, content_of(image)
+        if not self._places.is_new(entry, entry[1], content, self.left_out):
+            return
         place = f"{IMAGES}/{entry[1]}/{file_name}"
         put_image(self._sink, place, image, self._has_images)
         if image is None and self._has_images:
@@ -289,6 +296,8 @@ class StoredLines:
     def __init__(self) -> None:
         self._images = tempfile.TemporaryFile()  # noqa: SIM115  # as long as this lives
         self._annotations = tempfile.TemporaryFile()  # noqa: SIM115
+        for file in (self._images, self._annotations):
+            weakref.finalize(self, file.close)
         self._ids = array("q")  # of each image: its id in the source,
         self._begins = array("q"), array("q")  # where its line begins, and its annotations
 
@@ -326,11 +335,6 @@ class StoredLines:
             file.seek(places[i])
             text = file.read(ends[i] - places[i]).decode()
             yield from ((self._ids[i], line) for line in text.split("\n")[:-1])
-
-    def close(self) -> None:
-        """Forget all that was added."""
-        self._images.close()
-        self._annotations.close()
 
 
 class CocoText(StoredLines):

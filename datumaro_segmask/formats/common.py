@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from ..archive import Item, LabelMap
 from ..errors import SegmaskExportError, as_typed, counted, numbered, printable
 from ..regions import Instance
-from ..storage import Aside, Entry, FolderSink, Sink, layout
+from ..storage import Aside, Entry, FolderSink, Hashes, Sink, layout
 
 log = logging.getLogger(__name__)
 
@@ -22,6 +22,7 @@ OF_BACKGROUND = "instances of what is the background in another archive"
 OF_UNKNOWN = "unknown pixels, which no object can have"
 _SLASH = "__"  # stands for one in flat names
 WITHOUT_IMAGE = "images that the dataset does not have"
+TWICE_IN_A_SPLIT = "items in several subsets of a split, with the same masks and image"
 _problem_of_subset = lru_cache(maxsize=64)(layout.problem_of_new_subset)  # there are few of them
 
 
@@ -84,6 +85,42 @@ def two_in_one_split(entry: Entry, split: str) -> SegmaskExportError:
         "a different id for every image of a split",
         "rename the items, for instance with 'datum transform -t rename'",
     )
+
+
+class Places:
+    """What lies where in an export: an item may come again, but no other one of its id.
+
+    So it is where subsets become one split, of which one had the items of the others, too.
+    """
+
+    def __init__(self) -> None:
+        self._taken = Hashes()
+
+    def take(self, folder: str, name: str, content: Hashable) -> bool | None:
+        """Return whether the place is free; if not, False for the same ``content``, else None."""
+        place, whole = hash((folder, name)), hash((folder, name, content))
+        if place in self._taken:
+            return False if whole in self._taken else None
+        self._taken.add(place)
+        self._taken.add(whole)
+        return True
+
+    def is_new(self, entry: Entry, folder: str, content: Hashable, left_out: Counter[str]) -> bool:
+        """Return whether an item is new in its folder; count it if it came before.
+
+        Raises SegmaskExportError for another one of its id.
+        """
+        is_free = self.take(folder, entry[0], content)
+        if is_free is None:
+            raise two_in_one_split(entry, folder)
+        if not is_free:
+            left_out[TWICE_IN_A_SPLIT] += 1
+        return is_free
+
+
+def content_of(image: bytes | Aside | None) -> Hashable:
+    """Return what tells an image from another one."""
+    return image.content if isinstance(image, Aside) else image
 
 
 def flat_name(item_id: str) -> str:

@@ -6,6 +6,7 @@ So small images of one size are held until there is enough to trace.
 
 from __future__ import annotations
 
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -91,9 +92,13 @@ class Coder(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Objects(Generic[Traced]):
-    """The objects of an image, and their lines as soon as these are known."""
+    """The objects of an image, and their lines as soon as these are known.
+
+    ``content`` is what objects with the same lines have, too, in any process.
+    """
 
     count: int
+    content: int
     objects: Sequence[Instance]
     job: Job[Traced] | None
     lines: Sequence[str] | None = None
@@ -123,7 +128,9 @@ class ObjectLines(Generic[Traced]):
         alone: bool = False,
     ) -> Objects[Traced]:
         """Begin with the objects of an image, of which ``texts`` are traced (see `Batches`)."""
-        return Objects(len(objects), objects, self._batches.start(texts, size, alone=alone))
+        told = b"\n".join(b"%d %d %b" % (o.label or 0, o.is_crowd, o.counts) for o in objects)
+        job = self._batches.start(texts, size, alone=alone)
+        return Objects(len(objects), zlib.crc32(told), objects, job)
 
     def finish(self, started: Objects[Traced], write: Callable[[Sequence[str]], None]) -> None:
         """Let ``write`` have the lines of an image: now or later, in the order of calls."""

@@ -18,11 +18,18 @@ from ..arrays import IntArray, Size
 from ..png import encode_rgb
 from ..regions import Instance, Rle, Shape, paint
 from ..storage import Aside, Entry, FolderSink, Record, layout
-from .coco import IMAGES, SourceIds, StoredLines, encode, image_line, json_of
-from .common import WITHOUT_IMAGE, WITHOUT_SIZE, Classes, file_name_of, put_image
+from .coco import ANNOTATIONS, IMAGES, SourceIds, StoredLines, encode, image_line, json_of
+from .common import (
+    WITHOUT_IMAGE,
+    WITHOUT_SIZE,
+    Classes,
+    Places,
+    content_of,
+    file_name_of,
+    put_image,
+)
 
 NAME = "panoptic_segments"
-ANNOTATIONS = "annotations"
 _MOST = (1 << 24) - 1  # the highest id of three bytes
 
 
@@ -67,7 +74,7 @@ class PanopticWriter:
     """Writes painted items, whose instances do not overlap, as COCO's panoptic format.
 
     ``has_images``: whether images are to be written, too. What belongs to all items waits on the
-    disk until `finish`; leave the context then.
+    disk until `finish`.
     """
 
     def __init__(self, sink: FolderSink, classes: Classes, *, has_images: bool = False) -> None:
@@ -77,19 +84,16 @@ class PanopticWriter:
         self._has_images = has_images
         self._texts: defaultdict[str, StoredLines] = defaultdict(StoredLines)
         self._source_ids = SourceIds()
+        self._places = Places()
         self._things: set[int] = set()
         self._images = 0
         self.left_out: Counter[str] = Counter()
 
-    def __enter__(self) -> PanopticWriter:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for text in self._texts.values():
-            text.close()
-
     def add(self, entry: Entry, item: Item, image: bytes | None = None) -> None:
-        """Write the PNG of an item, and its image if it is given."""
+        """Write the PNG of an item, and its image if it is given.
+
+        Raises SegmaskExportError for another item of an id that its subset has already.
+        """
         self.put(entry, self.coder.code(item, self.left_out), image)
 
     def put(
@@ -107,6 +111,9 @@ class PanopticWriter:
         if coded is None:
             return
         item_id, subset = entry
+        content = coded.png, content_of(image)
+        if not self._places.is_new(entry, subset, content, self.left_out):
+            return
         place = f"{IMAGES}/{subset}/{coded.file_name}"
         put_image(self._sink, place, image, self._has_images)
         if image is None and self._has_images:

@@ -257,7 +257,7 @@ def _gt_of(results: str, image_ids: set[Any]) -> str:
         raise SourceError(
             what + "".join(f"; {place}" for place in fitting),
             results,
-            "one dataset, for names, sizes and pictures",
+            "one dataset, for names, sizes and images",
             "import with gt=FILE, the JSON of the dataset",
         )
     return fitting[0]

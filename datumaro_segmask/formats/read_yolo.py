@@ -131,7 +131,7 @@ def open_yolo(path: str, images: str = "", names: str = "") -> YoloDataset:
     if not orphans:
         return found
     shown = ", ".join(orphans[:_SHOWN]) + (", …" if len(orphans) > _SHOWN else "")
-    note = f"{counted(len(orphans), 'label file')} left out, because no picture has the name: "
+    note = f"{counted(len(orphans), 'label file')} left out, because no image has the name: "
     return replace(found, notes=(*found.notes, note + shown))
 
 
@@ -201,7 +201,7 @@ def _data_file_in(folder: str) -> str | None:
     files = [file for file in files if any(split in _load_yaml(file) for split in SPLITS)]
     if len(files) > 1:
         raise SourceError(
-            f"{len(files)} files name pictures: {', '.join(map(os.path.basename, files))}",
+            f"{len(files)} files name images: {', '.join(map(os.path.basename, files))}",
             folder,
             "one data file",
             f"give the path of one of them, such as {files[0]!r}",
@@ -354,13 +354,13 @@ class _Subsets:
 
     def dataset(self, may_be_scored: bool, *notes: str) -> YoloDataset:
         said = [
-            f"{counted(count, 'picture')} of the split {subset!r} left out, because an earlier "
+            f"{counted(count, 'image')} of the split {subset!r} left out, because an earlier "
             "split has them"
             for subset, count in self.elsewhere.items()
         ]
         if self.same_id:
             said.append(
-                f"{counted(len(self.same_id), 'picture')} left out, because another one of the "
+                f"{counted(len(self.same_id), 'image')} left out, because another one of the "
                 f"same name has the same labels: {self.same_id[0]}"
             )
         found = {subset: pictures for subset, pictures in self.found.items() if pictures}
@@ -393,11 +393,11 @@ def _declared(root: str, data: Mapping[str, Any], data_file: str | None) -> Yolo
     if not any(subsets.found.values()):
         what = "; ".join(note.removeprefix(f"{where}: ") for note in notes)
         raise SourceError(
-            what or "the folders that the file names have no pictures",
+            what or "the folders that the file names have no images",
             where,
-            "paths of folders with pictures, or of lists of pictures, relative to this file or "
+            "paths of folders with images, or of lists of images, relative to this file or "
             "to its 'path'",
-            "correct the paths, or put the pictures there",
+            "correct the paths, or put the images there",
         )
     return subsets.dataset(False, *notes)
 
@@ -489,8 +489,8 @@ def _undeclared(root: str) -> YoloDataset:
             if os.path.isdir(beside):
                 labels = os.path.join(beside, *folders, f"{layout.split_suffix(name)[0]}.txt")
                 notes = [
-                    f"{top}: the pictures beside 'labels' are taken. Ultralytics saves pictures "
-                    "with its drawings on them there: with images=FOLDER the originals are taken"
+                    f"{top}: the images beside 'labels' are used, but Ultralytics has drawn on "
+                    "them. Give images=FOLDER to use the originals"
                 ]
         subsets.add(subset, layout.split_suffix(item_id)[0], path, labels)
     return subsets.dataset(True, *notes)
@@ -499,7 +499,7 @@ def _undeclared(root: str) -> YoloDataset:
 def _predicted(labels: str, images: str) -> YoloDataset:
     """Return the pictures of a folder, with labels by their names."""
     if not os.path.exists(images):
-        raise SourceError("there is no such folder", images, "the folder of the pictures")
+        raise SourceError("there is no such folder", images, "the folder of the images")
     base = os.path.dirname(images) if os.path.isfile(images) else images
     subsets = _Subsets()
     for path in [images] if os.path.isfile(images) else _pictures_in(images):
@@ -522,17 +522,17 @@ def _no_labels(found: YoloDataset, root: str, labels: str | None) -> SourceError
     packed = [name for name in sorted(os.listdir(root)) if name.lower().endswith(".zip")]
     if not pictures and packed:
         return SourceError(
-            f"there are no pictures, but {', '.join(packed[:_SHOWN])}",
+            f"there are no images, but {', '.join(packed[:_SHOWN])}",
             root,
-            "data.yaml, or folders of pictures and labels",
+            "data.yaml, or folders of images and labels",
             to_unpack(os.path.join(root, packed[0])),
         )
     if not pictures:
         return SourceError(
-            "there are no pictures, and YOLO's labels need their sizes",
+            "there are no images, and YOLO's labels need their sizes",
             root,
-            "pictures beside the labels, as in images/a.jpg and labels/a.txt",
-            "import with images=FOLDER, the folder of the pictures",
+            "images beside the labels, as in images/a.jpg and labels/a.txt",
+            "import with images=FOLDER, the folder of the images",
         )
     expected, what = labels_of(pictures[0].path), "none of "
     if labels is not None:
@@ -540,7 +540,7 @@ def _no_labels(found: YoloDataset, root: str, labels: str | None) -> SourceError
         expected = os.path.join(labels, f"{stem}.txt")
         there = ", ".join(_texts_in(labels)[:_SHOWN]) or "none"
         what = f"the label files there ({there}) have other names, and none of "
-    what += f"{counted(len(pictures), 'picture')} has a label file"
+    what += f"{counted(len(pictures), 'image')} has a label file"
     return SourceError(what, root, f"labels such as {expected}", "check the path")
 
 
@@ -687,7 +687,7 @@ def _parse(fields: Sequence[str], where: str, classes: int, is_scored: bool, odd
         sound[2:] &= numbers[2:] >= 0
     if not sound.all():
         raise SourceError(
-            f"the coordinate {fields[1 + int(sound.argmin())]} is outside of the picture",
+            f"the coordinate {fields[1 + int(sound.argmin())]} is outside of the image",
             where,
             "parts of its width and height, from 0 to 1",
             "correct the line; coordinates in pixels have to be divided by width and height",

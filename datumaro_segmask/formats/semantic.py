@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from .. import colors
-from ..archive import Item, LabelMap
+from ..archive import BACKGROUND, Item, LabelMap
 from ..errors import EXPORT, SegmaskExportError, check_options
 from ..options import FOLDERS, MMSEGMENTATION, NNUNET, ULTRALYTICS, SemanticExportOptions
 from ..png import encode_gray
@@ -22,9 +22,12 @@ from ..storage import Aside, Entry, FolderSink, Hashes, Record, SubsetLists
 from ..storage import layout as names
 from ..training import TEST, TRAIN, VAL, Splits, meaning_of, split_subsets
 from .common import (
+    TWICE_IN_A_SPLIT,
     WITHOUT_LABEL,
     WITHOUT_SIZE,
     Missing,
+    Places,
+    content_of,
     file_name_of,
     flat_name,
     two_in_one_split,
@@ -32,11 +35,10 @@ from .common import (
 from .data_file import IMAGES, discard_caches, put_data_file, say_what_is_left_out
 
 NAME = "semantic_masks"
-_BACKGROUND, _IGNORE = "background", "ignore"
+_IGNORE = "ignore"
 _UNKNOWN = 255
 _TRAINING, _TESTING = "Tr", "Ts"  # ends of nnU-Net's folders
 _CASE = "_0000"  # nnU-Net's number of the one file of an image, which has all its channels
-_TWICE = "items that are in several subsets of a split, with the same mask and image"
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ class PixelClasses:
         # nnU-Net insists on a background.
         is_ground_ignored = background in ignored
         first = 0 if is_ground_ignored and layout != NNUNET else 1
-        found = [_BACKGROUND] * first + [label_map.labels[i].name for i in own]
+        found = [BACKGROUND] * first + [label_map.labels[i].name for i in own]
         unknown = len(found) if layout == NNUNET else _UNKNOWN
         if layout == NNUNET and _IGNORE in found:
             raise SegmaskExportError(
@@ -174,17 +176,11 @@ class SemanticWriter:
         self._has_images = has_images
         self._lists = SubsetLists()
         self._subsets: dict[str, None] = {}  # in their order
-        self._seen = Hashes()
+        self._taken = Places()
         self._missing = Missing()
         self._training = 0
         self._has_unknown = False
         self.left_out: Counter[str] = Counter()
-
-    def __enter__(self) -> SemanticWriter:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Nothing waits."""
 
     def add(self, entry: Entry, item: Item, image: bytes | None = None) -> None:
         """Write the mask of an item, and its image if it is given.
@@ -201,16 +197,12 @@ class SemanticWriter:
             return
         subset = entry[1]
         folder = self._folder_of(subset)
-        content = hash((coded.png, image.content if isinstance(image, Aside) else image))
-        name = self._name(entry, folder, content)
-        is_new = hash((folder, name)) not in self._seen
-        self._seen.add(hash((folder, name)))
-        self._seen.add(hash((folder, name, content)))
+        name, is_new = self._name(entry, folder, (coded.png, content_of(image)))
         self._subsets[subset] = None
         self._has_unknown |= coded.has_unknown
         self._lists.add(subset, name if self._layout == NNUNET else f"{folder}/{name}")
         if not is_new:
-            self.left_out[_TWICE] += 1
+            self.left_out[TWICE_IN_A_SPLIT] += 1
             return
         suffix = names.split_suffix(coded.file_name)[1]
         if self._layout == NNUNET:
@@ -221,8 +213,8 @@ class SemanticWriter:
         self._missing.put(self._sink, place, image, self._has_images)
         self._sink.put(f"{self._places.masks.format(folder)}/{name}.png", coded.png)
 
-    def _name(self, entry: Entry, folder: str, content: int) -> str:
-        """Return the name of an item in its folder, free or taken by the very same item."""
+    def _name(self, entry: Entry, folder: str, content: Hashable) -> tuple[str, bool]:
+        """Return the name of an item in its folder, and whether the item is new there."""
         item_id, subset = entry
         choices = [item_id]
         if self._layout == NNUNET:  # all subsets that are no test set share a folder
@@ -230,11 +222,9 @@ class SemanticWriter:
         elif self._layout == ULTRALYTICS and IMAGES in item_id.split("/")[:-1]:
             choices = [flat_name(item_id)]  # it looks for masks beside the last folder of that name
         for name in choices:
-            if (
-                hash((folder, name)) not in self._seen
-                or hash((folder, name, content)) in self._seen
-            ):
-                return name
+            is_new = self._taken.take(folder, name, content)
+            if is_new is not None:
+                return name, is_new
         raise two_in_one_split(entry, folder)
 
     def _folder_of(self, subset: str) -> str:

@@ -17,9 +17,9 @@ import numpy as np
 from ..archive import Item
 from ..arrays import Size
 from ..regions import Instance, Ring
-from ..storage import Aside, Entry, FolderSink, Hashes, Record, layout
+from ..storage import Aside, Entry, FolderSink, Record, layout
 from ..training import MAX_LENGTH, TRAIN, center_rings, split_subsets
-from .common import Classes, Missing, file_name_of, two_in_one_split
+from .common import Classes, Missing, Places, content_of, file_name_of
 from .data_file import IMAGES, discard_caches, has_own_data_file, put_data_file
 from .lines import ObjectLines, Objects
 
@@ -81,34 +81,28 @@ class YoloWriter:
         self._split_of = dict(split_of or {})
         self._has_images = has_images
         self._subsets: dict[str, None] = {}  # in their order
-        self._seen = Hashes()
+        self._places = Places()
         self.coder = YoloCoder(classes)
         self._missing = Missing()
         self.left_out: Counter[str] = Counter()
 
-    def __enter__(self) -> YoloWriter:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Nothing waits."""
-
     def add(self, entry: Entry, item: Item, image: bytes | None = None) -> None:
         """Write the labels of an item, and its image if it is given.
 
-        Raises SegmaskExportError for an id that its folder has already, and MaskLimitError for
-        masks of too many runs; then nothing of the item is written.
+        Raises SegmaskExportError for another item of an id that its folder has already, and
+        MaskLimitError for masks of too many runs; then nothing of the item is written.
         """
         self.put(entry, self.coder.code(item, self.left_out), image)
 
     def put(self, entry: Entry, coded: YoloImage, image: bytes | Aside | None = None) -> None:
         """Write what `coder` made of an item. Raises SegmaskExportError as `add`."""
-        item_id, subset = entry
+        subset = entry[1]
         folder = self._folder_of(subset)
-        key = hash((folder, item_id))
-        if key in self._seen:
-            raise two_in_one_split(entry, folder)
-        self._seen.add(key)
+        content = coded.objects.content, content_of(image)
+        is_new = self._places.is_new(entry, folder, content, self.left_out)
         self._subsets[subset] = None
+        if not is_new:
+            return
         place = f"{IMAGES}/{folder}/{coded.file_name}"
         self._missing.put(self._sink, place, image, self._has_images)
         put = partial(self._sink.put_lines, label_place(place))

@@ -226,8 +226,8 @@ def check_size(item: DatasetItem, head: ImageHead | None) -> None:
     if head is None or said is None or tuple(said) in (head.shown, head.size):
         return
     raise SegmaskExportError(
-        f"its picture has {head.shown} pixels, and the dataset says {Size(*said)}",
+        f"its image has {head.shown} pixels, and the dataset says {Size(*said)}",
         place_of(item),
-        "a picture of the size (width x height) of its annotations",
-        "scale the picture or the annotations, or export without save_media",
+        "an image of the size (width x height) of its annotations",
+        "scale the image or the annotations, or export without save_media",
     )

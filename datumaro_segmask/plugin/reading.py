@@ -29,14 +29,13 @@ from .host import (
     FormatCli,
     datumaro_errors,
     report_imported,
-    report_imported_annotation,
     set_subsets,
     track,
 )
 
 log = logging.getLogger(__name__)
 
-REPEATED = "a line that repeats one of the same picture"
+REPEATED = "a line that repeats one of the same image"
 WITHOUT_PIXELS = "an object without a pixel"
 
 
@@ -202,13 +201,15 @@ class SourceBase(DatasetBase):
 
     def _make(self, item_id: str, subset: str, left_out: Counter[str]) -> DatasetItem | None:
         policy = self._ctx.error_policy
-        report = partial(report_imported_annotation, policy, item_id=item_id, subset=subset)
+        report = partial(
+            report_imported, policy.report_annotation_error, item_id=item_id, subset=subset
+        )
         try:
             media, size, found, attributes = self.read(
                 self._entries[subset][item_id], subset, report, left_out
             )
         except SegmaskImportError as error:
-            report_imported(policy, error, item_id, subset)
+            report_imported(policy.report_item_error, error, item_id, subset)
             return None
         kept = [o for o in found if o.score is None or o.score >= self._min_score]
         left_out[WITHOUT_PIXELS] += sum(o.instance is None and o.box is None for o in kept)
@@ -253,15 +254,15 @@ def head_of(path: str, where: str) -> tuple[Size, int | None]:
     try:
         head = image_head(partial(open_plain, path))
     except OSError as error:
-        what = "the picture is not there"
+        what = "the image is not there"
         if not isinstance(error, FileNotFoundError):
-            what = f"the picture cannot be read ({error.strerror})"
+            what = f"the image cannot be read ({error.strerror})"
         raise SourceError(
             what if where == path else f"{what}: {path}",
             where,
-            "a picture, because labels are fractions of its size",
-            "put the picture there, or import the labels with images=FOLDER",
+            "an image, because labels are fractions of its size",
+            "put the image there, or import the labels with images=FOLDER",
         ) from error
     if head is None:
-        raise SourceError("its width and height cannot be read", path, "a picture")
+        raise SourceError("its width and height cannot be read", path, "an image")
     return head.shown, head.orientation

@@ -372,7 +372,7 @@ def no_lists(facts: ArchiveFacts) -> Iterator[Finding]:
         return
     subset = layout.DEFAULT_SUBSET
     count = sum(map(len, facts.subsets.values()))
-    what = f"there are no subset lists, so all {counted(count, 'item')} with masks become the "
-    what += f"subset {subset!r}"
+    what = f"there are no subset lists, so the subset {subset!r} gets {counted(count, 'item')} "
+    what += "with masks"
     fix = f"write their ids, one per line, into {layout.subset_list(subset)}"
     yield Met(layout.SUBSETS, what, fix)

@@ -11,9 +11,7 @@ from numpy.typing import NDArray
 
 from ..arrays import BoolArray, IntArray, Size
 from ..errors import ArraysError, counted
-
-NOTHING = -1
-"""The class of pixels that no annotation covers, unless told otherwise."""
+from ..regions import NOTHING
 
 SHAPES = "two planes (height, width), or (n,) classes and (n, height, width) masks"
 
@@ -99,9 +97,9 @@ def check_size(size: Size | None, picture: Size | None, where: str) -> Size | No
     """Return the one size of masks and picture. Raises ArraysError for two."""
     if size is not None and picture is not None and size != picture:
         raise ArraysError(
-            f"the masks are {size}, and the picture is {picture}",
+            f"the masks are {size}, and the image is {picture}",
             where,
-            "masks of the picture's size",
+            "masks of the image's size",
             "scale the masks to it; of Ultralytics, give masks.xy, or call "
             "predict(..., retina_masks=True)",
         )
@@ -155,9 +153,9 @@ def _painted(rings: Sequence[Any], size: Size | None, where: str) -> BoolArray:
     """Return rings as Ultralytics paints them: truncated, and filled with their outline."""
     if size is None:
         raise ArraysError(
-            "the masks are polygons, and the size of their picture is not known",
+            "the masks are polygons, and the size of their image is not known",
             where,
-            "the picture, or its height and width",
+            "the image, or its height and width",
             "give image=, or size=(height, width)",
         )
     masks = np.zeros((len(rings), *size), np.uint8)

@@ -173,6 +173,35 @@ def test_options_of_the_format_stand_before_or_after_the_dashes(tmp_path: Path, 
         assert archive.read("SegmentationClass/street_01.png")[25] == 3  # a palette
 
 
+COCO = ("coco_segments", "panoptic_segments")
+
+
+@pytest.mark.parametrize("name", [*COCO, "yolo_segments", "semantic_masks"])
+def test_item_of_two_subsets_is_in_a_new_split_once(name: str, tmp_path: Path) -> None:
+    """As those of a tree of VOC are, whose trainval has all that train has."""
+    lists = {"train": "a\n", "trainval": "a\nb\n"}
+    as_folder(archive({"a": rgb("01"), "b": rgb("02")}, lists=lists), tmp_path / "task")
+    split = ("--random-split", "all:1")
+    said = run(tmp_path, "convert", "task", "-f", name, "-o", "out", *split, code=0)
+    assert "1 item in several subsets of a split" in said
+    for path in (tmp_path / "out/annotations").glob("*.json"):
+        images = json.loads(path.read_text())["images"]
+        assert sorted(image["file_name"] for image in images) == ["a.jpg", "b.jpg"]
+
+
+@pytest.mark.parametrize("name", COCO)
+def test_two_pictures_of_one_name_in_a_new_split(name: str, tmp_path: Path) -> None:
+    for subset, mask in (("train", "01"), ("val", "10")):
+        files = archive({"a": rgb(mask)}, lists={subset: "a\n"})
+        as_folder(files, tmp_path / subset)
+        run(tmp_path, "convert", subset, "-f", "coco_segments", "-o", f"of {subset}", code=0)
+    place = "annotations/instances_val.json"
+    (tmp_path / "of train" / place).write_bytes((tmp_path / "of val" / place).read_bytes())
+    command = ("convert", "of train", "-if", "coco_segments", "-f", name, "-o", "out")
+    said = run(tmp_path, *command, "--random-split", "all:1", code=1)
+    assert "both are in the split 'all'" in said
+
+
 def test_every_split_has_an_item_where_there_are_enough(tmp_path: Path, capsys) -> None:
     three = ("--random-split", "train:.98,val:.01,test:.01")
     call(capsys, STREET, "-f", "segmask", "-o", tmp_path / "out", *three)

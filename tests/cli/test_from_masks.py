@@ -287,6 +287,17 @@ def test_masks_of_types_without_loss(name: str, data: bytes, tmp_path: Path) -> 
     assert content(tmp_path / "t.zip") == {("default", "a"): FOUND}
 
 
+def test_gray_values_of_which_a_gif_has_not_all(tmp_path: Path) -> None:
+    """Pillow writes the values that are there as a palette of grays: the indices are others."""
+    mask = saved(np.array([[0, 2, 255]], np.uint8), "GIF")
+    assert make(tmp_path, {"a.gif": mask}, "--ignore-index", "255", labels=LABELS) == 0
+    assert content(tmp_path / "t.zip") == {("default", "a"): [("road", 1, 1)]}
+    labels = "background:0,0,0::\ncar:2,2,2::\nroad:9,9,9::\n"  # whose colours come first
+    mask = saved(np.array([[0, 2]], np.uint8), "GIF")
+    assert make(tmp_path, {"a.gif": mask}, "--overwrite", labels=labels) == 0
+    assert content(tmp_path / "t.zip") == {("default", "a"): [("car", 1, 1)]}
+
+
 @pytest.mark.parametrize(
     ("data", "says"),
     [

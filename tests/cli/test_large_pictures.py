@@ -92,7 +92,7 @@ def test_what_can_only_be_decoded_as_a_whole_is_not_drawn_and_said(monkeypatch, 
     with caplog.at_level(logging.WARNING):
         assert decoded(file.getvalue(), 75) is None
     assert caplog.messages == [
-        "a: its picture has 66,000 pixels, and is not drawn. Expected at most 60,000, a JPEG that "
+        "a: its image has 66,000 pixels, and is not drawn. Expected at most 60,000, a JPEG that "
         "is not progressive, or a PNG that is not interlaced."
     ]
 

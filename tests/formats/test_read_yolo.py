@@ -194,7 +194,7 @@ def test_predictions_without_pictures_say_what_to_type(tmp_path: Path) -> None:
 def test_pictures_beside_predictions_may_be_drawings(tmp_path: Path) -> None:
     files, _ = SETS["pictures-beside-predictions"]
     (note,) = open_yolo(str(as_folder(files, tmp_path))).notes
-    assert "with images=FOLDER the originals are taken" in note
+    assert "Give images=FOLDER to use the originals" in note
 
 
 def test_where_a_path_of_another_machine_leads_is_said(tmp_path: Path) -> None:
@@ -255,12 +255,12 @@ def test_names_in_a_list_beside(place: str, tmp_path: Path) -> None:
         (tree("train: {a: b}\n" + NAMES), "'train' is {'a': 'b'}"),
         (tree("kpt_shape: [17, 3]\ntrain: images/train\n" + NAMES), "the labels are poses"),
         (tree("- a\n"), "data.yaml: this is not a mapping"),
-        (pictures("images/a.jpg"), "none of 1 picture has a label file"),
+        (pictures("images/a.jpg"), "none of 1 image has a label file"),
         ({"data.yaml": b"names: [caf\xe9]\n"}, "the byte 0xe9 at 11 is not UTF-8"),
         (
             {name.replace("data.yaml", "a.yaml"): data for name, data in tree().items()}
             | texts({"b.yaml": "train: x\n"}),
-            "2 files name pictures: a.yaml, b.yaml",
+            "2 files name images: a.yaml, b.yaml",
         ),
     ],
 )
@@ -277,7 +277,7 @@ def test_predictions_whose_names_are_those_of_no_picture(tmp_path: Path) -> None
     root = as_folder(files, tmp_path)
     with pytest.raises(SourceError) as caught:
         open_yolo(str(root / "runs/segment/predict"), images=str(root / "photos"))
-    assert "(image0.txt) have other names, and none of 2 pictures has" in str(caught.value)
+    assert "(image0.txt) have other names, and none of 2 images has" in str(caught.value)
     assert f"such as {root / 'runs/segment/predict/labels/a.txt'}" in str(caught.value)
 
 
@@ -302,7 +302,7 @@ def test_an_archive_is_to_be_unpacked(
 
 def test_a_folder_of_a_zip_says_so(tmp_path: Path) -> None:
     (tmp_path / "set.zip").write_bytes(b"PK\3\4")
-    with pytest.raises(SourceError, match=r"no pictures, but set.zip.*unzip .*set.zip -d set"):
+    with pytest.raises(SourceError, match=r"no images, but set.zip.*unzip .*set.zip -d set"):
         open_yolo(str(tmp_path))
 
 
@@ -311,7 +311,7 @@ def test_a_folder_of_a_zip_says_so(tmp_path: Path) -> None:
     [
         (
             tree("train: images/train\nval: images/train\n" + NAMES),
-            "2 pictures of the split 'val' left out, because an earlier split has them",
+            "2 images of the split 'val' left out, because an earlier split has them",
         ),
         (roboflow() | texts({"train/labels/x.txt": RING}), "1 label file left out"),
         (tree() | pictures("images/train/a.png"), "another one of the same name"),
@@ -383,11 +383,11 @@ def test_class_as_a_number_with_a_point(tmp_path: Path) -> None:
         ("0", "there are 0 numbers after the class"),
         ("0 0.1 0.1", "there are 2 numbers after the class"),
         (RING + " 0.7", "there are 7 numbers after the class"),
-        ("0 0.1 0.1 0.5 0.1 0.5 1.02", "the coordinate 1.02 is outside of the picture"),
-        ("0 0.1 0.1 0.5 -0.02 0.5 0.9", "the coordinate -0.02 is outside of the picture"),
+        ("0 0.1 0.1 0.5 0.1 0.5 1.02", "the coordinate 1.02 is outside of the image"),
+        ("0 0.1 0.1 0.5 -0.02 0.5 0.9", "the coordinate -0.02 is outside of the image"),
         ("0 12 30 40 30 40 50", "coordinates in pixels have to be divided"),
-        ("0 nan 0.1 0.5 0.1 0.5 0.6", "the coordinate nan is outside of the picture"),
-        ("1 0.5 0.5 -0.005 0.2", "the coordinate -0.005 is outside of the picture"),
+        ("0 nan 0.1 0.5 0.1 0.5 0.6", "the coordinate nan is outside of the image"),
+        ("1 0.5 0.5 -0.005 0.2", "the coordinate -0.005 is outside of the image"),
     ],
 )
 def test_broken_line_names_file_and_line(line: str, message: str, tmp_path: Path) -> None:

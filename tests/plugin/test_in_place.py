@@ -49,6 +49,13 @@ def source(tmp_path: Path) -> Path:
     return as_folder(FILES, tmp_path / "task")
 
 
+@pytest.fixture(params=["folder", "zip"])
+def either(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    if request.param == "zip":
+        return as_zip(FILES, tmp_path / "task.zip")
+    return as_folder(FILES, tmp_path / "task")
+
+
 def load(path: Path) -> Dataset:
     return Dataset.import_from(str(path), "segmask")
 
@@ -117,12 +124,12 @@ def test_removed_item_takes_its_files_along(source: Path) -> None:
     assert after == {name: before[name] for name in after}
 
 
-def test_renamed_item_keeps_its_image_and_others_their_bytes(source: Path) -> None:
-    before, old = files_in(source), pixels(source)
-    dataset = load(source)
+def test_renamed_item_keeps_its_image_and_others_their_bytes(either: Path) -> None:
+    before, old = content(either), pixels(either)
+    dataset = load(either)
     dataset.transform("rename", regex="|two|zwei|")
     dataset.save()
-    after, new = files_in(source), pixels(source)
+    after, new = content(either), pixels(either)
     assert after["JPEGImages/zwei.jpg"] == before["JPEGImages/two.jpg"]
     assert not [name for name in after if "two" in name]
     assert new["zwei", "train"] == old["two", "train"]
@@ -130,14 +137,14 @@ def test_renamed_item_keeps_its_image_and_others_their_bytes(source: Path) -> No
         assert after[name] == before[name]
 
 
-def test_two_items_that_swap_their_names_swap_their_files(source: Path) -> None:
-    before, old = files_in(source), pixels(source)
-    dataset = load(source)
+def test_two_items_that_swap_their_names_swap_their_files(either: Path) -> None:
+    before, old = content(either), pixels(either)
+    dataset = load(either)
     items = {item.id: item for item in dataset}
     for item_id, other in (("one", "two"), ("two", "one")):
         dataset.put(items[other].wrap(id=item_id))
     dataset.save()
-    after, new = files_in(source), pixels(source)
+    after, new = content(either), pixels(either)
     assert new["one", "train"] == old["two", "train"]
     assert new["two", "train"] == old["one", "train"]
     assert after["JPEGImages/one.jpg"] == before["JPEGImages/two.jpg"]
@@ -442,7 +449,7 @@ def test_other_pixels_of_one_id_are_an_error_in_a_zip(tmp_path: Path) -> None:
     before = source.read_bytes()
     dataset = load(source)
     dataset.put(dataset.get("a", "val").wrap(annotations=[Bbox(0, 0, 1, 1, label=1)]))
-    with pytest.raises(DatasetExportError, match="other masks or another picture"):
+    with pytest.raises(DatasetExportError, match="other masks or another image"):
         dataset.save()
     assert source.read_bytes() == before
 
@@ -521,13 +528,6 @@ def test_pictures_in_files_of_elsewhere_follow_their_items(source: Path, tmp_pat
 
 
 # What was put, and then goes
-
-
-@pytest.fixture(params=["folder", "zip"])
-def either(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    if request.param == "zip":
-        return as_zip(FILES, tmp_path / "task.zip")
-    return as_folder(FILES, tmp_path / "task")
 
 
 def entries_in(path: Path) -> set[tuple[str, str]]:
@@ -616,7 +616,7 @@ def test_item_that_cannot_be_written_by_its_new_name_keeps_its_files(
     dataset.save(error_policy=seen)
     assert seen.items == [("no file name\n", "train")]
     assert differing(either, before) == {"ImageSets/Segmentation/train.txt"}
-    assert "the files of 1 item that the dataset does not have any more stay" in caplog.text
+    assert "the files of 1 item that the dataset no longer has stay" in caplog.text
 
 
 # Pictures of another size

@@ -58,7 +58,7 @@ def test_picture_that_was_saved_and_whose_source_is_gone(tmp_path: Path) -> None
     assert item is not None
     dataset.put(item.wrap(annotations=[item.annotations[0].wrap(label=2)]))
     before = contents(root)
-    with pytest.raises(DatasetExportError, match=r"its picture is gone: .*new\.png"):
+    with pytest.raises(DatasetExportError, match=r"its image is gone: .*new\.png"):
         dataset.save(save_media=True)
     assert contents(root) == before
 

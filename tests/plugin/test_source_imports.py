@@ -281,7 +281,7 @@ def test_picture_that_is_gone_is_an_error_of_its_item(tmp_path: Path) -> None:
     found = Dataset.import_from(str(root), "yolo_segments", error_policy=policy)
     assert [item.id for item in found] == ["a"]
     (error,) = policy.errors
-    assert "train.txt:2: the picture is not there: " in str(error)
+    assert "train.txt:2: the image is not there: " in str(error)
     assert "import the labels with images=FOLDER" in str(error)
 
 
@@ -306,7 +306,7 @@ def test_what_is_left_out_is_said_once(tmp_path: Path, caplog: pytest.LogCapture
         found.export(str(tmp_path / "out"), "segmask")
     said = [message for message in caplog.messages if "Left out of the import" in message]
     assert said == [
-        "Left out of the import, 2 times: a line that repeats one of the same picture.",
+        "Left out of the import, 2 times: a line that repeats one of the same image.",
         "Left out of the import, 2 times: an object without a pixel.",
     ]
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from datumaro_segmask.archive import voc_label_map
 from datumaro_segmask.cli.from_masks.folder import ScatteredStorage
 from datumaro_segmask.storage.open import open_storage
 from datumaro_segmask.storage.read import FolderStorage, Storage
@@ -59,4 +60,4 @@ class TestScattered(StorageContract):
             for name in half
             if "._" not in name and "DS_Store" not in name
         }
-        return ScatteredStorage(str(path), found)
+        return ScatteredStorage(str(path), found, voc_label_map())

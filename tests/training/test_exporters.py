@@ -164,7 +164,7 @@ def test_background_is_a_class_on_demand(tmp_path: Path, caplog: pytest.LogCaptu
     with caplog.at_level(logging.WARNING):
         folder = export(source, tmp_path / "without", "coco_segments")
     assert (
-        "3 annotations of the background (keep_background=True makes objects of them)"
+        "3 annotations of the background (with keep_background=True they are objects)"
         in caplog.text
     )
     assert objects_of(folder / "annotations/instances_val.json")["b/c"] == OBJECTS["b/c"]
@@ -292,7 +292,7 @@ def test_item_whose_size_nobody_knows(tmp_path: Path, caplog: pytest.LogCaptureF
     with caplog.at_level(logging.WARNING):
         folder = export(source, tmp_path / "out", "coco_segments")
     assert [*objects_of(folder / "annotations/instances_default.json")] == ["a"]
-    assert "1 item without image" in caplog.text
+    assert "1 item with neither image nor masks" in caplog.text
 
 
 def test_export_again_leaves_no_old_files(street: Dataset, tmp_path: Path) -> None:
@@ -410,10 +410,15 @@ def test_yolo_takes_a_lone_subset_of_any_name_for_training(tmp_path: Path) -> No
     assert 'train: "images/trainval"' in (folder / "data.yaml").read_text()
 
 
-def test_yolo_refuses_one_id_twice_in_a_split(tmp_path: Path) -> None:
-    source = dataset([item(subset="default"), item(subset="train")])
+def test_yolo_refuses_another_item_of_one_id_in_a_split(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    items = [item(mask("1000 0000"), subset=subset) for subset in ("default", "train")]
+    export(dataset(items), tmp_path / "same", "yolo_segments")
+    assert "1 item in several subsets of a split" in caplog.text
+    items[1] = item(mask("0100 0000"), subset="train")
     with pytest.raises(DatasetExportError, match="both are in the split 'train'"):
-        export(source, tmp_path / "out", "yolo_segments")
+        export(dataset(items), tmp_path / "other", "yolo_segments")
 
 
 def test_yolo_has_no_crowds(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

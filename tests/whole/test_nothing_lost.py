@@ -261,7 +261,7 @@ def test_same_id_in_two_subsets_one_edited(tmp_path: Path) -> None:
     source = as_folder(files, tmp_path / "task")
     dataset = load(source)
     dataset.put(dataset.get("a", "val").wrap(annotations=[Bbox(0, 0, 1, 1, label=1)]))
-    with pytest.raises(DatasetExportError, match="other masks or another picture"):
+    with pytest.raises(DatasetExportError, match="other masks or another image"):
         dataset.save()
     assert (source / "SegmentationClass/a.png").read_bytes() == files["SegmentationClass/a.png"]
 
@@ -273,7 +273,7 @@ def test_same_id_and_masks_with_other_pictures(tmp_path: Path) -> None:
         for subset, shade in (("train", 10), ("val", 200))
     ]  # fmt: skip
     dataset = Dataset.from_iterable(items, categories=["car"])
-    with pytest.raises(DatasetExportError, match="other masks or another picture"):
+    with pytest.raises(DatasetExportError, match="other masks or another image"):
         dataset.export(str(tmp_path / "out"), "segmask", save_media=True)
     dataset.export(str(tmp_path / "out"), "segmask")  # without the pictures they are alike
 
@@ -339,9 +339,11 @@ def test_picture_that_came_after_the_import_stays(tmp_path: Path) -> None:
 def test_export_over_pictures_of_another_size(source: Path, tmp_path: Path) -> None:
     other = as_folder(archive({"1": rgb("000 111 222")}), tmp_path / "other")
     before = pictures(source)
-    with pytest.raises(DatasetExportError, match="image of another dataset is there, of 4 x 2"):
-        load(other).export(str(source), "segmask")
-    assert pictures(source) == before
+    is_there = "image of another dataset is there, of 4 x 2"
+    for save_media in (False, True):  # the other one has no image to write
+        with pytest.raises(DatasetExportError, match=is_there):
+            load(other).export(str(source), "segmask", save_media=save_media)
+        assert pictures(source) == before
     big = Image.from_numpy(np.zeros((3, 3, 3), np.uint8), ext=".png")
     dataset = load(other)
     dataset.put(dataset.get("1", "default").wrap(media=big))

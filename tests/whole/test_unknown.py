@@ -19,6 +19,7 @@ from datumaro.components.errors import DatasetImportError
 from PIL import Image
 
 from datumaro_segmask import read_table, to_arrays, to_segments, to_table, write_archive
+from datumaro_segmask.errors import SegmaskExportError
 
 from ..archives import (
     COLORS,
@@ -151,6 +152,21 @@ def test_an_archive_has_it_as_void(
     if not options:
         mask = np.asarray(Image.open(tmp_path / "out/SegmentationClass/a.png").convert("RGB"))
         assert (mask == colored(CLASSES)).all()
+
+
+def test_index_masks_have_the_value_for_it_that_no_label_has(tmp_path: Path) -> None:
+    mask = np.array([[0, 1, 255]], np.uint8)
+    names = ["background\n", *(f"label {number}\n" for number in range(1, 256))]
+    for count in (255, 256):
+        files = archive({"a": png(mask)}, labels="".join(names[:count]))
+        path = as_folder(files, tmp_path / f"task {count}")
+        source, out = kept(path, ignore_index=255), tmp_path / f"out {count}"
+        if count == 255:
+            source.export(str(out), "segmask", mask_mode="index")
+            assert read(out / "SegmentationClass/a.png").tolist() == mask.tolist()
+        else:
+            with pytest.raises(SegmaskExportError, match="so what is unknown cannot have it"):
+                source.export(str(out), "segmask", mask_mode="index")
 
 
 @pytest.mark.parametrize("mode", ["color", "palette", "index"])

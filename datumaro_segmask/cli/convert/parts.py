@@ -1,4 +1,4 @@
-"""The items of a data set, converted in parts: here, by processes or, of an archive, by a cluster.
+"""The items of a dataset, converted in parts: here, by processes or, of an archive, by a cluster.
 
 A part is a pure function of small values. What has to be known of earlier items, such as the next
 id, is the business of the process that writes.
@@ -184,7 +184,7 @@ class Parts:
 
 @dataclass
 class LoadedParts:
-    """Has the items of a data set that lies in memory done in parts, by copies of this process."""
+    """Has the items of a dataset that lies in memory done in parts, by copies of this process."""
 
     dataset: Dataset
     jobs: int

@@ -1,5 +1,5 @@
 """Make an archive for CVAT from a folder of masks, such as the predictions of a model. Gray masks
-hold the index of a label, coloured ones its colour. Parts of a label that do not touch become
+have the index of a label, coloured ones its colour. Parts of a label that do not touch become
 separate objects, unless instance masks say what belongs together."""
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ exit status:
   0  the archive is written, and CVAT takes it as it is
   1  masks cannot be read, so nothing is written; or it is written, but CVAT will refuse it or
      leave something out, and the report says what
-  2  there are no masks or no labels, or the output is there already
+  2  there are no masks or no labels, or the output already exists
 
 example:
   datumaro-segmask from-masks predictions --labels names.txt --min-area 20 -o task.zip

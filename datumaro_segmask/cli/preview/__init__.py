@@ -17,7 +17,7 @@ from ...options import READING, ImportOptions, add_to, number_type
 from ...processes import cores
 from ...rules import open_archive
 from ...storage import fitting, is_url, shown
-from .. import FAULTS, OK
+from .. import FAULTS, OK, add_archives
 from ..parallel import in_chunks
 from .choice import add_choice_options, choose
 from .drawing import Drawing, Entry, Settings, draw_all, settings_of
@@ -45,7 +45,7 @@ keys:
 exit status:
   0  the sheet is drawn
   1  it is drawn without the items that cannot be read; 'check' says why
-  2  there is no archive that could be read, or the output is there already
+  2  no archive could be read, or the output already exists
 
 examples:
   datumaro-segmask preview task.zip -o task.html
@@ -55,9 +55,7 @@ examples:
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "path", metavar="PATH", nargs="+", help="Archives: folders, zips, URLs, or patterns of such"
-    )
+    add_archives(parser)
     parser.add_argument(
         "-o", "--output", required=True, metavar="OUT", help="Sheet to write: .html or .png"
     )
@@ -87,7 +85,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--overwrite",
         action="store_true",
-        help="Replace OUT when the new sheet is whole, if it is a sheet (default: stop)",
+        help="Replace OUT when the new sheet is complete, if it is a sheet (default: stop)",
     )
     parser.add_argument(
         "--open", action="store_true", help="Show the sheet in a browser when it is drawn"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
 from itertools import groupby
@@ -56,12 +56,7 @@ class SheetArchive:
     def read(self, item_id: str) -> Item:
         """Read an item, with the labels of the sheet. Raises SegmaskImportError."""
         item = self.reader.read(item_id)
-        if not self.name:
-            return item
-        of_sheet = [
-            i if i.label is None else replace(i, label=self.labels[i.label]) for i in item.instances
-        ]
-        return replace(item, instances=of_sheet)
+        return item.relabelled(self.labels) if self.name else item
 
     def subset(self, name: str) -> str:
         """Return how the sheet calls one of its subsets."""
@@ -221,7 +216,7 @@ def _decode(data: bytes, item: Item, side: int) -> NDArray[np.uint8] | None:
             return cv2.resize(turn(small, item.turn), (width, height)).astype(np.uint8, copy=False)
         if pixels > _MOST_AT_ONCE:
             log.warning(
-                "%s: its picture has %s pixels, and is not drawn. Expected at most %s, a JPEG that "
+                "%s: its image has %s pixels, and is not drawn. Expected at most %s, a JPEG that "
                 "is not progressive, or a PNG that is not interlaced.",
                 printable(item.item_id),
                 f"{pixels:,}",

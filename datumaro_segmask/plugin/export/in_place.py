@@ -273,18 +273,19 @@ class Pictures:
         if (self._in_place and place is not None) or is_lost or (has_vanished and not has_data):
             where = place or getattr(item.media, "path", "")
             raise SegmaskExportError(
-                f"its picture is gone: {where}",
+                f"its image is gone: {where}",
                 place_of(item),
                 "the folder as it was when it was imported",
                 "import it again and repeat the changes, or export to another folder",
             )
         # An archive that is saved over is whole in itself, a folder as a zip: what the dataset has
         # in memory, or of elsewhere, is nowhere else once the dataset is opened again.
+        picture = None
         if self._save_media or has_vanished or (has_data and self._writes_new):
-            return self._encode(item, self._find_ext(item), left_out)
-        if has_new_masks and not self._in_place:
+            picture = self._encode(item, self._find_ext(item), left_out)
+        if picture is None and has_new_masks and not self._in_place:
             self._check_fit(item)
-        return None
+        return picture
 
     def write(
         self, item_id: str, picture: Picture | None, sink: Sink, item: DatasetItem | None
@@ -377,8 +378,8 @@ class Pictures:
                 f"an image of another dataset is there, of {found[1]} x {found[0]} pixels, and "
                 f"the masks have {size[1]} x {size[0]}",
                 self._there.place(old[0]),
-                "a picture of the size of its masks, or none",
-                "export the pictures too (save_media), or export to another folder",
+                "an image of the size of its masks, or none",
+                "export the images too (save_media), or export to another folder",
             )
 
 
