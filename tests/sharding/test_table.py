@@ -107,6 +107,17 @@ def test_rows(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [(2, "3 labels (background, l1, l2)"), (5, "6 labels (background, l1, l2, l3, l4, …)")],
+)
+def test_it_says_what_it_is(labels: int, said: str, tmp_path: Path) -> None:
+    lines = ["background:0,0,0::", *(f"l{i}:{i},0,0::" for i in range(1, labels + 1))]
+    files = archive({"a": rgb("0")}, labels="\n".join(lines))
+    write_table(str(as_folder(files, tmp_path / "in")), str(tmp_path / "out"))
+    assert repr(read_table(str(tmp_path / "out"))) == f"<MaskTable of {tmp_path / 'out'}: {said}>"
+
+
 def test_tables_of_earlier_versions_lack_the_names_of_labels(tmp_path: Path) -> None:
     table = to_table(str(as_folder(archive({"a": rgb("012")}, {"a": rgb("011")}), tmp_path / "x")))
     old = table.drop_columns(["label_name"])

@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 import pytest
 
+import datumaro_segmask
 from datumaro_segmask.__main__ import main
 
 from ..archives import archive, as_zip, rgb
@@ -214,6 +215,12 @@ def test_every_recipe_has_a_result() -> None:
     assert set(sections("docs/recipes.md")) == set(RESULTS)
 
 
+def test_no_two_recipes_write_one_place() -> None:
+    recipes = sections("docs/recipes.md").values()
+    written = [place for text in recipes for place in {*re.findall(r" -o (\S+)", text)}]
+    assert len(written) == len({*written}) > 20
+
+
 def test_what_is_not_run_is_on_a_page() -> None:
     whole = "\n".join((ROOT / page).read_text("utf-8") for page in PAGES)
     for pattern in NOT_RUN:
@@ -248,6 +255,14 @@ def test_workflow_runs_the_jobs_of_readme() -> None:
                 "pip install -q", "python -m pip install"
             )
             assert f"\n          {typed}" in workflow
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the line is for a POSIX shell")
+def test_release_finds_the_version_to_compare_its_tag_with() -> None:
+    workflow = (ROOT / ".github/workflows/release.yml").read_text("utf-8")
+    (command,) = re.findall(r'test "v\$\((.*)\)" = "\$GITHUB_REF_NAME"', workflow)
+    found = subprocess.run(["sh", "-c", command], cwd=ROOT, capture_output=True, text=True).stdout
+    assert found.strip() == datumaro_segmask.__version__
 
 
 @pytest.mark.skipif(os.name == "nt", reason="the blocks are for a POSIX shell")
