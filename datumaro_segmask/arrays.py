@@ -7,6 +7,7 @@ group or a ring; the elements between two of them, or the last and the end, belo
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
@@ -201,3 +202,20 @@ def spanning_forest(pairs: IntArray, count: int) -> tuple[IntArray, IntArray]:
             first[max(a, b)] = min(a, b)
             joining.append(i)
     return np.array(joining, np.int64), np.array([*map(find, range(count))], np.int64)
+
+
+_LARGEST = (32 << 20) - (1 << 16)  # bytes; glibc learns nothing from blocks above 32 MiB
+
+
+@cache
+def keep_freed_memory() -> None:
+    """Ask the allocator to keep what is freed, as images need the same memory again and again.
+
+    glibc gives large blocks back to the system when they are freed, and each page of the next one
+    is a page fault: measured, two thirds of the time of a conversion to COCO, and more than half of
+    that of an import. It lets larger blocks be kept once it has seen one freed (mallopt(3),
+    "dynamic mmap threshold"): here up to 64 MiB, for arrays of up to 32 MiB. A user who has set the
+    thresholds, such as by MALLOC_TRIM_THRESHOLD_, has the last word: they do not move then.
+    Elsewhere this does nothing, and costs nothing: the block that is freed is never written to.
+    """
+    np.empty(_LARGEST, np.uint8)
