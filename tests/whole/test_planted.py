@@ -173,6 +173,24 @@ def test_journal_that_was_copied_or_unpacked_is_refused(
     assert main(["recover", str(out)]) == 0
 
 
+def test_export_that_ends_while_its_journal_is_read_is_no_strangers(
+    out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed_export(out)
+    tree_open = journal.Tree.open
+
+    def open_and_end(self: journal.Tree, name: str) -> Any:
+        file = tree_open(self, name)
+        monkeypatch.setattr(journal.Tree, "open", tree_open)
+        recover(str(out))
+        return file
+
+    monkeypatch.setattr(journal.Tree, "open", open_and_end)
+    with pytest.raises(SegmaskError, match="has not ended, so it may mix") as caught:
+        Dataset.import_from(str(out), "segmask")
+    assert "copied" not in str(caught.value)
+
+
 def killed_export(out: Path) -> None:
     """Leave what an export leaves that is killed when it is about to move its first file."""
 
