@@ -376,30 +376,6 @@ def test_archive_that_changes(tmp_path: Path, capsys: Any, monkeypatch: pytest.M
     assert "was changed while it was read" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", ["yolo", "zip"])
-def test_cluster(name: str, tmp_path: Path) -> None:
-    distributed = pytest.importorskip("distributed", reason="the extra 'dask' is not installed")
-    path = as_zip(task(), tmp_path / "x")
-    options = FORMATS[name].split()
-    one = convert(path, tmp_path / "out", *options, "--jobs", "1")
-    command = [sys.executable, "-c", CLUSTER, str(path), "-o", str(tmp_path / "out"), *options]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert written(tmp_path / "out") == one
-    assert distributed
-
-
-CLUSTER = """
-import sys
-from distributed import LocalCluster
-from datumaro_segmask.__main__ import main
-if __name__ == "__main__":
-    options = dict(n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None)
-    with LocalCluster(**options) as cluster:
-        sys.exit(main(["convert", *sys.argv[1:], "--dask", cluster.scheduler_address]))
-"""
-
-
 def test_cluster_for_what_is_no_archive(tmp_path: Path, capsys: Any) -> None:
     convert_options = ["-o", str(tmp_path / "coco"), *COCO, "--jobs", "1"]
     assert main(["convert", str(as_zip(task(), tmp_path / "x")), *convert_options]) == 0
