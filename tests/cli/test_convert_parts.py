@@ -250,7 +250,7 @@ COPIED = """
 import sys
 from datumaro_segmask.__main__ import main
 from datumaro_segmask.cli import parallel
-parallel._TRIAL = parallel._PATIENCE = 0
+parallel._TRIAL = parallel._PATIENCE = parallel._MOMENT = 0
 parallel._MOST = 3
 begin = parallel._start
 def noted(*args):
@@ -295,11 +295,40 @@ def test_loaded_items_go_to_no_process_that_starts_anew(
     assert convert(tmp_path / "coco", tmp_path / "out", *YOLO, "--jobs", "2")
 
 
+DYING = """
+import os, signal
+os.environ["OPENBLAS_NUM_THREADS"] = "1"  # as the command does before it loads NumPy
+from multiprocessing import parent_process
+from datumaro_segmask.cli.convert import parts
+do_part = parts.do_part
+def die_once(*args):
+    mark = os.path.join(os.path.dirname(__file__), "mark")
+    if args[3] == 3 and parent_process() is not None and not os.path.exists(mark):
+        open(mark, "x").close()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return do_part(*args)
+parts.do_part = die_once
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="nobody else counts the threads of a process")
+def test_copy_that_dies_is_replaced(tmp_path: Path) -> None:
+    path = as_zip(task(), tmp_path / "x")
+    one = convert(path, tmp_path / "out", *YOLO, "--jobs", "1")
+    begin = COPIED.replace("parallel._MOST = 3", "parallel._MOST, parallel._KEPT = 3, 0")
+    (tmp_path / "program.py").write_text(begin.replace("if __name__", f"{DYING}if __name__"))
+    args = ["convert", str(path), "-o", str(tmp_path / "out"), *YOLO, "--jobs", "2"]
+    process = start([sys.executable, str(tmp_path / "program.py"), *args])
+    assert process.communicate()[1].count("fork\n") >= 1
+    assert written(tmp_path / "out") == one
+    assert (tmp_path / "mark").exists()
+
+
 INTERRUPTED = """
 import sys
 from datumaro_segmask.__main__ import main
 from datumaro_segmask.cli import parallel
-parallel._TRIAL = parallel._PATIENCE = 0
+parallel._TRIAL = parallel._PATIENCE = parallel._MOMENT = 0
 parallel._MOST = 1
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))
