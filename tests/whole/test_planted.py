@@ -17,6 +17,7 @@ from datumaro.components.errors import DatasetExportError
 from datumaro_segmask.cli import main
 from datumaro_segmask.errors import SegmaskError
 from datumaro_segmask.storage import journal
+from datumaro_segmask.storage.disk import Tree
 from datumaro_segmask.storage.journal import recover
 from datumaro_segmask.storage.layout import STAGING
 from datumaro_segmask.storage.write import FolderSink, ZipSink
@@ -177,15 +178,15 @@ def test_export_that_ends_while_its_journal_is_read_is_no_strangers(
     out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     killed_export(out)
-    tree_open = journal.Tree.open
+    tree_open = Tree.open
 
-    def open_and_end(self: journal.Tree, name: str) -> Any:
+    def open_and_end(self: Tree, name: str) -> Any:
         file = tree_open(self, name)
-        monkeypatch.setattr(journal.Tree, "open", tree_open)
+        monkeypatch.setattr(Tree, "open", tree_open)
         recover(str(out))
         return file
 
-    monkeypatch.setattr(journal.Tree, "open", open_and_end)
+    monkeypatch.setattr(Tree, "open", open_and_end)
     with pytest.raises(SegmaskError, match="has not ended, so it may mix") as caught:
         Dataset.import_from(str(out), "segmask")
     assert "copied" not in str(caught.value)
