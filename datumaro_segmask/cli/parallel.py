@@ -105,7 +105,7 @@ class _Chunks(Generic[T]):
         return result
 
     def are_worth_processes(self) -> bool:
-        """Tell whether what is left takes longer than it takes to have help."""
+        """Return whether what is left takes longer than it takes to have help."""
         if self._left is None:
             return self._spent >= _PATIENCE
         return self._left > 0 and self._spent >= _TRIAL and self._left * self._each >= _PATIENCE
@@ -228,7 +228,7 @@ def _start(task: Callable[[int, Sequence[Any]], list[Any]], workers: int) -> Pro
 
 
 def _has_one_thread() -> bool:
-    """Tell whether this process is known to have one thread, those of libraries counted."""
+    """Return whether this process is known to have one thread, those of libraries counted."""
     try:
         return len(os.listdir("/proc/self/task")) == 1
     except OSError:  # no Linux: macOS has threads that nobody counts, Windows no copies

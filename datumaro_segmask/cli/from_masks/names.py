@@ -98,7 +98,7 @@ def read_labels_file(path: str) -> Labels:
 
 
 def _is_table(lines: Sequence[str]) -> bool:
-    """Tell whether each line, but for a head, has a number in a column of its own or before it."""
+    """Return whether each line, except a head, has a number in its own column or before it."""
     filled = [line for line in lines if line]
     rows = filled[1:] or filled
     return (
