@@ -139,7 +139,7 @@ LAYOUT = {
     "no-lists": Good(
         archive({"b": rgb("1"), "c/d": rgb("2")}, {"c/d": gray("3")}, lists={}),
         {("b", "default"): [("car", 0, "1")], ("c/d", "default"): [("road", 3, "1")]},
-        logs=("no subset lists", "all 2 items", "default.txt"),
+        logs=("no subset lists", "gets 2 items", "default.txt"),
     ),
     "strangers": Good(
         archive(A)
