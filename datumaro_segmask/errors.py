@@ -250,7 +250,7 @@ Report: TypeAlias = Callable[[SegmaskImportError], None]
 """Gets a fault that a reader found. If it returns, reading goes on as far as possible."""
 
 
-def stop(error: SegmaskImportError) -> None:
+def stop(error: SegmaskError) -> None:
     """Raise the first fault. Everything except `check` reports this way."""
     raise error
 

@@ -22,6 +22,8 @@ HTML, XML, JSON, PDF, ARRAY = (
 POINTER, TEXT_PNG = "a pointer of Git LFS", "a PNG image that was copied as text"
 EMPTY = "empty"
 
+PNG_HEAD, TIFF_HEADS = b"\x89PNG", (b"II*\0", b"MM\0*")
+
 LOSSLESS = {BMP, TIFF, GIF, PNM}
 """Pictures that keep the values of a mask, most likely."""
 LOSSY = {JPEG, WEBP, JPEG_2000, HEIF}

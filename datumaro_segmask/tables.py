@@ -41,8 +41,6 @@ if TYPE_CHECKING:
 
     TableSource: TypeAlias = str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | IDataset
 
-_LABEL = 5  # the column
-
 read_table = MaskTable
 """Reads a table back: its items, ``counts()``, ``write_archive(out)``, ``write_coco(out)``."""
 
@@ -72,9 +70,7 @@ def _rows_of(part: Part, reader: Reader, label_map: LabelMap) -> Iterator[Row]:
     """Yield the rows of a part, with labels of ``label_map``."""
     positions = [label_map.position(label.name) for label in reader.label_map.labels]
     for entry, item in reader.entries(part.entries):
-        for row in rows_of(entry, item):
-            label = None if row[_LABEL] is None else positions[row[_LABEL]]
-            yield *row[:_LABEL], label, *row[_LABEL + 1 :]
+        yield from rows_of(entry, item.relabelled(positions) if isinstance(item, Item) else item)
 
 
 def write_table(
@@ -105,7 +101,7 @@ def write_table(
     if target.begin(job, overwrite) is not None:  # of what dataset, nobody knows
         raise target.holds_other_shards()
     parts: list[dict[str, Any]] = []
-    positions = {i: i for i in range(len(label_map.labels))}
+    positions = [*range(len(label_map.labels))]
     while batch := list(islice(items, shard_items)):
         found, name = Found(label_map, positions), kind.file(len(parts))
         for pair in batch:

@@ -13,7 +13,7 @@ from PIL import Image
 from datumaro_segmask.archive.files import read_image_head
 from datumaro_segmask.archive.labelmap import MAX_LABELS, parse_label_map, voc_label_map
 from datumaro_segmask.archive.lists import find_lists
-from datumaro_segmask.cli.from_masks.lossless import as_png
+from datumaro_segmask.cli.from_masks.folder import as_png
 from datumaro_segmask.cli.from_masks.names import read_labels_file
 from datumaro_segmask.png import MaskReader
 from datumaro_segmask.signatures import LOSSLESS, kind_of

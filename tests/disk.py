@@ -106,9 +106,8 @@ def _refuse(rmtree: Any, disk: _Disk) -> Any:
 
 def _let_go_of_folder(sink: Any) -> None:
     """Free what the system frees: files that are open, and the lock."""
-    commit = sink._commit
-    commit._removals.close()
-    commit._lock._lock.release()
+    sink._removals.close()
+    sink._lock._lock.release()
 
 
 def _let_go_of_zip(sink: Any) -> None:

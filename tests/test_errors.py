@@ -9,13 +9,11 @@ from pathlib import Path
 import pytest
 
 from datumaro_segmask.errors import OPTIONS, as_typed
-from datumaro_segmask.plugin.coco_import import CocoSegmentsImporter
 from datumaro_segmask.plugin.export.exporter import SegmaskExporter
 from datumaro_segmask.plugin.importer import SegmaskImporter
-from datumaro_segmask.plugin.training.coco import CocoSegmentsExporter
+from datumaro_segmask.plugin.training.coco import CocoSegmentsExporter, CocoSegmentsImporter
 from datumaro_segmask.plugin.training.semantic import SemanticMasksExporter
-from datumaro_segmask.plugin.training.yolo import YoloSegmentsExporter
-from datumaro_segmask.plugin.yolo_import import YoloSegmentsImporter
+from datumaro_segmask.plugin.training.yolo import YoloSegmentsExporter, YoloSegmentsImporter
 
 PACKAGE = Path(__file__).parents[1] / "datumaro_segmask"
 

@@ -15,11 +15,10 @@ from .. import colors
 from ..arrays import IntArray
 from ..errors import UndeclaredColorError
 from ..png import MaskReader
+from ..regions import NOTHING
 from .labelmap import MAX_LABELS, LabelMap
 from .undeclared import count_values, undeclared_error
 
-NOTHING = -1
-"""Stands for pixels that are no annotation, where otherwise the position of a label stands."""
 _SHARED = -2  # a colour that the background shares with a label: see `resolve_shared`
 UNKNOWN = -3
 """Stands for pixels of which the annotator did not say what they are, if these are kept apart."""

@@ -17,12 +17,11 @@ from typing import IO, NamedTuple
 from ..arrays import Size
 from ..errors import MaskSizeError, Report, reporting
 from ..png import PALETTE, RGB, RGBA
+from ..signatures import PNG_HEAD, TIFF_HEADS
 from ..storage import MAX_FILE_BYTES, Hashes, Storage, ZipStorage, layout
 
 _PROBED = 1000
 _FOLDERS = 20  # that are looked into for another archive
-_PNG = b"\x89PNG"
-_TIFF = (b"II*\0", b"MM\0*")
 _HEADER_END = 26  # bytes of a PNG up to its colour type
 
 # Bytes read of an image to learn its size: enough for most, for those of cameras, for nearly all.
@@ -93,7 +92,7 @@ def masks_of_other_types(storage: Storage) -> Iterator[str]:
         yield from (name for name in names if layout.split_suffix(name)[1] in others)
 
 
-def as_png(file: str) -> str:
+def how_to_save(file: str) -> str:
     """Return what to do about a file among the masks that is no PNG by its suffix."""
     suffix = layout.split_suffix(file)[1].lower()
     if suffix in (".jpg", ".jpeg"):
@@ -237,7 +236,7 @@ def fitting_head(storage: Storage, name: str, head: ImageHead, size: Size) -> Im
     if size != head.size.on_its_side or size == head.size or head.orientation is not None:
         return head
     with storage.open(name) as file:
-        if file.read(len(_PNG)) != _PNG:
+        if file.read(len(PNG_HEAD)) != PNG_HEAD:
             return head
     return ImageHead(head.size, _orientation(storage.read(name)))
 
@@ -248,7 +247,7 @@ def image_head(open_file: Callable[[], AbstractContextManager[IO[bytes]]]) -> Im
     with open_file() as file:
         for more in (*_HEADS, MAX_FILE_BYTES):
             # The directory of a TIFF may stand at its end.
-            if more == MAX_FILE_BYTES and not data.startswith(_TIFF):
+            if more == MAX_FILE_BYTES and not data.startswith(TIFF_HEADS):
                 break
             data += file.read(more)
             head = _parse_image_head(data)
@@ -271,7 +270,7 @@ def _parse_image_head(data: bytes) -> ImageHead | None:
         return None
     size = Size(int(info.height), int(info.width))
     # imagesize tells the size as shown. What OpenCV and Pillow decode of a TIFF is turned already.
-    if data.startswith(_TIFF):
+    if data.startswith(TIFF_HEADS):
         return ImageHead(size, None, is_turned=5 <= info.rotation <= 8)
     if not 2 <= info.rotation <= 8:
         return ImageHead(size, None)
@@ -281,7 +280,7 @@ def _parse_image_head(data: bytes) -> ImageHead | None:
 
 def _holds_exif(data: bytes) -> bool:
     """Return whether the head of a PNG or WebP says that EXIF data follow, perhaps far away."""
-    is_png = data.startswith(_PNG) and b"eXIf" in data
+    is_png = data.startswith(PNG_HEAD) and b"eXIf" in data
     is_webp = data[8:16] == b"WEBPVP8X" and len(data) > 20
     return is_png or (is_webp and data[20] & 8 != 0)
 

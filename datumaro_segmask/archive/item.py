@@ -27,9 +27,9 @@ from ..errors import (
     reporting,
 )
 from ..png import MAX_PIXELS, Header, MaskReader, block_rows, read_together
-from ..regions import Instance, Runs, Scanner, group_images, group_runs
+from ..regions import NOTHING, Instance, Runs, Scanner, group_images, group_runs
 from ..storage import Entry, Storage, layout
-from .class_lookup import BY_INDEX, NOTHING, UNKNOWN, ClassLookup, numbers_of
+from .class_lookup import BY_INDEX, UNKNOWN, ClassLookup, numbers_of
 from .files import (
     ImageHead,
     check_sizes,
@@ -74,6 +74,14 @@ class Item:
     instance_mask: str | None = None
     stands_alone: bool = True
 
+    def relabelled(self, positions: Sequence[int | None]) -> Item:
+        """Return the item with other labels: of each label its position among those."""
+        instances = [
+            one if one.label is None else replace(one, label=positions[one.label])
+            for one in self.instances
+        ]
+        return replace(self, instances=instances)
+
 
 def _no_runs() -> IntArray:
     return np.zeros(0, np.int64)
@@ -87,7 +95,7 @@ class Scan:
     ``errors`` says what is wrong with them; what is found in spite of it is there to find the other
     errors, not to be used. ``runs`` cover the image down its columns (`regions.scan`), None where
     there is no mask. Of each run, ``values`` is what the class mask has there (see `ClassLookup`),
-    ``labels`` the position of the label or `class_lookup.NOTHING`, and ``numbers`` the instance
+    ``labels`` the position of the label or `regions.NOTHING`, and ``numbers`` the instance
     number or 0. ``instances`` is what these make.
     """
 

@@ -6,7 +6,7 @@ Works on strings; `lists` reads the file.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -328,7 +328,7 @@ def with_own_colors(labels: Iterable[Label], where: str) -> LabelMap:
     found = [*labels]
     background = find_background([label.name for label in found])
     taken = {BLACK, *(label.color for label in found)}
-    free = (color for color in map(voc_color, range(COLORS)) if color not in taken)
+    free = free_colors(taken)
     seen = set() if background is None else {found[background].color}
     colors = []
     for i, label in enumerate(found):
@@ -341,6 +341,11 @@ def with_own_colors(labels: Iterable[Label], where: str) -> LabelMap:
         ),
         where,
     )
+
+
+def free_colors(taken: Collection[Rgb]) -> Iterator[Rgb]:
+    """Yield the colours of VOC, in their order, that are not ``taken``."""
+    return (color for color in map(voc_color, range(COLORS)) if color not in taken)
 
 
 def join_label_maps(label_maps: Sequence[LabelMap]) -> LabelMap:

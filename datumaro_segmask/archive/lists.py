@@ -25,8 +25,8 @@ from ..errors import (
 from ..storage import FolderStorage, Storage, StoredLists, layout, open_storage
 from .files import (
     PassedFolder,
-    as_png,
     has_masks,
+    how_to_save,
     masked_ids,
     masks_of_other_types,
     passed_folders,
@@ -202,7 +202,7 @@ def unlisted_items(storage: Storage, report: Report = stop) -> Iterator[str]:
             + (f", but files such as {other}" if other else ""),
             storage.place(layout.SUBSETS),
             "a list of items for each subset, such as default.txt",
-            as_png(other) if other else "export the task again as 'Segmentation mask 1.1'",
+            how_to_save(other) if other else "export the task again as 'Segmentation mask 1.1'",
         )
 
 

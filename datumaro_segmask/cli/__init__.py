@@ -320,6 +320,20 @@ def _os_message(error: OSError) -> str:
     return str(UsageError(what[:1].lower() + what[1:], os.fsdecode(where), remedy=remedy))
 
 
+def add_archives(parser: argparse.ArgumentParser) -> None:
+    """Add the archives that a command reads."""
+    parser.add_argument(
+        "path", metavar="PATH", nargs="+", help="Archives: folders, zips, URLs, or patterns of such"
+    )
+
+
+def add_dask(parser: argparse.ArgumentParser) -> None:
+    """Add the cluster that may work in the place of processes."""
+    parser.add_argument(
+        "--dask", metavar="ADDRESS", help="Scheduler of a Dask cluster, such as tcp://host:8786"
+    )
+
+
 def claim_output(path: str) -> None:
     """Say before the work whether a file or folder can be written; makes the folders above it.
 

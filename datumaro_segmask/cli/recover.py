@@ -6,10 +6,9 @@ from __future__ import annotations
 import argparse
 import os
 
-from ..errors import ArchiveError
+from ..errors import ArchiveError, printable
 from ..storage import folder_roots, is_inside, recover, stagings
 from . import OK
-from .check.report import printable
 
 EPILOG = """\
 exit status:

@@ -25,10 +25,10 @@ import numpy as np
 import datumaro_segmask
 
 from .._startup import SWITCH, SpecsFinder
+from ..errors import printable
 from ..plugin.importer import NAME
 from ..png import DEFLATE
 from . import FAULTS, OK
-from .check.report import printable
 
 _STARTUP_FILES = "datumaro_segmask.pth", "datumaro_segmask.start"
 _GROUP = "datumaro.plugins"

@@ -26,7 +26,7 @@ from ..sharding import (
 )
 from ..sharding import run as run_parts
 from ..storage import shown
-from . import FAULTS, OK
+from . import FAULTS, OK, add_archives, add_dask
 
 SHARD_KINDS: dict[str, Callable[[], Kind]] = {
     "parquet": ParquetShards,
@@ -57,9 +57,7 @@ examples:
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "path", metavar="PATH", nargs="+", help="Archives: folders, zips, URLs, or patterns of such"
-    )
+    add_archives(parser)
     parser.add_argument("-o", "--output", metavar="OUT", required=True, help="Folder or URL")
     parser.add_argument(
         "--to",
@@ -73,9 +71,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="With --to coco: 'polygons', or 'rle', compressed (default: polygons)",
     )
     add_to(parser, Numbers)
-    parser.add_argument(
-        "--dask", metavar="ADDRESS", help="Scheduler of a Dask cluster, such as tcp://host:8786"
-    )
+    add_dask(parser)
     parser.add_argument(
         "--overwrite", action="store_true", help="Replace the shards of another run (default: stop)"
     )

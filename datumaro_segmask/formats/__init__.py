@@ -13,7 +13,6 @@ from .archive import (
     check_colors,
     format_label_map,
     instance_numbers,
-    lists_in,
     two_of_one_id,
     unknown_value,
     usual_places,
@@ -36,7 +35,7 @@ from .yolo import YoloWriter
 __all__ = [
     "OF_BACKGROUND", "OF_UNKNOWN", "WITHOUT_IMAGE", "WITHOUT_LABEL", "WITHOUT_SIZE",
     "ArchiveWriter", "Classes", "CocoWriter", "Masks", "Member", "Standing", "YoloWriter",
-    "check_colors", "check_names", "format_label_map", "instance_numbers", "lists_in",
-    "log_left_out", "make_images_folder", "place_of_entry", "put_image", "two_of_one_id",
-    "unknown_value", "usual_places",
+    "check_colors", "check_names", "format_label_map", "instance_numbers", "log_left_out",
+    "make_images_folder", "place_of_entry", "put_image", "two_of_one_id", "unknown_value",
+    "usual_places",
 ]  # fmt: skip

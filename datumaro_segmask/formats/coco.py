@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+import weakref
 from array import array
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -88,7 +89,7 @@ class CocoWriter:
 
     ``segmentation``, ``tolerance``: see `CocoExportOptions`; ``has_images``: whether images are to
     be written, too. ``file_of`` gives the place of a subset's file, ``first_id`` is the id of the
-    first annotation. What is written waits on the disk until `finish`; leave the context then.
+    first annotation. What is written waits on the disk until `finish`.
     Raises ExportOptionError for a segmentation that is none.
     """
 
@@ -115,13 +116,6 @@ class CocoWriter:
         self._places = Places()
         self.left_out: Counter[str] = Counter()
         self.images = self.annotations = 0
-
-    def __enter__(self) -> CocoWriter:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for text in self._texts.values():
-            text.close()
 
     def add(
         self,
@@ -302,6 +296,8 @@ class StoredLines:
     def __init__(self) -> None:
         self._images = tempfile.TemporaryFile()  # noqa: SIM115  # as long as this lives
         self._annotations = tempfile.TemporaryFile()  # noqa: SIM115
+        for file in (self._images, self._annotations):
+            weakref.finalize(self, file.close)
         self._ids = array("q")  # of each image: its id in the source,
         self._begins = array("q"), array("q")  # where its line begins, and its annotations
 
@@ -339,11 +335,6 @@ class StoredLines:
             file.seek(places[i])
             text = file.read(ends[i] - places[i]).decode()
             yield from ((self._ids[i], line) for line in text.split("\n")[:-1])
-
-    def close(self) -> None:
-        """Forget all that was added."""
-        self._images.close()
-        self._annotations.close()
 
 
 class CocoText(StoredLines):

@@ -18,7 +18,7 @@ from ..arrays import IntArray, Size
 from ..png import encode_rgb
 from ..regions import Instance, Rle, Shape, paint
 from ..storage import Aside, Entry, FolderSink, Record, layout
-from .coco import IMAGES, SourceIds, StoredLines, encode, image_line, json_of
+from .coco import ANNOTATIONS, IMAGES, SourceIds, StoredLines, encode, image_line, json_of
 from .common import (
     WITHOUT_IMAGE,
     WITHOUT_SIZE,
@@ -30,7 +30,6 @@ from .common import (
 )
 
 NAME = "panoptic_segments"
-ANNOTATIONS = "annotations"
 _MOST = (1 << 24) - 1  # the highest id of three bytes
 
 
@@ -75,7 +74,7 @@ class PanopticWriter:
     """Writes painted items, whose instances do not overlap, as COCO's panoptic format.
 
     ``has_images``: whether images are to be written, too. What belongs to all items waits on the
-    disk until `finish`; leave the context then.
+    disk until `finish`.
     """
 
     def __init__(self, sink: FolderSink, classes: Classes, *, has_images: bool = False) -> None:
@@ -89,13 +88,6 @@ class PanopticWriter:
         self._things: set[int] = set()
         self._images = 0
         self.left_out: Counter[str] = Counter()
-
-    def __enter__(self) -> PanopticWriter:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for text in self._texts.values():
-            text.close()
 
     def add(self, entry: Entry, item: Item, image: bytes | None = None) -> None:
         """Write the PNG of an item, and its image if it is given.

@@ -19,6 +19,7 @@ from PIL.Image import Transpose
 from PIL.ImageFile import ImageFile
 
 from ..arrays import turn
+from ..signatures import PNG_HEAD, TIFF_HEADS
 from ..training import decode
 
 _TRANSPOSES = {
@@ -30,8 +31,6 @@ _TRANSPOSES = {
     7: Transpose.TRANSVERSE,
     8: Transpose.ROTATE_90,
 }
-_TIFF = (b"II*\0", b"MM\0*")
-_PNG = b"\x89PNG"
 _PNG_KIND, _RGB_OF_8_BITS = slice(24, 26), b"\x08\x02"
 _HEAD = 64  # bytes that hold the first chunks of a WebP
 _NEAR_LOSSLESS = 95  # of a lossy WebP, which does not tell its own quality
@@ -39,7 +38,7 @@ _NEAR_LOSSLESS = 95  # of a lossy WebP, which does not tell its own quality
 
 def notes_orientation(data: bytes, turn: int | None) -> bool:
     """Return whether a picture's file says that it is to be turned. ``turn`` is that of `Item`."""
-    return turn is not None or (data.startswith(_TIFF) and _orientation_of(data) != 1)
+    return turn is not None or (data.startswith(TIFF_HEADS) and _orientation_of(data) != 1)
 
 
 def upright(data: bytes, orientation: int | None) -> bytes:
@@ -52,7 +51,7 @@ def upright(data: bytes, orientation: int | None) -> bytes:
     """
     if not notes_orientation(data, orientation):
         return data
-    if data.startswith(_PNG):
+    if data.startswith(PNG_HEAD):
         return _png(data, orientation or 1)
     with PIL.Image.open(io.BytesIO(data)) as image:
         if image.format == "TIFF":  # which Pillow and OpenCV turn when they decode it
@@ -71,7 +70,7 @@ def rgb_png(data: bytes) -> bytes:
 
     Opacity is dropped. Raises ValueError for a picture that cannot be decoded.
     """
-    is_png = data.startswith(_PNG)
+    is_png = data.startswith(PNG_HEAD)
     if is_png and data[_PNG_KIND] == _RGB_OF_8_BITS and b"tRNS" not in data.partition(b"IDAT")[0]:
         return data
     pixels = decode(data)
@@ -118,7 +117,7 @@ def _with_orientation_1(data: bytes, exif: bytes) -> bytes | None:
     """
     exif = exif.removeprefix(b"Exif\0\0")
     at = data.find(exif) if exif else -1
-    if at < 0 or exif[:4] not in _TIFF:
+    if at < 0 or exif[:4] not in TIFF_HEADS:
         return None
     order = "<" if exif.startswith(b"II") else ">"
     try:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from .. import colors
-from ..archive import Item, LabelMap
+from ..archive import BACKGROUND, Item, LabelMap
 from ..errors import EXPORT, SegmaskExportError, check_options
 from ..options import FOLDERS, MMSEGMENTATION, NNUNET, ULTRALYTICS, SemanticExportOptions
 from ..png import encode_gray
@@ -35,7 +35,7 @@ from .common import (
 from .data_file import IMAGES, discard_caches, put_data_file, say_what_is_left_out
 
 NAME = "semantic_masks"
-_BACKGROUND, _IGNORE = "background", "ignore"
+_IGNORE = "ignore"
 _UNKNOWN = 255
 _TRAINING, _TESTING = "Tr", "Ts"  # ends of nnU-Net's folders
 _CASE = "_0000"  # nnU-Net's number of the one file of an image, which has all its channels
@@ -89,7 +89,7 @@ class PixelClasses:
         # nnU-Net insists on a background.
         is_ground_ignored = background in ignored
         first = 0 if is_ground_ignored and layout != NNUNET else 1
-        found = [_BACKGROUND] * first + [label_map.labels[i].name for i in own]
+        found = [BACKGROUND] * first + [label_map.labels[i].name for i in own]
         unknown = len(found) if layout == NNUNET else _UNKNOWN
         if layout == NNUNET and _IGNORE in found:
             raise SegmaskExportError(
@@ -181,12 +181,6 @@ class SemanticWriter:
         self._training = 0
         self._has_unknown = False
         self.left_out: Counter[str] = Counter()
-
-    def __enter__(self) -> SemanticWriter:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Nothing waits."""
 
     def add(self, entry: Entry, item: Item, image: bytes | None = None) -> None:
         """Write the mask of an item, and its image if it is given.

@@ -86,12 +86,6 @@ class YoloWriter:
         self._missing = Missing()
         self.left_out: Counter[str] = Counter()
 
-    def __enter__(self) -> YoloWriter:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Nothing waits."""
-
     def add(self, entry: Entry, item: Item, image: bytes | None = None) -> None:
         """Write the labels of an item, and its image if it is given.
 

@@ -172,7 +172,7 @@ class SegmaskBase(DatasetBase):
             raise
         except SegmaskImportError as error:
             self.listing.unread.add((item_id, subset))
-            report_imported(self._ctx.error_policy, error, item_id, subset)
+            report_imported(self._ctx.error_policy.report_item_error, error, item_id, subset)
             return None
         self.listing.unread.discard((item_id, subset))
         mask = item.class_mask or item.instance_mask or ""

@@ -11,12 +11,12 @@ from __future__ import annotations
 import argparse
 import inspect
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache, wraps
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import IO, Any, ClassVar, NoReturn, TypeVar
+from typing import IO, Any, ClassVar, TypeVar
 
 import cv2
 import numpy as np
@@ -112,51 +112,32 @@ def _restore(ours: type[E], args: tuple[str, ...], attributes: dict[str, Any]) -
 
 
 def report_imported(
-    policy: ImportErrorPolicy, error: SegmaskError, item_id: str, subset: str
+    tell: Callable[..., None], error: SegmaskError, item_id: str, subset: str
 ) -> None:
-    """Tell an import's error policy of an item that cannot be read; returns if that goes on."""
+    """Tell an import's error policy what cannot be read; returns if that goes on.
+
+    ``tell`` is its method for items, or the one for annotations.
+    """
     try:
-        policy.report_item_error(as_datumaros(error), item_id=(item_id, subset))
+        tell(as_datumaros(error), item_id=(item_id, subset))
     except _ImportFail as fail:
         # It has no text of its own, and Datumaro unwraps it in some places only: not in a stream,
         # nor in a subset that an exporter reads.
         raise fail.__cause__ or fail from error
 
 
-def report_imported_annotation(
-    policy: ImportErrorPolicy, error: SegmaskError, item_id: str, subset: str
-) -> None:
-    """Tell an import's error policy of an object that cannot be read; returns if that goes on."""
+def report_exported(tell: Callable[..., None], error: SegmaskError, entry: Entry) -> None:
+    """Tell an export's error policy what cannot be written, as `report_imported` does."""
     try:
-        policy.report_annotation_error(as_datumaros(error), item_id=(item_id, subset))
-    except _ImportFail as fail:
-        raise fail.__cause__ or fail from error
-
-
-def report_exported(policy: ExportErrorPolicy, error: SegmaskError, entry: Entry) -> None:
-    """Tell an export's error policy of an item that cannot be written; returns if that goes on."""
-    try:
-        policy.report_item_error(as_datumaros(error), item_id=entry)
+        tell(as_datumaros(error), item_id=entry)
     except _ExportFail:
-        _fail(error)
-
-
-def report_annotation(policy: ExportErrorPolicy, error: SegmaskError, entry: Entry) -> None:
-    """Tell an export's error policy of an annotation without a place in the masks."""
-    try:
-        policy.report_annotation_error(as_datumaros(error), item_id=entry)
-    except _ExportFail:
-        _fail(error)
-
-
-def _fail(error: SegmaskError) -> NoReturn:
-    # Datumaro raises the cause, which would name the item and leave out the reason.
-    raise _ExportFail from error
+        # Datumaro raises the cause, which would name the item and leave out the reason.
+        raise _ExportFail from error
 
 
 @contextmanager
 def without_policy() -> Iterator[None]:
-    """Raise what ended an export that nobody but us has started, as `Dataset.export` would."""
+    """Raise what ended an export that was started by us, as `Dataset.export` would."""
     try:
         yield
     except _ExportFail as fail:
@@ -239,10 +220,8 @@ def let_datasets_save_to_files() -> None:
         save_dir = os.path.abspath(save_dir)
         os.makedirs(os.path.dirname(save_dir), exist_ok=True)
         context = ExportContext(progress_reporter or NullProgressReporter(), error_policy)
-        try:
+        with without_policy():
             exporter.convert(self, save_dir, ctx=context, stream=self.is_stream, **options)
-        except _ExportFail as fail:
-            raise fail.__cause__ or fail from None
         self.bind(save_dir, format, options=options)
         if not self.is_stream:
             self.flush_changes()

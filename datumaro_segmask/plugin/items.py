@@ -24,10 +24,10 @@ from .. import regions
 from ..archive import Item, find_background, unknown_of
 from ..arrays import Size
 from ..colors import BLACK
-from ..errors import SegmaskExportError, UnpaintableError
+from ..errors import SegmaskExportError, UnpaintableError, stop
 from ..formats import OF_UNKNOWN, Classes, unknown_value
 from ..options import CROWD, SKIP
-from ..regions import Instance, group_runs, runs_of_planes
+from ..regions import NOTHING, Instance, group_runs, runs_of_planes
 from ..storage import layout
 from ..training import cover
 from .annotations import (
@@ -44,15 +44,8 @@ from .annotations import (
 from .labels import ExportLabels, label_error
 from .media import file_suffix, place_of, size_of
 
-_NOTHING = -1  # the label of pixels that are no annotation
-
 Report = Callable[[UnpaintableError], None]
 """Takes an annotation that cannot be painted; if it returns, the annotation is left out."""
-
-
-def stop(error: UnpaintableError) -> None:
-    """End at the first annotation that cannot be painted."""
-    raise error
 
 
 def painted_item(
@@ -60,8 +53,6 @@ def painted_item(
     labels: ExportLabels,
     left_out: Counter[str],
     report: Report = stop,
-    *,
-    number_stuff: bool = False,
 ) -> Item:
     """Return what an archive of the item would hold, by the labels of ``labels.label_map``.
 
@@ -75,9 +66,7 @@ def painted_item(
     size, label_map = size_of(item), labels.label_map
     background = len(label_map.labels) if label_map.background is None else label_map.background
     where = place_of(item)
-    painted = paint_annotations(
-        annotations, size, labels, background, where, report, left_out, number_stuff
-    )
+    painted = paint_annotations(annotations, size, labels, background, where, report, left_out)
     unknown = unknown_value(label_map)
     instances = [] if painted is None else _instances(painted, (background, unknown), where)
     return Item(item.id, size, image, instances, painted is None or painted.has_labels)
@@ -93,9 +82,9 @@ def _instances(painted: Painted, others: tuple[int, int], where: str) -> list[In
     of_label, number = runs.values
     if painted.has_labels:
         is_nothing = (of_label == background) | (of_label == unknown)
-        found = group_runs(runs, number, np.where(is_nothing, _NOTHING, of_label), where)
+        found = group_runs(runs, number, np.where(is_nothing, NOTHING, of_label), where)
         return found + unknown_of(runs, of_label == unknown)
-    found = group_runs(runs, number, np.where(number > 0, 0, _NOTHING), where)
+    found = group_runs(runs, number, np.where(number > 0, 0, NOTHING), where)
     return [replace(instance, label=None) for instance in found]
 
 

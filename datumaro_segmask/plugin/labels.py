@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from datumaro.components.annotation import AnnotationType, LabelCategories, MaskCategories
@@ -18,10 +18,11 @@ from ..archive import (
     Label,
     LabelMap,
     find_background,
+    free_colors,
     read_label_map_file,
     voc_label_map,
 )
-from ..colors import BLACK, Rgb, voc_color
+from ..colors import BLACK, Rgb
 from ..errors import SegmaskExportError, UnpaintableError, counted
 from ..formats import check_colors
 from ..options import SOURCE, VOC
@@ -105,7 +106,7 @@ def _label_map_of(source: LabelCategories, colormap: dict[int, Rgb], is_logged: 
             colors.insert(0, None)
         colors[background] = colors[background] or BLACK
     # Black is the background's in the eyes of CVAT, so no other label may get it here.
-    free = _free_colors(taken | {BLACK})
+    free = free_colors(taken | {BLACK})
     actions = {label.name: tuple(sorted(label.attributes)) for label in source.items}
     return LabelMap(
         tuple(
@@ -128,15 +129,6 @@ def _rgb(color: Sequence[int] | None, name: str) -> Rgb | None:
             "correct the colour map of the dataset, or give a label map with the option label_map",
         )
     return red, green, blue
-
-
-def _free_colors(taken: set[Rgb]) -> Iterator[Rgb]:
-    number = 0
-    while True:
-        color = voc_color(number)
-        if color not in taken:
-            yield color
-        number += 1
 
 
 def make_categories(label_map: LabelMap) -> CategoriesInfo:

@@ -29,7 +29,6 @@ from .host import (
     FormatCli,
     datumaro_errors,
     report_imported,
-    report_imported_annotation,
     set_subsets,
     track,
 )
@@ -202,13 +201,15 @@ class SourceBase(DatasetBase):
 
     def _make(self, item_id: str, subset: str, left_out: Counter[str]) -> DatasetItem | None:
         policy = self._ctx.error_policy
-        report = partial(report_imported_annotation, policy, item_id=item_id, subset=subset)
+        report = partial(
+            report_imported, policy.report_annotation_error, item_id=item_id, subset=subset
+        )
         try:
             media, size, found, attributes = self.read(
                 self._entries[subset][item_id], subset, report, left_out
             )
         except SegmaskImportError as error:
-            report_imported(policy, error, item_id, subset)
+            report_imported(policy.report_item_error, error, item_id, subset)
             return None
         kept = [o for o in found if o.score is None or o.score >= self._min_score]
         left_out[WITHOUT_PIXELS] += sum(o.instance is None and o.box is None for o in kept)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 from datumaro.components.annotation import Annotation, AnnotationType, Mask, Polygon
 from datumaro.components.cli_plugin import CliPlugin
@@ -20,7 +20,28 @@ from .host import datumaro_errors
 from .media import place_of
 
 
-class MasksToExactPolygons(ItemTransform, CliPlugin):
+class _Transform(ItemTransform, CliPlugin):
+    """A transform with options; a base class."""
+
+    OPTIONS: ClassVar[type]
+
+    @classmethod
+    def build_cmdline_parser(cls, **kwargs: Any) -> argparse.ArgumentParser:
+        parser: argparse.ArgumentParser = super().build_cmdline_parser(**kwargs)
+        add_to(parser, cls.OPTIONS)
+        return parser
+
+    def __init__(self, extractor: IDataset, **options: Any) -> None:
+        super().__init__(extractor)
+        self._given = options
+
+    @cached_property
+    def _chosen(self) -> Any:
+        # Asked for by the first item: Datumaro goes on without a transform that cannot be made.
+        return check_options(self.OPTIONS, self._given, f"the transform {self.NAME}")
+
+
+class MasksToExactPolygons(_Transform):
     """Replaces masks by polygons along pixel edges, which give the same masks when painted.
 
     A mask with holes is cut into several polygons, so that each of them is simple. The polygons of
@@ -29,20 +50,7 @@ class MasksToExactPolygons(ItemTransform, CliPlugin):
 
     NAME = "masks_to_exact_polygons"
 
-    @classmethod
-    def build_cmdline_parser(cls, **kwargs: Any) -> argparse.ArgumentParser:
-        parser: argparse.ArgumentParser = super().build_cmdline_parser(**kwargs)
-        add_to(parser, PolygonOptions)
-        return parser
-
-    def __init__(self, extractor: IDataset, **options: Any) -> None:
-        super().__init__(extractor)
-        self._given = options
-
-    @cached_property
-    def _tolerance(self) -> float:
-        # Asked for by the first item: Datumaro goes on without a transform that cannot be made.
-        return check_options(PolygonOptions, self._given, f"the transform {self.NAME}").tolerance
+    OPTIONS = PolygonOptions
 
     def ann_types(self) -> set[AnnotationType]:
         types: set[AnnotationType] = set(self._extractor.ann_types())
@@ -50,7 +58,7 @@ class MasksToExactPolygons(ItemTransform, CliPlugin):
 
     @datumaro_errors()
     def transform_item(self, item: DatasetItem) -> DatasetItem:
-        polygons = polygons_of(item.annotations, self._tolerance, place_of(item))
+        polygons = polygons_of(item.annotations, self._chosen.tolerance, place_of(item))
         return self.wrap_item(item, annotations=polygons)
 
 
@@ -124,7 +132,7 @@ def _make_polygons(rings: Sequence[Ring], mask: Mask, group: int) -> list[Polygo
     ]
 
 
-class SplitComponents(ItemTransform, CliPlugin):
+class SplitComponents(_Transform):
     """Makes an instance of each connected component of masks that belong to no instance.
 
     Masks that have a group are instances already, and stay unchanged unless ``grouped`` is set.
@@ -132,23 +140,11 @@ class SplitComponents(ItemTransform, CliPlugin):
 
     NAME = "split_components"
 
-    @classmethod
-    def build_cmdline_parser(cls, **kwargs: Any) -> argparse.ArgumentParser:
-        parser: argparse.ArgumentParser = super().build_cmdline_parser(**kwargs)
-        add_to(parser, ComponentOptions)
-        return parser
-
-    def __init__(self, extractor: IDataset, **options: Any) -> None:
-        super().__init__(extractor)
-        self._given = options
-
-    @cached_property
-    def _options(self) -> ComponentOptions:
-        return check_options(ComponentOptions, self._given, f"the transform {self.NAME}")
+    OPTIONS = ComponentOptions
 
     @datumaro_errors()
     def transform_item(self, item: DatasetItem) -> DatasetItem:
-        chosen = self._options
+        chosen: ComponentOptions = self._chosen
         annotations = components_of(
             item.annotations, chosen.connectivity, chosen.min_area, grouped=chosen.grouped
         )

@@ -9,7 +9,6 @@ from .container import (
     RGB,
     RGBA,
     Header,
-    parse_header,
 )
 from .read import MaskReader, block_rows, read_together
 from .write import Changes, Plane, encode_gray, encode_palette, encode_rgb
@@ -17,5 +16,5 @@ from .write import Changes, Plane, encode_gray, encode_palette, encode_rgb
 __all__ = [
     "DEFLATE", "GRAY", "GRAY_ALPHA", "MAX_PIXELS", "PALETTE", "RGB", "RGBA", "Changes", "Header",
     "MaskReader", "Plane", "block_rows", "encode_gray", "encode_palette", "encode_rgb",
-    "parse_header", "read_together",
+    "read_together",
 ]  # fmt: skip

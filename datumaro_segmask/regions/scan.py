@@ -33,6 +33,8 @@ from ..arrays import (
 from ..errors import check_limit
 from .rle import decode_box
 
+NOTHING = -1
+"""The label of pixels that are no annotation, where otherwise the position of a label stands."""
 MAX_RUNS = 1 << 24
 """Places of a mask where a value differs from the one above; some 150 bytes each are at work."""
 MAX_INSTANCES = 1 << 20
@@ -160,7 +162,7 @@ def group_runs(
     """Return one `Instance` for each pair of number and label, in this order.
 
     Of each run, ``numbers``: (n,) instance numbers, 0 for none; ``labels``: (n,) positions in the
-    label map, with -1 for pixels that are no annotation. ``where`` names the mask in errors.
+    label map, with `NOTHING` for pixels that are no annotation. ``where`` names the mask in errors.
     Raises MaskLimitError past `MAX_INSTANCES`.
     """
     return group_images(runs, numbers, labels, 1, where)[0]

@@ -6,7 +6,7 @@ example, and what finds it.
 
 from .cvat import is_thin
 from .example import write_example
-from .facts import ArchiveFacts, ItemFacts, WholeFacts, is_skipped
+from .facts import ArchiveFacts, WholeFacts, is_skipped
 from .judge import (
     RULES,
     findings_of,
@@ -21,7 +21,7 @@ from .judge import (
 from .rule import ERROR, NOTE, SEVERITIES, WARNING, Finding, Rule
 
 __all__ = [
-    "ERROR", "NOTE", "RULES", "SEVERITIES", "WARNING", "ArchiveFacts", "Finding", "ItemFacts",
-    "Rule", "WholeFacts", "findings_of", "is_skipped", "is_thin", "judge_archive", "judge_items",
+    "ERROR", "NOTE", "RULES", "SEVERITIES", "WARNING", "ArchiveFacts", "Finding", "Rule",
+    "WholeFacts", "findings_of", "is_skipped", "is_thin", "judge_archive", "judge_items",
     "judge_whole", "log_background", "log_findings", "open_archive", "severity_of", "write_example",
 ]  # fmt: skip

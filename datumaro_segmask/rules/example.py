@@ -49,9 +49,9 @@ def bitmap(text: str) -> bytes:
     return cv2.imencode(".bmp", np.asarray(pixels))[1].tobytes()
 
 
-def gray(text: str, times: int = 1, dtype: Any = np.uint8, scale: int = _SCALE) -> bytes:
-    """Draw a picture of digits as gray values, ``times`` the digit."""
-    return png(plane(text, scale).astype(dtype) * dtype(times))
+def gray(text: str) -> bytes:
+    """Draw a picture of digits as gray values."""
+    return png(plane(text))
 
 
 def pillow(mode: str, pixels: Bytes, palette: Sequence[int] = (), **options: Any) -> bytes:

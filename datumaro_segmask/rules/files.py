@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from itertools import chain, islice
 
 from ..archive import (
-    as_png,
     has_masks,
+    how_to_save,
     inner_archives,
     masked_ids,
     masks_in,
@@ -80,7 +80,7 @@ def mask_type(facts: ArchiveFacts) -> Iterator[Finding]:
     types."""
     for file in masks_of_other_types(facts.storage):
         what = f"masks are {layout.MASK_SUFFIX} files, so this one is left out"
-        yield Met(file, what, as_png(file))
+        yield Met(file, what, how_to_save(file))
 
 
 MASK_FOLDER = Rule(

@@ -24,6 +24,7 @@ from ..errors import (
     reporting,
     stop,
 )
+from ..regions import NOTHING
 from ..storage import Entry, Storage, layout
 from . import cvat, files, labels, lists, masks
 from .facts import ArchiveFacts, ItemFacts, LabelFacts, WholeFacts
@@ -48,8 +49,6 @@ def rules_of(looks_at: str) -> list[Rule]:
 
 
 log = logging.getLogger(__name__)
-
-_NOTHING = -1  # the label of pixels that have none, see `archive.Scan`
 
 
 def open_archive(
@@ -138,7 +137,7 @@ def _as_cvat_sees(scan: Scan, reader: Reader, error: UndeclaredColorError) -> Sc
     return replace(
         found,
         errors=[],
-        labels=np.where(is_extra, _NOTHING, found.labels),
+        labels=np.where(is_extra, NOTHING, found.labels),
         instances=[i for i in found.instances if i.label is None or i.label < count],
     )
 

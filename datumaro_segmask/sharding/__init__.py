@@ -11,7 +11,7 @@ from .shards import CocoShards, ParquetShards, ZipShards
 from .table import MaskTable, Row, make_table, rows_of, write_parquet
 
 __all__ = [
-    "CocoShards", "Found", "Kind", "MaskTable", "ParquetShards", "Part", "Reading",
-    "Row", "ShardSink", "ZipShards", "dask_cluster", "make_manifest", "make_plan",
-    "make_table", "rows_of", "run", "run_in_processes", "write_parquet",
+    "CocoShards", "Found", "Kind", "MaskTable", "ParquetShards", "Part", "Reading", "Row",
+    "ShardSink", "ZipShards", "dask_cluster", "make_manifest", "make_plan", "make_table", "rows_of",
+    "run", "run_in_processes", "write_parquet",
 ]  # fmt: skip

@@ -11,7 +11,7 @@ import multiprocessing
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import (
     FIRST_COMPLETED,
     BrokenExecutor,
@@ -69,7 +69,7 @@ class Found:
     ``positions``: the positions of the archive's labels among the labels of the job.
     """
 
-    def __init__(self, label_map: LabelMap, positions: dict[int, int]) -> None:
+    def __init__(self, label_map: LabelMap, positions: Sequence[int | None]) -> None:
         self._labels = [label.name for label in label_map.labels]
         self.positions = positions
         self.items = 0
@@ -91,15 +91,12 @@ class Found:
                 item_id, subset = entry
                 self.errors.append({"item": item_id, "subset": subset, "error": str(item)})
             return item
-        instances = [
-            i if i.label is None else replace(i, label=self.positions[i.label])
-            for i in item.instances
-        ]
-        for instance in instances:
+        item = item.relabelled(self.positions)
+        for instance in item.instances:
             name = "" if instance.label is None else self._labels[instance.label]
             self._instances[name] += 1
             self._pixels[name] += instance.area
-        return replace(item, instances=instances)
+        return item
 
     def wrote(self, name: str, size: int) -> None:
         """Note a file that was written, and its bytes."""
@@ -129,11 +126,7 @@ def do_part(job: Job, part: Part) -> dict[str, Any]:
     file cannot be written.
     """
     reader = open_reader(part.path, job.reading, job.run)
-    positions = {
-        i: position
-        for i, label in enumerate(reader.label_map.labels)
-        if (position := job.label_map.position(label.name)) is not None
-    }
+    positions = [job.label_map.position(label.name) for label in reader.label_map.labels]
     target = ShardSink(job.out, job.run)
     found = Found(job.label_map, positions)
     job.kind.write(part, reader, job, target, found)

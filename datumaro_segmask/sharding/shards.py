@@ -112,18 +112,18 @@ class CocoShards:
         return {"segmentation": self.segmentation}
 
     def write(self, part: Part, reader: Reader, job: Job, target: ShardSink, found: Found) -> None:
-        with CocoWriter(
+        writer = CocoWriter(
             _Shards(target, found),
             Classes.of_label_map(job.label_map),
             segmentation=self.segmentation,
             file_of=lambda subset: f"instances_{subset}-{part.number:06}.json",
             first_id=part.number * _IDS + 1,
-        ) as writer:
-            for image_id, (entry, read) in enumerate(reader.entries(part.entries), part.first + 1):
-                item = found.add(entry, read)
-                if isinstance(item, Item):
-                    writer.add(entry, item, image_id=image_id)
-            writer.finish(empty=None)
+        )
+        for image_id, (entry, read) in enumerate(reader.entries(part.entries), part.first + 1):
+            item = found.add(entry, read)
+            if isinstance(item, Item):
+                writer.add(entry, item, image_id=image_id)
+        writer.finish(empty=None)
         found.rows = writer.annotations
         found.left_out = writer.left_out
 

@@ -223,10 +223,8 @@ class MaskTable:
         # Before a folder is made.
         check_options(CocoExportOptions, {"segmentation": segmentation}, EXPORT)
         out, classes, seen = os.fspath(out), Classes.of_label_map(self.label_map), Hashes()
-        with (
-            whole(FolderSink(out, record=record_of(out))) as sink,
-            CocoWriter(sink, classes, segmentation=segmentation) as writer,
-        ):
+        with whole(FolderSink(out, record=record_of(out))) as sink:
+            writer = CocoWriter(sink, classes, segmentation=segmentation)
             for entry, item in self:
                 if (listed := hash(entry)) in seen:
                     raise two_of_one_id(entry, "its")

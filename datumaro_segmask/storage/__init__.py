@@ -25,11 +25,10 @@ from .write import FolderSink, OpenZip, Sink, SubsetLists, ZipSink, check_on_dis
 from .zip.archive import ZipStorage
 
 __all__ = [
-    "LABEL_MAP", "MAX_FILE_BYTES", "Aside", "Entry", "FolderSink", "FolderStorage",
-    "Hashes", "Listing", "OpenZip", "Plan", "Record", "Sink", "Storage", "Store", "StoredLists",
+    "LABEL_MAP", "MAX_FILE_BYTES", "Aside", "Entry", "FolderSink", "FolderStorage", "Hashes",
+    "Listing", "OpenZip", "Plan", "Record", "Sink", "Storage", "Store", "StoredLists",
     "SubsetLists", "WriteLock", "ZipSink", "ZipStorage", "absolute", "archive_roots", "at",
     "check_on_disk", "entries", "files_at", "fitting", "folder_roots", "holds_archive",
-    "image_rank", "is_alone", "is_inside", "is_url", "open_plain",
-    "open_storage", "plan_save", "recover", "shown", "stagings", "to_unpack", "unreadable",
-    "url_of", "version", "whole",
+    "image_rank", "is_alone", "is_inside", "is_url", "open_plain", "open_storage", "plan_save",
+    "recover", "shown", "stagings", "to_unpack", "unreadable", "url_of", "version", "whole",
 ]  # fmt: skip

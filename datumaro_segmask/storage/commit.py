@@ -64,7 +64,7 @@ class Commit:
     Makes the folder if it is not there, locks it, and ends what an earlier export left unfinished.
     ``record``: what the folder's exports keep of what they write, where they keep that.
     Raises SegmaskExportError where another export is at work, or where nothing can be written.
-    Names are places in the folder, with ``/``. Ends with `run` or `cancel`.
+    Names are places in the folder, with ``/``. Ends with `finish` or `abandon`.
     """
 
     def __init__(self, root: str, record: Record | None = None) -> None:
@@ -106,27 +106,27 @@ class Commit:
 
     def write(self, name: str, parts: Iterable[bytes]) -> None:
         """Write a new file."""
-        with self.open(name) as file:
+        with self.open_new(name) as file:
             if self._record is None:
                 file.writelines(parts)
             else:
                 self._record.add(Written.by_writing(name, file, parts))
 
     def aside(self) -> str:
-        """Return a folder for files that `take` may get, which goes with what waits here."""
+        """Return a folder where other processes may write files for `take` (see `Aside`)."""
         folder = os.path.join(self._staging, "aside")
         os.makedirs(folder, exist_ok=True)
         return folder
 
     def take(self, name: str, aside: Aside) -> None:
-        """Let a file that another process wrote into the folder `aside` be a new file."""
+        """Write a file by moving one from the folder `aside`."""
         path = self._place_of(name)
         with _clashes(at(self.root, name)):
             os.replace(aside.path, path)
         if self._record is not None:
             self._record.add(Written(name, *aside[1:]))
 
-    def remove(self, name: str) -> None:
+    def discard(self, name: str) -> None:
         """Note a file of the folder for removal; one of its name that is put takes its place.
 
         What has a name that no export gives is nobody's to remove, and stays.
@@ -135,27 +135,27 @@ class Commit:
             self._removals.write(json.dumps(name) + "\n")
 
     def keep(self, name: str) -> None:
-        """Let a file stay that an earlier export wrote, as the record has it."""
+        """Let a file stay that an earlier export wrote, though this one does not write it."""
         if self._record is not None:
             self._record.keep(name)
 
-    def replace(self, name: str) -> None:
+    def discard_all(self, name: str) -> None:
         """Note a file or folder right in the target for removal, with all that is in it."""
         if os.path.lexists(at(self.root, name)):
             self._replaced.add(name)
 
-    def run(self) -> None:
-        """Do it all. Raises SegmaskExportError or OSError; `cancel` then undoes what was done."""
+    def finish(self) -> None:
+        """Do it all. Raises SegmaskExportError or OSError; `abandon` then undoes what was done."""
         if self._record is not None:
             for name in self._record.end():
-                self.remove(name)
+                self.discard(name)
         _flush_files(os.path.join(self._staging, NEW))
         self._write_journal()
         end(self._staging, back=False)
         self._lock.release()
 
-    def cancel(self) -> None:
-        """Leave the folder as it was, whatever has been done; after `run` do nothing."""
+    def abandon(self) -> None:
+        """Leave the folder as it was, whatever has been done; after `finish` do nothing."""
         self._removals.close()
         if self._record is not None:
             self._record.close()
@@ -177,8 +177,8 @@ class Commit:
             with suppress(OSError):
                 os.rmdir(self.root)
 
-    def open(self, name: str) -> IO[bytes]:
-        """Open a new file to write, which is on the disk when `run` goes on."""
+    def open_new(self, name: str) -> IO[bytes]:
+        """Open a new file to write, which is on the disk when `finish` goes on."""
         path = self._place_of(name)
         with _clashes(at(self.root, name)):
             # Not by pathlib, which keeps room for the name of every file in a table of Python's.

@@ -25,7 +25,7 @@ from .journal import not_replaceable
 from .lock import WriteLock, not_writable
 from .open import open_zip
 from .read import FolderStorage, Storage
-from .record import Aside, Record
+from .record import Record
 from .remote.store import shown, url_of
 from .zip.archive import ZipStorage
 from .zip.carry import carry_over, stub
@@ -87,7 +87,7 @@ def check_on_disk(path: str) -> None:
         )
 
 
-class FolderSink:
+class FolderSink(Commit):
     """Writes an archive into a folder, which is made if it is not there.
 
     Files of the folder that are neither written nor discarded stay; with ``replace`` those in the
@@ -97,29 +97,20 @@ class FolderSink:
 
     def __init__(self, root: str, *, replace: bool = False, record: Record | None = None) -> None:
         check_on_disk(root)
-        self._commit = Commit(root, record)
-        self.root = self._commit.root
+        super().__init__(root, record)
         self._replaces = replace
         for name in layout.TOP if replace else ():
-            self._commit.replace(name)
+            self.discard_all(name)
 
     @cached_property
     def there(self) -> Storage | None:
         return None if self._replaces else FolderStorage(self.root)
 
     def put(self, name: str, data: bytes) -> None:
-        self._commit.write(name, [data])
+        self.write(name, [data])
 
     def put_lines(self, name: str, lines: Iterable[str]) -> None:
-        self._commit.write(name, (f"{line}\n".encode() for line in lines))
-
-    def aside(self) -> str:
-        """Return a folder where other processes may write files for `take` (see `Aside`)."""
-        return self._commit.aside()
-
-    def take(self, name: str, aside: Aside) -> None:
-        """Write a file by moving one from the folder `aside`."""
-        self._commit.take(name, aside)
+        self.write(name, (f"{line}\n".encode() for line in lines))
 
     def copy(self, name: str, source: str) -> None:
         """Write a copy of the file at ``source``.
@@ -127,28 +118,15 @@ class FolderSink:
         No hard link: two items would share the file, and who edits one picture edits both.
         """
         with open(source, "rb") as file:
-            self._commit.write(name, iter(partial(file.read, 1 << 20), b""))
+            self.write(name, iter(partial(file.read, 1 << 20), b""))
 
     @contextmanager
     def zip(self, name: str) -> Iterator[Sink]:
         """Give a sink for a zip in the folder, which is finished at the end."""
-        file = self._commit.open(name)
+        file = self.open_new(name)
         with whole(OpenZip(file)) as part:
             yield part
         file.close()
-
-    def discard(self, name: str) -> None:
-        self._commit.remove(name)
-
-    def keep(self, name: str) -> None:
-        """Let a file stay that an earlier export wrote, though this one does not write it."""
-        self._commit.keep(name)
-
-    def finish(self) -> None:
-        self._commit.run()
-
-    def abandon(self) -> None:
-        self._commit.cancel()
 
 
 class OpenZip:

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..archive import Item
+from ..archive import BACKGROUND, Item
 from ..arrays import Size, turn
 from ..errors import MaskSizeError, MissingFileError, check_options, counted
 from ..options import MAX_PIXELS, Numbers
@@ -25,7 +25,6 @@ from ..storage import layout
 from .splits import subsets_called
 
 Image = NDArray[np.uint8]
-_BACKGROUND = "background"
 
 
 class Target(TypedDict):
@@ -79,7 +78,7 @@ class Masks:
         self._background = archive.label_map.background
         kept = [i for i in range(len(labels)) if i != self._background]
         self._classes = {label: number for number, label in enumerate(kept, 1)}
-        self.names = [_BACKGROUND, *(labels[i].name for i in kept)]
+        self.names = [BACKGROUND, *(labels[i].name for i in kept)]
         self._reader = archive.reader(ignore_index=ignore_index, max_pixels=max_pixels)
 
     def __len__(self) -> int:

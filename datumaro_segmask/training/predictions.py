@@ -11,9 +11,7 @@ from numpy.typing import NDArray
 
 from ..arrays import BoolArray, IntArray, Size
 from ..errors import ArraysError, counted
-
-NOTHING = -1
-"""The class of pixels that no annotation covers, unless told otherwise."""
+from ..regions import NOTHING
 
 SHAPES = "two planes (height, width), or (n,) classes and (n, height, width) masks"
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from datumaro_segmask.__main__ import main
-from datumaro_segmask.cli.check import parts
+from datumaro_segmask.cli.check import survey
 from datumaro_segmask.cli.check.survey import check
 
 from ..archives import CONTAINERS, archive, as_folder, as_zip, gray, jpeg, rgb
@@ -41,7 +41,7 @@ def test_parts_say_what_the_whole_says(
     whole = check(path, for_cvat=for_cvat)
     assert {"bad", "size", "color"} <= {finding.item for finding in whole.findings}
     assert whole.subsets["odd"].broken >= 2
-    monkeypatch.setattr(parts, "_PART", 3)
+    monkeypatch.setattr(survey, "_PART", 3)
     with ThreadPoolExecutor(2) as pool:
         assert asdict(check(path, for_cvat=for_cvat, executor=pool)) == asdict(whole)
 
@@ -49,7 +49,7 @@ def test_parts_say_what_the_whole_says(
 def test_processes_say_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = str(as_zip(faulty_files(), tmp_path / "x"))
     whole = check(path)
-    monkeypatch.setattr(parts, "_PART", 5)
+    monkeypatch.setattr(survey, "_PART", 5)
     help_at_once(monkeypatch)
     assert asdict(check(path, jobs=2)) == asdict(whole)
     with processes() as pool:
@@ -60,7 +60,7 @@ def test_command(tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch) -
     path = str(as_folder(faulty_files(), tmp_path / "x"))
     assert main(["check", path, "--json"]) == 1
     whole = capsys.readouterr().out
-    monkeypatch.setattr(parts, "_PART", 5)
+    monkeypatch.setattr(survey, "_PART", 5)
     help_at_once(monkeypatch)
     assert main(["check", path, "--json", "--jobs", "2"]) == 1
     assert capsys.readouterr().out == whole
@@ -74,7 +74,7 @@ def _die(*_: object) -> None:
 def test_process_that_dies(tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     path = str(as_folder(faulty_files(), tmp_path / "x"))
     do_nothing_here(monkeypatch)
-    monkeypatch.setattr(parts, "_PART", 5)
-    monkeypatch.setattr(parts, "_check_part", _die)
+    monkeypatch.setattr(survey, "_PART", 5)
+    monkeypatch.setattr(survey, "_check_part", _die)
     assert main(["check", path, "--jobs", "2"]) == 2
     assert "give fewer --jobs" in capsys.readouterr().err

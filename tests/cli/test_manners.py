@@ -218,10 +218,10 @@ DRIVER = """
 import sys
 from datumaro_segmask.__main__ import main
 from datumaro_segmask.cli import parallel
-from datumaro_segmask.cli.check import parts
+from datumaro_segmask.cli.check import survey
 if __name__ == "__main__":
     parallel._TRIAL = parallel._PATIENCE = 0.0
-    parts._PART = 1
+    survey._PART = 1
     sys.exit(main(["check", sys.argv[1], "--jobs", "3"]))
 """
 

@@ -23,10 +23,9 @@ from PIL import Image
 from datumaro_segmask.__main__ import main
 from datumaro_segmask.archive.lists import open_archive
 from datumaro_segmask.cli import parallel
-from datumaro_segmask.cli.preview import lettering
+from datumaro_segmask.cli.preview import sheet
 from datumaro_segmask.cli.preview.drawing import Drawing, Settings, SheetArchive, draw, read
-from datumaro_segmask.cli.preview.lettering import Pen, Text
-from datumaro_segmask.cli.preview.sheet import draw_card
+from datumaro_segmask.cli.preview.sheet import Pen, Text, draw_card
 
 from ..archives import LABELS, Files, archive, as_folder, gray, jpeg, png, rgb
 from ..processes import help_at_once
@@ -1012,7 +1011,7 @@ def spelled(text: str) -> tuple[str, set[str]]:
 
 def test_letters_of_many_scripts_need_no_font_of_the_system(monkeypatch) -> None:
     monkeypatch.setattr("matplotlib.font_manager.findSystemFonts", list)
-    lettering._fonts_for.cache_clear()
+    sheet._fonts_for.cache_clear()
     text = "Straße, дорога, δρόμος, طريق, דרך"
     assert spelled(text) == (text, set())
 
@@ -1021,29 +1020,27 @@ def test_letters_without_a_font_are_told_and_written_as_numbers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog
 ) -> None:
     monkeypatch.setattr("matplotlib.font_manager.findSystemFonts", list)
-    lettering._fonts_for.cache_clear()
+    sheet._fonts_for.cache_clear()
     assert spelled("a猫b") == ("a\\u732bb", {"猫"})
     files = archive({"猫": rgb("12")}, labels=LABELS.replace("car", "车").replace("road", "路"))
     assert preview(files, tmp_path, out="out.png").is_file()
     told = [record for record in caplog.records if "No font" in record.getMessage()]
     assert len(told) == 1
     assert "has 猫 路 车, so" in told[0].getMessage()
-    lettering._fonts_for.cache_clear()
+    sheet._fonts_for.cache_clear()
 
 
 def test_letters_are_taken_from_the_fonts_of_the_system() -> None:
     from matplotlib.font_manager import findSystemFonts
 
     letters = (chr(code) for code in range(0x0900, 0x20000) if chr(code).isalpha())
-    first = lettering._fonts_for("a")[0][1]
-    there = set().union(*map(lettering._letters_of, findSystemFonts())) - lettering._letters_of(
-        first
-    )
+    first = sheet._fonts_for("a")[0][1]
+    there = set().union(*map(sheet._letters_of, findSystemFonts())) - sheet._letters_of(first)
     letter = next((letter for letter in letters if ord(letter) in there), None)
     if letter is None:
         pytest.skip("no font of this system has a letter that Matplotlib's own has not")
     assert spelled(letter) == (letter, set())
-    assert len(lettering._fonts_for(letter)) == 2
+    assert len(sheet._fonts_for(letter)) == 2
 
 
 def picture_of(text: str) -> list[tuple[int, ...]]:

@@ -6,7 +6,6 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import closing
 from functools import partial
 from typing import Any
 
@@ -121,15 +120,14 @@ def scenes() -> list[tuple[list[Instance], Size]]:
 
 def coco_lines(images: list[tuple[list[Instance], Size]]) -> list[dict[str, Any]]:
     first_id = 1
-    with closing(CocoText()) as text:
-        coder = CocoCoder(CLASSES, "polygons")
-        for image_id, (segments, size) in enumerate(images):
-            coded = coder.code(Item("a", size, None, segments), Counter())
-            assert coded is not None
-            coder.lines.finish(coded.objects, partial(text.add_objects, image_id, first_id))
-            first_id += len(segments)
-        coder.lines.flush()
-        return list(json.loads("\n".join(text.lines([])))["annotations"])
+    text, coder = CocoText(), CocoCoder(CLASSES, "polygons")
+    for image_id, (segments, size) in enumerate(images):
+        coded = coder.code(Item("a", size, None, segments), Counter())
+        assert coded is not None
+        coder.lines.finish(coded.objects, partial(text.add_objects, image_id, first_id))
+        first_id += len(segments)
+    coder.lines.flush()
+    return list(json.loads("\n".join(text.lines([])))["annotations"])
 
 
 def test_annotations_are_those_of_images_one_by_one() -> None:

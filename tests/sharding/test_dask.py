@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from datumaro_segmask.__main__ import main
-from datumaro_segmask.cli.check import parts
+from datumaro_segmask.cli.check import survey
 from datumaro_segmask.sharding.parts import make_plan
 from datumaro_segmask.sharding.run import run
 from datumaro_segmask.sharding.shards import ParquetShards
@@ -61,7 +61,7 @@ def test_worker_dies(
 def test_check(cluster: Any, path: str, capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     status = main(["check", path, "--json"])
     whole = capsys.readouterr().out
-    monkeypatch.setattr(parts, "_PART", 7)
+    monkeypatch.setattr(survey, "_PART", 7)
     assert main(["check", path, "--json", "--dask", cluster.scheduler_address]) == status
     assert capsys.readouterr().out == whole
 

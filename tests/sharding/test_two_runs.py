@@ -132,6 +132,19 @@ def test_notes_that_stay_for_whatever_reason_go_with_the_next_run(
         assert files_of(out) == expected
 
 
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_manifest_that_a_kill_has_left_unfinished_goes(
+    overwrite: bool, tmp_path: Path, out: Path
+) -> None:
+    out.mkdir()
+    left, mine = out / f".{MANIFEST}.{'0f' * 8}", out / f".{MANIFEST}.mine"
+    for path in (left, mine):
+        path.write_text("{")
+    shard(tmp_path, "a", "ab", out, overwrite=overwrite)
+    assert not left.exists()
+    assert mine.exists()
+
+
 @pytest.mark.skipif(os.name == "nt", reason="links")
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_notes_in_a_folder_that_is_a_link(overwrite: bool, tmp_path: Path, out: Path) -> None:

@@ -50,9 +50,7 @@ def text_of(scenes: Iterable[tuple[list[Instance], Size]], segmentation: str) ->
         text.add_image(image_id, f"{image_id}.jpg", size)
         text.add_objects(image_id, count, [*object_lines(segments, size, segmentation)])
         count += len(segments)
-    whole = "\n".join(text.lines([("a", ""), ("b", ""), ("c", "")]))
-    text.close()
-    return whole
+    return "\n".join(text.lines([("a", ""), ("b", ""), ("c", "")]))
 
 
 def assert_pixels_come_back(scenes: list[tuple[list[Instance], Size]], segmentation: str) -> None:

@@ -6,6 +6,7 @@ Every change of the disk is made to fail in turn. What is compared are all files
 from __future__ import annotations
 
 import errno
+import gc
 import json
 import os
 import shutil
@@ -23,7 +24,7 @@ from datumaro.components.media import Image
 
 from datumaro_segmask.__main__ import main
 from datumaro_segmask.errors import SegmaskError
-from datumaro_segmask.storage import journal
+from datumaro_segmask.storage import commit, journal
 from datumaro_segmask.storage.commit import Commit
 from datumaro_segmask.storage.journal import journaled, recover
 from datumaro_segmask.storage.layout import STAGING
@@ -257,6 +258,22 @@ def test_journal_goes_before_what_was_set_aside(
     work()
     assert [path for path in out.rglob("old") if path.is_dir()]
     assert not journaled(str(out))
+
+
+def test_fault_while_an_export_begins_leaves_no_file_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else Python warns of it, which is an error in the tests."""
+    source = Dataset.import_from(str(as_folder(OLD, tmp_path / "task")), "segmask")
+    monkeypatch.setattr(commit, "Recording", _raise)
+    with pytest.raises(OSError, match="full"):
+        source.export(str(tmp_path / "out"), "coco_segments")
+    gc.collect()
+    assert not (tmp_path / "out").exists()
+
+
+def _raise(*_: Any) -> None:
+    raise OSError(errno.ENOSPC, "full")
 
 
 def test_recover_says_what_it_did(tmp_path: Path, capsys: Any) -> None:

@@ -441,7 +441,7 @@ class Edits(RuleBasedStateMachine):
     def table(self, written: bool) -> None:
         """The archive as it lies there becomes a table, and an archive again."""
         path = self.zip if self.zipped else self.root
-        if self.broken or not self.ids():
+        if self.broken or not self.content(path):  # of no item there is no table to read
             return
         source: Any = datumaro_segmask.to_table(str(path))
         if written:

@@ -32,7 +32,7 @@ from ..disk import failing, killed_at
 
 pytestmark = pytest.mark.usefixtures("registered")
 
-STRIDE = 1 if os.environ.get("FAULTS") else 7
+STRIDE = 1 if os.environ.get("FAULTS") else 13
 BEFORE = archive(
     {i: rgb("0110 0220") for i in ("a", "sub/b")},
     {i: rgb("0110 0220") for i in ("a", "sub/b")},

@@ -203,10 +203,13 @@ def test_journal_is_known_by_number_or_time(same: str, out: Path) -> None:
     assert (out / "labelmap.txt").read_bytes() == b"new"
 
 
+@pytest.mark.parametrize(
+    "name", [f"{STAGING}x/journal", f"a/{STAGING}x/journal", f"{STAGING}x\\journal"]
+)
 def test_what_came_in_a_zip_is_not_advised_to_be_recovered(
-    out: Path, home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    files = {**FILES, f"{STAGING}x/journal": b'["put", "id_rsa"]\n', f"{STAGING}x/new/a": b""}
+    files = {**FILES, name: b'["put", "id_rsa"]\n', f"{STAGING}x/new/a": b""}
     assert main(["check", str(as_zip(files, tmp_path / "task.zip"))]) == 2
     text = "".join(capsys.readouterr())
     assert "ask whoever made it" in text
@@ -252,6 +255,20 @@ def test_pipes_are_not_waited_for(out: Path) -> None:
         recover(str(out))
     with pytest.raises(SegmaskError):
         Dataset.import_from(str(out), "segmask").init_cache()
+
+
+def test_hard_link_is_moved_and_never_written_through(out: Path, home: Path) -> None:
+    staging = out / f"{STAGING}x"
+    (staging / "new").mkdir(parents=True)
+    (staging / "new/labelmap.txt").hardlink_to(home / KEY)
+    (staging / "journal").write_text(note(staging) + '["put", "labelmap.txt"]\n')
+    assert recover(str(out)) == 1
+    assert (out / "labelmap.txt").samefile(home / KEY)
+    sink = FolderSink(str(out))
+    sink.put("labelmap.txt", b"new")
+    sink.finish()
+    assert (out / "labelmap.txt").read_bytes() == b"new"
+    assert (home / KEY).read_text() == "secret"
 
 
 def test_file_that_came_since_is_not_lost_by_an_undo(out: Path) -> None:

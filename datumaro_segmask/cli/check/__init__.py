@@ -12,9 +12,8 @@ from ...errors import SegmaskImportError, UsageError
 from ...options import Numbers, add_to
 from ...rules import ERROR, WARNING
 from ...storage import fitting, shown
-from .. import FAULTS, OK, UNREADABLE
-from .outputs import FORMATS, Outcome
-from .report import FIRST
+from .. import FAULTS, OK, UNREADABLE, add_archives, add_dask
+from .report import FIRST, FORMATS, Outcome
 from .survey import Survey, check
 
 EPILOG = """\
@@ -40,9 +39,7 @@ examples:
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "path", metavar="PATH", nargs="+", help="Archives: folders, zips, URLs, or patterns of such"
-    )
+    add_archives(parser)
     parser.add_argument(
         "--for",
         dest="judge",
@@ -70,9 +67,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="Show every finding (default: the first 10 of a kind; no notes for several archives, "
         "and for GitHub)",
     )
-    parser.add_argument(
-        "--dask", metavar="ADDRESS", help="Scheduler of a Dask cluster, such as tcp://host:8786"
-    )
+    add_dask(parser)
     add_to(parser, Numbers, but=("shard_items",))
 
 

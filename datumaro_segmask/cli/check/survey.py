@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import lru_cache, partial
+from secrets import token_hex
 
-from ...archive import WAYS, open_archive
+from ...archive import WAYS, Archive, Item, LabelMap, Reader, open_archive
 from ...errors import SegmaskImportError, check_options
 from ...options import MAX_PIXELS, Numbers
+from ...progress import track
 from ...rules import (
     RULES,
     SEVERITIES,
@@ -19,14 +23,18 @@ from ...rules import (
     WholeFacts,
     findings_of,
     judge_archive,
+    judge_items,
     judge_whole,
     severity_of,
 )
-from .items import SubsetCount
-from .parts import Judge, check_items
+from ...storage import Entry, Storage, open_storage
+from ..parallel import in_chunks
 
 _MAX_FAULTS = 100  # lines of one file: what has more is not the file it seems to be
 _LINE = re.compile(r":\d+$")
+_PART = 250  # items that a cluster gets at a time: a few ranges of a zip in a store
+_DESC = "Checking masks"
+NO_LABEL = "(no label)"
 
 
 @dataclass
@@ -120,3 +128,126 @@ class _Collected:
         self._lines[file] += has_line
         if self._lines[file] == _MAX_FAULTS:
             raise error
+
+
+# Counts
+
+
+@dataclass
+class LabelCount:
+    """Counts of a label: instances (with a number), items that have it, pixels."""
+
+    instances: int = 0
+    items: int = 0
+    pixels: int = 0
+
+    def merge(self, other: LabelCount) -> None:
+        """Add the counts of other items."""
+        self.instances += other.instances
+        self.items += other.items
+        self.pixels += other.pixels
+
+
+@dataclass
+class SubsetCount:
+    """Counts of a subset. ``annotated``: items with masks; ``broken``: unreadable items."""
+
+    items: int = 0
+    annotated: int = 0
+    images: int = 0
+    broken: int = 0
+    labels: dict[str, LabelCount] = field(default_factory=dict)
+
+    def merge(self, other: SubsetCount) -> None:
+        """Add the counts of other items."""
+        self.items += other.items
+        self.annotated += other.annotated
+        self.images += other.images
+        self.broken += other.broken
+        for name, count in other.labels.items():
+            self.labels.setdefault(name, LabelCount()).merge(count)
+
+    def add(self, item: Item, label_map: LabelMap) -> None:
+        """Count what is in an item that could be read."""
+        self.annotated += bool(item.instances)
+        self.images += item.image is not None
+        of_item = set()
+        for instance in item.instances:
+            name = NO_LABEL if instance.label is None else label_map.labels[instance.label].name
+            of_item.add(name)
+            count = self.labels.setdefault(name, LabelCount())
+            count.pixels += instance.area
+            count.instances += instance.number > 0
+        for name in of_item:
+            self.labels[name].items += 1
+
+
+# The items, checked here, or in parts by processes or a cluster. A part is a pure function of small
+# values.
+
+
+@dataclass(frozen=True)
+class Judge:
+    """How items are judged, whoever does it. ``path`` is that of the archive.
+
+    ``check`` tells one check from the next, for a worker may see both, and the archive may be
+    another by then.
+    """
+
+    path: str
+    label_map: LabelMap
+    for_cvat: bool
+    ignore_index: int | None
+    max_pixels: int
+    check: str = field(default_factory=token_hex)
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What is known of one item; ``class_mask`` and ``way``, how that was read, are of `Item`."""
+
+    entry: Entry
+    count: SubsetCount
+    class_mask: str | None
+    way: str | None
+    findings: list[Finding]
+
+
+def check_items(
+    judge: Judge,
+    archive: Archive,
+    entries: Sequence[Entry],
+    jobs: int = 1,
+    executor: Executor | None = None,
+) -> Iterator[Checked]:
+    """Yield what is known of each item, in the order of the entries, and show the progress."""
+    if jobs <= 1 and executor is None:
+        checked = _checked(judge, archive.storage, entries)
+        yield from track(checked, _DESC, len(entries))
+        return
+    size = None if executor is None else _PART
+    yield from in_chunks(partial(_check_part, judge), entries, _DESC, jobs, executor, size)
+
+
+def _check_part(judge: Judge, _: int, entries: Sequence[Entry]) -> list[Checked]:
+    return list(_checked(judge, _storage(judge.path, judge.check), entries))
+
+
+@lru_cache(maxsize=1)
+def _storage(path: str, _: str) -> Storage:
+    return open_storage(path)
+
+
+def _checked(judge: Judge, storage: Storage, entries: Sequence[Entry]) -> Iterator[Checked]:
+    label_map = judge.label_map
+    reader = Reader(
+        storage, label_map, ignore_index=judge.ignore_index, max_pixels=judge.max_pixels
+    )
+    for entry, item, found in judge_items(reader, entries, judge.for_cvat):
+        count = SubsetCount(items=1)
+        if item is not None:
+            count.add(item, label_map)
+        else:
+            count.broken += bool(found)
+        place, way = (None, None) if item is None else (item.class_mask, item.way)
+        yield Checked(entry, count, place, way, found)

@@ -12,6 +12,7 @@ import datumaro_segmask
 
 from ...options import COMPONENTS, EXPORTS, IMPORTS, POLYGON, add_to, number_type, options_of
 from ...processes import cores
+from .. import add_dask
 
 EPILOG = """\
 The format that -f names has more options: 'datumaro-segmask convert -f FORMAT --help' lists them.
@@ -81,9 +82,7 @@ def add_options(parser: argparse.ArgumentParser, args: Sequence[str] = ()) -> No
         help="Processes that convert an archive, if there is enough to do; the files are the same "
         "(default: one per core, here %(default)s)",
     )
-    parser.add_argument(
-        "--dask", metavar="ADDRESS", help="Scheduler of a Dask cluster, such as tcp://host:8786"
-    )
+    add_dask(parser)
     _add_import_options(parser)
     parser.set_defaults(unknown=None)  # which the format decides
     name = _format_in(args)

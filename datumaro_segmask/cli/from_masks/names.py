@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from ...archive import (
     BACKGROUND,
+    MAX_LABELS,
     Label,
     LabelMap,
     find_background,
@@ -18,7 +21,6 @@ from ...archive import (
 from ...colors import BLACK, Rgb, voc_color
 from ...errors import LabelMapError, MissingFileError, printable
 from ...storage import FolderStorage
-from .structured import EXPECTED, REMEDY, Row, is_structured, read_structured
 
 _WHITE: Rgb = (255, 255, 255)
 # A field behind the name that a label map has and a list of names has not: a colour, or nothing.
@@ -32,6 +34,15 @@ _NUMBERED = re.compile(r"-?\d+(\s|\s?[:.)=|]\s)")
 _SHOWN_TEXT = 80  # characters of a line in messages
 _MAX_BYTES = 1 << 24
 _SHOWN = 8  # labels of which a table was read that are named
+_MAX_STRUCTURED = 1 << 20  # characters; YAML is slow to read
+_EXPECTED = "one name per line, a label map, or a list of names in JSON or YAML"
+_REMEDY = (
+    "write the names of the labels, one per line, in the order of their values; if the masks are "
+    "in colour, write lines such as 'car:255,0,0::'"
+)
+_KEYS = ("names", "classes", "labels", "categories", "id2label", "label_map", "label_names")
+_STRUCTURED = re.compile(rf"\s*[\[{{]\s*[\"'\[{{\w\]]|-\s|(.*\n)*?({'|'.join(_KEYS)}):(\s|$)")
+_SUFFIXES = (".json", ".yaml", ".yml")
 
 
 @dataclass(frozen=True)
@@ -59,6 +70,15 @@ class Labels:
         )
 
 
+class _Row(NamedTuple):
+    """A label with its value in gray masks, its colour if it has one, and its line."""
+
+    value: int
+    name: str
+    color: Rgb | None
+    line: int
+
+
 def binary_labels(name: str) -> Labels:
     """Return the labels of masks in black and white: 0 is the background, 1 or 255 the label."""
     ground = Label(BACKGROUND, BLACK, 0, line=1)
@@ -82,8 +102,8 @@ def read_labels_file(path: str) -> Labels:
     text = data.decode("utf-8-sig", "replace")
     if data[:2] in (b"\xff\xfe", b"\xfe\xff") or "\ufffd" in text:
         return Labels(read_label_map_file(path))
-    if is_structured(text, path):
-        rows = read_structured(text, path)
+    if _is_structured(text, path):
+        rows = _read_structured(text, path)
         return _of_rows(rows, path, "a list of names in JSON or YAML")
     lines = [line.strip() for line in text.rstrip().split("\n")]
     if any(_FIELD.search(line) for line in lines):
@@ -92,7 +112,7 @@ def read_labels_file(path: str) -> Labels:
         return Labels(make_label_map([], path))
     if _is_table(lines):
         raise LabelMapError(
-            f"the lines are a table, such as {lines[-1][:_SHOWN_TEXT]!r}", path, EXPECTED, REMEDY
+            f"the lines are a table, such as {lines[-1][:_SHOWN_TEXT]!r}", path, _EXPECTED, _REMEDY
         )
     return _of_names(lines, path)
 
@@ -119,7 +139,7 @@ def _of_names(lines: Sequence[str], path: str) -> Labels:
     for number, name in enumerate(lines, 1):
         if number > first:
             _check(name, f"{path}:{number}")
-            rows.append(Row(number - 1 - first, name, None, number))
+            rows.append(_Row(number - 1 - first, name, None, number))
     if first or rows[0].name == _GROUND:
         return _of_rows(rows, path, "a list of labelme", _IGNORED_VALUE if first else None)
     return _of_rows(rows, path)
@@ -141,7 +161,7 @@ def _check(name: str, where: str) -> None:
 
 
 def _of_rows(
-    rows: Sequence[Row], path: str, read_as: str = "", ignored: int | None = None
+    rows: Sequence[_Row], path: str, read_as: str = "", ignored: int | None = None
 ) -> Labels:
     rows = [
         row._replace(name=BACKGROUND) if row.name == _GROUND and row.value == 0 else row
@@ -162,7 +182,83 @@ def _of_rows(
     return Labels(make_label_map(labels, path), ignored, printable(read_as))
 
 
-def _color(row: Row, rows: Sequence[Row]) -> Rgb:
+def _color(row: _Row, rows: Sequence[_Row]) -> Rgb:
     if row.name.lower() == BACKGROUND:
         return BLACK
     return voc_color(row.value or max(row.value for row in rows) + 1)
+
+
+# JSON and YAML
+
+
+def _is_structured(text: str, path: str) -> bool:
+    """Tell whether a file is JSON or YAML."""
+    is_named = os.path.splitext(path)[1].lower() in _SUFFIXES
+    return is_named or _STRUCTURED.match(text[:_MAX_STRUCTURED]) is not None
+
+
+def _read_structured(text: str, path: str) -> list[_Row]:
+    """Return the labels of JSON or YAML: a list of names, or names by their values.
+
+    They may stand under ``names``, ``classes``, ``id2label`` and their like. Raises LabelMapError.
+    """
+    try:
+        found = list(_rows_of(_parsed(text)))
+    except (ValueError, TypeError, KeyError, RecursionError):
+        found = []
+    values = [row.value for row in found]
+    if not found or len(set(values)) < len(values) or max(values) >= MAX_LABELS:
+        raise LabelMapError(
+            "the file is JSON or YAML, but has no list of names", path, _EXPECTED, _REMEDY
+        )
+    return found
+
+
+def _parsed(text: str) -> Any:
+    if len(text) > _MAX_STRUCTURED:
+        raise ValueError
+    try:
+        return json.loads(text)
+    except ValueError:
+        import yaml
+
+        try:
+            return yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise ValueError from error
+
+
+def _rows_of(found: Any) -> Iterator[_Row]:
+    if isinstance(found, Mapping):
+        below = next((found[key] for key in _KEYS if key in found), None)
+        if below is not None and not isinstance(below, (str, int)):
+            yield from _rows_of(below)
+            return
+        for position, (key, value) in enumerate(found.items(), 1):
+            if isinstance(value, int):  # names to values, as in label2id
+                key, value = value, key
+            yield _Row(int(key), _name(value), None, position)
+    elif isinstance(found, list):
+        for position, entry in enumerate(found):
+            value, name, color = position, entry, None
+            if isinstance(entry, Mapping):  # categories of COCO
+                value, name = int(entry.get("id", position)), entry["name"]
+                color = _color_of(entry.get("color"))
+            yield _Row(value, _name(name), color, position + 1)
+
+
+def _name(found: Any) -> str:
+    if not isinstance(found, str) or not found.strip():
+        raise TypeError
+    return found.strip()
+
+
+def _color_of(found: Any) -> Rgb | None:
+    if (
+        isinstance(found, list)
+        and len(found) == 3
+        and all(isinstance(value, int) and 0 <= value <= 255 for value in found)
+    ):
+        red, green, blue = found
+        return red, green, blue
+    return None

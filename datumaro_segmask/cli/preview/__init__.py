@@ -17,7 +17,7 @@ from ...options import READING, ImportOptions, add_to, number_type
 from ...processes import cores
 from ...rules import open_archive
 from ...storage import fitting, is_url, shown
-from .. import FAULTS, OK
+from .. import FAULTS, OK, add_archives
 from ..parallel import in_chunks
 from .choice import add_choice_options, choose
 from .drawing import Drawing, Entry, Settings, draw_all, settings_of
@@ -55,9 +55,7 @@ examples:
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "path", metavar="PATH", nargs="+", help="Archives: folders, zips, URLs, or patterns of such"
-    )
+    add_archives(parser)
     parser.add_argument(
         "-o", "--output", required=True, metavar="OUT", help="Sheet to write: .html or .png"
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
 from itertools import groupby
@@ -56,12 +56,7 @@ class SheetArchive:
     def read(self, item_id: str) -> Item:
         """Read an item, with the labels of the sheet. Raises SegmaskImportError."""
         item = self.reader.read(item_id)
-        if not self.name:
-            return item
-        of_sheet = [
-            i if i.label is None else replace(i, label=self.labels[i.label]) for i in item.instances
-        ]
-        return replace(item, instances=of_sheet)
+        return item.relabelled(self.labels) if self.name else item
 
     def subset(self, name: str) -> str:
         """Return how the sheet calls one of its subsets."""

@@ -1,10 +1,19 @@
-"""The contact sheet as one picture (docs/cli.md, "preview")."""
+"""The contact sheet as one picture (docs/cli.md, "preview"), and the text on it, in any script.
+
+Text is written by Matplotlib, which comes with the extra `cli`. Its own font has the Latin, Greek,
+Cyrillic, Hebrew and Arabic letters; what it has not is taken from the fonts of the system. A letter
+that no font has is written as its number.
+"""
 
 from __future__ import annotations
 
 import io
+import logging
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,10 +21,16 @@ from PIL import Image, ImageColor, ImageDraw, ImageFont
 from PIL.PngImagePlugin import PngInfo
 
 from ...archive import Label
+from ...errors import counted
 from .. import write_whole
 from .drawing import Drawing
-from .lettering import LEFT_TO_RIGHT, Pen, Text
 from .place import MADE_BY
+
+log = logging.getLogger(__name__)
+
+_DPI = 100
+_FONT = "DejaVu Sans"
+_LEFT_TO_RIGHT = "\u200e"
 
 _TILE = 300  # pixels of a tile's longer side
 _GAP, _LINE = 12, 24
@@ -46,7 +61,7 @@ def write_sheet(
     pen, counts = Pen(), dict[int | None, _Count]()
     cards = [_counted(pen, counts, drawing, labels, background) for drawing in drawings]
     rows = [cards[i : i + _COLUMNS] for i in range(0, len(cards), _COLUMNS)]
-    legend = _legend(pen, f"{title}: {_number(len(cards), 'item')}", _WIDTH, labels, counts)
+    legend = _legend(pen, f"{title}: {counted(len(cards), 'item')}", _WIDTH, labels, counts)
     height = legend.height + sum(max(card.height for card in row) + _GAP for row in rows)
     sheet = Image.new("RGB", (_WIDTH, height + _GAP), _GROUND)
     sheet.paste(legend, (0, 0))
@@ -95,7 +110,7 @@ def _card(
     for i, tile in enumerate(tiles):
         card.paste(tile, (i * step + (_TILE - tile.width) // 2, (height - tile.height) // 2))
     size = f"{drawing.size[1]} x {drawing.size[0]}" if drawing.size else "size unknown"
-    masks = _number(drawing.instances, "instance") if drawing.shapes else "no masks"
+    masks = counted(drawing.instances, "instance") if drawing.shapes else "no masks"
     about = drawing.fault or f"{drawing.subset}, {size}, {masks}"
     color = _FAULT if drawing.fault else _SOFT
     return pen.write(
@@ -184,14 +199,10 @@ def _legend(
         brush.rectangle((x, y + 2, x + 14, y + 16), color, _SOFT)
         about = [f"{count.instances:,}"] if count.instances else []
         if title:  # of many items
-            about.append(_number(count.items, "item"))
-        text = f"{name}{LEFT_TO_RIGHT}: {' in '.join(about)}" if about else name
+            about.append(counted(count.items, "item"))
+        text = f"{name}{_LEFT_TO_RIGHT}: {' in '.join(about)}" if about else name
         texts.append(Text(x + 22, y + 1, text, _INK, cell - 30))
     return pen.write(legend, texts)
-
-
-def _number(count: int, noun: str) -> str:
-    return f"{count:,} {noun}" + ("" if count == 1 else "s")
 
 
 def _label_color(labels: Sequence[Label], label: int | None) -> tuple[int, int, int]:
@@ -201,3 +212,115 @@ def _label_color(labels: Sequence[Label], label: int | None) -> tuple[int, int, 
 def _own_color(number: int) -> tuple[int, ...]:
     """Return the colour of an instance, as the page has it: neighbours in number differ most."""
     return ImageColor.getrgb(f"hsl({number * 137.508 % 360:.0f}, 85%, 58%)")
+
+
+# Text
+
+
+@dataclass(frozen=True)
+class Text:
+    """A line of text: its left top corner, and the ``width`` and ``size`` it has, in pixels."""
+
+    x: int
+    y: int
+    text: str
+    color: str
+    width: int
+    size: int = 14
+
+
+class Pen:
+    """Writes on pictures, and notes in `missing` what letters no font has."""
+
+    def __init__(self) -> None:
+        self.missing: set[str] = set()
+
+    def write(self, picture: Image.Image, texts: Sequence[Text]) -> Image.Image:
+        """Return an RGB picture with lines of text on it, each cut where its width ends."""
+        with _silent_matplotlib():
+            from matplotlib.backends.backend_agg import FigureCanvasAgg
+            from matplotlib.figure import Figure
+            from matplotlib.transforms import Bbox
+
+        width, height = picture.size
+        # A hair more, so that no rounding takes away a row of pixels.
+        figure = Figure(((width + 0.1) / _DPI, (height + 0.1) / _DPI), dpi=_DPI)
+        figure.figimage(np.asarray(picture))
+        for text in texts:
+            # A name that is written from right to left does not turn the whole line.
+            line, families = self._spelled(_LEFT_TO_RIGHT + " ".join(text.text.split()))
+            figure.text(
+                text.x / width,
+                1 - text.y / height,
+                line,
+                color=text.color,
+                fontsize=text.size * 72 / _DPI,
+                family=families,
+                va="top",
+                parse_math=False,
+                clip_on=True,
+                clip_box=Bbox.from_bounds(text.x, 0, text.width, height),
+            )
+        canvas: Any = FigureCanvasAgg(figure)
+        canvas.draw()
+        return Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3])
+
+    def _spelled(self, line: str) -> tuple[str, list[str]]:
+        """Return a text with no letter that has no font, and the names of the fonts for it."""
+        fonts = _fonts_for("".join(sorted(set(line))))
+        missing = {c for c in line if not any(ord(c) in _letters_of(file) for _, file in fonts)}
+        self.missing |= missing
+        spelled = (c.encode("unicode_escape").decode() if c in missing else c for c in line)
+        return "".join(spelled), [name for name, _ in fonts]
+
+    def tell(self) -> None:
+        """Log what letters are missing, if any are."""
+        if self.missing:
+            log.warning(
+                "No font of this computer has %s, so they are written as their numbers. Install a "
+                "font that has them, such as Noto Sans CJK, or draw a page (.html).",
+                " ".join(sorted(self.missing)),
+            )
+
+
+@contextmanager
+def _silent_matplotlib() -> Iterator[None]:
+    """Keep back what Matplotlib says when it is loaded, such as where it keeps its fonts."""
+    theirs = logging.getLogger("matplotlib")
+    level = theirs.level
+    theirs.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        theirs.setLevel(level)
+
+
+@cache
+def _fonts_for(letters: str) -> list[tuple[str, str]]:
+    """Return the names and files of fonts that have the letters between them, as far as any has."""
+    from matplotlib.font_manager import FontProperties, findSystemFonts, fontManager
+    from matplotlib.ft2font import FT2Font
+
+    fonts = [(_FONT, str(fontManager.findfont(FontProperties(family=_FONT))))]
+    wanted = set(map(ord, letters)) - _letters_of(fonts[0][1])
+    # What is on the disk, for Matplotlib's own list is as old as its first use.
+    files = sorted(map(str, findSystemFonts())) if wanted else []
+    for file in sorted(files, key=lambda file: ("Sans" not in file, "Regular" not in file)):
+        found = wanted & _letters_of(file)
+        if found:
+            fontManager.addfont(file)
+            fonts.append((FT2Font(file).family_name, file))
+            wanted -= found
+        if not wanted:
+            break
+    return fonts
+
+
+@cache
+def _letters_of(file: str) -> frozenset[int]:
+    from matplotlib.ft2font import FT2Font
+
+    try:
+        return frozenset(FT2Font(file).get_charmap())
+    except (OSError, RuntimeError):  # a font of coloured pictures, or a damaged one
+        return frozenset()

@@ -23,7 +23,6 @@ from ..host import (
     datumaro_errors,
     keep_freed_memory,
     meta_files,
-    report_annotation,
     report_exported,
     track,
 )
@@ -119,10 +118,11 @@ class WholeExporter(FormatCli, Exporter):
 
     def _report(self, done: Done) -> None:
         """Tell the error policy what could not be done."""
+        policy = self._ctx.error_policy
         for unpainted in done.unpainted:
-            report_annotation(self._ctx.error_policy, unpainted, done.entry)
+            report_exported(policy.report_annotation_error, unpainted, done.entry)
         if done.error is not None:
-            report_exported(self._ctx.error_policy, done.error, done.entry)
+            report_exported(policy.report_item_error, done.error, done.entry)
 
     def _put_meta(self, sink: Sink) -> None:
         """Add what Datumaro keeps beside every dataset."""

@@ -21,10 +21,9 @@ from ...archive import ImageHead, image_head, read_label_map_file
 from ...arrays import Size
 from ...errors import ArraysError
 from ...options import COLOR
-from ...regions import Shape, paint
+from ...regions import NOTHING, Shape, paint
 from ...storage import layout
 from ...training import (
-    NOTHING,
     SHAPES,
     as_array,
     as_masks,

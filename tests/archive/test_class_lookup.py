@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from datumaro_segmask.archive.class_lookup import NOTHING, ClassLookup, numbers_of
+from datumaro_segmask.archive.class_lookup import ClassLookup, numbers_of
 from datumaro_segmask.archive.labelmap import parse_label_map, voc_label_map
 from datumaro_segmask.archive.undeclared import cause_of
 from datumaro_segmask.colors import color_to_number, pack
 from datumaro_segmask.errors import UndeclaredColorError
 from datumaro_segmask.png.read import MaskReader
+from datumaro_segmask.regions import NOTHING
 
 from ..archives import COLORS, LABELS, gray, palette_png, plane, png, rgb
 
