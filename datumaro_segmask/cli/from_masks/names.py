@@ -192,7 +192,7 @@ def _color(row: _Row, rows: Sequence[_Row]) -> Rgb:
 
 
 def _is_structured(text: str, path: str) -> bool:
-    """Tell whether a file is JSON or YAML."""
+    """Return whether a file is JSON or YAML."""
     is_named = os.path.splitext(path)[1].lower() in _SUFFIXES
     return is_named or _STRUCTURED.match(text[:_MAX_STRUCTURED]) is not None
 
