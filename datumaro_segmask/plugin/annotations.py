@@ -234,11 +234,13 @@ def is_unknown(annotation: Annotation) -> bool:
     return not has_label and bool(annotation.attributes.get(_UNKNOWN))
 
 
-def is_thin_object(annotation: Annotation) -> bool:
+def is_thin_object(annotation: Annotation, geometry: regions.Geometry) -> bool:
     """Return whether CVAT may lose an object. Masks of others count as none: it takes decoding."""
     if isinstance(annotation, SegmaskMask):
         return annotation.known is not None and is_thin(*annotation.known.bbox[2:])
-    return isinstance(annotation, Polygon) and is_thin(*annotation.get_bbox()[2:])
+    if not isinstance(annotation, Polygon) or not isinstance(geometry, regions.Polygon):
+        return False
+    return is_thin(*np.ptp(np.reshape(geometry.points, (-1, 2)), axis=0).tolist())
 
 
 def in_paint_order(annotations: Sequence[Annotation], left_out: Counter[str]) -> list[Placed]:
@@ -381,7 +383,10 @@ def geometry_of(annotation: Annotation, where: str) -> regions.Geometry:
         return regions.Bitmap(image_of(annotation, where))
     # Datumaro keeps two decimals, as float32: in double precision these are the source's numbers,
     # and pycocotools' outlines turn on as little.
-    points = np.round(np.asarray(annotation.points, np.float64), _DECIMALS).tolist()
+    rounded = np.round(np.asarray(annotation.points, np.float64), _DECIMALS)
+    if isinstance(annotation, Polygon):
+        return regions.Polygon(rounded)
+    points = rounded.tolist()
     if isinstance(annotation, Bbox):
         x, y, x2, y2 = points
         return regions.box(x, y, round(x2 - x, _DECIMALS), round(y2 - y, _DECIMALS))
@@ -389,9 +394,7 @@ def geometry_of(annotation: Annotation, where: str) -> regions.Geometry:
         exact = copy(annotation)
         exact.points = points
         return regions.Polygon(exact.as_polygon())
-    if isinstance(annotation, Ellipse):
-        return regions.Ellipse(*points)
-    return regions.Polygon(points)
+    return regions.Ellipse(*points)
 
 
 def image_of(mask: Mask, where: str) -> NDArray[Any]:

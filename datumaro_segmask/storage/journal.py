@@ -99,15 +99,13 @@ def check(staging: str, *, back: bool, user: int | None = None) -> None:
     ``user``: whose the folder must be, with all that is in it; None where that does not matter.
     """
     root, own = os.path.split(staging)
-    names, folders = Hashes(), Hashes()
     try:
         with Tree(root) as tree:
             _check_owned(tree, own, user)
             with tree.open(f"{own}/{JOURNAL}") as file:
                 lines = iter(partial(file.readline, _MAX_LINE), "")
                 _check_place(next(lines, ""), tree.status(f"{own}/{NOTE}"), staging)
-                for step, name in _steps(lines, staging):
-                    _check_once(name, names, folders, staging)
+                for step, name in _each_once(_steps(lines, staging), staging):
                     _check_step(tree, own, step, name, back)
     except (NotADirectoryError, UnicodeError) as error:
         raise _foreign(f"{JOURNAL!r} is no plain text ({error})", staging) from error
@@ -125,14 +123,17 @@ def _check_place(line: str, note: os.stat_result | None, staging: str) -> None:
     raise _foreign("it was not written here, but copied, unpacked, or made by hand", staging)
 
 
-def _check_once(name: str, names: Hashes, folders: Hashes, staging: str) -> None:
+def _each_once(steps: Iterable[tuple[str, str]], staging: str) -> Iterator[tuple[str, str]]:
     """See that no step moves what another one moves, or has moved along with its folder."""
-    above = [hash(name[:at]) for at, letter in enumerate(name) if letter == "/"]
-    if hash(name) in folders or any(one in names for one in (hash(name), *above)):
-        raise _foreign(f"it moves {name[:200]!r} twice", staging)
-    names.add(hash(name))
-    for one in above:
-        folders.add(one)
+    names, folders = Hashes(), Hashes()
+    for step, name in steps:
+        above = [hash(name[:at]) for at, letter in enumerate(name) if letter == "/"]
+        if hash(name) in folders or any(one in names for one in (hash(name), *above)):
+            raise _foreign(f"it moves {name[:200]!r} twice", staging)
+        names.add(hash(name))
+        for one in above:
+            folders.add(one)
+        yield step, name
 
 
 def _check_owned(tree: Tree, own: str, user: int | None) -> None:

@@ -645,7 +645,7 @@ def test_subset_that_cvat_skips_is_said_of_items_without_shapes_too(
     found.export(str(tmp_path / "out"), "segmask", zip=True)
     (text,) = [text for text in caplog.messages if text.startswith("CVAT will not read")]
     assert text.endswith(
-        ": 1 subset with '_' in the name, or a dot before it, such as 'a_b', which it skips."
+        ": 1 subset with '_' in the name, or a dot at its beginning, such as 'a_b', which it skips."
     )
 
 

@@ -289,19 +289,21 @@ def _plane(item: Item, height: int, width: int) -> NDArray[np.int32]:
         left, right = at_x.searchsorted((x, x + columns))
         window = covers(instance.counts, places[top:bottom, left:right])
         plane[top:bottom, left:right][window] = position
-    _keep_small(plane, item, height, width)
+    for row, column, position in _between_pixels(plane, item):
+        plane[row, column] = position
     return plane
 
 
-def _keep_small(plane: NDArray[np.int32], item: Item, height: int, width: int) -> None:
-    """Give each instance that fell between the pixels of the drawing one of them."""
+def _between_pixels(plane: NDArray[np.int32], item: Item) -> Iterator[tuple[int, int, int]]:
+    """Yield row and column for each instance that fell between the pixels, and its position."""
     assert item.size is not None
+    height, width = plane.shape
     there = np.bincount(plane.ravel(), minlength=len(item.instances) + 1)
     for position in np.flatnonzero(there[1:] == 0).tolist():
         x, y, columns, rows = item.instances[position].bbox
         row = int((y + rows / 2) * height / item.size[0])
         column = int((x + columns / 2) * width / item.size[1])
-        plane[min(row, height - 1), min(column, width - 1)] = position + 1
+        yield min(row, height - 1), min(column, width - 1), position + 1
 
 
 def _anchor(plane: NDArray[np.int32], position: int) -> tuple[int, int]:

@@ -135,5 +135,6 @@ def _summary(item: Item, subset: str) -> list[Any]:
 
 def _with_photo(summary: list[Any], detail: dict[str, Any], photo: bytes | None) -> PageItem:
     if photo is not None:
-        detail["photo"] = f"data:image/jpeg;base64,{base64.b64encode(photo).decode()}"
+        encoded = base64.b64encode(photo).decode()
+        detail = {**detail, "photo": f"data:image/jpeg;base64,{encoded}"}
     return PageItem(summary, detail)

@@ -47,7 +47,15 @@ class _Count:
     items: int = 0
 
 
-Counts = dict[int | None, _Count]
+class _Counts(dict[int | None, _Count]):
+    """What there is of each label, by its position."""
+
+    def add(self, drawing: Drawing) -> None:
+        """Count what is on a drawing."""
+        for shape in drawing.shapes:
+            self.setdefault(shape.label, _Count()).instances += shape.number > 0
+        for label in {shape.label for shape in drawing.shapes}:
+            self[label].items += 1
 
 
 def write_sheet(
@@ -58,8 +66,10 @@ def write_sheet(
     drawings: Iterable[Drawing],
 ) -> None:
     """Draw items two in a row, each as image, class mask and instances, under a legend."""
-    pen, counts = Pen(), dict[int | None, _Count]()
-    cards = [_counted(pen, counts, drawing, labels, background) for drawing in drawings]
+    pen, counts, cards = Pen(), _Counts(), list[Image.Image]()
+    for drawing in drawings:
+        counts.add(drawing)
+        cards.append(_card(pen, drawing, labels, background))
     rows = [cards[i : i + _COLUMNS] for i in range(0, len(cards), _COLUMNS)]
     legend = _legend(pen, f"{title}: {counted(len(cards), 'item')}", _WIDTH, labels, counts)
     height = legend.height + sum(max(card.height for card in row) + _GAP for row in rows)
@@ -80,23 +90,14 @@ def write_sheet(
 
 def draw_card(drawing: Drawing, labels: Sequence[Label], background: int | None) -> Image.Image:
     """Draw one item as it is on a sheet, above a legend of its own."""
-    pen, counts = Pen(), dict[int | None, _Count]()
-    card = _counted(pen, counts, drawing, labels, background)
+    pen, counts = Pen(), _Counts()
+    counts.add(drawing)
+    card = _card(pen, drawing, labels, background)
     legend = _legend(pen, "", card.width, labels, counts)
     picture = Image.new("RGB", (card.width, card.height + legend.height), _GROUND)
     picture.paste(card, (0, 0))
     picture.paste(legend, (0, card.height))
     return picture
-
-
-def _counted(
-    pen: Pen, counts: Counts, drawing: Drawing, labels: Sequence[Label], background: int | None
-) -> Image.Image:
-    for shape in drawing.shapes:
-        counts.setdefault(shape.label, _Count()).instances += shape.number > 0
-    for label in {shape.label for shape in drawing.shapes}:
-        counts[label].items += 1
-    return _card(pen, drawing, labels, background)
 
 
 def _card(
@@ -181,7 +182,7 @@ def _fitted(tile: Image.Image) -> Image.Image:
 
 
 def _legend(
-    pen: Pen, title: str, width: int, labels: Sequence[Label], counts: Counts
+    pen: Pen, title: str, width: int, labels: Sequence[Label], counts: _Counts
 ) -> Image.Image:
     entries = [
         (label.name, label.color, counts[i]) for i, label in enumerate(labels) if i in counts

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import chain, islice
+from itertools import chain, islice, starmap
 from typing import Any, NamedTuple, TypeVar
 
 from datumaro.components.dataset import Dataset
@@ -373,12 +373,12 @@ class _Work:
         has_labels = painted is None or painted.has_labels
         masks = self.draw((item.id, item.subset), planes, has_labels, is_blank=not placed)
         shown = [] if painted is None else painted.shown
-        numbered = [annotation for shape, annotation in shown if shape.number]
+        numbered = [(annotation, shape.geometry) for shape, annotation in shown if shape.number]
         others = [a for s, a in shown if not s.number and s.label_value != background]
         return _Made(
             *masks,
             stuff=sum(map(is_stuff, others)) if numbered else 0,
-            thin=sum(map(is_thin_object, numbered)),
+            thin=sum(starmap(is_thin_object, numbered)),
             unknown=sum(int(a.get_area()) for a in others if is_unknown(a)),
         )
 

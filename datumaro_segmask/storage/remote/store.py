@@ -206,27 +206,27 @@ class Store:
         mine: deque[Blocks] = deque()
         pending: deque[tuple[list[Entry], Future[Blocks]]] = deque()
         pool = ThreadPoolExecutor(1, "segmask-fetch")
+
+        def give() -> Iterator[Entry]:
+            batch, future = pending.popleft()
+            blocks = future.result()
+            mine.append(blocks)
+            self._blocks.append(blocks)
+            if len(mine) > 2:  # threads may still read what was given last
+                self._forget(mine.popleft())
+            yield from batch
+
         try:
             for batch, ranges in _batches(entries, ranges_of):
                 pending.append((batch, pool.submit(self._load, ranges)))
                 if len(pending) > 1:
-                    yield from self._give(*pending.popleft(), mine)
+                    yield from give()
             while pending:
-                yield from self._give(*pending.popleft(), mine)
+                yield from give()
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
             while mine:
                 self._forget(mine.popleft())
-
-    def _give(
-        self, batch: list[Entry], future: Future[Blocks], mine: deque[Blocks]
-    ) -> Iterator[Entry]:
-        blocks = future.result()
-        mine.append(blocks)
-        self._blocks.append(blocks)
-        if len(mine) > 2:  # threads may still read what was given last
-            self._forget(mine.popleft())
-        yield from batch
 
     def _forget(self, blocks: Blocks) -> None:
         # By identity, as equal ones may be those of another reader.
