@@ -36,7 +36,7 @@ _IMPORTED = [
 
 def help_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let commands start processes before the first item."""
-    for name in ("_TRIAL", "_PATIENCE"):
+    for name in ("_TRIAL", "_PATIENCE", "_MOMENT"):
         monkeypatch.setattr(parallel, name, 0)
 
 

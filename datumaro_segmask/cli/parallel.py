@@ -30,9 +30,11 @@ _SHARES = 2  # chunks a process that the rest makes at least: the last ones are 
 _LEAST = 8  # ... down to such a part of the others
 _AHEAD = 64  # chunks that an executor has at a time
 _TRIAL = 0.05  # seconds of work that tell how long the rest will take
-_PATIENCE = 2.0  # seconds: what takes no longer is not worth the start of processes
+_PATIENCE = 2.0  # seconds: what takes no longer is not worth the start of processes ...
+_MOMENT = 0.5  # ... nor, what takes no longer than this, that of copies
 _QUEUED = 2  # chunks that each process has or waits for
 _KEPT = 8  # chunks a process that are done before their turn
+_PAUSE = 0.1  # seconds until the system has ended the threads of a pool
 _MOST_BREAKS = 3  # pools in a row that break without having done a chunk
 
 
@@ -104,11 +106,18 @@ class _Chunks(Generic[T]):
             self._size = max(1, min(likely, 2 * self._size, _MOST))
         return result
 
-    def are_worth_processes(self) -> bool:
-        """Return whether what is left takes longer than it takes to have help."""
+    def are_worth_processes(self, by_copies: bool) -> bool:
+        """Return whether what is left takes longer than it takes to have help.
+
+        ``by_copies``: only where processes are copies of this one.
+        """
+        copied = _has_one_thread()
+        least = _MOMENT if copied else _PATIENCE
+        if by_copies and not copied:
+            return False
         if self._left is None:
-            return self._spent >= _PATIENCE
-        return self._left > 0 and self._spent >= _TRIAL and self._left * self._each >= _PATIENCE
+            return self._spent >= least
+        return self._left > 0 and self._spent >= _TRIAL and self._left * self._each >= least
 
 
 def _results(
@@ -117,11 +126,8 @@ def _results(
     workers: int,
     by_copies: bool,
 ) -> Iterator[list[R]]:
-    def have_help() -> bool:
-        return chunks.are_worth_processes() and (not by_copies or _has_one_thread())
-
     with _one_thread() if workers > 1 else nullcontext():
-        while workers <= 1 or not have_help():
+        while workers <= 1 or not chunks.are_worth_processes(by_copies):
             chunk = chunks.take()
             if chunk is None:
                 return
@@ -186,6 +192,7 @@ def _shared(
                 if breaks == _MOST_BREAKS:
                     first.result()
                 pool.shutdown()
+                time.sleep(_PAUSE)
                 pool = _start(task, workers)
                 for piece in pieces:
                     if isinstance(piece.future.exception(), BrokenExecutor):

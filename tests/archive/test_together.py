@@ -120,7 +120,11 @@ def facts(scan: Scan) -> dict[str, Any]:
 
 @pytest.mark.parametrize("seed", range(12))
 @pytest.mark.parametrize("keep", [False, True])
-def test_items_of_a_batch_are_items_alone(seed: int, keep: bool, tmp_path: Path) -> None:
+def test_items_of_a_batch_are_items_alone(
+    seed: int, keep: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether their rows are copied together or looked at one after the other."""
+    monkeypatch.setattr("datumaro_segmask.png.read._JOINED", 200 if seed % 2 else 1 << 18)
     opened = open_archive(as_folder(files_of(seed), tmp_path / "task"))
     reader = opened.reader(keep_background=keep, keep_unknown=keep, ignore_index=2)
     entries = [(item_id, "train") for item_id in opened.subsets["train"]]
@@ -130,6 +134,25 @@ def test_items_of_a_batch_are_items_alone(seed: int, keep: bool, tmp_path: Path)
     assert scans == [facts(reader.scan(item_id)) for item_id, _ in entries]
     assert any(isinstance(item, Item) and item.instances for _, item in together)
     assert any(scan["errors"] for scan in scans)
+
+
+def test_the_fault_that_is_met_first_is_told_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("datumaro_segmask.png.read.BLOCK_BYTES", 1)  # row by row
+    late, early = (raw_with([1, 1, 1, 7]), raw_with([1, 7, 1, 1]))
+    files = archive({"a": late}, {"a": early})
+    scan = open_archive(as_folder(files, tmp_path / "task")).reader().scan("a")
+    assert [error.where.split("/")[-2] for error in scan.errors] == [
+        "SegmentationObject",
+        "SegmentationClass",
+    ]
+
+
+def raw_with(filters: list[int]) -> bytes:
+    """Return a black mask, four pixels wide, whose rows have these filters, known or not."""
+    stream = zlib.compress(b"".join(bytes([kind, *bytes(12)]) for kind in filters))
+    return png_of(header(4, len(filters), 8, RGB), chunk(b"IDAT", stream), chunk(b"IEND"))
 
 
 @pytest.fixture

@@ -250,7 +250,7 @@ COPIED = """
 import sys
 from datumaro_segmask.__main__ import main
 from datumaro_segmask.cli import parallel
-parallel._TRIAL = parallel._PATIENCE = 0
+parallel._TRIAL = parallel._PATIENCE = parallel._MOMENT = 0
 parallel._MOST = 3
 begin = parallel._start
 def noted(*args):
@@ -295,11 +295,40 @@ def test_loaded_items_go_to_no_process_that_starts_anew(
     assert convert(tmp_path / "coco", tmp_path / "out", *YOLO, "--jobs", "2")
 
 
+DYING = """
+import os, signal
+os.environ["OPENBLAS_NUM_THREADS"] = "1"  # as the command does before it loads NumPy
+from multiprocessing import parent_process
+from datumaro_segmask.cli.convert import parts
+do_part = parts.do_part
+def die_once(*args):
+    mark = os.path.join(os.path.dirname(__file__), "mark")
+    if args[3] == 3 and parent_process() is not None and not os.path.exists(mark):
+        open(mark, "x").close()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return do_part(*args)
+parts.do_part = die_once
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="nobody else counts the threads of a process")
+def test_copy_that_dies_is_replaced(tmp_path: Path) -> None:
+    path = as_zip(task(), tmp_path / "x")
+    one = convert(path, tmp_path / "out", *YOLO, "--jobs", "1")
+    begin = COPIED.replace("parallel._MOST = 3", "parallel._MOST, parallel._KEPT = 3, 0")
+    (tmp_path / "program.py").write_text(begin.replace("if __name__", f"{DYING}if __name__"))
+    args = ["convert", str(path), "-o", str(tmp_path / "out"), *YOLO, "--jobs", "2"]
+    process = start([sys.executable, str(tmp_path / "program.py"), *args])
+    assert process.communicate()[1].count("fork\n") >= 1
+    assert written(tmp_path / "out") == one
+    assert (tmp_path / "mark").exists()
+
+
 INTERRUPTED = """
 import sys
 from datumaro_segmask.__main__ import main
 from datumaro_segmask.cli import parallel
-parallel._TRIAL = parallel._PATIENCE = 0
+parallel._TRIAL = parallel._PATIENCE = parallel._MOMENT = 0
 parallel._MOST = 1
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))
@@ -374,30 +403,6 @@ def test_archive_that_changes(tmp_path: Path, capsys: Any, monkeypatch: pytest.M
     ]
     assert main(args) == 1
     assert "was changed while it was read" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("name", ["yolo", "zip"])
-def test_cluster(name: str, tmp_path: Path) -> None:
-    distributed = pytest.importorskip("distributed", reason="the extra 'dask' is not installed")
-    path = as_zip(task(), tmp_path / "x")
-    options = FORMATS[name].split()
-    one = convert(path, tmp_path / "out", *options, "--jobs", "1")
-    command = [sys.executable, "-c", CLUSTER, str(path), "-o", str(tmp_path / "out"), *options]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert written(tmp_path / "out") == one
-    assert distributed
-
-
-CLUSTER = """
-import sys
-from distributed import LocalCluster
-from datumaro_segmask.__main__ import main
-if __name__ == "__main__":
-    options = dict(n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None)
-    with LocalCluster(**options) as cluster:
-        sys.exit(main(["convert", *sys.argv[1:], "--dask", cluster.scheduler_address]))
-"""
 
 
 def test_cluster_for_what_is_no_archive(tmp_path: Path, capsys: Any) -> None:

@@ -52,7 +52,7 @@ def test_an_error_comes_in_its_turn(prepare: object, monkeypatch: pytest.MonkeyP
 
 def test_the_last_chunks_are_small(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that no process waits long for another one at the end."""
-    monkeypatch.setattr(parallel, "_PATIENCE", float("inf"))
+    monkeypatch.setattr(parallel, "_TRIAL", float("inf"))
     found = list(in_chunks(sizes, iter(range(3000)), "", 2, size=None, total=3000))
     assert max(found) == 250
     assert found[-1] <= 250 // 8 + 1
@@ -68,3 +68,14 @@ def test_who_has_threads_is_not_copied() -> None:
     assert alone == str(sys.platform == "linux")
     threads = "import threading as t; t.Thread(target=t.Event().wait, daemon=True).start();" + code
     assert run([sys.executable, "-c", threads], env=setting).stdout.strip() == "False"
+
+
+@pytest.mark.parametrize("is_alone", [True, False])
+def test_copies_are_worth_it_sooner(is_alone: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parallel, "_has_one_thread", lambda: is_alone)
+    chunks = parallel._Chunks(iter(range(100)), 1, 100, 2)
+    chunks._spent, chunks._each = 1.0, 0.01  # and a second is left
+    assert chunks.are_worth_processes(by_copies=False) == is_alone
+    chunks._each = 1.0
+    assert chunks.are_worth_processes(by_copies=True) == is_alone
+    assert chunks.are_worth_processes(by_copies=False)

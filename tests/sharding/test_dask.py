@@ -17,6 +17,7 @@ from datumaro_segmask.sharding.run import run
 from datumaro_segmask.sharding.shards import ParquetShards
 
 from ..archives import as_folder, as_zip
+from ..cli.test_convert_parts import FORMATS, convert, task
 from ..processes import command
 from ..whole.test_second_time import AFTER, BEFORE
 from .makes import digest
@@ -81,6 +82,14 @@ def test_archive_that_was_mended(make: Any, cluster: Any, tmp_path: Path) -> Non
                 assert main([*shard, "-o", str(place), *where]) == status
             made[kind] = digest(out)
             assert made[kind] == digest(tmp_path / "expected")
+
+
+@pytest.mark.parametrize("name", ["yolo", "zip"])
+def test_convert(name: str, cluster: Any, tmp_path: Path) -> None:
+    source, options = as_zip(task(), tmp_path / "x"), FORMATS[name].split()
+    alone = convert(source, tmp_path / "out", *options, "--jobs", "1")
+    dask = ["--dask", cluster.scheduler_address]
+    assert convert(source, tmp_path / "out", *options, *dask) == alone
 
 
 def test_command(cluster: Any, path: str, plain: dict[str, str], tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 import shutil
 import zipfile
@@ -716,6 +717,13 @@ WAYS = [
 """All from a folder. What comes of a table, or of a dataset in memory, is not tried three times."""
 
 
+def some(sources: dict[str, Source], way_out: str) -> dict[str, Source]:
+    """Return every second archive that is no folder, and to the next way out the others."""
+    if next(iter(sources.values())).way_in == "folder" or os.environ.get("FAULTS"):
+        return sources
+    return dict(islice(sources.items(), [*WAYS_OUT].index(way_out) % 2, None, 2))
+
+
 @pytest.mark.parametrize(("sources", "way_out"), WAYS, indirect=["sources"])
 def test_every_way(
     sources: dict[str, Source],
@@ -724,7 +732,7 @@ def test_every_way(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     faults = {}
-    for number, (name, source) in enumerate(sources.items()):
+    for number, (name, source) in enumerate(some(sources, way_out).items()):
         out = tmp_path / str(number)
         copy = str(out / Path(source.path).name)
         out.mkdir()
