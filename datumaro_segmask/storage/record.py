@@ -89,6 +89,11 @@ class Aside(NamedTuple):
         return data
 
 
+def never(name: str) -> bool:
+    """Return False: no older version has written a file."""
+    return False
+
+
 @dataclass(frozen=True)
 class Record:
     """How the exports of a format into a folder know what they wrote.
@@ -99,7 +104,7 @@ class Record:
     """
 
     format: str
-    was_ours: Callable[[str], bool] = lambda _: False
+    was_ours: Callable[[str], bool] = never
     alone: str = ""
 
 
