@@ -81,7 +81,7 @@ def places_of_nonzero(data: Bytes | BoolArray) -> IntArray:
 
 
 def joined(parts: Sequence[NDArray[T]]) -> NDArray[T]:
-    """Return arrays one behind the other; one alone as it is."""
+    """Return arrays one after the other; a single one as it is."""
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
@@ -118,7 +118,7 @@ def lengths_of(starts: IntArray, size: int) -> IntArray:
 
 
 def starts_of(lengths: IntArray) -> IntArray:
-    """Return where runs of these lengths start, one behind the other."""
+    """Return where runs of these lengths start, one after the other."""
     return lengths.cumsum() - lengths
 
 
@@ -141,7 +141,7 @@ def sums_by_value(values: IntArray, amounts: IntArray) -> tuple[IntArray, IntArr
 
 
 def running_sums(values: IntArray, starts: IntArray) -> IntArray:
-    """Return the sums of ``values`` (n,) so far, beginning anew in each run: (n,)."""
+    """Return the sums of ``values`` (n,) so far, beginning again in each run: (n,)."""
     sums: IntArray = values.cumsum()
     before = sums[starts] - values[starts]
     return sums - before.repeat(lengths_of(starts, values.size))

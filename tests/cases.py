@@ -139,7 +139,7 @@ LAYOUT = {
     "no-lists": Good(
         archive({"b": rgb("1"), "c/d": rgb("2")}, {"c/d": gray("3")}, lists={}),
         {("b", "default"): [("car", 0, "1")], ("c/d", "default"): [("road", 3, "1")]},
-        logs=("no subset lists", "all 2 items", "default.txt"),
+        logs=("no subset lists", "2 items with masks", "default.txt"),
     ),
     "strangers": Good(
         archive(A)
@@ -592,7 +592,7 @@ MASKS = {
             ("a", "default"): [(None, 1, "0110"), (None, 2, "0001")],
             ("b", "default"): [(None, 1, "1")],
         },
-        logs=("'a'", "no class mask", "no label", "said once"),
+        logs=("'a'", "no class mask", "no label", "reported once"),
         by_caller=True,
     ),
     "empty-class-mask": Good(archive({"a": rgb("00")}), only(), sizes={"a": (1, 2)}),

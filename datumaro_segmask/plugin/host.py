@@ -306,12 +306,12 @@ def let_datasets_know_their_archive() -> None:
 
 
 def remember_archive(dataset: Dataset, listing: Listing | None) -> None:
-    """Note what is known of the archive that a dataset stands for."""
+    """Note what is known of the archive of a dataset."""
     setattr(dataset, _KNOWN, listing)
 
 
 def known_archive(dataset: IDataset) -> Listing | None:
-    """Return what is known of the archive that a dataset stands for, None if nothing is."""
+    """Return what is known of the archive of a dataset, None if nothing is."""
     known: Listing | None = getattr(dataset, _KNOWN, None)
     return known or getattr(source_of(dataset), "listing", None)
 
