@@ -55,7 +55,7 @@ class Written(NamedTuple):
         return cls(name, status.st_size, status.st_mtime_ns, crc)
 
     def is_at(self, path: str, status: os.stat_result) -> bool:
-        """Tell whether a file, of which the system says this, is as it was written."""
+        """Return whether a file, of which the system says this, is as it was written."""
         if not stat.S_ISREG(status.st_mode) or status.st_size != self.size:
             return False
         return status.st_mtime_ns == self.time or _crc_of(path) == self.crc
@@ -89,6 +89,11 @@ class Aside(NamedTuple):
         return data
 
 
+def never(name: str) -> bool:
+    """Return False: no older version has written a file."""
+    return False
+
+
 @dataclass(frozen=True)
 class Record:
     """How the exports of a format into a folder know what they wrote.
@@ -99,12 +104,12 @@ class Record:
     """
 
     format: str
-    was_ours: Callable[[str], bool] = lambda _: False
+    was_ours: Callable[[str], bool] = never
     alone: str = ""
 
 
 def is_recorded(root: str, format: str) -> bool:
-    """Tell whether an export of a format has left its record in a folder."""
+    """Return whether an export of a format has left its record in a folder."""
     return os.path.isfile(os.path.join(root, _PREFIX + format))
 
 

@@ -274,7 +274,7 @@ def test_broken_items_are_reported_and_end_nothing(tmp_path: Path) -> None:
     assert (manifest["items"], manifest["broken"]) == (5, 1)
     (error,) = [error for part in manifest["parts"] for error in part["errors"]]
     assert error["item"] == "broken"
-    assert "no PNG" in error["error"]
+    assert "not a PNG" in error["error"]
 
 
 def test_archive_that_vanishes_ends_the_run(path: str, tmp_path: Path) -> None:
