@@ -60,7 +60,7 @@ from .plugin.annotations import to_instance
 __all__ = ["NO_LABEL", "SegmaskSample", "load_segmask"]
 
 NO_LABEL = "(no label)"
-"""The category behind all labels, for instances and pixels without one; only where there are."""
+"""The category after all labels, for instances and pixels without one; only where there are."""
 
 _SUBSETS = {
     "train": Subset.TRAINING,

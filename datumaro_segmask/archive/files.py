@@ -34,7 +34,7 @@ def find_mask(storage: Storage, folder: str, item_id: str) -> str | None:
 
 
 def has_masks(storage: Storage, item_id: str) -> bool:
-    """Tell whether an item has a class mask or an instance mask."""
+    """Return whether an item has a class mask or an instance mask."""
     folders = layout.CLASS_MASKS, layout.INSTANCE_MASKS
     return any(find_mask(storage, folder, item_id) for folder in folders)
 
@@ -146,7 +146,7 @@ def masked_ids(
 
 
 class PassedFolder(NamedTuple):
-    """A folder that is called nearly as the folder of masks ``usual``, and so is passed over.
+    """A folder that is called nearly as the folder of masks ``usual``, and so is ignored.
 
     It has ``masks`` masks that the other, which ``has_masks`` of its own or not, has not.
     """
@@ -173,7 +173,7 @@ def passed_folders(
 
 
 def right_place(folder: PassedFolder) -> str:
-    """Return what to do about a folder of masks that is passed over for its name."""
+    """Return what to do about a folder of masks that is ignored because of its name."""
     if folder.has_masks:
         return f"to use its masks, move them into {folder.usual}"
     return f"if it is a folder of masks, rename it to exactly {folder.usual}"
@@ -188,7 +188,7 @@ def inner_archives(storage: Storage) -> Iterator[str]:
 
 
 def has_colored_masks(storage: Storage) -> bool:
-    """Tell whether any of the first class masks of an archive is in colour, by their headers."""
+    """Return whether any of the first class masks of an archive is in colour, by their headers."""
     for name in islice(storage.files(layout.CLASS_MASKS), _PROBED):
         with reporting(lambda _: None), storage.open(name) as file:
             head = file.read(_HEADER_END)
@@ -279,7 +279,7 @@ def _parse_image_head(data: bytes) -> ImageHead | None:
 
 
 def _holds_exif(data: bytes) -> bool:
-    """Tell whether the head of a PNG or WebP says that there is EXIF data, which may be far on."""
+    """Return whether the head of a PNG or WebP says that EXIF data follow, perhaps far away."""
     is_png = data.startswith(PNG_HEAD) and b"eXIf" in data
     is_webp = data[8:16] == b"WEBPVP8X" and len(data) > 20
     return is_png or (is_webp and data[20] & 8 != 0)

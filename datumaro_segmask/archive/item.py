@@ -17,7 +17,7 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
-from ..arrays import BoolArray, IntArray, Size, joined, sums_by_value
+from ..arrays import BoolArray, IntArray, Size, joined, keep_freed_memory, sums_by_value
 from ..colors import color_to_number
 from ..errors import (
     PngError,
@@ -198,6 +198,7 @@ def scan_items(
     storage: Storage, lookup: ClassLookup, ids: Iterable[str], max_pixels: int
 ) -> Iterator[Scan]:
     """Read the files of items, each once, and yield what they hold; raises StoreError."""
+    keep_freed_memory()
     for some in _together(_open(storage, lookup, item_id, max_pixels) for item_id in ids):
         alike = [item for item in some if item.kind is not None]
         found = iter(_read_pixels(alike, lookup, storage) if alike else [])

@@ -106,7 +106,7 @@ class LabelMap:
         return self._positions.get(name)
 
     def is_like(self, other: LabelMap) -> bool:
-        """Tell whether Datumaro sees the same in both: no parts, and actions in no order."""
+        """Return whether Datumaro sees the same in both: no parts, and actions in no order."""
         return [_seen(label) for label in self.labels] == [_seen(label) for label in other.labels]
 
     @cached_property

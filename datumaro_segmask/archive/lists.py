@@ -65,7 +65,7 @@ class Archive:
     passed_lists: tuple[PassedList, ...] = ()
 
     def lists(self, item_id: str) -> bool:
-        """Tell whether a subset has an item of this id, however its accents are encoded."""
+        """Return whether a subset has an item of this id, however its accents are encoded."""
         forms = layout.forms_of(item_id)
         return any(form in ids for ids in self.subsets.values() for form in forms)
 
@@ -207,7 +207,7 @@ def unlisted_items(storage: Storage, report: Report = stop) -> Iterator[str]:
 
 
 def _no_mask_folder(folder: PassedFolder, where: str) -> ArchiveError:
-    """Return the error for an archive whose only masks lie in a folder that is passed over."""
+    """Return the error for an archive whose only masks are in a folder that is ignored."""
     return ArchiveError(
         f"the only masks are in a folder {folder.name!r}, which is none of the format",
         where,

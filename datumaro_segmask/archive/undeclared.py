@@ -73,7 +73,7 @@ def undeclared_error(
 
 
 def _are_hidden(totals: Mapping[int, int], data: bytes) -> bool:
-    """Tell whether all pixels of some packed colours are transparent."""
+    """Return whether all pixels of some packed colours are transparent."""
     pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if pixels is None or pixels.ndim < 3 or pixels.shape[2] < 4 or pixels.dtype != np.uint8:
         return False

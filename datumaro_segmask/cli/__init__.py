@@ -160,7 +160,7 @@ def _run(own: list[str], flags: Sequence[str], rest: Sequence[str], prog: str) -
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser whose mistakes are one line, as all others; of its help, none is passed over."""
+    """A parser whose mistakes are one line, and which raises an error if it cannot print help."""
 
     def print_help(self, file: Any = None) -> None:
         print(self.format_help(), end="", file=file)

@@ -107,7 +107,7 @@ class _Chunks(Generic[T]):
         return result
 
     def are_worth_processes(self, by_copies: bool) -> bool:
-        """Tell whether what is left takes longer than it takes to have help.
+        """Return whether what is left takes longer than it takes to have help.
 
         ``by_copies``: only where processes are copies of this one.
         """
@@ -235,7 +235,7 @@ def _start(task: Callable[[int, Sequence[Any]], list[Any]], workers: int) -> Pro
 
 
 def _has_one_thread() -> bool:
-    """Tell whether this process is known to have one thread, those of libraries counted."""
+    """Return whether this process is known to have one thread, those of libraries counted."""
     try:
         return len(os.listdir("/proc/self/task")) == 1
     except OSError:  # no Linux: macOS has threads that nobody counts, Windows no copies

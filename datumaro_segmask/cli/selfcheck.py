@@ -95,7 +95,7 @@ def _startup_file() -> str | None:
 
 
 def _is_found() -> bool:
-    """Tell whether Datumaro has the format without being told."""
+    """Return whether Datumaro has the format without being told."""
     from datumaro.components.environment import Environment
 
     return NAME in Environment().importers

@@ -153,7 +153,7 @@ class ArchiveWriter:
         return Standing.NEW if is_new else Standing.SHARED
 
     def has_listed(self, entry: Entry) -> bool:
-        """Tell whether an item was checked, and had its place."""
+        """Return whether an item was checked, and had its place."""
         return hash(entry) in self._seen
 
     def list_item(self, entry: Entry, has_masks: bool) -> None:
@@ -248,7 +248,7 @@ def lists_in(storage: Storage) -> list[str]:
 
 
 def unknown_value(label_map: LabelMap) -> int:
-    """Return the value of pixels, in a plane of labels, of which nobody said what they are."""
+    """Return the value of pixels, that are unknown, in a plane of labels."""
     return len(label_map.labels) + 1
 
 
@@ -377,7 +377,7 @@ class MaskEncoder:
         return Masks(masks, highest)
 
     def class_mask(self, item: Item) -> dict[str, bytes]:
-        """Return the class mask of an item, drawn anew; it is blank without instances."""
+        """Return the class mask of an item, drawn again; it is blank without instances."""
         return {layout.class_mask(item.item_id): self.labels(self.planes(item).labels)}
 
     def planes(self, item: Item) -> Planes:
@@ -432,7 +432,7 @@ _INSTANCE_PALETTE = np.array([colors.voc_color(number) for number in range(256)]
 
 
 def check_colors(label_map: LabelMap) -> None:
-    """Raise LabelMapError for labels that masks in colour could not tell apart."""
+    """Raise LabelMapError for labels whose colours are not different."""
     for first, label in shared_colors(label_map):
         raise LabelMapError(
             f"the colour {colors.text_of(label.color)} of {label.name[:_SHOWN]!r} is also that of "

@@ -425,7 +425,7 @@ def _lines_of(file: IO[bytes]) -> Iterator[str]:
 
 
 def _listed(entries: Iterator[str]) -> Iterator[str]:
-    """Yield entries with a comma behind all but the last."""
+    """Yield entries with a comma after all but the last."""
     before = next(entries, None)
     for entry in chain(entries, [None]):
         if before is not None:

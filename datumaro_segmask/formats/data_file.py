@@ -67,7 +67,7 @@ def data_file(
 
 
 def has_own_data_file(root: str, name: str) -> bool:
-    """Tell whether a folder has a ``data.yaml`` that was written here, of the format ``name``."""
+    """Return whether a folder has a ``data.yaml`` that was written here, of the format ``name``."""
     head = f"{_HEAD}{name}".encode()
     try:
         with open_plain(os.path.join(root, DATA_FILE)) as file:

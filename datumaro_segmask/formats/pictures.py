@@ -37,7 +37,7 @@ _NEAR_LOSSLESS = 95  # of a lossy WebP, which does not tell its own quality
 
 
 def notes_orientation(data: bytes, turn: int | None) -> bool:
-    """Tell whether a picture's file says that it is to be turned. ``turn`` is that of `Item`."""
+    """Return whether a picture's file says that it is to be turned. ``turn`` is that of `Item`."""
     return turn is not None or (data.startswith(TIFF_HEADS) and _orientation_of(data) != 1)
 
 

@@ -68,7 +68,7 @@ class CocoFile:
 
 @dataclass(frozen=True, slots=True)
 class CocoDataset:
-    """Files by subset. ``labels``: names and parents. ``notes`` say what was passed over."""
+    """Files by subset. ``labels``: names and parents. ``notes`` say what was ignored."""
 
     labels: Mapping[str, str]
     files: Mapping[str, CocoFile]
@@ -137,7 +137,7 @@ def open_coco(path: str, images: str = "", gt: str = "") -> CocoDataset:
 
 
 def has_coco(path: str) -> bool:
-    """Tell whether a path is COCO with segmentations that no format of Datumaro finds.
+    """Return whether a path is COCO with segmentations that no format of Datumaro finds.
 
     Never raises, and parses nothing: the files are searched for the names of COCO's fields.
     """
@@ -156,7 +156,7 @@ def has_coco(path: str) -> bool:
 
 
 def has_doubled_names(path: str) -> bool:
-    """Tell whether a folder is COCO with two categories of one name, which Datumaro cannot read.
+    """Return whether a folder is COCO with two categories of one name, which Datumaro cannot read.
 
     Roboflow writes a first category with the name of the project. Never raises; parses the
     categories alone.
@@ -282,7 +282,7 @@ def _load(path: str) -> Any:
 
 
 def _is_dataset(content: Any) -> bool:
-    """Tell whether a JSON has objects; captions, and panoptic segments, are others."""
+    """Return whether a JSON has objects; captions, and panoptic segments, are others."""
     if not isinstance(content, dict) or not isinstance(content.get("images"), list):
         return False
     if not isinstance(content.get("categories"), list):

@@ -71,7 +71,7 @@ class YoloDataset:
     """Pictures by subset and item id, and the names of the classes.
 
     ``may_be_scored``: whether lines may end with a confidence, as those of predictions do.
-    ``notes`` say what was passed over.
+    ``notes`` say what was ignored.
     """
 
     names: tuple[str, ...]
@@ -136,7 +136,7 @@ def open_yolo(path: str, images: str = "", names: str = "") -> YoloDataset:
 
 
 def has_segments(root: str) -> bool:
-    """Tell whether a folder is a YOLO dataset, or predictions, with segments. Never raises.
+    """Return whether a folder is a YOLO dataset, or predictions, with segments. Never raises.
 
     The first label files below it are looked at, until one has a line of a class and a ring. A data
     file with key points makes the lines poses.

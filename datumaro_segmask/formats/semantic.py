@@ -113,7 +113,7 @@ class PixelClasses:
         return cls(tuple(found), tuple(values), ground, unknown)
 
     def value(self, instance: Instance) -> int:
-        """Return the value of an instance; nobody said what one without a label is."""
+        """Return the value of an instance; one without a label is unknown."""
         return self.unknown if instance.label is None else self.values[instance.label]
 
 

@@ -42,7 +42,7 @@ _DECIMALS = 2  # of the coordinates that Datumaro keeps
 _SAME_EXTENT = 0.9  # of the overlap of two extents over their union
 
 Placed: TypeAlias = tuple[int, Annotation]
-"""An annotation behind its position among those of its item."""
+"""The position of an annotation among those of its item, and the annotation."""
 
 OF_OTHER_LABELS = "annotations whose label the label map does not have"
 WITHOUT_LABEL = "annotations without a label, beside others that have one"
@@ -220,7 +220,7 @@ class Painted:
 
 
 def is_stuff(annotation: Annotation) -> bool:
-    """Tell whether an annotation was read of class pixels without an instance."""
+    """Return whether an annotation was read of class pixels without an instance."""
     return (
         isinstance(annotation, SegmaskMask)
         and not annotation.group
@@ -229,13 +229,13 @@ def is_stuff(annotation: Annotation) -> bool:
 
 
 def is_unknown(annotation: Annotation) -> bool:
-    """Tell whether an annotation is a region of which nobody said what it is."""
+    """Return whether an annotation is a region of unknown pixels."""
     has_label = getattr(annotation, "label", 0) is not None  # some kinds never have one
     return not has_label and bool(annotation.attributes.get(_UNKNOWN))
 
 
 def is_thin_object(annotation: Annotation, geometry: regions.Geometry) -> bool:
-    """Tell whether CVAT may lose an object. Masks of others count as none: it takes decoding."""
+    """Return whether CVAT may lose an object. Masks of others count as none: it takes decoding."""
     if isinstance(annotation, SegmaskMask):
         return annotation.known is not None and is_thin(*annotation.known.bbox[2:])
     if not isinstance(annotation, Polygon) or not isinstance(geometry, regions.Polygon):
@@ -244,7 +244,7 @@ def is_thin_object(annotation: Annotation, geometry: regions.Geometry) -> bool:
 
 
 def in_paint_order(annotations: Sequence[Annotation], left_out: Counter[str]) -> list[Placed]:
-    """Return the annotations to paint, those behind first: by z-order, ties by id or position.
+    """Return the annotations to paint, the lowest first: by z-order, ties by id or position.
 
     Ids decide if every object has one of its own and none is 0: Datumaro's readers of COCO give the
     annotations in the reverse of the file. Each comes with its position, by which messages call it.
@@ -271,7 +271,7 @@ def in_paint_order(annotations: Sequence[Annotation], left_out: Counter[str]) ->
 
 
 def _is_box_of_another(box: Bbox, annotations: Sequence[Annotation]) -> bool:
-    """Tell whether a box has the label and the extent of a mask, polygon or ellipse.
+    """Return whether a box has the label and the extent of a mask, polygon or ellipse.
 
     Datumaro's importers of COCO (annotation id 0) and of VOC give such boxes no group.
     """

@@ -29,7 +29,7 @@ from ..options import COMPONENTS, KEEP, POLYGON, ImportOptions
 from ..rules import RULES, WholeFacts, log_findings, open_archive
 from ..storage import Entry, Listing, layout
 from .annotations import make_mask
-from .host import datumaro_errors, keep_freed_memory, report_imported, set_subsets, track
+from .host import datumaro_errors, report_imported, set_subsets, track
 from .labels import make_categories
 from .media import MissingImage, StoredImage, image_in_file
 from .transforms import components_of, polygons_of
@@ -66,7 +66,6 @@ class SegmaskBase(DatasetBase):
         **options: Any,
     ) -> None:
         chosen = check_options(ImportOptions, options)
-        keep_freed_memory()
         if isinstance(path, Archive):
             self._archive = path
         else:

@@ -1,9 +1,9 @@
-"""What we need of the program that runs us: Datumaro's errors, policies, progress; the allocator.
+"""What we need of the program that runs us: Datumaro's errors, policies, progress.
 
 This module and `_bridge` are the two that name what is private or unofficial in Datumaro. What
-stays for the whole process is here, too, and is no more than this: that glibc has been asked to
-keep freed memory (`keep_freed_memory`), the classes made of ours and Datumaro's errors, and
-whether a bar is on the screen, which tqdm itself knows.
+stays for the whole process is here, too, and is no more than this: the classes made of ours and
+Datumaro's errors, and whether a bar is on the screen, which tqdm itself knows. And glibc has been
+asked to keep freed memory (`arrays.keep_freed_memory`).
 """
 
 from __future__ import annotations
@@ -306,12 +306,12 @@ def let_datasets_know_their_archive() -> None:
 
 
 def remember_archive(dataset: Dataset, listing: Listing | None) -> None:
-    """Note what is known of the archive that a dataset stands for."""
+    """Note what is known of the archive of a dataset."""
     setattr(dataset, _KNOWN, listing)
 
 
 def known_archive(dataset: IDataset) -> Listing | None:
-    """Return what is known of the archive that a dataset stands for, None if nothing is."""
+    """Return what is known of the archive of a dataset, None if nothing is."""
     known: Listing | None = getattr(dataset, _KNOWN, None)
     return known or getattr(source_of(dataset), "listing", None)
 
@@ -398,22 +398,3 @@ def save_bytes(data: bytes, fp: str | IO[bytes], crypter: Any = None) -> None:
         Path(fp).write_bytes(data)
     else:
         fp.write(data)
-
-
-# Memory
-
-_LARGEST = (32 << 20) - (1 << 16)  # bytes; glibc learns nothing from blocks above 32 MiB
-
-
-@cache
-def keep_freed_memory() -> None:
-    """Ask the allocator to keep what is freed, as images need the same memory again and again.
-
-    glibc gives large blocks back to the system when they are freed, and each page of the next one
-    is a page fault: measured, two thirds of the time of a conversion to COCO, and more than half of
-    that of an import. It lets larger blocks be kept once it has seen one freed (mallopt(3),
-    "dynamic mmap threshold"): here up to 64 MiB, for arrays of up to 32 MiB. A user who has set the
-    thresholds, such as by MALLOC_TRIM_THRESHOLD_, has the last word: they do not move then.
-    Elsewhere this does nothing, and costs nothing: the block that is freed is never written to.
-    """
-    np.empty(_LARGEST, np.uint8)

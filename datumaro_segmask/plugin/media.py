@@ -35,7 +35,7 @@ SizeOfMasks: TypeAlias = Callable[[], Size | None]
 
 
 def size_of_picture(media: MediaElement | None, size_of_masks: SizeOfMasks) -> Size | None:
-    """Return the height and width of an item's picture as its masks lie; None if nobody knows."""
+    """Return the height and width of an item's picture as its masks lie; None if not known."""
     if not isinstance(media, Image):
         return None
     if not media.has_size:
@@ -206,7 +206,7 @@ def upright_image(item: DatasetItem, suffix: str) -> tuple[bytes, bool]:
 
 
 def file_suffix(media: MediaElement) -> str:
-    """Return the suffix of a picture's file as it stands there, empty if nobody knows one.
+    """Return the suffix of a picture's file as it stands there, empty if there is none.
 
     Datumaro's own ``ext`` is in small letters.
     """

@@ -114,7 +114,7 @@ def _simplified(
 
 
 def _make_polygons(rings: Sequence[Ring], mask: Mask, group: int) -> list[Polygon]:
-    """Return rings as polygon annotations that stand for ``mask``.
+    """Return rings as polygon annotations that replace ``mask``.
 
     They get the group of the mask, or ``group`` where it has none and there are several: a group
     is what holds them together.

@@ -450,7 +450,7 @@ def _not_zero(raws: Sequence[bytes]) -> tuple[IntArray, IntArray]:
 
 
 def _pieces(raws: Sequence[bytes]) -> Iterator[bytes]:
-    """Yield the bytes of masks, of so many small ones together as are copied in no time."""
+    """Yield the bytes of masks, small ones in batches that are copied in no time."""
     piece: list[bytes] = []
     for raw in raws:
         if piece and sum(map(len, piece)) + len(raw) > _JOINED:

@@ -40,7 +40,7 @@ _LINES = "".join(f"l{i}:{i},{255 - i},7::\n" for i in range(256))
 
 
 def is_thin(width: int, height: int) -> bool:
-    """Tell whether an object of this extent, in pixels, vanishes when CVAT makes polygons of masks.
+    """Return whether an object of this extent, in pixels, vanishes as a polygon in CVAT.
 
     That is what an upload does unless it is told otherwise (docs/format.md, section 7).
     """

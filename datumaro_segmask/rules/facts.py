@@ -37,7 +37,7 @@ class OtherList(NamedTuple):
 
 
 def is_skipped(subset: str) -> bool:
-    """Tell whether CVAT passes over the list of a subset for its name."""
+    """Return whether CVAT passes over the list of a subset for its name."""
     return "_" in subset or subset.startswith(".")
 
 
@@ -110,7 +110,7 @@ class ArchiveFacts:
                 yield number, text
 
     def lines_in(self, place: str) -> Iterator[tuple[int, str]]:
-        """Yield the lines of a list behind their numbers, as they stand there."""
+        """Yield the number and the text of each line of a list."""
         with self.storage.open(place, MAX_LIST_BYTES) as file:
             yield from enumerate(io.TextIOWrapper(file, "utf-8", "replace"), 1)
 

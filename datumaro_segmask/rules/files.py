@@ -325,7 +325,7 @@ def _pictures(storage: Storage) -> Iterator[str]:
 
 
 def _is_picture(name: str) -> bool:
-    """Tell whether a file is a picture, and none of the masks that lie in a folder of their own."""
+    """Return whether a file is an image, and is not in a folder of masks."""
     suffix = layout.split_suffix(name)[1].lower()
     folder = name.partition("/")[0]
     return suffix in layout.IMAGE_SUFFIXES and layout.nearest_mask_folder(folder) is None

@@ -211,7 +211,7 @@ def _in_both(one: Collection[str], other: Collection[str]) -> set[str]:
 
 
 def _joins(name: str, subsets: dict[str, Collection[str]]) -> bool:
-    """Tell whether a list joins others: by its name, or as it has just the ids of several."""
+    """Return whether a list joins others: by its name, or as it has just the ids of several."""
     words = name.lower()
     if words == "all" or sum(other.lower() in words for other in subsets if other != name) > 1:
         return True

@@ -183,7 +183,7 @@ class ShardSink:
         self.run = run
 
     def lacks(self, manifest: dict[str, Any]) -> bool:
-        """Tell whether shards of a run that is done are gone; then let it go on without these."""
+        """Return whether shards of a run that is done are gone; then let it go on without these."""
         there = set(self.names())
         parts = dict(enumerate(manifest["parts"]))
         left = {number: part for number, part in parts.items() if there.issuperset(part["files"])}
@@ -231,12 +231,12 @@ class ShardSink:
 
 
 def _is_left(name: str) -> bool:
-    """Tell whether a file may be of an earlier run."""
+    """Return whether a file may be of an earlier run."""
     return bool(_SHARD.fullmatch(name) or _UNFINISHED.fullmatch(name))
 
 
 def is_manifest(value: dict[str, Any]) -> bool:
-    """Tell whether a value is what `ShardSink.finish` writes, whole."""
+    """Return whether a value is what `ShardSink.finish` writes, whole."""
     parts = value.get("parts")
     return (
         isinstance(value.get("job"), dict)
@@ -247,7 +247,7 @@ def is_manifest(value: dict[str, Any]) -> bool:
 
 
 def is_part(value: dict[str, Any]) -> bool:
-    """Tell whether a value is what a run notes of a part; its files are shards in the folder."""
+    """Return whether a value is what a run notes of a part; its files are shards in the folder."""
     files, errors = value.get("files"), value.get("errors")
     return (
         _has_sums(value)

@@ -186,7 +186,7 @@ class MaskTable:
                 yield from read(file)
 
     def __iter__(self) -> Iterator[tuple[Entry, Item]]:
-        """Yield each item behind its id and subset; those with an error are left out and counted.
+        """Yield id, subset and item; those with an error are left out and counted.
 
         How many were left out is logged once, at the end.
         """

@@ -280,7 +280,7 @@ class Commit:
                 yield from self._places(name)
 
     def _keeps(self, name: str) -> bool:
-        """Tell whether a folder is there and stays; a file in its place has to be removed."""
+        """Return whether a folder is there and stays; a file in its place has to be removed."""
         path = at(self.root, name)
         if os.path.isdir(path):
             return True
@@ -289,7 +289,7 @@ class Commit:
         return False
 
     def _check_place(self, name: str) -> bool:
-        """Tell whether a file is there; raise SegmaskExportError for what is no file."""
+        """Return whether a file is there; raise SegmaskExportError for what is no file."""
         path = at(self.root, name)
         try:
             mode = os.lstat(path).st_mode

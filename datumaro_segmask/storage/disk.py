@@ -52,7 +52,7 @@ class Tree:
             return None
 
     def exists(self, name: str) -> bool:
-        """Tell whether anything has this name."""
+        """Return whether anything has this name."""
         return self.status(name) is not None
 
     def open(self, name: str) -> IO[str]:
@@ -158,7 +158,7 @@ def _not_real(name: str) -> NotADirectoryError:
 
 
 def is_link(status: os.stat_result) -> bool:
-    """Tell whether what the system says is of a link, or of what Windows has for one."""
+    """Return whether what the system says is of a link, or of what Windows has for one."""
     tags = (getattr(stat, "IO_REPARSE_TAG_MOUNT_POINT", 0xA0000003), 0xA000000C)
     return stat.S_ISLNK(status.st_mode) or getattr(status, "st_reparse_tag", 0) in tags
 
@@ -181,7 +181,7 @@ def at(*parts: str) -> str:
 
 
 def is_inside(path: str, root: str) -> bool:
-    """Tell whether a real path is ``root``, a real path too, or lies below it."""
+    """Return whether a real path is ``root``, a real path too, or lies below it."""
     return path == root or path.startswith(os.path.join(root, ""))
 
 

@@ -179,7 +179,7 @@ class TextFile:
         weakref.finalize(self, self._file.close)
 
     def append(self, lines: Iterable[str]) -> tuple[int, int]:
-        """Write lines behind those that are there; return where they begin and end, in bytes."""
+        """Write lines after those that are there; return where they begin and end, in bytes."""
         start = self._file.seek(0, os.SEEK_END)
         try:
             self._file.writelines(_encode(line) + b"\n" for line in lines)

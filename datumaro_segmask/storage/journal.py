@@ -102,9 +102,10 @@ def check(staging: str, *, back: bool, user: int | None = None) -> None:
     try:
         with Tree(root) as tree:
             _check_owned(tree, own, user)
+            note = tree.status(f"{own}/{NOTE}")  # first: an export that ends removes it last
             with tree.open(f"{own}/{JOURNAL}") as file:
                 lines = iter(partial(file.readline, _MAX_LINE), "")
-                _check_place(next(lines, ""), tree.status(f"{own}/{NOTE}"), staging)
+                _check_place(next(lines, ""), note, staging)
                 for step, name in _each_once(_steps(lines, staging), staging):
                     _check_step(tree, own, step, name, back)
     except (NotADirectoryError, UnicodeError) as error:

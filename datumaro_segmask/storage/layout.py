@@ -142,23 +142,23 @@ def subset_of(place: str) -> str | None:
 
 
 def is_inside_folder(name: str) -> bool:
-    """Tell whether a file lies in one of the folders for lists, masks and images."""
+    """Return whether a file lies in one of the folders for lists, masks and images."""
     return name.startswith(tuple(f"{folder}/" for folder in FOLDERS))
 
 
 def is_litter(name: str) -> bool:
-    """Tell whether a path is litter that operating systems leave in folders and zips."""
+    """Return whether a path is litter that operating systems leave in folders and zips."""
     return _LITTER.search(name) is not None
 
 
 def may_have_litter(text: str) -> bool:
-    """Tell whether any of many paths, one a line, may be litter; quicker than to ask for each."""
+    """Return whether any of many paths, one a line, may be litter; quicker than to ask for each."""
     small = text.lower()
     return any(mark in small for mark in _MARKS_OF_LITTER)
 
 
 def is_journal(name: str) -> bool:
-    """Tell whether a path is the journal of an export that has not ended (see `journal`)."""
+    """Return whether a path is the journal of an export that has not ended (see `journal`)."""
     return STAGING in name and _JOURNAL.search(name) is not None
 
 
@@ -204,7 +204,7 @@ def problem_of_new_name(name: str) -> str | None:
 
 
 def is_for_windows(name: str) -> bool:
-    """Tell whether Windows, too, can have a file of this name; `problem_of_name` has none."""
+    """Return whether Windows, too, can have a file of this name; `problem_of_name` has none."""
     return _NOT_ON_WINDOWS.search(name) is None
 
 

@@ -57,7 +57,7 @@ class Storage(ABC):
 
     @abstractmethod
     def exists(self, name: str) -> bool:
-        """Tell whether there is a file of this name, or what should be one: a link, a folder."""
+        """Return whether there is a file of this name, or what should be one: a link, a folder."""
 
     @abstractmethod
     def read(self, name: str, limit: int = MAX_FILE_BYTES) -> bytes:

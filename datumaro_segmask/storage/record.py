@@ -55,7 +55,7 @@ class Written(NamedTuple):
         return cls(name, status.st_size, status.st_mtime_ns, crc)
 
     def is_at(self, path: str, status: os.stat_result) -> bool:
-        """Tell whether a file, of which the system says this, is as it was written."""
+        """Return whether a file, of which the system says this, is as it was written."""
         if not stat.S_ISREG(status.st_mode) or status.st_size != self.size:
             return False
         return status.st_mtime_ns == self.time or _crc_of(path) == self.crc
@@ -109,7 +109,7 @@ class Record:
 
 
 def is_recorded(root: str, format: str) -> bool:
-    """Tell whether an export of a format has left its record in a folder."""
+    """Return whether an export of a format has left its record in a folder."""
     return os.path.isfile(os.path.join(root, _PREFIX + format))
 
 

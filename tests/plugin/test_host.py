@@ -229,7 +229,7 @@ def test_reporter_is_told_even_at_a_terminal(terminal: Terminal) -> None:
 FAULTS = """
 import resource, sys
 import numpy as np
-from datumaro_segmask.plugin.host import keep_freed_memory
+from datumaro_segmask.arrays import keep_freed_memory
 if sys.argv[1] == "keep":
     keep_freed_memory()
 for _ in range(3):

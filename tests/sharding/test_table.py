@@ -99,7 +99,7 @@ def test_rows(tmp_path: Path) -> None:
     ]
     assert [(r["height"], r["width"]) for r in rows] == [(2, 3)] * 3 + [(None, None)] * 2
     assert [r["label_name"] for r in rows] == ["car", "road", "road", None, None]
-    assert "no PNG" in rows[-1]["error"]
+    assert "not a PNG" in rows[-1]["error"]
     assert {row["error"] for row in rows[:-1]} == {None}
     labels = json.loads(table.schema.metadata[b"segmask"])["labels"]
     assert [(label["name"], label["color"]) for label in labels] == [

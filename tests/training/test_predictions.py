@@ -72,6 +72,7 @@ def test_masks_that_are_not_0_or_1_are_an_error(masks: NDArray[Any], typed: str)
         from_arrays("a", [1, 2], masks)
     assert isinstance(met.value, ArraysError)
     assert "item 'a'" in str(met.value)
+    assert "numbers from" in str(met.value)
 
 
 def test_a_threshold_makes_masks_of_probabilities() -> None:

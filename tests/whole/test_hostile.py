@@ -31,6 +31,7 @@ import datumaro_segmask
 from datumaro_segmask.archive import lists as archive_module
 from datumaro_segmask.archive import subset_lists
 from datumaro_segmask.archive.subset_lists import MAX_LINES
+from datumaro_segmask.arrays import keep_freed_memory
 from datumaro_segmask.errors import (
     ArchiveError,
     LabelMapError,
@@ -44,7 +45,6 @@ from datumaro_segmask.errors import (
     UnsafePathError,
 )
 from datumaro_segmask.plugin.base import SegmaskBase
-from datumaro_segmask.plugin.host import keep_freed_memory
 from datumaro_segmask.png.container import MAX_PIXELS
 from datumaro_segmask.storage import read as storage
 from datumaro_segmask.storage.zip import directory as zip_directory

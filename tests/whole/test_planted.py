@@ -17,6 +17,7 @@ from datumaro.components.errors import DatasetExportError
 from datumaro_segmask.cli import main
 from datumaro_segmask.errors import SegmaskError
 from datumaro_segmask.storage import journal
+from datumaro_segmask.storage.disk import Tree
 from datumaro_segmask.storage.journal import recover
 from datumaro_segmask.storage.layout import STAGING
 from datumaro_segmask.storage.write import FolderSink, ZipSink
@@ -171,6 +172,24 @@ def test_journal_that_was_copied_or_unpacked_is_refused(
     killed_export(tmp_path / "moved")
     (tmp_path / "moved").rename(out)  # which makes no other folder of it
     assert main(["recover", str(out)]) == 0
+
+
+def test_export_that_ends_while_its_journal_is_read_is_no_strangers(
+    out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed_export(out)
+    tree_open = Tree.open
+
+    def open_and_end(self: Tree, name: str) -> Any:
+        file = tree_open(self, name)
+        monkeypatch.setattr(Tree, "open", tree_open)
+        recover(str(out))
+        return file
+
+    monkeypatch.setattr(Tree, "open", open_and_end)
+    with pytest.raises(SegmaskError, match="has not ended, so it may mix") as caught:
+        Dataset.import_from(str(out), "segmask")
+    assert "copied" not in str(caught.value)
 
 
 def killed_export(out: Path) -> None:

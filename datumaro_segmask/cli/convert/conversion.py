@@ -324,7 +324,7 @@ def _detected(path: str) -> str:
 
 
 def _check_format(name: str, known: Iterable[str], option: str, does: str) -> None:
-    """Refuse a name of a format that Datumaro does not know, and tell the one that is meant."""
+    """Refuse a name of a format that Datumaro does not know, and suggest a known one."""
     names = {each.lower().replace("-", "_"): each for each in known}
     if name in names.values():
         return

@@ -267,7 +267,7 @@ def as_png(data: bytes, where: str, max_pixels: int, label_map: LabelMap) -> byt
 
 
 def _is_gray(image: Image.Image, label_map: LabelMap) -> bool:
-    """Tell whether a palette has the gray values of labels, and 255, and not labels' colours.
+    """Return whether a palette has the gray values of labels, and 255, and not labels' colours.
 
     GIF has no gray, and Pillow leaves values out that no pixel has: the indices are not the values.
     """

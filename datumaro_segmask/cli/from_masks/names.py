@@ -118,7 +118,7 @@ def read_labels_file(path: str) -> Labels:
 
 
 def _is_table(lines: Sequence[str]) -> bool:
-    """Tell whether each line, but for a head, has a number in a column of its own or before it."""
+    """Return whether each line, except a head, has a number in its own column or before it."""
     filled = [line for line in lines if line]
     rows = filled[1:] or filled
     return (
@@ -192,7 +192,7 @@ def _color(row: _Row, rows: Sequence[_Row]) -> Rgb:
 
 
 def _is_structured(text: str, path: str) -> bool:
-    """Tell whether a file is JSON or YAML."""
+    """Return whether a file is JSON or YAML."""
     is_named = os.path.splitext(path)[1].lower() in _SUFFIXES
     return is_named or _STRUCTURED.match(text[:_MAX_STRUCTURED]) is not None
 

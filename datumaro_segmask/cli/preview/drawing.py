@@ -235,7 +235,7 @@ def _decode(data: bytes, item: Item, side: int) -> NDArray[np.uint8] | None:
 
 
 def _has_one_scan(data: bytes) -> bool:
-    """Tell whether a picture is a JPEG that is decoded row by row: all of its colours in one scan.
+    """Return whether an image is a JPEG that is decoded row by row: all its colours in one scan.
 
     Of others the decoder keeps each coefficient until the last scan. Source: ITU T.81, section B.2.
     """

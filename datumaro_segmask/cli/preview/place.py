@@ -96,7 +96,7 @@ def _parts(beside: Path) -> list[Path]:
 
 
 def _is_ours(part: Path) -> bool:
-    """Tell whether a folder is that of a page, or holds nothing but what a page begins with."""
+    """Return whether a folder is that of a page, or holds nothing but what a page begins with."""
     if part.is_symlink() or not part.is_dir():
         return False
     if _is_whole(part):

@@ -15,13 +15,13 @@ from datumaro.components.dataset_storage import DatasetPatch
 from datumaro.components.exporter import Exporter
 from datumaro.components.progress_reporting import NullProgressReporter
 
+from ...arrays import keep_freed_memory
 from ...errors import EXPORT, SegmaskExportError, UnpaintableError, check_options
 from ...options import OF_DATUMARO
 from ...storage import Aside, Entry, FolderSink, Sink, ZipSink
 from ..host import (
     FormatCli,
     datumaro_errors,
-    keep_freed_memory,
     meta_files,
     report_exported,
     track,

@@ -152,7 +152,7 @@ class SegmaskExporter(WholeExporter):
         self._writer.log_losses(for_cvat=is_for_cvat)
 
     def _write_shards(self) -> None:
-        """Export to zips of so many items each, which get into the folder together."""
+        """Export to zips of N items each, which appear in the folder together."""
         self._check_shards()
         self._pictures = self._make_pictures(None, False, False, None)
         with whole(FolderSink(self._save_dir)) as sink:

@@ -144,7 +144,7 @@ class Before:
             self.subsets = {layout.DEFAULT_SUBSET: dict.fromkeys(unlisted_items(storage))}
 
     def is_labelled_as(self, categories: CategoriesInfo) -> bool:
-        """Tell whether a dataset still has these labels, and masks in colour tell them apart."""
+        """Return whether a dataset still has these labels, and masks in colour tell them apart."""
         own = make_categories(self.label_map)
         is_same = all(categories.get(kind) == labels for kind, labels in own.items())
         return is_same and not any(shared_colors(self.label_map))
@@ -154,11 +154,11 @@ class Before:
         return item_id in self.subsets.get(subset, ())
 
     def has_masks(self, item_id: str) -> bool:
-        """Tell whether an item has a mask."""
+        """Return whether an item has a mask."""
         return has_masks(self.storage, item_id)
 
     def has_same_masks(self, item: DatasetItem) -> bool:
-        """Tell whether the masks of an item are those that the archive has for it."""
+        """Return whether the masks of an item are those that the archive has for it."""
         if not all(isinstance(a, Mask) and a.z_order == 0 for a in item.annotations):
             return False
         try:
@@ -384,7 +384,7 @@ class Pictures:
 
 
 def _wants_none(item: DatasetItem) -> bool:
-    """Tell whether an item is to have no picture, and not only one that cannot be read."""
+    """Return whether an item is to have no picture, and not only one that cannot be read."""
     if isinstance(item.media, MissingImage):
         return bool(item.media.item_id != item.id)
     return item.media is None

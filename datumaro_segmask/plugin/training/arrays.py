@@ -215,7 +215,7 @@ def _media(
     given: Size | None,
     where: str,
 ) -> Image | None:
-    """Return the picture of masks of their ``own`` size; None if nobody knows a size."""
+    """Return the picture of masks of their ``own`` size; None if no size is known."""
     size = check_size(own, given, where)
     size = check_size(size, _size_shown(image, size), where)
     if isinstance(image, (str, os.PathLike)):
@@ -232,7 +232,7 @@ def _media(
 def _size_shown(
     image: NDArray[Any] | str | os.PathLike[str] | None, size: Size | None
 ) -> Size | None:
-    """Return the size of a picture as masks of this ``size`` lie; None if nobody knows it."""
+    """Return the size of a picture as masks of this ``size`` lie; None if it is not known."""
     if image is None:
         return None
     if not isinstance(image, (str, os.PathLike)):

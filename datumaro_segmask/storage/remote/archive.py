@@ -249,7 +249,7 @@ def _folders_of(entries: Iterable[dict[str, Any]]) -> list[str]:
 
 
 def _has(store: Store, folders: Iterable[str], mark: str) -> bool:
-    """Tell whether a mark of a root is one of these folders, or below one of them."""
+    """Return whether a mark of a root is one of these folders, or below one of them."""
     head, _, rest = mark.partition("/")
     for folder in folders:
         if folder.rpartition("/")[2] == head:

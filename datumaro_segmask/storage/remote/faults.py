@@ -50,7 +50,7 @@ def unwrapped(error: Exception) -> Exception:
 
 
 def is_final(error: Exception) -> bool:
-    """Tell whether to ask again would be in vain."""
+    """Return whether to ask again would be in vain."""
     if _response(error) is not None:  # botocore has asked five times
         return True
     status = _status(error)

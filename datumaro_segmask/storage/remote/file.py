@@ -145,7 +145,7 @@ def files_at(url: str, suffix: str) -> list[RemoteFile]:
 
 
 def has_pattern(url: str) -> bool:
-    """Tell whether a URL is a pattern: with ``*``, ``?``, ``[…]``, ``**`` as `glob` has them.
+    """Return whether a URL is a pattern: with ``*``, ``?``, ``[…]``, ``**`` as `glob` has them.
 
     The question mark of a query is none.
     """

@@ -43,7 +43,7 @@ Blocks: TypeAlias = dict[str, list[tuple[int, int, bytes]]]
 
 
 def is_url(path: str) -> bool:
-    """Tell whether a path is a URL of a store, as fsspec takes it, and no path on this machine."""
+    """Return whether a path is a URL of a store for fsspec, not a path on this machine."""
     return _URL.match(path) is not None and not _LOCAL.match(path)
 
 
@@ -72,7 +72,7 @@ def shown(path: str) -> str:
 
 
 def without_query(url: str) -> str:
-    """Return a URL without what stands behind its path, such as a signature."""
+    """Return a URL without what comes after its path, such as a signature."""
     return _QUERY.sub("", url)
 
 
@@ -244,7 +244,7 @@ class Store:
 def _batches(
     entries: Iterable[Entry], ranges_of: Callable[[str], list[Range]]
 ) -> Iterator[tuple[list[Entry], list[Range]]]:
-    """Part entries into batches of so many items and bytes, with the ranges of each batch."""
+    """Split entries into batches of limited items and bytes, with the ranges of each batch."""
     batch: list[Entry] = []
     ranges: list[Range] = []
     size, number = 0, 0

@@ -67,7 +67,7 @@ class FileSource:
         return self._file
 
     def _again(self) -> IO[bytes]:
-        """Return the file; in another process it is opened anew, and must not be another one."""
+        """Return the file; in another process it is opened again, and must be the same."""
         if self._file is None:
             try:
                 status = os.fstat(self._open().fileno())
@@ -210,7 +210,7 @@ class ZipStorage(Storage):
         return record
 
     def _begin(self, record: Record, data: bytes, name: str) -> int:
-        """Return where the content begins behind the local header that ``data`` begins with."""
+        """Return where the content begins after the local header that ``data`` begins with."""
         if len(data) < LOCAL.size or not data.startswith(b"PK\3\4"):
             raise self._damaged("Bad magic number for file header", name)
         *_, name_size, extra_size = LOCAL.unpack_from(data)

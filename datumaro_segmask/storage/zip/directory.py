@@ -144,7 +144,7 @@ class ZipDirectory:
         return [suffix for name, suffix in found if name == stem and suffix]
 
     def every_name(self) -> Iterator[str]:
-        """Yield the names of all files and folders, what systems leave behind among them."""
+        """Yield the names of all files and folders, also of those that systems leave behind."""
         for names in read_names(self._source, self._span):
             yield from map(_with_slashes, names)
 
@@ -214,7 +214,7 @@ class ZipDirectory:
             yield _file_name(record), record, raw
 
     def rest(self) -> bytes:
-        """Return what stands behind the directory from the length of the zip's comment on."""
+        """Return what comes after the directory from the length of the zip's comment on."""
         end = self._span.end
         if self._source.read(end, 4) == b"PK\6\6":
             end += END_64.size + LOCATOR.size

@@ -123,7 +123,7 @@ def find_directory(source: ByteSource) -> Span:
 
 
 def read_records(source: ByteSource, span: Span) -> Iterator[tuple[int, Record]]:
-    """Yield each record behind its place. Raises ArchiveError for what is no sound directory."""
+    """Yield the place and content of each record. Raises ArchiveError for a damaged directory."""
     at, data, base = span.start, b"", span.start
     while at < span.end:
         if at + MOST_RECORD > base + len(data) and base + len(data) < span.end:
