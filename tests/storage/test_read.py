@@ -18,6 +18,7 @@ import pytest
 
 from datumaro_segmask.errors import ArchiveError, MissingFileError, UnsafePathError
 from datumaro_segmask.storage import read as read_module
+from datumaro_segmask.storage.journal import JOURNAL, NOTE, first_line
 from datumaro_segmask.storage.layout import STAGING
 from datumaro_segmask.storage.open import folder_roots, holds_archive, open_storage
 from datumaro_segmask.storage.read import FolderStorage
@@ -115,7 +116,9 @@ def test_folder_with_two_zips(tmp_path: Path) -> None:
 
 
 def test_unfinished_export(tmp_path: Path) -> None:
-    as_folder({**FILES, f"{STAGING}x/journal": b""}, tmp_path)
+    as_folder({**FILES, f"{STAGING}x/{NOTE}": b""}, tmp_path)
+    staging = tmp_path / f"{STAGING}x"
+    (staging / JOURNAL).write_text(first_line((staging / NOTE).stat()), encoding="utf-8")
     text = failure(tmp_path)
     for part in (STAGING, "has not ended", "datumaro-segmask recover", str(tmp_path)):
         assert part in text
