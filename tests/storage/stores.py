@@ -39,6 +39,7 @@ class Behaviour:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # else each body waits 40 ms for its header to be acknowledged
     files: Mapping[str, bytes]
     behaviour: Behaviour
     ranges = True
