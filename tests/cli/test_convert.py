@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from datumaro.components.dataset import Dataset
 
 from datumaro_segmask import cli, errors
 
@@ -271,6 +272,26 @@ def test_the_rest_is_converted_without_the_broken_lines_of_labels(tmp_path: Path
     assert (status, said.count("left out: ")) == (1, 2)
     assert "labels/train/a.txt:1: 'A' is not a number" in said
     assert "train  2 images, 1 object" in said
+
+
+@pytest.mark.parametrize("name", ["out", "out.zip"])
+def test_the_rest_is_converted_without_what_cannot_be_written(
+    name: str, tmp_path: Path, capsys
+) -> None:
+    path = tmp_path / "set"
+    (path / "images" / "val").mkdir(parents=True)
+    (path / "annotations").mkdir()
+    names = ["a.jpg", "b\tc.jpg"]
+    content = {
+        "images": [{"id": i, "file_name": n, "width": 3, "height": 1} for i, n in enumerate(names)],
+        "annotations": [],
+        "categories": [{"id": 1, "name": "cat"}],
+    }
+    (path / "annotations" / "instances_val.json").write_text(json.dumps(content))
+    out, options = tmp_path / name, ["-if", "coco", "-f", "segmask"]
+    status, said, _ = call(capsys, path, *options, "-o", out, "--skip-broken")
+    assert (status, said.count("left out: ")) == (1, 1), said
+    assert [item.id for item in Dataset.import_from(str(out), "segmask")] == ["a"]
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from typing import Any
 from datumaro.components.dataset import Dataset, StreamDataset
 from datumaro.components.dataset_base import DatasetItem, IDataset
 from datumaro.components.environment import DEFAULT_ENVIRONMENT
-from datumaro.components.exporter import Exporter
+from datumaro.components.exporter import ExportContext, Exporter, ExportErrorPolicy
 from datumaro.components.transformer import ItemTransform
 
 from ..._bridge import import_with
@@ -110,7 +110,7 @@ class _Conversion:
             policy = self._unwritten if self._options.skip_broken else None
             try:
                 if as_file:
-                    _write_zip(dataset, self._out, options | spread)
+                    _write_zip(dataset, self._out, policy, options | spread)
                 else:
                     dataset.export(
                         self._out, self._exporter.NAME, error_policy=policy, **options, **spread
@@ -284,10 +284,13 @@ def _next_command(name: str, out: str, subsets: Sequence[str], layout: str | Non
     return ""
 
 
-def _write_zip(dataset: Dataset, path: str, options: Mapping[str, Any]) -> None:
+def _write_zip(
+    dataset: Dataset, path: str, policy: ExportErrorPolicy | None, options: Mapping[str, Any]
+) -> None:
     real = os.path.realpath(path)
     chosen = {key: value for key, value in options.items() if key != "zip"}
-    exporter = SegmaskExporter(dataset, os.path.dirname(real), **chosen)
+    context = ExportContext(error_policy=policy)
+    exporter = SegmaskExporter(dataset, os.path.dirname(real), ctx=context, **chosen)
     with without_policy():
         exporter.write_to(ExportTarget(ArchivePlace(real, True), in_place=False))
 
