@@ -29,8 +29,8 @@ HAS_SERVER = sys.platform == "linux" and not any(
 _get_context = multiprocessing.get_context
 _IMPORTED = [
     "datumaro.components.dataset", "datumaro.cli.__main__", "datumaro.cli.commands", "pandas",
-    "pyarrow.parquet", "pytest", "datumaro_segmask.cli.convert_parts", "datumaro_segmask.sharding",
-    "datumaro_segmask.cli.check.survey", "datumaro_segmask.plugin.yolo_import",
+    "pyarrow.parquet", "pytest", "datumaro_segmask.sharding", "datumaro_segmask.cli.check.survey",
+    "datumaro_segmask.cli.convert.conversion", "datumaro_segmask.plugin.training.yolo",
 ]  # fmt: skip
 
 

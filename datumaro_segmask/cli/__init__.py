@@ -265,8 +265,9 @@ def _loudness(quiet: bool, verbose: bool) -> Iterator[None]:
     """Show no progress and no warnings, here and in worker processes; or all that is logged."""
     log = logging.getLogger("datumaro_segmask")
     level, disabled = log.level, os.environ.get(_NO_BARS)
+    # Else Datumaro, which logs while it is loaded, has the name of a module before each message.
+    logging.basicConfig(format="%(levelname)s: %(message)s")
     if verbose:
-        logging.basicConfig(format="%(levelname)s: %(message)s")
         log.setLevel(logging.DEBUG)
     if quiet:
         log.setLevel(logging.ERROR)

@@ -139,6 +139,16 @@ def test_what_is_missing_is_one_line(command: str, capsys: Any) -> None:
 # Output
 
 
+@pytest.mark.parametrize(
+    ("command", "out"), [(["preview"], "out.html"), (["convert", "-f", "segmask"], "out.zip")]
+)
+def test_warning_is_one_plain_line(command: list[str], out: str, odd: str, tmp_path: Path) -> None:
+    run = [sys.executable, "-m", "datumaro_segmask", *command, odd, "-o", str(tmp_path / out)]
+    done = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, check=True)
+    (line,) = [line for line in done.stderr.splitlines() if "list" in line]
+    assert line.startswith("WARNING: ")
+
+
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a system without /dev/full")
 @pytest.mark.parametrize(
     "command",
