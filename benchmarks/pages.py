@@ -287,7 +287,8 @@ TABLES: dict[str, Callable[[Figures], Rows]] = {
 
 
 def _markdown(rows: Rows) -> str:
-    head, *others = rows
+    """Return a table of the rows in which something was measured."""
+    head, *others = (row for row in rows if {*row[1:]} != {_UNKNOWN})
     lines = [head, ["---", *["---:"] * (len(head) - 1)], *others]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
