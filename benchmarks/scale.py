@@ -27,14 +27,13 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from .growth import repeat
+from .growth import SMALL, repeat
 from .large import write_list, write_zip
 from .measure import ROOT
 from .workloads import RGB, WORKLOADS, Workload, build, write_lists
 
 DELAY = 0.03  # seconds
 REMOTE = Workload("remote", 640, 480, 50, 8, (6, 6), (20, 70))
-SMALL = Workload("small", 128, 96, 20, 5, (2, 4), (8, 30))
 MANY = 100_000
 MILLION = 1_000_000
 KEYS = {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", "AWS_DEFAULT_REGION": "us-east-1"}
