@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -203,9 +204,11 @@ def test_two_pictures_of_one_name_in_a_new_split(name: str, tmp_path: Path) -> N
     assert "both are in the split 'all'" in said
 
 
-def test_every_split_has_an_item_where_there_are_enough(tmp_path: Path, capsys) -> None:
-    three = ("--random-split", "train:.98,val:.01,test:.01")
-    call(capsys, STREET, "-f", "segmask", "-o", tmp_path / "out", *three)
+@pytest.mark.parametrize("splits", ["train:.98,val:.01,test:.01", "val:.01,test:.01,train:.98"])
+def test_every_split_has_an_item_where_there_are_enough(
+    splits: str, tmp_path: Path, capsys
+) -> None:
+    call(capsys, STREET, "-f", "segmask", "-o", tmp_path / "out", "--random-split", splits)
     lists = {p.stem: p.read_text().split() for p in (tmp_path / "out").rglob("ImageSets/*/*.txt")}
     assert {name: len(ids) for name, ids in lists.items()} == {"train": 4, "val": 1, "test": 1}
 
@@ -265,6 +268,26 @@ def test_the_rest_is_converted_without_the_broken_items(tmp_path: Path, capsys) 
     assert [image["file_name"] for image in content["images"]] == ["a.jpg"]
 
 
+def coco_set(path: Path, names: list[str], annotations: list[dict[str, Any]]) -> Path:
+    (path / "images" / "val").mkdir(parents=True)
+    (path / "annotations").mkdir()
+    content = {
+        "images": [{"id": i, "file_name": n, "width": 5, "height": 2} for i, n in enumerate(names)],
+        "annotations": annotations,
+        "categories": [{"id": 1, "name": "cat"}],
+    }
+    (path / "annotations" / "instances_val.json").write_text(json.dumps(content))
+    return path
+
+
+def test_an_object_of_several_parts_counts_once(tmp_path: Path, capsys) -> None:
+    parts = [[0, 0, 1, 0, 1, 2, 0, 2], [3, 0, 5, 0, 5, 2, 3, 2]]
+    one = {"id": 1, "image_id": 0, "category_id": 1, "bbox": [0, 0, 5, 2], "area": 6, "iscrowd": 0}
+    path = coco_set(tmp_path / "set", ["a.jpg"], [{**one, "segmentation": parts}])
+    said = call(capsys, path, "-if", "coco", "-f", "segmask", "-o", tmp_path / "out")[1]
+    assert "val  1 image, 1 object of 1 class" in said
+
+
 def test_the_rest_is_converted_without_the_broken_lines_of_labels(tmp_path: Path, capsys) -> None:
     path = as_folder(tree(line=f"A 0.1 0.2\n{RING}"), tmp_path / "set")
     out = tmp_path / "out"
@@ -278,16 +301,7 @@ def test_the_rest_is_converted_without_the_broken_lines_of_labels(tmp_path: Path
 def test_the_rest_is_converted_without_what_cannot_be_written(
     name: str, tmp_path: Path, capsys
 ) -> None:
-    path = tmp_path / "set"
-    (path / "images" / "val").mkdir(parents=True)
-    (path / "annotations").mkdir()
-    names = ["a.jpg", "b\tc.jpg"]
-    content = {
-        "images": [{"id": i, "file_name": n, "width": 3, "height": 1} for i, n in enumerate(names)],
-        "annotations": [],
-        "categories": [{"id": 1, "name": "cat"}],
-    }
-    (path / "annotations" / "instances_val.json").write_text(json.dumps(content))
+    path = coco_set(tmp_path / "set", ["a.jpg", "b\tc.jpg"], [])
     out, options = tmp_path / name, ["-if", "coco", "-f", "segmask"]
     status, said, _ = call(capsys, path, *options, "-o", out, "--skip-broken")
     assert (status, said.count("left out: ")) == (1, 1), said
