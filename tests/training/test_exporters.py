@@ -287,6 +287,18 @@ def test_images_go_along(street: Dataset, tmp_path: Path) -> None:
         assert (folder / "images" / name).read_bytes() == source.read_bytes()
 
 
+@pytest.mark.parametrize("saves", [True, False])
+@pytest.mark.parametrize("name", ["coco_segments", "panoptic_segments"])
+def test_images_that_are_not_there_are_counted(
+    name: str, saves: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    items = [item(mask("1000 0000"), size=None), item(mask("1000 0000"), id="b")]
+    with caplog.at_level(logging.WARNING):
+        export(dataset(items), tmp_path / "out", name, save_media=saves)
+    told = [text for text in caplog.messages if "the dataset does not have" in text]
+    assert told == ["Left out of the export: 1 image that the dataset does not have."] * saves
+
+
 def test_item_whose_size_nobody_knows(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     source = dataset([DatasetItem("x"), item(mask("1000 0000"))])
     with caplog.at_level(logging.WARNING):
