@@ -152,7 +152,7 @@ def unpacked_zip(source: Path, target: Path) -> None:
 
 def unpacked_tar(source: Path, target: Path) -> None:
     shutil.make_archive(str(source), "tar", source)
-    shutil.unpack_archive(f"{source}.tar", target)
+    shutil.unpack_archive(f"{source}.tar", target, filter="tar")
 
 
 @pytest.mark.parametrize("copy", [unpacked_zip, unpacked_tar, shutil.copytree])
