@@ -58,7 +58,7 @@ def make(path: Path, kind: str) -> Path:
             file.write(b"#!/bin/sh\nexit 0\n")
         with zipfile.ZipFile(file, "w") as written:
             if kind == "extra":
-                info.extra = struct.pack("<2H4s", 0x7075, 4, b"abcd")
+                info.extra = struct.pack("<2H4s", 0x7855, 4, b"abcd")
                 info.comment = b"mine"
             if kind == "bzip2":
                 info.compress_type = zipfile.ZIP_BZIP2
