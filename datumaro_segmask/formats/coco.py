@@ -29,13 +29,12 @@ from ..regions import Instance, Ring, texts_to_polygons
 from ..storage import Aside, Entry, Hashes, Record, Sink, layout, open_plain
 from ..training import simplified
 from .common import (
-    WITHOUT_IMAGE,
     WITHOUT_SIZE,
     Classes,
     Places,
     content_of,
     file_name_of,
-    put_image,
+    put_listed_image,
 )
 from .lines import ObjectLines, Objects
 
@@ -153,9 +152,7 @@ class CocoWriter:
         if not self._places.is_new(entry, entry[1], content, self.left_out):
             return
         place = f"{IMAGES}/{entry[1]}/{file_name}"
-        put_image(self._sink, place, image, self._has_images)
-        if image is None and self._has_images:
-            self.left_out[WITHOUT_IMAGE] += 1
+        put_listed_image(self._sink, place, image, self._has_images, self.left_out)
         self.images += 1
         number = self.images if image_id is None else image_id
         source, text, first_id = (

@@ -177,6 +177,19 @@ def put_image(sink: Sink, place: str, image: bytes | Aside | None, has_images: b
         sink.put(place, image.fetch())
 
 
+def put_listed_image(
+    sink: Sink,
+    place: str,
+    image: bytes | Aside | None,
+    has_images: bool,
+    left_out: Counter[str],
+) -> None:
+    """Write an image as `put_image`, or count it if the dataset has none to be written."""
+    put_image(sink, place, image, has_images)
+    if image is None and has_images:
+        left_out[WITHOUT_IMAGE] += 1
+
+
 class Missing:
     """The pictures that are not written, to be named in a message."""
 

@@ -20,13 +20,12 @@ from ..regions import Instance, Rle, Shape, paint
 from ..storage import Aside, Entry, FolderSink, Record, layout
 from .coco import ANNOTATIONS, IMAGES, SourceIds, StoredLines, encode, image_line, json_of
 from .common import (
-    WITHOUT_IMAGE,
     WITHOUT_SIZE,
     Classes,
     Places,
     content_of,
     file_name_of,
-    put_image,
+    put_listed_image,
 )
 
 NAME = "panoptic_segments"
@@ -115,9 +114,7 @@ class PanopticWriter:
         if not self._places.is_new(entry, subset, content, self.left_out):
             return
         place = f"{IMAGES}/{subset}/{coded.file_name}"
-        put_image(self._sink, place, image, self._has_images)
-        if image is None and self._has_images:
-            self.left_out[WITHOUT_IMAGE] += 1
+        put_listed_image(self._sink, place, image, self._has_images, self.left_out)
         self._sink.put(f"{ANNOTATIONS}/panoptic_{subset}/{item_id}.png", coded.png)
         self._images += 1
         self._things |= coded.things
